@@ -1,11 +1,12 @@
-"""Time whole conversion processes to TFLite, TorchScript, Core ML or ONNX, their peak memory, and the latency of the files, against a peer.
+"""Time whole conversion processes to TFLite, TorchScript, Core ML or ONNX, their peak memory, and the latency
+of the files, against a peer.
 
     python benchmarks/convert.py MODEL.onnx ... [--to tflite] [-O layout=native] [--peer "onnx2tf -i {src} -o {dir}"] [--pairs 5]
     python benchmarks/convert.py MODEL.onnx ... --to torchscript
         --peer "PEER_PYTHON benchmarks/onnx2torch_peer.py {src} {dir}/model.pt"
 
-Runs alternate between bridge and the peer, and so do the invocations of their files in one process; figures are medians, ratios are
-medians of the pairs' ratios.
+Runs alternate between bridge and the peer, and so do the invocations of their files in one process; figures
+are medians, ratios are medians of the pairs' ratios.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def convert(command: str, src: Path, folder: Path) -> Run:
 
 
 def latencies(files: list[Path | None]) -> list[float | None]:
-    """Latencies from a process of their own: peak memory of a child counts what its parent held when it forked."""
+    """Latencies from a process of their own: peak memory of a child counts what its parent held when it
+    forked."""
     found: list[float | None] = []
     for file in files:
         done = subprocess.run(
@@ -64,7 +66,8 @@ def latencies(files: list[Path | None]) -> list[float | None]:
 
 
 def print_latencies(files: list[Path], repeats: int = 30) -> None:
-    """Median latency of each file in LiteRT or torch.jit on two threads, in milliseconds; the files take turns."""
+    """Median latency of each file in LiteRT or torch.jit on two threads, in milliseconds; the files take
+    turns."""
     calls = [in_torch(file) if file.suffix == ".pt" else in_litert(file) for file in files]
     times: list[list[float]] = [[] for _ in files]
     for turn in range(repeats + 3):

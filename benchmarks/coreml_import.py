@@ -1,11 +1,13 @@
 """Hold the Core ML importer to Apple's own operator tests, which come with coremltools.
 
-Every test builds a program of a few MIL operators, has coremltools convert it, and says what Core ML must answer. Where
-they compare with Core ML on a Mac, this reads the package back and compares our numbers with what they expect.
---target neuralnetwork holds the layers to the same tests, --target layers to the tests of the layers alone; they go into one
-file with --resume. With --resume, tests whose results the file holds already are not run again.
+Every test builds a program of a few MIL operators, has coremltools convert it, and says what Core ML must
+answer. Where they compare with Core ML on a Mac, this reads the package back and compares our numbers with
+what they expect. --target neuralnetwork holds the layers to the same tests, --target layers to the tests of
+the layers alone; they go into one file with --resume. With --resume, tests whose results the file holds
+already are not run again.
 
-    python benchmarks/coreml_import.py [--most 8] [-k EXPRESSION] [--only test_pool.py] [-o results.jsonl] [--resume]
+python benchmarks/coreml_import.py [--most 8] [-k EXPRESSION] [--only test_pool.py] [-o results.jsonl]
+[--resume]
 """
 
 from __future__ import annotations
@@ -218,7 +220,8 @@ def layer_coverage(held: Held) -> None:
     read = [n for n in names if n in ops]
     own = cases(" layer")
     print(
-        f"{len(read)} of {len(names)} layer types are read; {len(set(names) & set(held.seen))} agree with Apple's tests, "
+        f"{len(read)} of {len(names)} layer types are read; {len(set(names) & set(held.seen))} agree with "
+        "Apple's tests, "
         f"{len(set(names) & set(own))} with a case of ours"
     )
     for name in sorted(names):
@@ -234,7 +237,8 @@ def coverage(names: list[str], held: Held) -> None:
     shown = [n for n in names if held.seen.get(n)]
     print(
         f"{len(read)} of {len(names)} MIL operators are read or never in a file; "
-        f"{len({*shown, *set(names) & set(own)})} are shown right: {len(shown)} by Apple's tests, {len(set(names) & set(own))} by a case of ours"
+        f"{len({*shown, *set(names) & set(own)})} are shown right: {len(shown)} by Apple's tests, "
+        f"{len(set(names) & set(own))} by a case of ours"
     )
     for name in sorted(names):
         rule = NEVER_IN_A_FILE.get(name) or ("never in a file" if name.startswith("complex") else "")

@@ -1,7 +1,7 @@
 """Hold the Core ML importer to models that Apple's converter makes of torch and TensorFlow ones.
 
-Each is converted by coremltools to an ML Program in float32 (and, with --fp16, in its default half precision), read back,
-run on the same inputs, and compared with the framework's own answer.
+Each is converted by coremltools to an ML Program in float32 (and, with --fp16, in its default half
+precision), read back, run on the same inputs, and compared with the framework's own answer.
 
     python benchmarks/coreml_models.py [--fp16] [NAME ...]
 """

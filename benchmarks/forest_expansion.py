@@ -1,7 +1,8 @@
-"""Trees as tensor operators, walked and by products: `python benchmarks/forest_expansion.py [--trees 50] [--rows 2000]`.
+"""Trees as tensor operators, walked and by products: `python benchmarks/forest_expansion.py [--trees 50]
+[--rows 2000]`.
 
-For each depth, the time of a regression forest in LiteRT, torch and ONNX Runtime, expanded either way: where products are faster
-decides `SHALLOW` in bridge/passes/decompose/ml.py.
+For each depth, the time of a regression forest in LiteRT, torch and ONNX Runtime, expanded either way: where
+products are faster decides `SHALLOW` in bridge/passes/decompose/ml.py.
 """
 
 from __future__ import annotations

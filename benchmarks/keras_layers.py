@@ -1,9 +1,10 @@
-"""Every layer class of keras.layers: read, run and compared with Keras, written as TFLite and as SavedModel, and compared again.
+"""Every layer class of keras.layers: read, run and compared with Keras, written as TFLite and as SavedModel,
+and compared again.
 
     python benchmarks/keras_layers.py [NAME ...]
 
-The layers are those of bridge_savedmodel.cases.layers. What is not the same, or is refused, is printed with its reason; at the end
-stand the classes that no case makes.
+The layers are those of bridge_savedmodel.cases.layers. What is not the same, or is refused, is printed with
+its reason; at the end stand the classes that no case makes.
 """
 
 from __future__ import annotations

@@ -95,7 +95,8 @@ MODELS = {
 
 
 def randomise(model: torch.nn.Module) -> None:
-    """Give normalisation layers non-trivial statistics and zero-initialised heads weights, so that outputs mean something."""
+    """Give normalisation layers non-trivial statistics and zero-initialised heads weights, so that outputs
+    mean something."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)

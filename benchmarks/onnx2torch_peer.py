@@ -2,9 +2,9 @@
 
 PEER_PYTHON benchmarks/onnx2torch_peer.py MODEL.onnx OUT.pt
 
-onnx2torch makes an nn.Module; it is scripted, or traced where torch cannot script it. Run it with a Python that has onnx2torch.
-It reads opset 17 at most (`bridge convert MODEL.onnx OLDER.onnx -O opset=17`) and no `allowzero`, which is taken away here: none
-of the benchmark models has a dimension of zero.
+onnx2torch makes an nn.Module; it is scripted, or traced where torch cannot script it. Run it with a Python
+that has onnx2torch. It reads opset 17 at most (`bridge convert MODEL.onnx OLDER.onnx -O opset=17`) and no
+`allowzero`, which is taken away here: none of the benchmark models has a dimension of zero.
 """
 
 from __future__ import annotations

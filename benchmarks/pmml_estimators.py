@@ -1,7 +1,9 @@
-"""Every classifier and regressor that skl2onnx knows, to PMML and PMML4S: `python benchmarks/pmml_estimators.py [NAME…]`.
+"""Every classifier and regressor that skl2onnx knows, to PMML and PMML4S: `python
+benchmarks/pmml_estimators.py [NAME…]`.
 
-Each is fitted on scikit-learn's bundled data (iris and breast cancer, or diabetes; six features) with its default settings and
-scored on a test split. Classes must be equal, and numbers within 1e-6 (1e-5 for models of trees, which read float32).
+Each is fitted on scikit-learn's bundled data (iris and breast cancer, or diabetes; six features) with its
+default settings and scored on a test split. Classes must be equal, and numbers within 1e-6 (1e-5 for models
+of trees, which read float32).
 """
 
 from __future__ import annotations

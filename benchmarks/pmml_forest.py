@@ -1,6 +1,8 @@
-"""Time the import of a large forest, and its scoring in ONNX Runtime against PMML4S: `python benchmarks/pmml_forest.py`.
+"""Time the import of a large forest, and its scoring in ONNX Runtime against PMML4S: `python
+benchmarks/pmml_forest.py`.
 
-A regression forest of 500 trees of depth 12, grown by scikit-learn on seeded data and written as PMML by this file.
+A regression forest of 500 trees of depth 12, grown by scikit-learn on seeded data and written as PMML by this
+file.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from bridge_pmml.runtime import engine
 from sklearn.ensemble import RandomForestRegressor
 
 import bridge
-from bridge.passes.opset import for_runtime
+from bridge.passes.opset.down import for_runtime
 
 FEATURES = 20
 
@@ -88,7 +90,8 @@ def document(forest: RandomForestRegressor) -> str:
     return (
         f'<PMML xmlns="http://www.dmg.org/PMML-4_4" version="4.4"><Header/><DataDictionary>{fields}'
         '<DataField name="y" optype="continuous" dataType="double"/></DataDictionary>'
-        f'<MiningModel functionName="regression">{schema}<Segmentation multipleModelMethod="average">{segments}'
+        f'<MiningModel functionName="regression">{schema}<Segmentation '
+        f'multipleModelMethod="average">{segments}'
         "</Segmentation></MiningModel></PMML>"
     )
 
@@ -97,7 +100,10 @@ def node(tree: object, at: int, predicate: str) -> str:
     left, right = tree.children_left[at], tree.children_right[at]  # type: ignore[attr-defined]
     if left < 0:
         return f'<Node score="{float(tree.value[at, 0, 0])!r}">{predicate}</Node>'  # type: ignore[attr-defined]
-    test = f'<SimplePredicate field="x{tree.feature[at] + 1}" operator="{{}}" value="{float(tree.threshold[at])!r}"/>'  # type: ignore[attr-defined]
+    test = (
+        f'<SimplePredicate field="x{tree.feature[at] + 1}" operator="{{}}" '
+        f'value="{float(tree.threshold[at])!r}"/>'
+    )  # type: ignore[attr-defined]
     below = node(tree, left, test.format("lessOrEqual")) + node(tree, right, test.format("greaterThan"))
     return f"<Node>{predicate}{below}</Node>"
 

@@ -1,9 +1,10 @@
-"""Import every PMML document below DIR and compare the hub with PMML4S: `python benchmarks/pmml_import.py DIR [--rows 1000]`.
+"""Import every PMML document below DIR and compare the hub with PMML4S: `python benchmarks/pmml_import.py DIR
+[--rows 1000]`.
 
-Records are drawn from the data dictionary with a seed: values near the numbers a document compares with, declared
-categories, missing ones and invalid ones. A document passes when every output of every record agrees, numbers within
-1e-6. CSV files of expected outputs and a document's own ModelVerification count for more than PMML4S; where
-PMML4S departs from the specification, DEVIATIONS says in what.
+Records are drawn from the data dictionary with a seed: values near the numbers a document compares with,
+declared categories, missing ones and invalid ones. A document passes when every output of every record
+agrees, numbers within 1e-6. CSV files of expected outputs and a document's own ModelVerification count for
+more than PMML4S; where PMML4S departs from the specification, DEVIATIONS says in what.
 """
 
 from __future__ import annotations
@@ -167,7 +168,8 @@ DEVIATIONS = (
     Deviation("NaiveBayes(Audit|Iris)", "PMML 4.1 floors no density; the CSV agrees, PMML4S floors them"),
 )
 REFUTED = {
-    "GeneralRegressionIris": "its CSV holds p / (p + 1/2): a logistic fit with intercept has the mean 1/3 of the 150 flowers, as p has and the CSV (0.3466) has not",
+    "GeneralRegressionIris": "its CSV holds p / (p + 1/2): a logistic fit with intercept has the mean 1/3 of "
+    "the 150 flowers, as p has and the CSV (0.3466) has not",
     "GeneralRegressionAudit": "its CSV holds p / (p + 1/2), see GeneralRegressionIris",
 }
 
@@ -344,9 +346,8 @@ def differences(
         return []
     i = bad[0]
     return [
-        f"{name}: {len(bad)} of {len(found)} differ, e.g. {found[i, 0]!r} for {expected[i, 0]!r} of {rows[i]}"[
-            :400
-        ]
+        f"{name}: {len(bad)} of {len(found)} differ, e.g. {found[i, 0]!r} for {expected[i, 0]!r} of "
+        f"{rows[i]}"[:400]
     ]
 
 

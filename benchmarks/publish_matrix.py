@@ -3,12 +3,13 @@
     bridge matrix -o DIR
     python benchmarks/publish_matrix.py DIR
 
-Writes docs/matrix/results.jsonl.gz, format_matrix.md, bridge/matrix/measured.json, and the table between the marks in README.md. Refuses evidence
-with a wrong number.
+Writes docs/matrix/results.jsonl.gz, format_matrix.md, bridge/matrix/measured.json, and the table between the
+marks in README.md. Refuses evidence with a wrong number.
 
     python benchmarks/publish_matrix.py --slice
 
-measures a case of every operator on every published route again, and fails where the published matrix claims what is not so.
+measures a case of every operator on every published route again, and fails where the published matrix claims
+what is not so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bridge.matrix import evidence, measured, render, run
+from bridge import measured
+from bridge.matrix import evidence, render, run
 from bridge.matrix.evidence import Result
 from bridge.matrix.native import source_of
 
@@ -62,14 +64,15 @@ def pages() -> dict[Path, str]:
     found = evidence.read(EVIDENCE)
     names = render.titles(found)
     return {
-        measured.FILE: json.dumps(measured.condensed(found.results), indent=0) + "\n",
+        measured.FILE: json.dumps(render.condensed(found.results), indent=0) + "\n",
         ROOT / "format_matrix.md": render.markdown(found, names),
         ROOT / "README.md": render.readme((ROOT / "README.md").read_text(), found, names),
     }
 
 
 def refuted(published: list[Result], jobs: int = os.cpu_count() or 2) -> list[Result]:
-    """Measured again, of every operator the first case published: what was claimed to survive and does not, and what must never be."""
+    """Measured again, of every operator the first case published: what was claimed to survive and does not,
+    and what must never be."""
     first: dict[tuple[str, str], str] = {}
     for result in published:
         for op in result.ops:

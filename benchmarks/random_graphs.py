@@ -1,9 +1,11 @@
 """Random graphs of everyday operators, converted and compared.
 
-    python benchmarks/random_graphs.py [--to tflite torchscript savedmodel coreml] [--count 200] [--seed 0] [--nodes 8] [--back] [--keep DIR]
+python benchmarks/random_graphs.py [--to tflite torchscript savedmodel coreml] [--count 200] [--seed 0]
+[--nodes 8] [--back] [--keep DIR]
 
-Graph k of a seed is always the same. Each is converted with verification to every format named; figures are counts of outcomes,
-and what did not survive is printed with its seed and number (what went wrong is kept as an ONNX file in DIR).
+Graph k of a seed is always the same. Each is converted with verification to every format named; figures are
+counts of outcomes, and what did not survive is printed with its seed and number (what went wrong is kept as
+an ONNX file in DIR).
 """
 
 from __future__ import annotations

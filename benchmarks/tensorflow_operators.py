@@ -2,11 +2,14 @@
 
     python benchmarks/tensorflow_operators.py [--missing] [--list FILE]
 
-and which of those tf2onnx 1.17 reads (tf2onnx_operators.txt: the names its handlers register, those for TFLite left out).
+and which of those tf2onnx 1.17 reads (tf2onnx_operators.txt: the names its handlers register, those for
+TFLite left out).
 
-Every other one is refused with a reason, or is no operator of TensorFlow: names tf2onnx gives to what its own rewriters make (Loop, Scan, Dropout, …), none of
-which is in TensorFlow's history of every operator it ever registered (tensorflow/core/ops/compat/ops_history_v1). Counted are operators with a CPU kernel, without those that train, read data, talk to devices, debug, or are private. With `--list`, the
-names in a file (one a line, such as another converter's list) are counted instead.
+Every other one is refused with a reason, or is no operator of TensorFlow: names tf2onnx gives to what its own
+rewriters make (Loop, Scan, Dropout, …), none of which is in TensorFlow's history of every operator it ever
+registered (tensorflow/core/ops/compat/ops_history_v1). Counted are operators with a CPU kernel, without those
+that train, read data, talk to devices, debug, or are private. With `--list`, the names in a file (one a line,
+such as another converter's list) are counted instead.
 """
 
 from __future__ import annotations
@@ -62,7 +65,8 @@ def main() -> None:
 
 
 def report(title: str, wanted: set[str], missing: bool) -> None:
-    """Print how many of the operators are read, refused with a reason, unknown to TensorFlow, or without a word."""
+    """Print how many of the operators are read, refused with a reason, unknown to TensorFlow, or without a
+    word."""
     from tensorflow.python.framework import op_def_registry
 
     rules = readable(ops) | set(HANDLES) | RAISED
@@ -71,7 +75,8 @@ def report(title: str, wanted: set[str], missing: bool) -> None:
     refused = {n for n in wanted - covered if n in reasons}
     foreign = {n for n in wanted - covered - refused if op_def_registry.get(n) is None}
     silent = wanted - covered - refused - foreign
-    print(f"{title}: {len(covered)} of {len(wanted)} operators are read; {len(refused)} are refused with a reason; "
+    print(f"{title}: {len(covered)} of {len(wanted)} operators are read; {len(refused)} are refused with a "
+        "reason; "
           f"{len(foreign)} are no operators of this TensorFlow; {len(silent)} have no word")  # fmt: skip
     if missing:
         for name in sorted(refused):

@@ -1,11 +1,12 @@
-"""Every TFLite file below DIR: read, run as a hub model and compared with LiteRT, then written back and compared again.
+"""Every TFLite file below DIR: read, run as a hub model and compared with LiteRT, then written back and
+compared again.
 
     python benchmarks/tflite_import.py DIR [--jsonl FILE] [--only PART]
 
-Outcomes: passed, refused (with the reason), wrong, crashed, norun (LiteRT itself does not run the file: the file written back is
-then compared with the hub). An output agrees as
-`bridge.verify` says, quantized ones within one quantum. Where it does not, LiteRT's own kernels (XNNPACK, optimized, reference)
-are compared with one another: `spread` means that they differ among themselves by more than the hub from the nearest, or that
+Outcomes: passed, refused (with the reason), wrong, crashed, norun (LiteRT itself does not run the file: the
+file written back is then compared with the hub). An output agrees as `bridge.verify` says, quantized ones
+within one quantum. Where it does not, LiteRT's own kernels (XNNPACK, optimized, reference) are compared with
+one another: `spread` means that they differ among themselves by more than the hub from the nearest, or that
 the file written back means the same as the source when nothing is optimized, so that only kernels differ.
 Each file runs in a process of its own, because LiteRT aborts on some.
 """
@@ -169,12 +170,13 @@ def written(path: Path, inputs: Any, expected: Any, steps: Any) -> tuple[str, st
 
 
 def meant(path: Path, back: Path, inputs: Any, steps: Any, detail: str) -> tuple[str, str]:
-    """Whether both files mean the same: their hub models agree when ONNX Runtime optimizes nothing. Then only kernels differ."""
+    """Whether both files mean the same: their hub models agree when ONNX Runtime optimizes nothing. Then only
+    kernels differ."""
     import onnx_ir as ir
     import onnxruntime as ort
 
     import bridge
-    from bridge.passes.opset import for_runtime
+    from bridge.passes.opset.down import for_runtime
     from bridge.runtime import Outputs
     from bridge.verify import compare
 

@@ -1,8 +1,9 @@
-"""Mutated TFLite files give typed errors: `python benchmarks/tflite_mutations.py [DIR] [--count 20000] [--seed 0]`.
+"""Mutated TFLite files give typed errors: `python benchmarks/tflite_mutations.py [DIR] [--count 20000]
+[--seed 0]`.
 
-Small files below DIR and the one-operator files of the tests are flipped, cut, spliced and given extreme numbers, and read in
-forked children with bounded memory and time. Whatever is no BridgeError, a crash or a hang is printed with what makes it
-again. No runtime ever sees a mutated file.
+Small files below DIR and the one-operator files of the tests are flipped, cut, spliced and given extreme
+numbers, and read in forked children with bounded memory and time. Whatever is no BridgeError, a crash or a
+hang is printed with what makes it again. No runtime ever sees a mutated file.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""Carry model families of torchvision and transformers from TorchScript to ONNX, TFLite and TorchScript again, verified.
+"""Carry model families of torchvision and transformers from TorchScript to ONNX, TFLite and TorchScript
+again, verified.
 
     python benchmarks/torch_models.py [NAME | classification | segmentation | detection | video | transformers ...]
         [--to onnx,tflite,torchscript] [--jsonl FILE]
 
-Weights are random, from a seed; transformers have small configurations. Every family runs in a process of its own: it is
-scripted where torch can, else traced, saved, read, and each file written is run in its own runtime and compared with torch.jit.
+Weights are random, from a seed; transformers have small configurations. Every family runs in a process of its
+own: it is scripted where torch can, else traced, saved, read, and each file written is run in its own runtime
+and compared with torch.jit.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ SUFFIXES = {"onnx": "onnx", "tflite": "tflite", "torchscript": "pt"}
 SCHEMAS = {
     "box_iou_rotated": "(Tensor boxes1, Tensor boxes2) -> Tensor",
     "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "roi_align": "(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor",
+    "roi_align": "(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, "
+    "int sampling_ratio, bool aligned) -> Tensor",
 }
 
 Built = tuple[torch.nn.Module, tuple[torch.Tensor, ...]]
@@ -53,7 +56,8 @@ def nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Te
 def align(
     x: torch.Tensor, rois: torch.Tensor, scale: float, height: int, width: int, ratio: int, aligned: bool
 ) -> torch.Tensor:
-    """torchvision::roi_align in plain torch, for a sampling ratio above 0: samples outside of the image are 0."""
+    """torchvision::roi_align in plain torch, for a sampling ratio above 0: samples outside of the image are
+    0."""
     boxes = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
     size = boxes[:, 2:] - boxes[:, :2]
     size = size if aligned else size.clamp(min=1.0)
@@ -76,7 +80,8 @@ def taps(start: torch.Tensor, step: torch.Tensor, count: int, ratio: int, length
 
 
 def import_torchvision() -> None:
-    """torchvision, its two compiled operators in Python where the compiled ones do not load beside a CPU torch."""
+    """torchvision, its two compiled operators in Python where the compiled ones do not load beside a CPU
+    torch."""
     if hasattr(torch.ops.torchvision, "nms"):
         return
     from models import OPERATORS
@@ -121,10 +126,11 @@ class Detector(torch.nn.Module):
 
 
 def calm(model: torch.nn.Module) -> None:
-    """Residual branches that add little, statistics of the features there are, and boxes moved by little, as trained detectors have.
+    """Residual branches that add little, statistics of the features there are, and boxes moved by little, as
+    trained detectors have.
 
-    Without it random detectors amplify rounding by thousands, or see the same everywhere, and torch itself, with one thread
-    and with two, disagrees about the boxes by more than a comparison allows.
+    Without it random detectors amplify rounding by thousands, or see the same everywhere, and torch itself,
+    with one thread and with two, disagrees about the boxes by more than a comparison allows.
     """
     learning = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
     for name, module in learning.items():
@@ -245,9 +251,26 @@ def decoder(name: str, config: dict[str, Any], heads: int = 4) -> Callable[[], B
     return build
 
 
-SEQ2SEQ = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}  # fmt: skip
+SEQ2SEQ = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+}
 DECODED = ("decoder_input_ids", lambda: torch.randint(5, 99, (1, 4)))
-AUDIO = {**SMALL, "conv_dim": (16, 16), "conv_kernel": (10, 3), "conv_stride": (5, 2), "num_feat_extract_layers": 2, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4, "vocab_size": 32}  # fmt: skip
+AUDIO = {
+    **SMALL,
+    "conv_dim": (16, 16),
+    "conv_kernel": (10, 3),
+    "conv_stride": (5, 2),
+    "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+    "vocab_size": 32,
+}
 FEW = {"score_thresh": 0.0, "topk_candidates": 40, "detections_per_img": 6}
 FEW_PROPOSALS = {
     "rpn_pre_nms_top_n_test": 60,
@@ -342,7 +365,8 @@ def archive(name: str, folder: Path) -> tuple[Path, dict[str, np.ndarray], str]:
 
 
 def carry(name: str, targets: list[str]) -> dict[str, Any]:
-    """What became of one family: for each target passed, refused, wrong or failed, with the reason or the worst error."""
+    """What became of one family: for each target passed, refused, wrong or failed, with the reason or the
+    worst error."""
     import bridge
     from bridge.errors import BridgeError, UnsupportedModel
     from bridge.verify import compare

@@ -2,9 +2,10 @@
 
     python benchmarks/torch_operators.py [NAME ...] [--samples 0] [--jsonl FILE] [--verbose]
 
-Entries are those of torch.testing._internal.common_methods_invocations.op_db that take float32 on CPU and can be traced
-(the package `expecttest` is needed). Random and uninitialized numbers are compared by shape and dtype, complex ones as pairs
-of floats. An entry passed when all its samples did; it is wrong when one gave other numbers.
+Entries are those of torch.testing._internal.common_methods_invocations.op_db that take float32 on CPU and can
+be traced (the package `expecttest` is needed). Random and uninitialized numbers are compared by shape and
+dtype, complex ones as pairs of floats. An entry passed when all its samples did; it is wrong when one gave
+other numbers.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ def main() -> None:
     share = 100 * counts["passed"] / max(traced, 1)
     rest = ", ".join(f"{counts[k]} {k}" for k in ("refused", "wrong", "failed", "untraced"))
     print(
-        f"{counts['passed']} of {traced} entries passed ({share:.1f} %); {rest}; {time.perf_counter() - start:.0f} s"
+        f"{counts['passed']} of {traced} entries passed ({share:.1f} %); {rest}; "
+        f"{time.perf_counter() - start:.0f} s"
     )
 
 

@@ -1,20 +1,26 @@
-"""The command line: each command is the library call of its name."""
+"""The command line: each command is the library call of its name.
+
+Commands import the library when they run, so that `--help` answers without it.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 
 EXIT = """
-Exit codes: 0 done; 1 refused, with the reason; 2 wrong usage; 3 verification failed, and convert wrote nothing unless --keep; 4 operators cannot cross.
+Exit codes: 0 done; 1 refused, with the reason; 2 wrong usage; 3 verification failed, and convert wrote
+nothing unless --keep; 4 operators cannot cross.
 """
 
 
@@ -68,7 +74,8 @@ class Printed:
 
 @contextmanager
 def waiting(name: str, after: float = 1.0) -> Iterator[None]:
-    """A spinner with the time on stderr, if that is a terminal, for what has a name and takes longer than a second."""
+    """A spinner with the time on stderr, if that is a terminal, for what has a name and takes longer than a
+    second."""
     if not sys.stderr.isatty() or not name:
         yield
         return
@@ -213,7 +220,8 @@ def convert(
     options: tuple[str, ...],
     **settings: Any,
 ) -> Any:
-    """Convert SRC to another format, as DST or beside you under its own name; or many SRC at once with -o DIR."""
+    """Convert SRC to another format, as DST or beside you under its own name; or many SRC at once with -o
+    DIR."""
     import bridge
 
     settings |= parsed(options)
@@ -223,8 +231,6 @@ def convert(
         if len(paths) > 2:
             raise click.UsageError("Many files need a folder to go to: -o DIR.")
         return 0, bridge.convert(*paths, **settings)
-    from pathlib import Path
-
     from bridge.batch import convert_all
 
     if not settings["to"]:
@@ -311,8 +317,6 @@ def run(model: str, inputs: tuple[str, ...], seed: int, output: str | None, dims
 
 def _listed(value: Any) -> Any:
     """Nested lists of plain values; numbers JSON does not have are words."""
-    import math
-
     if isinstance(value, (list, tuple)):
         return [_listed(item) for item in value]
     if hasattr(value, "tolist"):
@@ -362,8 +366,6 @@ def formats(name: str | None) -> Any:
 @command
 def plugins() -> Any:
     """List the plugins, what each brings, and those that failed or clash."""
-    from dataclasses import asdict
-
     from bridge.plugins import registry
 
     known = registry()
@@ -385,9 +387,8 @@ def plugins() -> Any:
 @click.option("--export", "writes", is_flag=True, help="A format that is written; both when neither is said.")
 @command
 def new_plugin(name: str, reads: bool, writes: bool) -> Any:
-    """Write the package of a new format, bridge-NAME, to begin with: it installs and passes the kit as it stands."""
-    from pathlib import Path
-
+    """Write the package of a new format, bridge-NAME, to begin with: it installs and passes the kit as it
+    stands."""
     from bridge.scaffold import create
 
     both = not (reads or writes)
@@ -397,7 +398,7 @@ def new_plugin(name: str, reads: bool, writes: bool) -> Any:
 
 
 def _declaration(fmt: Any) -> dict[str, Any]:
-    """What `formats` says of a format, for machines."""
+    """Declaration of a format, as `formats --json` prints it."""
     from bridge.errors import BridgeError
 
     options: dict[str, Any] = {}
@@ -488,8 +489,6 @@ def matrix(
 
     DIR then holds results.jsonl, the evidence; format_matrix.md; and matrix.html.
     """
-    from pathlib import Path
-
     from bridge.matrix import all_routes, counts, publish, run, selected, summary
 
     chosen = routes.split(",") if routes else all_routes()

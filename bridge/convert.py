@@ -9,13 +9,12 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.errors import BridgeError, UnsupportedModel
-from bridge.load import read
-from bridge.lower import lower
-from bridge.matrix.measured import notes
-from bridge.output import atomic, free
+from bridge.errors import UnsupportedModel
+from bridge.lower import Writer, writer
+from bridge.measured import notes
+from bridge.output import atomic, require_free
 from bridge.report import Report
-from bridge.route import Writer, route, writer
+from bridge.route import route
 from bridge.verify import Proof, Verification
 
 __all__ = ["Conversion", "check", "convert", "save"]
@@ -53,25 +52,23 @@ def convert(
 ) -> Conversion:
     """Convert a model file or live object to another format.
 
-    `to` is the target's name, found from the suffix of `dst` when omitted; without `dst` the file is
-    named after `src`, in the current directory. Options are those the source's importer and the target's
-    exporter declare (`bridge formats NAME`). With `verify`, source and result run on the same seeded random
-    inputs and must agree, or nothing is written; with `keep` it is written all the same. `dims` gives symbolic
+    `to` is the target's name, found from the suffix of `dst` when omitted; without `dst` the file is named
+    after `src`, in the current directory. Options are those the source's importer and the target's exporter
+    declare (`bridge formats NAME`). With `verify`, source and result run on the same seeded random inputs and
+    must agree, or nothing is written; with `keep` it is written all the same. `dims` gives symbolic
     dimensions of the inputs their lengths, by name.
 
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
     """
-    way = route(src, dst, to=to, source=source, dims=dims, options=options)
-    _require_free(way.writer.path, overwrite)
-    if verify:
-        way.writer.require_interface()
-    report = Report(way.reader.format.name, way.writer.format.name)
+    way = route(src, dst, to=to, source=source, dims=dims, options=options, verify=verify)
+    require_free(way.writer.path, overwrite)
+    report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader))
     with report.timed("import"):
-        model = read(way.reader)
+        model = way.reader.read()
     report.notes.extend(hub.noted(model))
     proof = Proof(way, model) if verify else None
-    return _write(model, way.writer, report, str(way.reader), overwrite, proof, keep)
+    return _write(model, way.writer, report, overwrite, proof, keep)
 
 
 def save(
@@ -79,29 +76,30 @@ def save(
 ) -> Conversion:
     """Write a hub model as a file. The model handed in is left as it was. Raises as `convert` does."""
     target = writer(dst, to, options)
-    _require_free(target.path, overwrite)
-    report = Report("hub", target.format.name)
-    return _write(model.clone(), target, report, model.graph.name or "model", overwrite)
+    require_free(target.path, overwrite)
+    report = Report("hub", target.format.name, model=model.graph.name or "model")
+    return _write(model.clone(), target, report, overwrite)
 
 
 def check(
     src: Any, *, to: str, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
 ) -> Report:
-    """What converting `src` would do to each operator; nothing is written.
+    """Report on what converting `src` would do to each operator; nothing is written.
 
-    `blockers` of the report lists every operator that cannot cross; `notes` tells of operators not every measured case of which
-    survives. Raises as `convert` does, but not UnsupportedModel for what the target refuses.
+    `blockers` of the report lists every operator that cannot cross; `notes` tells of operators not every
+    measured case of which survives. Raises as `convert` does, but not UnsupportedModel for what the target
+    refuses.
     """
     way = route(src, to=to, source=source, dims=dims, options=options)
     report = Report(way.reader.format.name, way.writer.format.name)
     try:
-        model = read(way.reader)
+        model = way.reader.read()
     except UnsupportedModel as error:
         report.blockers.extend(error.blockers)
         return report
     measured = notes(f"{report.source}:{report.target}", map(hub.qualified, hub.all_nodes(model)))
-    with way.writer.extended():
-        lower(model, way.writer, report)
+    with way.writer.extended:
+        way.writer.lower(model, report)
     report.notes.extend([*hub.noted(model), *measured])
     return report
 
@@ -110,25 +108,19 @@ def _write(
     model: ir.Model,
     target: Writer,
     report: Report,
-    name: str,
     overwrite: bool,
     proof: Proof | None = None,
     keep: bool = False,
 ) -> Conversion:
-    """Lower the model called `name` and write it. If verification fails the file is discarded, unless `keep`."""
+    """Lower the model and write it. If verification fails the file is discarded, unless
+    `keep`."""
     verification = None
     try:
-        with target.extended(), report.timed("legalise"):
-            lower(model, target, report)
-        if report.blockers:
-            count = len(report.blockers)
-            raise UnsupportedModel(
-                f"{count} operator{'s' * (count > 1)} of {name} cannot be written as {target}:",
-                report.blockers,
-                target.exporter.way_out,
-            )
+        with target.extended, report.timed("legalise"):
+            target.lower(model, report)
+        report.require()
         with atomic(target.path, overwrite) as temporary:
-            with target.extended(), report.timed("export"):
+            with target.extended, report.timed("export"):
                 target.exporter.write(model, temporary, report, target.options)
             if proof is not None:
                 with report.timed("verify"):
@@ -140,11 +132,3 @@ def _write(
     if verification is not None:
         verification.require(target.path, written=True)
     return Conversion(target.path, report, verification)
-
-
-def _require_free(path: Path, overwrite: bool) -> None:
-    free(path, overwrite)
-    if not path.parent.is_dir():
-        raise BridgeError(
-            f"The folder {path.parent} does not exist.", "Create it first, or name another destination."
-        )

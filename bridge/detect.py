@@ -1,4 +1,4 @@
-"""How a format is found: by name, by content, by suffix."""
+"""Detection of formats: by name, by content, by suffix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ __all__ = ["by_name", "by_suffix", "of_source"]
 
 
 def by_name(name: str) -> Format:
-    """The format called `name`. Raises UnknownFormat, suggesting a near miss, and PluginError when two plugins claim it."""
+    """The format called `name`. Raises UnknownFormat, suggesting a near miss, and PluginError when two
+    plugins claim it."""
     for fmt in plugins.formats():
         if fmt.name == name.lower():
             return fmt

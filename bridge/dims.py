@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ __all__ = [
     "known",
     "length_of",
     "lengths",
+    "on_last_axis",
     "product",
     "reshape",
     "scalar",
@@ -86,6 +87,19 @@ def reshape(op: Builder, x: ir.Value, parts: Sequence[Any]) -> ir.Value:
 def known(parts: Sequence[Any]) -> list[int]:
     """Those of the lengths that are known."""
     return [int(p) for p in parts if isinstance(p, (int, np.integer))]
+
+
+def on_last_axis(op: Builder, x: ir.Value, axis: int, compute: Callable[[Any], Any]) -> Any:
+    """`compute` of `x` with `axis` brought last, and its result, of the same rank, with that axis brought
+    back; of one result or of a tuple of them. The rank of `x` must be known."""
+    rank = rank_of(x) or 0
+    if (axis := axis % max(rank, 1)) >= rank - 1:
+        return compute(x)
+    results = compute(op.Transpose(x, perm=[*range(axis), *range(axis + 1, rank), axis]))
+    back = [*range(axis), rank - 1, *range(axis, rank - 1)]
+    if isinstance(results, tuple):
+        return tuple(op.Transpose(result, perm=back) for result in results)
+    return op.Transpose(results, perm=back)
 
 
 def product(op: Builder, parts: Sequence[Any]) -> Any:

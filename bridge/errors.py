@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bridge.report import Blocker
+from dataclasses import dataclass
 
 __all__ = [
     "BridgeError",
@@ -77,11 +74,33 @@ class PluginError(BridgeError):
     """A plugin is broken, misdeclared, or clashes with another."""
 
 
+@dataclass(frozen=True)
+class Blocker:
+    """One operator that cannot cross, and the reason."""
+
+    op: str
+    name: str
+    origin: str
+    reason: str
+
+
+def table(blockers: Sequence[Blocker]) -> str:
+    """Blockers as aligned rows, like reasons on like operators folded to one row."""
+    groups: dict[tuple[str, str], list[Blocker]] = {}
+    for blocker in blockers:
+        groups.setdefault((blocker.op, blocker.reason), []).append(blocker)
+    rows = []
+    for (op, reason), members in groups.items():
+        first = members[0]
+        where = first.name + (f" (from {first.origin})" if first.origin else "")
+        rows.append((op, where + (f" and {len(members) - 1} more" if members[1:] else ""), reason))
+    widths = [max((len(r[i]) for r in rows), default=0) for i in (0, 1)]
+    return "\n".join(f"  {op:<{widths[0]}}  {where:<{widths[1]}}  {why}" for op, where, why in rows)
+
+
 class UnsupportedModel(BridgeError):
     """Operators of a model cannot cross. `blockers` lists them all."""
 
     def __init__(self, headline: str, blockers: Sequence[Blocker], hint: str = "") -> None:
-        from bridge.report import table
-
         self.blockers = tuple(blockers)
         super().__init__(f"{headline}\n{table(self.blockers)}" if blockers else headline, hint)

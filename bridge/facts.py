@@ -1,8 +1,9 @@
-"""Every entry of `metadata_props` that is written or read here, typed: what is known of a model, a value or a node beside what it
-computes.
+"""Every entry of `metadata_props` that is written or read here, typed: what is known of a model, a value or a
+node beside what it computes.
 
-An entry never says what a node computes: that is in its operator and attributes. `KEY.get(holder)` reads an entry of an ir.Model, ir.Value or
-ir.Node, `KEY.set(holder, value)` writes it, `KEY.drop(holder)` takes it away; a key that ends in a dot or colon is of a name: `KEY.of(name)`.
+An entry never says what a node computes: that is in its operator and attributes. `KEY.get(holder)` reads an
+entry of an ir.Model, ir.Value or ir.Node, `KEY.set(holder, value)` writes it, `KEY.drop(holder)` takes it
+away; a key that ends in a dot or colon is of a name: `KEY.of(name)`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Fact(Generic[T]):
                 yield key[len(self.key) :], self.decode(text)
 
     def owns(self, key: str) -> bool:
-        """Whether `key` is this entry's, or that of a name among those that share it."""
+        """True if `key` is this entry's, or that of a name among those that share it."""
         return key == self.key or (self.key.endswith((".", ":")) and key.startswith(self.key))
 
 
@@ -74,7 +75,8 @@ def _data(key: str) -> Fact[Any]:
 
 @dataclass(frozen=True)
 class Origin:
-    """The operator of the source that a node comes from: its place among those that nodes come from, its kind and its name."""
+    """The operator of the source that a node comes from: its place among those that nodes come from, its kind
+    and its name."""
 
     index: int
     op: str
@@ -129,7 +131,7 @@ ESTIMATOR = _text("bridge.estimator")
 """The class of the estimator it was read from."""
 
 NOTES = _data("bridge.notes")
-"""What its importer changed, for the report: a list of sentences."""
+"""Sentences on what its importer changed, for the report: a list."""
 
 FEATURE_NAMES = _data("bridge.feature_names")
 """Names of the columns of its only input: a list."""
@@ -168,7 +170,7 @@ COREML_IMAGE = _text("coreml.image.")
 """The colour layout and size of an input or output that is an image."""
 
 COREML_DESCRIPTION = _text("coreml.description.")
-"""What the file says of an input or output."""
+"""Description of an input or output."""
 
 COREML_ROWS = _text("coreml.rows")
 """A classical model whose source takes many records at once."""

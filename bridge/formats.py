@@ -1,4 +1,4 @@
-"""What a format plugin declares."""
+"""Declarations of format plugins."""
 
 from __future__ import annotations
 
@@ -70,25 +70,40 @@ def flag(text: str) -> bool:
     raise ValueError(text)
 
 
+def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str) -> dict[str, Any]:
+    """Given values over the declared defaults. Raises InvalidOption for one nobody declared."""
+    known = {option.name: option for option in options}
+    for name in given:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
+    return {name: o.parse(given[name]) if name in given else o.value for name, o in known.items()}
+
+
 @dataclass(frozen=True)
 class Importer:
-    """How a file becomes a hub model: `load(src, **options)`; `table` for formats driven by rules."""
+    """Importer of a format: `load(src, **options)` reads a file; `table` for formats driven by rules."""
 
     load: Callable[..., ir.Model]
     options: tuple[Option, ...] = ()
     table: OpTable | None = None
 
+    def parse(self, given: dict[str, Any], whose: str) -> dict[str, Any]:
+        """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""
+        return parse_options(self.options, given, whose)
+
 
 @dataclass(frozen=True)
 class Exporter:
-    """How a hub model becomes a file.
+    """Exporter of a format: a hub model becomes a file.
 
-    `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says
-    which operators it then takes at `version(options)`, `values` what every input, output and intermediate value
-    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator. `tolerance(options)` is how far
-    files written with lossy options may be off, as a part of the largest element of each output; None for the usual tolerance.
-    `choose(options, path)` is another exporter for these options and this destination (None when it is not known yet), or
-    None; `way_out` is what a refused model's user may do.
+    `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says which
+    operators it then takes at `version(options)`, `values` what every input, output and intermediate value
+    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator.
+    `tolerance(options)` is how far files written with lossy options may be off, as a part of the largest
+    element of each output; None for the usual tolerance. `choose(options, path)` is another exporter for
+    these options and this destination (None when it is not known yet), or None; `way_out` is what a refused
+    model's user may do.
     """
 
     table: OpTable
@@ -103,11 +118,15 @@ class Exporter:
     choose: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
     way_out: str = "Add a rule: plugins/README.md#one-operator"
 
+    def parse(self, given: dict[str, Any], whose: str) -> dict[str, Any]:
+        """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""
+        return parse_options(self.options, given, whose)
+
 
 @dataclass(frozen=True)
 class Runtime:
-    """The format's own runtime: `open(path, **options)` gives a `bridge.runtime.Session`; of the importer's options it takes those
-    named in `options`."""
+    """The format's own runtime: `open(path, **options)` gives a `bridge.runtime.Session`; of the importer's
+    options it takes those named in `options`."""
 
     open: Callable[..., Session]
     options: tuple[str, ...] = ()
@@ -115,8 +134,8 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a format: `where` is "module:name", imported at first use, `requires` the importable modules of the format's extra
-    without which it does not work."""
+    """A part of a format: `where` is "module:name", imported at first use, `requires` the importable modules
+    of the format's extra without which it does not work."""
 
     where: str
     requires: tuple[str, ...] = ()
@@ -131,12 +150,14 @@ VERBS = {"importer": "read", "exporter": "written", "runtime": "run", "cases": "
 
 @dataclass(frozen=True)
 class Format:
-    """A format's declaration. Parts are imported at first use: "module:name", or a Part that says what it needs.
+    """A format's declaration. Parts are imported at first use: "module:name", or a Part that says what it
+    needs.
 
-    `importer` names an Importer, `exporter` an Exporter, `runtime` a Runtime, `cases` a function without arguments that returns the
-    `bridge.matrix.NativeCase`s of its importer by name; `detect(src)` says whether a path or live object is of this format, reading
-    little and importing no framework. `extra` is an extra of the plugin's own `distribution`, which discovery fills in; `packages`
-    are the distributions behind it, whose versions are shown.
+    `importer` names an Importer, `exporter` an Exporter, `runtime` a Runtime, `cases` a function without
+    arguments that returns the `bridge.matrix.NativeCase`s of its importer by name; `detect(src)` says whether
+    a path or live object is of this format, reading little and importing no framework. `extra` is an extra of
+    the plugin's own `distribution`, which discovery fills in; `packages` are the distributions behind it,
+    whose versions are shown.
     """
 
     name: str
@@ -159,7 +180,7 @@ class Format:
         return Part(where) if isinstance(where, str) else where
 
     def resolve(self, name: str) -> Any:
-        """What a part names. Raises UnknownFormat or MissingDependency."""
+        """Object that a part names. Raises UnknownFormat or MissingDependency."""
         part = self.part(name)
         if part is None:
             raise UnknownFormat(
@@ -194,13 +215,3 @@ class Format:
             except importlib.metadata.PackageNotFoundError:
                 found[package] = ""
         return found
-
-
-def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str) -> dict[str, Any]:
-    """Given values over the declared defaults. Raises InvalidOption for one nobody declared."""
-    known = {option.name: option for option in options}
-    for name in given:
-        if name not in known:
-            listed = ", ".join(sorted(known)) or "none"
-            raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
-    return {name: o.parse(given[name]) if name in given else o.value for name, o in known.items()}

@@ -1,7 +1,7 @@
-"""What Conv, ConvTranspose and pools say of their windows, and Resize of its axes, in numbers.
+"""Geometry of the windows of Conv, ConvTranspose and pools, and of the axes of Resize.
 
-A length is an int, a hub.Dim, or anything else where it is not known. Formulas are those of the operators' pages
-(https://onnx.ai/onnx/operators/onnx__Conv.html, …ConvTranspose, …MaxPool, …Resize).
+A length is an int, a hub.Dim, or anything else where it is not known. Formulas are those of the operators'
+pages (https://onnx.ai/onnx/operators/onnx__Conv.html, …ConvTranspose, …MaxPool, …Resize).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.hub import NHWC, Dim, Length, attr, const, largest, shape_of
+from bridge.hub import NHWC, Dim, Length, attr, const, input_at, largest, shape_of
 
 __all__ = [
     "Window",
@@ -43,7 +43,7 @@ class Window:
 
     @property
     def spans(self) -> list[int]:
-        """How many elements each window reaches over: (kernel - 1) * dilation + 1."""
+        """Receptive length of a window: (kernel - 1) * dilation + 1."""
         return [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True)]
 
 
@@ -57,7 +57,7 @@ def window_of(node: ir.Node) -> Window | None:
 
 
 def _weights_kernel(node: ir.Node) -> list[int] | None:
-    weights = node.inputs[1] if len(node.inputs) > 1 else None
+    weights = input_at(node, 1)
     dims = list(weights.shape)[2:] if weights is not None and weights.shape is not None else [None]
     return [int(d) for d in dims if isinstance(d, int)] if all(isinstance(d, int) for d in dims) else None
 
@@ -71,20 +71,23 @@ def spatial_lengths(node: ir.Node) -> list[Any]:
 
 
 def same_total(length: Length, span: int, stride: int) -> Length:
-    """Padding of both ends together for ceil(length / stride) windows (auto_pad SAME_…), never less than nothing."""
+    """Padding of both ends together for ceil(length / stride) windows (auto_pad SAME_…), never less than
+    nothing."""
     if stride == 1:
         return span - 1
     return largest((length - 1) // stride * stride + span - length, 0)
 
 
 def halves(total: Length, upper: bool) -> tuple[Length, Length]:
-    """Padding before and after, of which the latter is the larger where `upper` (SAME_UPPER), else the former."""
+    """Padding before and after, of which the latter is the larger where `upper` (SAME_UPPER), else the
+    former."""
     less = total // 2
     return (less, total - less) if upper else (total - less, less)
 
 
 def ceil_extra(length: Length, span: int, stride: int, before: int, after: int) -> Length:
-    """How far the last window of ceil_mode reaches beyond the padding; one that would start there is left out."""
+    """Elements by which the last window of ceil_mode reaches beyond the padding; one that would start
+    there is left out."""
     whole = length + (before + after)
     reach = (whole + (stride - 1 - span)) // stride * stride
     if isinstance(reach, Dim):
@@ -98,8 +101,8 @@ def ceil_extra(length: Length, span: int, stride: int, before: int, after: int) 
 def pads_of(node: ir.Node, lengths: Sequence[Any] | None = None, ceil: bool = False) -> Pads | None:
     """Padding before and after each spatial axis of a Conv or pool, whatever its auto_pad.
 
-    With `ceil`, what the last window of ceil_mode reaches beyond its padding is added behind. None where the padding depends
-    on a length that is not known, or the kernel is not.
+    With `ceil`, what the last window of ceil_mode reaches beyond its padding is added behind. None where the
+    padding depends on a length that is not known, or the kernel is not.
     """
     window = window_of(node)
     if window is None:
@@ -124,7 +127,7 @@ def pads_of(node: ir.Node, lengths: Sequence[Any] | None = None, ceil: bool = Fa
 
 
 def is_same(pads: Pads, window: Window, lengths: Sequence[Any]) -> bool:
-    """Whether pads are what SAME_UPPER is on these lengths."""
+    """True if pads are what SAME_UPPER is on these lengths."""
     rows = zip(pads, window.spans, window.strides, lengths, strict=True)
     return all(
         (stride == 1 or isinstance(length, int)) and pair == halves(same_total(length, span, stride), True)
@@ -133,21 +136,21 @@ def is_same(pads: Pads, window: Window, lengths: Sequence[Any]) -> bool:
 
 
 def same_at_run_time(node: ir.Node, lengths: Sequence[Any]) -> bool:
-    """Whether the padding is TensorFlow's and LiteRT's SAME of lengths known at run time alone: SAME_UPPER, of elements that do
-    not count."""
+    """True if the padding is TensorFlow's and LiteRT's SAME of lengths known at run time alone: SAME_UPPER,
+    of elements that do not count."""
     dynamic = not all(isinstance(n, int) for n in lengths)
     return dynamic and attr(node, "auto_pad") == "SAME_UPPER" and not attr(node, "count_include_pad")
 
 
 def transposed_total(length: Length, span: int, stride: int, more: int, asked: Length) -> Length:
-    """What a ConvTranspose cuts from both ends together of (length - 1) * stride + span + `more` (output_padding) for a result of
-    length `asked`; below 0 where that is longer."""
+    """Elements a ConvTranspose cuts from both ends together of (length - 1) * stride + span + `more`
+    (output_padding) for a result of length `asked`; below 0 where that is longer."""
     return (length - 1) * stride + (span + more) - asked
 
 
 def transposed_pads(node: ir.Node, lengths: Sequence[Any] | None = None) -> Pads | None:
-    """What a ConvTranspose cuts off before and after each spatial axis, whatever its auto_pad and output_shape; None where
-    that depends on a length that is not known."""
+    """Elements a ConvTranspose cuts off before and after each spatial axis, whatever its auto_pad and
+    output_shape; None where that depends on a length that is not known."""
     window = window_of(node)
     if window is None:
         return None
@@ -170,8 +173,9 @@ def transposed_pads(node: ir.Node, lengths: Sequence[Any] | None = None) -> Pads
 
 
 def plain_resize(node: ir.Node) -> list[int] | None:
-    """Lengths of the result of a Resize of static shape whose samples lie as the quotients of the lengths say: sizes that
-    stretch, or scales that are those quotients but for rounding to float32; no region of interest, antialias or exclude_outside."""
+    """Lengths of the result of a Resize of static shape whose samples lie as the quotients of the lengths
+    say: sizes that stretch, or scales that are those quotients but for rounding to float32; no region of
+    interest, antialias or exclude_outside."""
     x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     roi, scales, _ = [*node.inputs[1:4], None, None, None][:3]
     if x is None or y is None or 0 in x or roi is not None:

@@ -28,6 +28,7 @@ __all__ = [
     "all_nodes",
     "attr",
     "const",
+    "input_at",
     "largest",
     "of_target",
     "origin",
@@ -61,8 +62,8 @@ def qualified(node: ir.Node) -> str:
 
 
 def attr(node: ir.Node, name: str, default: Any = None) -> Any:
-    """Value of an attribute as Python (int, float, str, list, tensor, graph); where the node has none, `default`, else the
-    default of the operator's schema at the hub's opset, else None."""
+    """Value of an attribute as Python (int, float, str, list, tensor, graph); where the node has none,
+    `default`, else the default of the operator's schema at the hub's opset, else None."""
     found = node.attributes.get(name)
     if found is None or found.is_ref():
         value = _declared(node.domain, node.op_type, name) if default is None else default
@@ -73,7 +74,8 @@ def attr(node: ir.Node, name: str, default: Any = None) -> Any:
 
 @functools.cache
 def _declared(domain: str, op: str, name: str) -> Any:
-    """The default a schema gives an attribute, a float as it is written; twins with channels last have their operator's."""
+    """The default a schema gives an attribute, a float as it is written; twins with channels last have their
+    operator's."""
     version = STANDARD_OPSETS.get(domain := "" if domain == NHWC else domain)
     described = _schema(domain, op, version) if version else None
     attribute = described.attributes.get(name) if described is not None else None
@@ -113,6 +115,11 @@ def shape_of(value: ir.Value | None) -> list[int] | None:
     return [int(cast(int, d)) for d in value.shape]
 
 
+def input_at(node: Any, index: int) -> Any:
+    """Input `index` of a node, None where it is left out or not given at all."""
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
 def rank_of(value: ir.Value | None) -> int | None:
     """Rank, or None when unknown."""
     return None if value is None or value.shape is None else len(value.shape)
@@ -133,8 +140,8 @@ def _schema(domain: str, op: str, version: int) -> onnx.defs.OpSchema | None:
 
 
 def of_target(domain: str) -> bool:
-    """Whether `domain` holds operators of the form a target takes, `bridge.<format>`: their bodies say what they mean, and are
-    nothing to fall back on."""
+    """True if `domain` holds operators of the form a target takes, `bridge.<format>`: their bodies say what
+    they mean, and are nothing to fall back on."""
     return domain.startswith("bridge.") and domain != NHWC
 
 
@@ -175,7 +182,7 @@ def note(model: ir.Model, notes: list[str]) -> None:
 
 
 def noted(model: ir.Model) -> list[str]:
-    """What importers changed."""
+    """Sentences on what importers changed."""
     return facts.NOTES.get(model) or []
 
 
@@ -184,8 +191,9 @@ _serial = itertools.count()
 
 
 class Dim:
-    """A length known only at run time: `value` is int64 of shape [1]. Arithmetic with lengths, ints among them, gives lengths:
-    formulas read the same for both (`(n - 1) * stride + span`), and what is known is computed in Python."""
+    """A length known only at run time: `value` is int64 of shape [1]. Arithmetic with lengths, ints among
+    them, gives lengths: formulas read the same for both (`(n - 1) * stride + span`), and what is known is
+    computed in Python."""
 
     def __init__(self, op: Builder, value: ir.Value) -> None:
         self.op, self.value = op, value
@@ -244,11 +252,11 @@ def _chosen(kind: str, known: Any, one: Length, other: Length) -> Length:
 class Builder:
     """Builds hub nodes: `op.Conv(x, w, strides=[2, 2])`.
 
-    Inputs may be values, lengths (Dim), arrays, Python numbers (typed like the first value among the inputs) or None.
-    Keywords are attributes; `_outputs=n` asks for several results, `_domain=` for another domain, whose operators
-    nobody can infer: `_dtype=` and `_shape=` then say what the results are.
-    Nodes go before `before`, or at the end of `graph`; every result has its inferred type and shape. They come from the operator
-    `source` of the model that is read, which `begin` names.
+    Inputs may be values, lengths (Dim), arrays, Python numbers (typed like the first value among the inputs)
+    or None. Keywords are attributes; `_outputs=n` asks for several results, `_domain=` for another domain,
+    whose operators nobody can infer: `_dtype=` and `_shape=` then say what the results are. Nodes go before
+    `before`, or at the end of `graph`; every result has its inferred type and shape. They come from the
+    operator `source` of the model that is read, which `begin` names.
     """
 
     def __init__(
@@ -386,7 +394,8 @@ WIDTHS = {
 
 
 def _infer_classical(node: ir.Node) -> None:
-    """What the schemas of ai.onnx.ml leave open: scores are rows of floats, extracted features as many as places."""
+    """Infer what the schemas of ai.onnx.ml leave open: scores are rows of floats, extracted features as
+    many as places."""
     x, output = node.inputs[0], node.outputs[0]
     if x is None or x.dtype is None or x.shape is None:
         return

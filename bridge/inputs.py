@@ -23,8 +23,8 @@ def random_inputs(model: ir.Model, seed: int = 0, dims: dict[str, int] | None = 
     """Arrays by input name, honouring dtype, shape and the index ranges the graph shows.
 
     Symbolic dimensions have the lengths `dims` gives by name, else 2, or as many features as a tree asks for.
-    An input with a default value has that. Floats are standard normal, integers stay within the rows of the table they index, else in [0, 2).
-    Raises InvalidOption for a name of `dims` that no input has.
+    An input with a default value has that. Floats are standard normal, integers stay within the rows of the
+    table they index, else in [0, 2). Raises InvalidOption for a name of `dims` that no input has.
     """
     rng = np.random.default_rng(seed)
     given = dims or {}

@@ -2,53 +2,109 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
 from bridge import hub, plugins
+from bridge.detect import of_source
 from bridge.errors import BridgeError, UnreadableFile
+from bridge.formats import Format, Importer
 from bridge.passes import clean
 from bridge.passes.dimensions import FixDimensions
-from bridge.route import Reader, reader
 
-__all__ = ["load", "read"]
+__all__ = ["Reader", "load", "reader"]
 
 
 def load(
     src: Any, *, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
 ) -> ir.Model:
-    """Read a model file or live object into a hub model; `source` names its format, `dims` gives symbolic dimensions of the inputs
-    their lengths, `options` are those its importer declares.
+    """Read a model file or live object into a hub model; `source` names its format, `dims` gives symbolic
+    dimensions of the inputs their lengths, `options` are those its importer declares.
 
-    Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, InvalidOption: all BridgeErrors.
+    Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, InvalidOption: all
+    BridgeErrors.
     """
-    return read(reader(src, source, options, dims))
+    return reader(src, source, options, dims).read()
 
 
-def read(reader: Reader) -> ir.Model:
-    """The hub model of what `reader` names, cleaned and verified. Raises as `load` does."""
-    try:
-        with reader.extended():
-            model = reader.importer.load(reader.source, **reader.options)
-        hub.stamp_origins(model)
-        for function in plugins.functions():
-            model.functions.setdefault(function.identifier(), function)
-        clean(model)
-    except ModuleNotFoundError as error:
-        raise reader.format.missing(error) from error
-    except (BridgeError, MemoryError):
-        raise
-    except Exception as error:
-        named = isinstance(reader.source, (str, Path))
-        what = reader.source if named else f"This {type(reader.source).__name__}"
-        raise UnreadableFile(
-            f"{what} is not a valid {reader.format.title} model: {type(error).__name__}: {error}",
-            "Is the file complete, and made by a current exporter?",
-        ) from error
-    if reader.dims:
-        FixDimensions(reader.dims)(model)
-        clean(model)
-    hub.verify(model)
-    return model
+@dataclass(frozen=True)
+class Reader:
+    """A model to read: `source` is a path or live object, `options` those its importer declares, `dims`
+    lengths of symbolic dimensions by name."""
+
+    source: Any
+    format: Format
+    options: dict[str, Any]
+    dims: dict[str, int] | None = None
+
+    @property
+    def importer(self) -> Importer:
+        """The format's importer. Raises UnknownFormat where it is not read."""
+        return self.format.resolve("importer")
+
+    @property
+    def extended(self) -> AbstractContextManager[None]:
+        """The context in which the importer's table has the rules other plugins add."""
+        table = self.importer.table
+        return nullcontext() if table is None else table.extended(plugins.rules(self.format, "import"))
+
+    @property
+    def is_file(self) -> bool:
+        """True if the source is a path, not an object in memory."""
+        return isinstance(self.source, (str, Path))
+
+    def __str__(self) -> str:
+        return str(self.source) if self.is_file else f"the {type(self.source).__name__}"
+
+    @property
+    def stem(self) -> str:
+        """The name of the file without its suffix."""
+        if not self.is_file:
+            return "model"
+        name = Path(self.source).name
+        known = (s for s in self.format.suffixes if name.lower().endswith(s))
+        suffix = next(known, Path(self.source).suffix)
+        return name[: len(name) - len(suffix)] if suffix else name
+
+    def read(self) -> ir.Model:
+        """The hub model, cleaned and verified. Raises as `load` does."""
+        try:
+            with self.extended:
+                model = self.importer.load(self.source, **self.options)
+            hub.stamp_origins(model)
+            for function in plugins.functions():
+                model.functions.setdefault(function.identifier(), function)
+            clean(model)
+        except ModuleNotFoundError as error:
+            raise self.format.missing(error) from error
+        except (BridgeError, MemoryError):
+            raise
+        except Exception as error:
+            named = isinstance(self.source, (str, Path))
+            what = self.source if named else f"This {type(self.source).__name__}"
+            raise UnreadableFile(
+                f"{what} is not a valid {self.format.title} model: {type(error).__name__}: {error}",
+                "Is the file complete, and made by a current exporter?",
+            ) from error
+        if self.dims:
+            FixDimensions(self.dims)(model)
+            clean(model)
+        hub.verify(model)
+        return model
+
+
+def reader(
+    src: Any,
+    source: str | None = None,
+    options: dict[str, Any] | None = None,
+    dims: dict[str, int] | None = None,
+) -> Reader:
+    """Who reads `src`, and how. Raises UnreadableFile, UnknownFormat, MissingDependency,
+    InvalidOption."""
+    fmt = of_source(src, source)
+    settings = fmt.resolve("importer").parse(options or {}, fmt.title) if fmt.importer else {}
+    return Reader(src, fmt, settings, dims)

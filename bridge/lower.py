@@ -4,49 +4,154 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from bridge import hub
+import onnx_ir as ir
+
+from bridge import hub, plugins
+from bridge.detect import by_name, by_suffix
+from bridge.errors import InvalidOption, UnknownFormat
 from bridge.facts import APPROXIMATED, Origin
-from bridge.passes import legalize
-from bridge.passes.rewrite import Rewrite
+from bridge.formats import Exporter, Format
+from bridge.ops import Need
+from bridge.passes import settle, tidy
+from bridge.passes.expand import ExpandFunctions
+from bridge.passes.order import require_order
+from bridge.passes.rewrite import Accepts, Rewrite
 from bridge.report import Blocker, Crossing, Outcome, Report
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from bridge.ops import Need
-    from bridge.route import Writer
-
-__all__ = ["lower"]
+__all__ = ["Writer", "legalize", "target_format", "writer"]
 
 LAYOUT = ("Transpose", "Reshape", "Pad")
+ROUNDS = 8
 
 
-def lower(model: ir.Model, writer: Writer, report: Report) -> None:
-    """Rewrite the hub in place, and list in the report what crossed and what cannot."""
+@dataclass(frozen=True)
+class Writer:
+    """A file to write at `path`; `exporter` is the variant that `options` and `path` chose."""
 
-    def accepts(node: ir.Node) -> bool:
-        return writer.refusal(hub.qualified(node), node) is None
+    format: Format
+    exporter: Exporter
+    options: dict[str, Any]
+    path: Path
 
-    hub.stamp_origins(model)
-    before = [(hub.qualified(node), hub.origin(node)) for node in hub.all_nodes(model)]
-    passes = writer.passes()
-    legalize(model, passes, accepts)
-    report.crossings.extend(_crossings(model, before))
-    report.blockers.extend(
-        Blocker(node.op_type, node.name or "", str(hub.origin(node)), _reason(node, writer, passes))
-        for node in hub.all_nodes(model)
-        if not accepts(node)
-    )
-    if writer.exporter.opaque:
-        report.notes.extend(_custom(model))
-    if writer.exporter.values and not report.blockers:
-        report.blockers.extend(_value_blockers(model, writer.exporter.values))
+    @property
+    def version(self) -> int:
+        """The version of the format that is written."""
+        return self.exporter.version(self.options)
+
+    @property
+    def tolerance(self) -> float | None:
+        """Largest error allowed, as a part of the largest element of each output; None for the usual
+        tolerance."""
+        return self.exporter.tolerance(self.options)
+
+    def __str__(self) -> str:
+        if self.exporter.version_title is str:
+            return self.format.title
+        return f"{self.format.title} ({self.exporter.version_title(self.version)})"
+
+    @property
+    def passes(self) -> list[ir.passes.PassBase]:
+        """Passes that make a hub model legal: those of other plugins, then the format's own.
+        Raises PluginError where they are out of order."""
+        passes = [*plugins.passes(self.format), *self.exporter.legalize(self.options)]
+        require_order(passes)
+        return passes
+
+    def refusal(self, name: str, node: ir.Node) -> str | None:
+        """Why the format does not take `node`, an operator called `name`; None when it does."""
+        if self.exporter.opaque:
+            return None
+        return self.exporter.table.refusal(name, node, self.version, self.exporter.version_title)
+
+    @property
+    def extended(self) -> AbstractContextManager[None]:
+        """The context in which the exporter's table has the rules other plugins add; those of a variant are
+        its own."""
+        own = self.exporter is self.format.resolve("exporter")
+        return self.exporter.table.extended(plugins.rules(self.format, "export") if own else ())
+
+    def require_interface(self) -> None:
+        """Raise InvalidOption for options under which the file has other input or output shapes than its source."""
+        for option in self.exporter.options:
+            value = self.options[option.name]
+            if option.reshapes and value != option.default:
+                raise InvalidOption(
+                    f"{option.name}={value} changes the shapes of inputs and outputs, so the result cannot be verified.",
+                    f"Verify with {option.name}={option.default}, or convert without verify.",
+                )
+
+    def lower(self, model: ir.Model, report: Report) -> None:
+        """Rewrite the hub in place, and list in the report what crossed and what cannot."""
+
+        def accepts(node: ir.Node) -> bool:
+            return self.refusal(hub.qualified(node), node) is None
+
+        report.variant, report.way_out = str(self), self.exporter.way_out
+        hub.stamp_origins(model)
+        before = [(hub.qualified(node), hub.origin(node)) for node in hub.all_nodes(model)]
+        passes = self.passes
+        legalize(model, passes, accepts)
+        report.crossings.extend(_crossings(model, before))
+        report.blockers.extend(
+            Blocker(node.op_type, node.name or "", str(hub.origin(node)), _reason(node, self, passes))
+            for node in hub.all_nodes(model)
+            if not accepts(node)
+        )
+        if self.exporter.opaque:
+            report.notes.extend(_custom(model))
+        if self.exporter.values and not report.blockers:
+            report.blockers.extend(_value_blockers(model, self.exporter.values))
+
+
+def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
+    """A target's own passes, then the function bodies of whatever `accepts` still refuses, until all is taken
+    or nothing changes. Bodies that take a graph come first, so that no pass changes it to what a body cannot
+    hold; those of the target's own operators stay what they mean."""
+    before: list[ir.Node] = []
+    if ExpandFunctions(lambda node: not node.domain or not hub.subgraphs(node) or accepts(node))(
+        model
+    ).modified:
+        settle(model)
+    for _ in range(ROUNDS):
+        for step in passes:
+            step(model)
+        tidy(model)
+        nodes = list(hub.all_nodes(model))
+        if nodes == before or all(accepts(node) for node in nodes):
+            return
+        before = nodes
+        ExpandFunctions(lambda node: hub.of_target(node.domain) or accepts(node))(model)
+        settle(model)
+
+
+def writer(dst: str | Path, to: str | None = None, options: dict[str, Any] | None = None) -> Writer:
+    """Who writes `dst`, and how. Raises UnknownFormat, MissingDependency, InvalidOption."""
+    target = target_format(dst, to)
+    exporter = target.resolve("exporter")
+    settings = exporter.parse(options or {}, target.title)
+    return Writer(target, exporter.choose(settings, Path(dst)) or exporter, settings, Path(dst))
+
+
+def target_format(dst: str | Path | None, to: str | None) -> Format:
+    """The format to write: as named, else by the suffix of `dst`. Raises UnknownFormat."""
+    if to:
+        return by_name(to)
+    found = by_suffix(Path(dst)) if dst is not None else None
+    if found is None:
+        raise UnknownFormat(
+            "Which format to write is not said.", "Name it with to=… (--to on the command line)."
+        )
+    return found
 
 
 def _custom(model: ir.Model) -> Iterator[str]:
-    """Operators that are neither standard nor defined by a body: the file then runs only where somebody has them."""
+    """Operators that are neither standard nor defined by a body: the file then runs only where somebody has
+    them."""
     foreign = {
         (node.domain, node.op_type)
         for node in hub.all_nodes(model)
@@ -58,7 +163,8 @@ def _custom(model: ir.Model) -> Iterator[str]:
 
 
 def _reason(node: ir.Node, writer: Writer, passes: Sequence[ir.passes.PassBase]) -> str:
-    """Why the target does not take `node`: in the words of its own rules, else of the rewrites that would spell it out."""
+    """Why the target does not take `node`: in the words of its own rules, else of the rewrites that would
+    spell it out."""
     name, table = hub.qualified(node), writer.exporter.table
     rewrites = [p.table for p in passes if isinstance(p, Rewrite) and name in p.table and name not in table]
     title = writer.exporter.version_title
@@ -77,8 +183,8 @@ def _value_blockers(model: ir.Model, need: Need) -> Iterator[Blocker]:
 
 
 def _crossings(model: ir.Model, before: list[tuple[str, Origin]]) -> Iterator[Crossing]:
-    """An operator is expanded when more nodes stand in its place than there were, layout aside; approximated when one of
-    them is marked so."""
+    """An operator is expanded when more nodes stand in its place than there were, layout aside; approximated
+    when one of them is marked so."""
     there = Counter(origin for _, origin in before)
     left = Counter(hub.origin(node) for node in hub.all_nodes(model) if node.op_type not in LAYOUT)
     marked = {hub.origin(n): detail for n in hub.all_nodes(model) if (detail := APPROXIMATED.get(n))}

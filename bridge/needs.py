@@ -13,22 +13,19 @@ from bridge.ops import Need
 __all__ = ["attribute", "condition", "constant", "dtype", "max_rank", "rank", "unused_output"]
 
 
-def _input(node: ir.Node, index: int) -> ir.Value | None:
-    return node.inputs[index] if index < len(node.inputs) else None
-
-
 def constant(index: int, name: str) -> Need:
     """Input `index`, called `name`, is absent or known before run time."""
 
     def holds(node: ir.Node) -> bool:
-        value = _input(node, index)
+        value = hub.input_at(node, index)
         return value is None or hub.const(value) is not None
 
     return Need(f"a constant {name}", holds)
 
 
 def attribute(name: str, *allowed: Any, default: Any = None) -> Need:
-    """Attribute `name` is one of `allowed`. When absent it is `default`, else what the operator's schema says, else the first allowed."""
+    """Attribute `name` is one of `allowed`. When absent it is `default`, else what the operator's schema
+    says, else the first allowed."""
     words = " or ".join(str(a) for a in allowed)
 
     def holds(node: ir.Node) -> bool:
@@ -43,7 +40,7 @@ def dtype(*allowed: str, index: int = 0) -> Need:
     names = {a.upper() for a in allowed}
 
     def holds(node: ir.Node) -> bool:
-        value = _input(node, index)
+        value = hub.input_at(node, index)
         return value is None or (value.dtype is not None and value.dtype.name in names)
 
     return Need(f"input {index} of dtype {' or '.join(a.lower() for a in allowed)}", holds)
@@ -52,14 +49,16 @@ def dtype(*allowed: str, index: int = 0) -> Need:
 def rank(*allowed: int, index: int = 0) -> Need:
     """Input `index` has one of the ranks."""
     words = " or ".join(map(str, allowed))
-    return Need(f"input {index} of rank {words}", lambda node: hub.rank_of(_input(node, index)) in allowed)
+    return Need(
+        f"input {index} of rank {words}", lambda node: hub.rank_of(hub.input_at(node, index)) in allowed
+    )
 
 
 def max_rank(limit: int, index: int = 0) -> Need:
     """Input `index` has a known rank of at most `limit`."""
 
     def holds(node: ir.Node) -> bool:
-        found = hub.rank_of(_input(node, index))
+        found = hub.rank_of(hub.input_at(node, index))
         return found is not None and found <= limit
 
     return Need(f"input {index} of rank {limit} at most", holds)
@@ -78,5 +77,6 @@ def unused_output(index: int, name: str) -> Need:
 
 
 def condition(text: str, holds: Callable[[Any], bool]) -> Need:
-    """Any other condition on a node, or on a value where an exporter's `values` asks for one, in words of its own."""
+    """Any other condition on a node, or on a value where an exporter's `values` asks for one, in words of its
+    own."""
     return Need(text, holds)

@@ -1,4 +1,4 @@
-"""How one operator crosses, declared once and read by dispatch, by errors and by the matrix."""
+"""Rules: how one operator crosses, declared once and read by dispatch, by errors and by the matrix."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Need:
 
 @dataclass(frozen=True)
 class Rule:
-    """How `op` crosses. `since` is the first version of the foreign format that has it. Of the rules several plugins add for one
-    operator to one format's table, those that `override` are used."""
+    """Rule for how `op` crosses. `since` is the first version of the foreign format that has it. Of the
+    rules several plugins add for one operator to one format's table, those that `override` are used."""
 
     op: str
     handler: Callable
@@ -51,9 +51,9 @@ class Rule:
 class OpTable:
     """The rules of one direction of one format.
 
-    Operators are named `Op`, or `domain::Op` outside the format's default domain. Several rules may
-    share an operator; the first that takes a node crosses it. `attribute(node, name)` reads an attribute of a node; without
-    it nodes are the hub's.
+    Operators are named `Op`, or `domain::Op` outside the format's default domain. Several rules may share an
+    operator; the first that takes a node crosses it. `attribute(node, name)` reads an attribute of a node;
+    without it nodes are the hub's.
     """
 
     def __init__(self, attribute: Callable[[Any, str], Any] | None = None) -> None:
@@ -63,7 +63,8 @@ class OpTable:
 
     @classmethod
     def of(cls, package: str) -> OpTable:
-        """The rules of every family of a package, a module each: those in its `ops`, in the order of the modules' names."""
+        """The rules of every family of a package, a module each: those in its `ops`, in the order of the
+        modules' names."""
         table = cls()
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
             family = getattr(importlib.import_module(f"{package}.{module.name}"), "ops", cls())
@@ -90,8 +91,9 @@ class OpTable:
         needs: tuple[Need, ...] = (),
         **names: str,
     ) -> None:
-        """Register operators of `domain` that differ from their counterpart in name alone, hub="native", or in the names of
-        `attributes`, {"axis": "dim"}: the counterpart takes the value of each as that keyword."""
+        """Register operators of `domain` that differ from their counterpart in name alone, hub="native", or
+        in the names of `attributes`, {"axis": "dim"}: the counterpart takes the value of each as that
+        keyword."""
         prefix = f"{domain}::" if domain else ""
         for name, native in names.items():
             self.add(Rule(prefix + name, self._call(native, attributes or {}), since, needs))
@@ -113,7 +115,8 @@ class OpTable:
 
     @contextmanager
     def extended(self, rules: Iterable[Rule]) -> Iterator[None]:
-        """Within the context, and in its thread alone, `rules` of plugins other than the table's own come before it."""
+        """Within the context, and in its thread alone, `rules` of plugins other than the table's own come
+        before it."""
         offered: dict[str, list[Rule]] = {}
         for rule in rules:
             offered.setdefault(rule.op, []).append(rule)
@@ -156,7 +159,7 @@ _offered: ContextVar[dict[OpTable, dict[str, list[Rule]]]] = ContextVar("offered
 
 
 def _attribute(node: Any, name: str) -> Any:
-    from bridge.hub import attr
+    from bridge.hub import attr  # takes 0.3 s, which finding plugins does without
 
     return attr(node, name)
 

@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bridge.errors import DestinationExists, WriteFailed
+from bridge.errors import BridgeError, DestinationExists, WriteFailed
 
 
 @contextmanager
 def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
     """A temporary path beside `path` to write a file or folder to; moved into place on success.
 
-    Files that a writer puts next to its main file (external data, weights) move along. Raises DestinationExists where one of them stands there already
-    and `overwrite` is not given, WriteFailed for any operating-system error, leaving nothing behind.
+    Files that a writer puts next to its main file (external data, weights) move along. Raises
+    DestinationExists where one of them stands there already and `overwrite` is not given, WriteFailed for any
+    operating-system error, leaving nothing behind.
     """
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
@@ -25,7 +26,7 @@ def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
             yield temporary
             written = sorted(Path(folder).iterdir(), key=lambda p: p.name == path.name)
             for item in written:
-                free(path.parent / item.name, overwrite)
+                _free(path.parent / item.name, overwrite)
                 _sync(item)
             for item in written:
                 _move(item, path.parent / item.name, overwrite)
@@ -35,7 +36,16 @@ def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
         ) from error
 
 
-def free(place: Path, overwrite: bool) -> None:
+def require_free(path: Path, overwrite: bool) -> None:
+    """Raise DestinationExists where `path` is taken and not to be overwritten, BridgeError where its folder does not exist."""
+    _free(path, overwrite)
+    if not path.parent.is_dir():
+        raise BridgeError(
+            f"The folder {path.parent} does not exist.", "Create it first, or name another destination."
+        )
+
+
+def _free(place: Path, overwrite: bool) -> None:
     """Raise DestinationExists for a place that is taken and not to be overwritten."""
     if place.exists() and not overwrite:
         raise DestinationExists(

@@ -34,8 +34,8 @@ class Broken:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a plugin brings: formats, those of them that override another's, operators of its rules by "format direction", number of
-    passes by target, functions."""
+    """Contents of a plugin: formats, those of them that override another's, operators of its rules by "format
+    direction", number of passes by target, functions."""
 
     name: str
     distribution: str
@@ -87,7 +87,7 @@ class Plugins:
         ]
 
     def _given(self, name: str, hook: str, **arguments: Any) -> list[Any]:
-        """What one plugin returns from a hook; one that raises is named among the broken."""
+        """Items one plugin returns from a hook; a plugin that raises is added to `broken`."""
         plugin = self.manager.get_plugin(name)
         if not hasattr(plugin, hook):
             return []
@@ -101,7 +101,7 @@ class Plugins:
             return []
 
     def contents(self) -> list[Contents]:
-        """What each plugin brings, by name."""
+        """Contents of each plugin, by name."""
         formats = self.formats()
         asked = [(f, d) for f in sorted(formats) for d in ("import", "export")]
         for name, direction in asked:
@@ -125,7 +125,8 @@ class Plugins:
         return found
 
     def formats(self) -> dict[str, Format]:
-        """Formats by name. Of several claims, one that overrides holds, else that of bridge itself, else none: see `clashes`."""
+        """Formats by name. Of several claims, one that overrides holds, else that of bridge itself, else
+        none: see `clashes`."""
         claims: dict[str, list[tuple[str, Format]]] = {}
         for distribution, fmt in self.provided("bridge_formats"):
             claims.setdefault(fmt.name, []).append((distribution, fmt))
@@ -142,8 +143,8 @@ class Plugins:
         return chosen
 
     def rules(self, name: str, direction: str) -> list[Rule]:
-        """Rules plugins add to a format's table. Of an operator that two distributions have rules for, those that override, else none:
-        see `clashes`."""
+        """Rules plugins add to a format's table. Of an operator that two distributions have rules for, those
+        that override, else none: see `clashes`."""
         offered: dict[str, list[tuple[str, Rule]]] = {}
         for distribution, rule in self.provided("bridge_rules", format=name, direction=direction):
             offered.setdefault(rule.op, []).append((distribution, rule))

@@ -10,7 +10,8 @@ __all__ = ["Port", "port_of"]
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output: its name, dtype, and dimensions (numbers, or names of symbolic ones); empty and None where unknown."""
+    """An input or output: its name, dtype, and dimensions (numbers, or names of symbolic ones); empty and
+    None where unknown."""
 
     name: str
     dtype: str = ""

@@ -1,4 +1,5 @@
-"""The gates of recurrent cells, by letters, and their activations (https://onnx.ai/onnx/operators/onnx__LSTM.html, …GRU, …RNN).
+"""The gates of recurrent cells, by letters, and their activations
+(https://onnx.ai/onnx/operators/onnx__LSTM.html, …GRU, …RNN).
 
 Letters of LSTM: i input, o output, f forget, c cell; of GRU: z update, r reset, h hidden; of RNN: h hidden.
 """
@@ -13,7 +14,8 @@ from bridge.hub import attr
 __all__ = ["DEFAULT_ACTIVATIONS", "GATES", "PEEPHOLES", "activations", "order", "reorder"]
 
 GATES = {"LSTM": "iofc", "GRU": "zrh", "RNN": "h"}
-"""The order of gates along the first axis of a direction's weights, recurrent weights and biases in the hub."""
+"""The order of gates along the first axis of a direction's weights, recurrent weights and biases in the hub.
+"""
 
 PEEPHOLES = "iof"
 

@@ -25,7 +25,8 @@ def evaluator(proto: onnx.ModelProto) -> ReferenceEvaluator:
 
 
 def _endless(graph: Any) -> Iterator[tuple[Any, Any]]:
-    """Loops without a condition, which the reference evaluator would not run even once, with the graph or function each is in."""
+    """Loops without a condition, which the reference evaluator would not run even once, with the graph or
+    function each is in."""
     for node in graph.node:
         if node.op_type == "Loop" and not (len(node.input) > 1 and node.input[1]):
             yield graph, node
@@ -44,8 +45,8 @@ def _go_on(owner: Any, node: Any) -> None:
 
 
 class StringNormalizer(OpRun):
-    """Strings of shape [C] or [1, C] with stop words left out and the case changed; the evaluator's own drops accents and
-    empty strings too (https://onnx.ai/onnx/operators/onnx__StringNormalizer.html)."""
+    """Strings of shape [C] or [1, C] with stop words left out and the case changed; the evaluator's own drops
+    accents and empty strings too (https://onnx.ai/onnx/operators/onnx__StringNormalizer.html)."""
 
     op_domain = ""
 

@@ -1,20 +1,22 @@
-"""What happened, or would happen, to each operator of a model."""
+"""Reports: the outcome of each operator of a model, made or foretold."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bridge.errors import Blocker, UnsupportedModel, table
+
 __all__ = ["Blocker", "Crossing", "Outcome", "Report"]
 
 
 class Outcome(StrEnum):
-    """How one operator crossed."""
+    """Outcome of one operator."""
 
     NATIVE = "native"
     EXPANDED = "expanded"
@@ -32,19 +34,9 @@ class Crossing:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class Blocker:
-    """One operator that cannot cross, and the reason."""
-
-    op: str
-    name: str
-    origin: str
-    reason: str
-
-
 @dataclass
 class Report:
-    """Of one conversion: `crossings` per operator, `notes` on the model, `blockers` that refuse it."""
+    """Report of one conversion: `crossings` per operator, `notes` on the model, `blockers` that refuse it."""
 
     source: str
     target: str
@@ -52,11 +44,23 @@ class Report:
     notes: list[str] = field(default_factory=list)
     blockers: list[Blocker] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    model: str = "the model"
+    variant: str = ""
+    way_out: str = ""
 
     @property
     def ok(self) -> bool:
         """True when nothing stands in the way."""
         return not self.blockers
+
+    def require(self) -> None:
+        """Raise UnsupportedModel unless every operator can cross."""
+        if self.blockers:
+            count = len(self.blockers)
+            what = f"{count} operator{'s' * (count > 1)} of {self.model}"
+            raise UnsupportedModel(
+                f"{what} cannot be written as {self.variant}:", self.blockers, self.way_out
+            )
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -78,17 +82,3 @@ class Report:
         counts = ", ".join(f"{n} {o}" for o, n in self.counts().items()) or "no operators"
         lines = [f"{self.source} → {self.target}: {counts}", *(f"  note: {n}" for n in self.notes)]
         return "\n".join([*lines, table(self.blockers)] if self.blockers else lines)
-
-
-def table(blockers: Sequence[Blocker]) -> str:
-    """Blockers as aligned rows, like reasons on like operators folded to one row."""
-    groups: dict[tuple[str, str], list[Blocker]] = {}
-    for blocker in blockers:
-        groups.setdefault((blocker.op, blocker.reason), []).append(blocker)
-    rows = []
-    for (op, reason), members in groups.items():
-        first = members[0]
-        where = first.name + (f" (from {first.origin})" if first.origin else "")
-        rows.append((op, where + (f" and {len(members) - 1} more" if members[1:] else ""), reason))
-    widths = [max((len(r[i]) for r in rows), default=0) for i in (0, 1)]
-    return "\n".join(f"  {op:<{widths[0]}}  {where:<{widths[1]}}  {why}" for op, where, why in rows)

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from bridge.errors import ExecutionFailed, InvalidInput
-from bridge.load import read
-from bridge.passes.opset import for_runtime
+from bridge.load import Reader, reader
+from bridge.passes.opset.down import for_runtime
 from bridge.ports import Port, port_of
-from bridge.route import Reader, reader
 
 __all__ = ["HubSession", "Outputs", "Session", "open_session", "run"]
 
-# What ONNX Runtime would quantize by itself, float weights between quantized activations; and the factor of a product of
+# What ONNX Runtime would quantize by itself, float weights between quantized activations; and the factor of a
+# product of
 # double matrices, which it would keep as a float
 DISABLED_OPTIMIZERS = ["WeightBiasQuantization", "MatMulScaleFusion"]
 # A product with dequantized weights would quantize its other side to 8 bits: 1 computes it in float32
@@ -35,8 +36,8 @@ class Outputs(dict[str, Any]):
 class Session(ABC):
     """A model opened in a runtime. It runs as often as asked, every time as if it had just been opened.
 
-    `engine` names the runtime and its version; `inputs` and `outputs` are those the runtime tells of, before the first run where
-    it can.
+    `engine` names the runtime and its version; `inputs` and `outputs` are those the runtime tells of, before
+    the first run where it can.
     """
 
     engine: str = ""
@@ -45,27 +46,29 @@ class Session(ABC):
 
     @abstractmethod
     def run(self, inputs: dict[str, Any]) -> Outputs:
-        """Outputs by name for arrays by name. Raises InvalidInput, and ExecutionFailed in the runtime's words."""
+        """Outputs by name for arrays by name. Raises InvalidInput, and ExecutionFailed in the runtime's
+        words."""
 
 
 def run(model: Any, inputs: dict[str, np.ndarray], *, source: str | None = None, **options: Any) -> Outputs:
     """Run a hub model (`onnx_ir.Model`) or a model file on `inputs`, arrays by input name.
 
     A hub model runs in ONNX Runtime, or in onnx.reference where that has no kernel; a file runs in its
-    format's own runtime, or is read back and run as a hub model where there is none. `options` are those of the format's
-    importer; a runtime is given those it knows (which signature, for example). Raises InvalidInput,
-    ExecutionFailed, UnreadableFile, UnknownFormat, MissingDependency.
+    format's own runtime, or is read back and run as a hub model where there is none. `options` are those of
+    the format's importer; a runtime is given those it knows (which signature, for example). Raises
+    InvalidInput, ExecutionFailed, UnreadableFile, UnknownFormat, MissingDependency.
     """
     return open_session(model if isinstance(model, ir.Model) else reader(model, source, options)).run(inputs)
 
 
 def open_session(model: ir.Model | Reader) -> Session:
-    """A session of a hub model, or of what a Reader names in its format's own runtime. Raises as `run` does."""
+    """A session of a hub model, or of what a Reader names in its format's own runtime. Raises as `run`
+    does."""
     if isinstance(model, ir.Model):
         return HubSession(model)
     fmt = model.format
     if fmt.runtime is None or not model.is_file:
-        return HubSession(read(model), "re-read, ")
+        return HubSession(model.read(), "re-read, ")
     runtime = fmt.resolve("runtime")
     known = {name: model.options[name] for name in runtime.options}
     try:
@@ -75,7 +78,8 @@ def open_session(model: ir.Model | Reader) -> Session:
 
 
 class HubSession(Session):
-    """A hub model in ONNX Runtime, or in onnx.reference where that has no kernel. Bodies of own-domain operators travel with it."""
+    """A hub model in ONNX Runtime, or in onnx.reference where that has no kernel. Bodies of own-domain
+    operators travel with it."""
 
     def __init__(self, model: ir.Model, prefix: str = "") -> None:
         self._values = {v.name or "": v for v in model.graph.inputs}
@@ -107,7 +111,8 @@ def run_hub(model: ir.Model, inputs: dict[str, Any]) -> Outputs:
 
 
 class OnnxRuntimeSession(Session):
-    """Serialized ONNX, or the file at a path, in ONNX Runtime on the CPU, computed as the operators say and not faster."""
+    """Serialized ONNX, or the file at a path, in ONNX Runtime on the CPU, computed as the operators say and
+    not faster."""
 
     def __init__(self, model: bytes | str) -> None:
         import onnxruntime as ort
@@ -142,15 +147,14 @@ class OnnxRuntimeSession(Session):
 
 
 def run_onnxruntime(model: bytes | str, names: list[str] | None, inputs: dict[str, Any]) -> Outputs:
-    """Run serialized ONNX, or the file at a path, once; all outputs without `names`. Raises ExecutionFailed."""
+    """Run serialized ONNX, or the file at a path, once; all outputs without `names`. Raises
+    ExecutionFailed."""
     return OnnxRuntimeSession(model).run(inputs, names)
 
 
 def run_reference(proto: Any, inputs: dict[str, Any]) -> Outputs:
     """Run an ONNX proto in the reference evaluator."""
-    import onnx
-
-    from bridge.reference import evaluator
+    from bridge.reference import evaluator  # takes 0.1 s, which models ONNX Runtime runs do without
 
     values = evaluator(proto).run(None, inputs)
     names = [o.name for o in proto.graph.output]

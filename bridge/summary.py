@@ -1,4 +1,4 @@
-"""What a model file holds."""
+"""Summary of a model file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bridge import hub
+from bridge.detect import of_source
+from bridge.load import load
 from bridge.ports import Port, port_of
 
 
@@ -37,10 +40,6 @@ class Summary:
 
 def inspect(path: str | Path, *, source: str | None = None) -> Summary:
     """Summary of a model file as the hub reads it. Raises what `load` raises."""
-    from bridge import hub
-    from bridge.detect import of_source
-    from bridge.load import load
-
     fmt = of_source(path, source)
     model = load(path, source=fmt.name)
     counts = Counter(hub.qualified(node) for node in hub.all_nodes(model))

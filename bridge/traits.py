@@ -1,7 +1,7 @@
-"""What kinds of operators there are, by what they do to the elements of tensors.
+"""Traits of operators: what they do to the elements of tensors.
 
-Sets of names of the default domain; an operator of `bridge.nhwc` is of the kinds its twin is of. `tests/test_traits.py` holds each to
-the schemas and to the reference evaluator.
+Sets of names of the default domain; an operator of `bridge.nhwc` is of the kinds its twin is of.
+`tests/test_traits.py` holds each to the schemas and to the reference evaluator.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ ELEMENTWISE = frozenset(
         "ThresholdedRelu",
     ]
 )
-"""An element of the result is a function of the element of the only input at its place, the same one everywhere."""
+"""An element of the result is a function of the element of the only input at its place, the same one
+everywhere."""
 
 BROADCASTING = frozenset(
     [
@@ -104,7 +105,8 @@ BROADCASTING = frozenset(
         "Xor",
     ]
 )
-"""An element of the result is a function of the elements of the inputs at its place, the inputs broadcast to one shape."""
+"""An element of the result is a function of the elements of the inputs at its place, the inputs broadcast to
+one shape."""
 
 REDUCTION = frozenset(
     f"Reduce{name}"
@@ -193,5 +195,5 @@ RANDOM = frozenset(
 
 
 def is_a(node: ir.Node, *kinds: Set[str]) -> bool:
-    """Whether the operator of `node` is of one of `kinds`."""
+    """True if the operator of `node` is of one of `kinds`."""
     return node.domain in ("", NHWC) and any(node.op_type in kind for kind in kinds)

@@ -13,8 +13,9 @@ import onnx_ir as ir
 from bridge import hub, plugins
 from bridge.errors import BridgeError, VerificationFailed
 from bridge.inputs import random_inputs
-from bridge.load import read
-from bridge.route import Reader, Route, reader
+from bridge.load import Reader, reader
+from bridge.quant import is_dequantize, is_quantize, quant_params
+from bridge.route import Route
 from bridge.runtime import Outputs, open_session
 from bridge.traits import MOVES_DATA, is_a
 
@@ -26,7 +27,8 @@ FLOAT = (1e-3, 1e-4)
 
 @dataclass(frozen=True)
 class Comparison:
-    """One output: largest absolute and relative error, cosine similarity, and why it fails ("" when it agrees).
+    """One output: largest absolute and relative error, cosine similarity, and why it fails ("" when it
+    agrees).
 
     `quantum` is the step of a quantized output, when it was needed to agree.
     """
@@ -62,7 +64,10 @@ class Verification:
     def require(self, path: Path, written: bool = False) -> Verification:
         """Itself, or VerificationFailed naming the first diverging output."""
         if not self.ok:
-            what = f"{path} was {'written but' if written else 'not written: the result'} disagrees with its source"
+            what = (
+                f"{path} was {'written but' if written else 'not written: the result'} disagrees with its "
+                "source"
+            )
             raise VerificationFailed(
                 f"{what}; the first diverging output is {self.first_diverging}.\n{self}",
                 "Do not use the file. Please report the model."
@@ -82,7 +87,8 @@ class Verification:
             f"  {'output':<{width}}  {'max abs':>9}  {'max rel':>9}  {'cosine':>9}  verdict",
         ]
         lines += [
-            f"  {o.name:<{width}}  {o.max_abs:9.2e}  {o.max_rel:9.2e}  {o.cosine:9.6f}  {o.problem or _verdict(o)}"
+            f"  {o.name:<{width}}  {o.max_abs:9.2e}  {o.max_rel:9.2e}  {o.cosine:9.6f}  "
+            f"{o.problem or _verdict(o)}"
             for o in self.outputs
         ]
         return "\n".join(lines)
@@ -105,10 +111,11 @@ def verify(
     """Run two models (hub models or paths) on `inputs`, or on seeded random ones, and compare every output.
 
     Names, shapes and dtypes must be the same. Floats agree within rtol 1e-3 and atol 1e-4 (1e-2 each for
-    16-bit floats) unless given, or within `lossy` times the largest element of the output; integers, strings and booleans
-    exactly; NaN and infinity in the same places. An output that the reference quantizes as its last step agrees within one
-    step (`quanta`). `dims` gives symbolic dimensions of random inputs their lengths, by name; others get 2. The sources name
-    formats, `reference_options` are those the reference is read with.
+    16-bit floats) unless given, or within `lossy` times the largest element of the output; integers, strings
+    and booleans exactly; NaN and infinity in the same places. An output that the reference quantizes as its
+    last step agrees within one step (`quanta`). `dims` gives symbolic dimensions of random inputs their
+    lengths, by name; others get 2. The sources name formats, `reference_options` are those the reference is
+    read with.
 
     Raises InvalidInput, ExecutionFailed and what `load` raises.
     """
@@ -123,7 +130,7 @@ def _model(model: Any, source: str | None, options: dict[str, Any] | None = None
 
 
 def _hub(model: ir.Model | Reader) -> ir.Model:
-    return model if isinstance(model, ir.Model) else read(model)
+    return model if isinstance(model, ir.Model) else model.read()
 
 
 def _compared(
@@ -147,8 +154,8 @@ def _compared(
 
 
 class Proof:
-    """What a file about to take its place is compared with: the source in its own runtime, else the hub as imported, on random
-    inputs both can take."""
+    """Reference for a file about to take its place: the source in its own runtime, else the hub as
+    imported, on random inputs both can take."""
 
     def __init__(self, route: Route, model: ir.Model) -> None:
         self.writer = route.writer
@@ -156,35 +163,37 @@ class Proof:
         bodies = {function.identifier() for function in plugins.functions()}
         foreign = any(node.op_identifier() in bodies for node in hub.all_nodes(model))
         own = route.reader.is_file and route.reader.format.runtime and not foreign
-        self.reference = route.reader if own else model.clone()
-        self.inputs = random_inputs(model)
+        self.model = model.clone()
+        self.reference = route.reader if own else self.model
 
     def of(self, path: Path) -> Verification:
-        """How the file at `path`, written by the route's writer, compares."""
+        """Compare the file at `path`, written by the route's writer."""
         candidate = reader(path, self.writer.format.name)
-        return _compared(self.reference, candidate, self.inputs, lossy=self.writer.tolerance)
+        return _compared(self.reference, candidate, random_inputs(self.model), lossy=self.writer.tolerance)
 
 
 def quanta(model: Any) -> dict[str, float]:
-    """Step of each output that is quantized as the last thing the model does: 1 for its integers, else its scale.
+    """Step of each output that is quantized as the last thing the model does: 1 for its integers, else its
+    scale.
 
     Integer kernels of different runtimes round differently, so such an output agrees within one step.
     """
-    found = {value.name or "": _quantum(value) for value in model.graph.outputs}
+    found = {value.name or "": _step(value) for value in model.graph.outputs}
     return {name: step for name, step in found.items() if step}
 
 
-def _quantum(value: Any) -> float:
+def _step(value: ir.Value | None) -> float:
+    """The largest step of the quantizations that `value` comes from; 0 where other operators compute it."""
     node = value.producer() if value is not None else None
     if node is None or node.domain:
         return 0.0
-    if node.op_type == "QuantizeLinear":
+    if is_quantize(node):
         return 1.0
-    if node.op_type == "DequantizeLinear":
-        scale = hub.const(node.inputs[1])
-        return 0.0 if scale is None else _quantum(node.inputs[0]) * float(scale.max(initial=0))
+    if is_dequantize(node):
+        params = quant_params(node)
+        return 0.0 if params is None else _step(node.inputs[0]) * float(params.scale.max(initial=0))
     moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
-    return max(map(_quantum, moved)) if is_a(node, MOVES_DATA, {"MaxPool"}) else 0.0
+    return max(map(_step, moved)) if is_a(node, MOVES_DATA, {"MaxPool"}) else 0.0
 
 
 def compare(
@@ -195,7 +204,8 @@ def compare(
     steps: dict[str, float] | None = None,
     lossy: float | None = None,
 ) -> Verification:
-    """The Verification of two results. `steps` are the quanta of quantized outputs; `lossy` is as `verify` says."""
+    """The Verification of two results. `steps` are the quanta of quantized outputs; `lossy` is as `verify`
+    says."""
     extra = [
         Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in found if n not in expected
     ]
@@ -274,7 +284,7 @@ def _measured(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float)
 
 
 def _cosine(x: np.ndarray, y: np.ndarray) -> float:
-    """Of finite vectors, scaled first so that no product overflows or vanishes."""
+    """Cosine similarity of finite vectors, scaled first so that no product overflows or vanishes."""
     sizes = [float(np.abs(v).max(initial=0)) for v in (x, y)]
     if not all(sizes):
         return float(np.array_equal(x, y))
@@ -283,7 +293,8 @@ def _cosine(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def last_place(values: dict[str, Any]) -> float:
-    """One unit in the last place of the largest finite element: what the order of a sum may change anywhere in it."""
+    """One unit in the last place of the largest finite element: what the order of a sum may change anywhere
+    in it."""
     floats = [
         v
         for v in values.values()

@@ -20,7 +20,8 @@ _idle: list[Worker] = []
 
 
 class WorkerLost(Exception):
-    """The worker process ended or ran out of time in the middle of a call; `outcome` is "crashed" or "timeout"."""
+    """The worker process ended or ran out of time in the middle of a call; `outcome` is "crashed" or
+    "timeout"."""
 
     def __init__(self, outcome: str, reason: str) -> None:
         super().__init__(reason)
@@ -28,10 +29,12 @@ class WorkerLost(Exception):
 
 
 def isolated(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT) -> Iterator[Any]:
-    """What the generator function `target` ("module:name") yields for JSON `arguments`, computed in a worker process of its own.
+    """Yield what the generator function `target` ("module:name") yields for JSON `arguments`, in a worker
+    process of its own.
 
-    Yielded values are JSON. `timeout` seconds is the most one of them may take. Raises WorkerLost when the process
-    ends or hangs, and RuntimeError with the words of an exception the function raised. A process that did its work is used again.
+    Yielded values are JSON. `timeout` seconds is the most one of them may take. Raises WorkerLost when the
+    process ends or hangs, and RuntimeError with the words of an exception the function raised. A process that
+    did its work is used again.
     """
     worker = _idle.pop() if _idle else Worker()
     try:

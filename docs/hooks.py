@@ -11,12 +11,17 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
+    "CONTRIBUTING.md": "contributing.md",
     "docs/architecture.md": "architecture.md",
     "docs/pmml.md": "pmml.md",
     "format_matrix.md": "matrix.md",
 }
+PAGES |= {
+    f"docs/decisions/{p.name}": f"decisions/{p.name}" for p in (ROOT / "docs" / "decisions").glob("*.md")
+}
 PAGES |= {"plugins/README.md": "plugins.md", "docs/api.md": "api.md", "docs/formats.md": "formats.md"}
 MARK = re.compile(r"^\{\{ (\w+) ?(\S*) \}\}$", re.MULTILINE)
+FAMILY_TABLE = re.compile(r"(<!-- families -->\n).*?(<!-- /families -->)", re.DOTALL)
 OPTIONS = re.compile(r"(<!-- options (\w+) -->\n).*?(<!-- /options -->)", re.DOTALL)
 
 
@@ -110,14 +115,88 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def with_options(page: str) -> str:
-    """A page with its tables of options, between `<!-- options NAME -->` and `<!-- /options -->`, as they are
-    declared now."""
+def with_tables(page: str) -> str:
+    """A page with its tables of options and families, between `<!-- options NAME -->` and `<!-- /options -->`, as
+    they are declared now."""
+    page = FAMILY_TABLE.sub(lambda found: f"{found[1]}\n{families()}\n\n{found[2]}", page)
     return OPTIONS.sub(lambda found: f"{found[1]}\n{options(found[2])}\n\n{found[3]}", page)
+
+
+FAMILIES = {
+    "math": "element by element: arithmetic, comparisons, logic, bits",
+    "special": "special functions",
+    "nn": "products, activations, losses",
+    "conv": "convolutions",
+    "pool": "pools",
+    "norm": "normalizations",
+    "attention": "attention",
+    "embedding": "embeddings",
+    "image": "resizing, sampling, crops, boxes",
+    "tensor": "shapes, making, joining",
+    "index": "slices, gathering, scattering",
+    "reduce": "reductions",
+    "sort": "sorting, the largest, unique",
+    "segment": "segments",
+    "control": "branches, loops, calls",
+    "recurrent": "LSTM, GRU, RNN",
+    "quantize": "quantization",
+    "linalg": "linear algebra",
+    "signal": "Fourier transforms, audio",
+    "random": "random numbers",
+    "text": "strings, lookup tables",
+    "sequence": "lists of tensors",
+    "sparse": "sparse and ragged tensors, sets",
+    "ml": "classical models",
+    "state": "variables",
+    "io": "serialized examples",
+    "custom": "operators of other libraries",
+    "stablehlo": "StableHLO",
+    "scalar": "numbers and lists of the language",
+    "unsupported": "operators refused, and why",
+}
+"""Families of operators, as the modules of operator tables are called: `FAMILY.py` or `FAMILY_detail.py`."""
+
+TABLES = ("import_ops", "export_ops", "layers")
+
+
+def family_of(path: Path) -> str:
+    """Family of a module of an operator table; models of PMML are a family, a module an element."""
+    if path.parent.name == "import_ops" and path.parents[1].name == "bridge_pmml":
+        return "ml"
+    return path.stem.partition("_")[0]
+
+
+def family_modules(package: Path) -> list[Path]:
+    """Modules of a package's operator tables, `common.py` aside."""
+    folders = [package / name for name in TABLES] if package.name != "decompose" else [package]
+    return sorted(
+        p for folder in folders for p in folder.glob("*.py") if p.stem not in ("__init__", "common")
+    )
+
+
+def families() -> str:
+    """A table of families by format: the modules that hold them, read and written."""
+    decompose = ROOT / "bridge" / "passes" / "decompose"
+    packages = [decompose, *sorted(p for p in (ROOT / "plugins").glob("bridge_*") if family_modules(p))]
+    titles = ["every target", *(p.name.removeprefix("bridge_") for p in packages[1:])]
+    lines = [f"| family | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
+    for family, meaning in FAMILIES.items():
+        cells = [_modules([m for m in family_modules(p) if family_of(m) == family]) for p in packages]
+        lines.append(f"| **{family}**: {meaning} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _modules(modules: list[Path]) -> str:
+    """Modules by folder, as links in code."""
+    by_folder: dict[str, list[str]] = {}
+    for module in modules:
+        by_folder.setdefault(module.parent.name, []).append(f"`{module.stem}`")
+    words = {"import_ops": "read: ", "export_ops": "write: ", "layers": "layers: ", "decompose": ""}
+    return "; ".join(f"{words[folder]}{', '.join(names)}" for folder, names in by_folder.items())
 
 
 FILLERS = {"file": file, "commands": commands, "formats": formats}
 
 if __name__ == "__main__":
     for path in sorted(Path(__file__).parent.glob("*.md")):
-        path.write_text(with_options(path.read_text()))
+        path.write_text(with_tables(path.read_text()))

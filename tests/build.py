@@ -27,14 +27,15 @@ SUFFIXES = {
     "torchscript": ".pt",
 }
 Spec = onnx.TypeProto | tuple[Any, Sequence[int | str] | None]
-"""The type of a value: a TypeProto, or a dtype (of numpy, or a number of onnx.TensorProto) and a shape, None where it is
-unknown."""
+"""The type of a value: a TypeProto, or a dtype (of numpy, or a number of onnx.TensorProto) and a shape, None
+where it is unknown."""
 
 
 def model_from_text(
     graph: str, opset: int = 21, ml: int | None = None, **constants: np.ndarray
 ) -> onnx.ModelProto:
-    """The model of a graph in ONNX text, "(float[N] x) => (float[N] y) { y = Relu (x) }", with or without its name.
+    """The model of a graph in ONNX text, "(float[N] x) => (float[N] y) { y = Relu (x) }", with or without its
+    name.
 
     `ml` is the version of ai.onnx.ml, `constants` are initializers by name.
     """
@@ -107,7 +108,8 @@ def hub_from_builder(build: Callable[..., Any], inputs: Mapping[str, Spec]) -> i
 
 
 def save_as(format: str, source: Any, folder: Path, **options: Any) -> Path:
-    """`folder`/model.*, in the format of this name: of the text of a graph, a hub model, or what `bridge.convert` reads."""
+    """`folder`/model.*, in the format of this name: of the text of a graph, a hub model, or what
+    `bridge.convert` reads."""
     if isinstance(source, str):
         source = model_from_text(source)
     write = bridge.save if isinstance(source, ir.Model) else bridge.convert

@@ -34,7 +34,8 @@ def parse() -> Callable[..., onnx.ModelProto]:
 
 
 def installed(package: Path) -> None:
-    """What an editable installation of the package of a format `toy` leaves: metadata with the entry point."""
+    """What an editable installation of the package of a format `toy` leaves: metadata with the entry
+    point."""
     info = package / "bridge_toy-0.1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bridge-toy\nVersion: 0.1.0\n")

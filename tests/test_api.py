@@ -41,7 +41,8 @@ PUBLIC = {
     "bridge.report": "Blocker Crossing Outcome Report",
     "bridge.runtime": "HubSession Outputs Session open_session run",
     "bridge.testing": "FormatTests case_names",
-    "bridge.traits": "BROADCASTING ELEMENTWISE MONOTONE MOVES_DATA NON_NEGATIVE ON_AXIS RANDOM REDUCTION RESHAPES is_a",
+    "bridge.traits": "BROADCASTING ELEMENTWISE MONOTONE MOVES_DATA NON_NEGATIVE ON_AXIS RANDOM REDUCTION "
+    "RESHAPES is_a",
     "bridge.verify": "Comparison Proof Verification compare verify",
 }
 

@@ -43,7 +43,8 @@ def test_a_file_written_with_any_option_is_verified(name, parse, tmp_path):
         pytest.skip("is not written")
     model = parse(
         "agraph (float[n, 3] x) => (float[n, 3] y) "
-        "<float[3, 3] w = {1.0, -0.5, 0.25, 3.0, 0.1, -1.5, 0.7, 2.0, -0.3}> { z = MatMul(x, w) y = Softmax(z) }"
+        "<float[3, 3] w = {1.0, -0.5, 0.25, 3.0, 0.1, -1.5, 0.7, 2.0, -0.3}> { z = MatMul(x, w) y = "
+        "Softmax(z) }"
     )
     exporter = by_name(name).resolve("exporter")
     values = {o.name: o.choices or (False, True) * isinstance(o.default, bool) for o in exporter.options}
@@ -212,7 +213,8 @@ def test_an_existing_destination_is_replaced_only_when_asked(mnist, tmp_path):
 
 def test_names_order_and_symbolic_dimensions_survive(tmp_path):
     model = model_from_text(
-        "(float[batch, 3] b, float[batch, 3] a) => (float[batch, 3] z, float[batch, 3] y) { y = Add (a, b) z = Sub (a, b) }"
+        "(float[batch, 3] b, float[batch, 3] a) => (float[batch, 3] z, float[batch, 3] y) { y = Add (a, "
+        "b) z = Sub (a, b) }"
     )
     bridge.convert(model, tmp_path / "m.onnx")
     summary = bridge.inspect(tmp_path / "m.onnx")
@@ -222,7 +224,8 @@ def test_names_order_and_symbolic_dimensions_survive(tmp_path):
 
 def test_native_layout_drops_the_boundary_transposes(tmp_path):
     model = model_from_text(
-        "(float[1,2,4,5] x) => (float[1,2,2,2] y) { y = MaxPool <kernel_shape: ints = [2,2], strides: ints = [2,2]> (x) }"
+        "(float[1,2,4,5] x) => (float[1,2,2,2] y) { y = MaxPool <kernel_shape: ints = [2,2], strides: "
+        "ints = [2,2]> (x) }"
     )
     x = np.random.default_rng(0).standard_normal((1, 2, 4, 5)).astype(np.float32)
     for layout in ("source", "native"):
@@ -304,8 +307,10 @@ def test_real_onnx_models_become_verified_tflite(path, tmp_path):
 
 def test_a_convolution_net_keeps_only_the_boundary_transposes(tmp_path):
     model = model_from_text(
-        "(float[1,2,6,6] x) => (float[1,2,6,6] y) <float[2,2,1,1] w = {1.0, 2.0, 3.0, 4.0}, float lo = {0.0}, float hi = {6.0}> "
-        "{ a = Conv (x, w) b = Clip (a, lo, hi) c = Conv (b, w) d = Add (c, b) e = HardSwish (d) y = Conv (e, w) }"
+        "(float[1,2,6,6] x) => (float[1,2,6,6] y) <float[2,2,1,1] w = {1.0, 2.0, 3.0, 4.0}, float lo = "
+        "{0.0}, float hi = {6.0}> "
+        "{ a = Conv (x, w) b = Clip (a, lo, hi) c = Conv (b, w) d = Add (c, b) e = HardSwish (d) y = Conv "
+        "(e, w) }"
     )
     path = bridge.convert(model, tmp_path / "m.tflite", verify=True).path
     from ai_edge_litert.interpreter import Interpreter

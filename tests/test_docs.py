@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.cli import main
 from bridge.plugins import formats
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+DIFFS = re.findall(r"<!-- diff(: in the tree)? -->\n```diff\n(.*?)```", CONTRIBUTING, re.DOTALL)
+COMMANDS = [
+    line for block in re.findall(r"```sh\n(.*?)```", CONTRIBUTING, re.DOTALL) for line in block.splitlines()
+]
+PATH = re.compile(r"`((?:\.pre-commit|(?:\.github|benchmarks|bridge|docs|examples|plugins|tests)/)[\w./-]+)`")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +45,16 @@ def declared() -> list[Any]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_tables_of_options_are_as_the_options_are_declared(page, hooks):
     text = page.read_text()
-    assert text == hooks.with_options(text), "Write the tables anew: python docs/hooks.py"
+    assert text == hooks.with_tables(text), "Write the tables anew: python docs/hooks.py"
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["bridge/passes/decompose", *sorted(f"plugins/{p.name}" for p in (ROOT / "plugins").glob("bridge_*"))],
+)
+def test_modules_of_operator_tables_bear_the_names_of_families(package, hooks):
+    for module in hooks.family_modules(ROOT / package):
+        assert hooks.family_of(module) in hooks.FAMILIES, module
 
 
 def test_the_options_of_every_format_have_a_table(hooks):
@@ -58,3 +79,77 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     assert "bridge.convert.convert" in reference
     assert "FormatTests" in reference
     assert "<td>" in (tmp_path / "matrix" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(("there", "diff"), DIFFS, ids=[d.split("\n")[1][6:] for _, d in DIFFS])
+def test_the_rehearsals_of_contributing_are_diffs_of_this_tree(there, diff):
+    """What is in the tree can be taken out, what is not can be put in."""
+    if shutil.which("git") is None:
+        pytest.skip("no git")
+    words = ["git", "apply", "--check", *(["--reverse"] if there else [])]
+    done = subprocess.run(words, cwd=ROOT, input=diff, capture_output=True, text=True)
+    assert done.returncode == 0, f"Write the diff in CONTRIBUTING.md anew:\n{done.stderr}"
+
+
+def test_every_diff_of_contributing_is_held():
+    assert len(DIFFS) == CONTRIBUTING.count("```diff")
+
+
+def test_the_commands_of_contributing_are_there():
+    tests = (ROOT / "README.md").read_text()
+    assert COMMANDS[0] in tests, "one way to set up"
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    tools = {name.split(">")[0] for extra in dependencies.values() for name in extra}
+    for command in COMMANDS[1:]:
+        for part in command.split(" && "):
+            program, *words = shlex.split(part)
+            tool = Path(program).name
+            assert program.startswith(".venv/bin/")
+            assert tool in {"pip", "python", "bridge", "pre-commit"} | tools, command
+            assert all((ROOT / word).exists() for word in words if word.endswith(".py")), command
+            if tool == "bridge":
+                known = {name for option in main.commands[words[0]].params for name in option.opts}
+                assert {word for word in words if word.startswith("-")} <= known, command
+
+
+@pytest.mark.parametrize(
+    "page", ["CONTRIBUTING.md", "docs/architecture.md", ".github/PULL_REQUEST_TEMPLATE.md"]
+)
+def test_every_path_a_page_names_is_there(page):
+    named = [path for path in PATH.findall((ROOT / page).read_text()) if "bridge_F" not in path]
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_hooks_of_pre_commit_are_the_tools_of_the_environment():
+    yaml = pytest.importorskip("yaml")
+    (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repo["repo"] == "local"
+    assert [hook["entry"].split()[0] for hook in repo["hooks"]] == ["ruff", "ruff", "mypy"]
+    assert {hook["language"] for hook in repo["hooks"]} == {"system"}
+
+
+def test_decisions_are_numbered_dated_short_and_listed():
+    listed = (ROOT / "docs" / "architecture.md").read_text()
+    site = (ROOT / "mkdocs.yml").read_text()
+    for number, path in enumerate(DECISIONS, 1):
+        lines = path.read_text().splitlines()
+        title = lines[0].removeprefix(f"# {number}. ")
+        assert title != lines[0], path.name
+        assert path.name.startswith(f"{number:04}-")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", lines[2]), path.name
+        assert len(lines) <= 25, path.name
+        assert [
+            w for w in ("Context", "Decision", "Consequence") if f"**{w}.**" not in "\n".join(lines)
+        ] == []
+        assert f"- {lines[2]} [{title}](decisions/{path.name})" in listed
+        assert f"- decisions/{path.name}\n" in site
+
+
+def test_every_room_of_bridge_is_told():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = re.findall(r"^\| (`.*?) \|", page[page.index("| room |") :], re.MULTILINE)
+    told = [name.strip("`") for room in rooms for name in room.split(", ")]
+    files = [p.name for p in (ROOT / "bridge").glob("*.py")]
+    folders = [f"{p.parent.name}/" for p in (ROOT / "bridge").glob("*/__init__.py")]
+    assert sorted(told) == sorted([*files, *folders])

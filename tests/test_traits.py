@@ -42,7 +42,8 @@ SECOND = {
     "Tile": np.array([2, 1]),
     "Unsqueeze": np.array([0, 3]),
 }
-# Of one tensor to one tensor of its shape, but computed of more than the element in its place, or of nothing in it
+# Of one tensor to one tensor of its shape, but computed of more than the element in its place, or of nothing
+# in it
 NOT_ELEMENTWISE = {
     "Bernoulli", "Dropout", "EyeLike", "LRN", "LpNormalization", "MeanVarianceNormalization", "OptionalGetElement",
     "RandomNormalLike", "RandomUniformLike", "Trilu",

@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from build import save_as
 from conftest import installed
 
 import bridge.hookspecs
+from bridge.runtime import Session
 
 PAGE = Path(__file__).parents[1] / "plugins" / "README.md"
 BLOCK = re.compile(r"<!-- (.+?) -->\n```\w+\n(.*?)```", re.DOTALL)
@@ -60,3 +63,20 @@ def test_every_hook_is_documented():
     hooks = [name for name in vars(bridge.hookspecs) if name.startswith("bridge_")]
     assert hooks
     assert all(f"`{name}(" in text for name in hooks)
+
+
+def test_the_runtime_of_the_tutorial_opens_sessions(monkeypatch, tmp_path):
+    (code,) = (
+        block
+        for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        if "MySession" in block
+    )
+    engine = ModuleType("my_engine")
+    engine.__version__, engine.Error = "1", RuntimeError
+    engine.load = lambda path, signature: lambda inputs: {"y": 2 * inputs["x"]}
+    monkeypatch.setitem(sys.modules, "my_engine", engine)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    session = names["runtime"].open(tmp_path / "m.mine", signature="main")
+    assert isinstance(session, Session)
+    assert session.run({"x": 3}) == {"y": 6}

@@ -148,7 +148,8 @@ def test_native_layout_is_not_verified_and_nothing_is_written(tmp_path):
 
 
 QUANTIZED = (
-    "(float[4] x) => (float[2,2] y, int8[4] q, float[4] z) <float s = {0.5}, int8 p = {3}, int64[2] to = {2, 2}> "
+    "(float[4] x) => (float[2,2] y, int8[4] q, float[4] z) <float s = {0.5}, int8 p = {3}, int64[2] "
+    "to = {2, 2}> "
     "{ q = QuantizeLinear (x, s, p) d = DequantizeLinear (q, s, p) y = Reshape (d, to) z = Neg (x) }"
 )
 
@@ -193,7 +194,8 @@ def test_the_reference_evaluator_runs_loops_without_a_condition():
         "(float[2] x, int64 n) => (float[2] y) { y = Loop (n, , x) "
         "<body = b (int64 i, bool go, float[2] s) => (bool on, float[2] t) { on = Identity (go) "
         "k = Constant <value_int = 2> () t = Loop (k, , s) "
-        "<body = c (int64 j, bool g2, float[2] u) => (bool o2, float[2] v) { o2 = Identity (g2) v = Add (u, x) }> }> }"
+        "<body = c (int64 j, bool g2, float[2] u) => (bool o2, float[2] v) { o2 = Identity (g2) v = Add "
+        "(u, x) }> }> }"
     )
     found = run_reference(proto, {"x": np.float32([1, 2]), "n": np.array(3)})["y"]
     np.testing.assert_array_equal(found, np.float32([7, 14]))

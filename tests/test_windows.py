@@ -1,4 +1,5 @@
-"""SAME and VALID padding, ceil_mode and the lengths asked of a ConvTranspose mean one thing in the hub and in every format."""
+"""SAME and VALID padding, ceil_mode and the lengths asked of a ConvTranspose mean one thing in the hub and in
+every format."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def hub_of(case: Case, dynamic: bool, more: str = "") -> ir.Model:
     weights = f", float[1,1,{case.kernel},1] w" if case.op == "Conv" else ""
     return hub_from_text(
         f"(float[1,1,{length},2] x{weights}) => (float[1,1,M,2] y) "
-        f"{{ y = {case.op} <kernel_shape=[{case.kernel},1], strides=[{case.stride},1], dilations=[{case.dilation},1], "
+        f"{{ y = {case.op} <kernel_shape=[{case.kernel},1], strides=[{case.stride},1], "
+        f"dilations=[{case.dilation},1], "
         f'auto_pad="{case.auto_pad}"{more}> (x{", w" if weights else ""}) }}',
         opset=22,
     )

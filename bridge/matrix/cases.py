@@ -1,4 +1,5 @@
-"""What is measured: the ONNX package's backend node cases and the kit's own, as-is and frozen, and each format's native ones."""
+"""Cases to measure: the ONNX package's backend node cases and the kit's own, as-is and frozen, and each
+format's native ones."""
 
 from __future__ import annotations
 
@@ -11,14 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from bridge.hub import qualified
+from bridge.inputs import random_inputs
+from bridge.load import load
 from bridge.matrix.native import NativeCase, native_cases, source_of
+from bridge.runtime import run
 
 EXPANDED = re.compile(r"_expanded(_ver\d+)?$")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model with inputs (by name) and expected outputs (in order), the tolerance they are held to, and the operators it is a case of."""
+    """A model with inputs (by name) and expected outputs (in order), the tolerance they are held to, and the
+    operators it is a case of."""
 
     name: str
     model: Any
@@ -46,8 +56,9 @@ def all_cases(sources: Iterable[str] = ()) -> dict[str, Case | NativeCase]:
 
 @functools.cache
 def node_cases() -> dict[str, Case]:
-    """The backend node cases of the onnx package. One `_expanded` into a function body is a case of the operator it expands."""
-    from onnx.backend.test.case.node import collect_testcases
+    """The backend node cases of the onnx package. One `_expanded` into a function body is a case of the
+    operator it expands."""
+    from onnx.backend.test.case.node import collect_testcases  # takes 0.1 s, and its cases seconds
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -62,16 +73,11 @@ def node_cases() -> dict[str, Case]:
 @functools.cache
 def kit_cases() -> dict[str, Case]:
     """`bridge/testing/cases/*.onnxtxt`, run once on seeded random inputs to know what they compute."""
-    import onnx_ir as ir
-
-    import bridge
-    from bridge.inputs import random_inputs
-
     found = {}
     for path in sorted((Path(__file__).parents[1] / "testing" / "cases").glob("*.onnxtxt")):
-        model = bridge.load(path)
+        model = load(path)
         inputs = random_inputs(model)
-        expected = tuple(bridge.run(model, inputs).values())
+        expected = tuple(run(model, inputs).values())
         proto = ir.to_proto(ir.from_onnx_text(path.read_text()))
         name = f"kit_{path.stem}"
         found[name] = Case(name, proto, (inputs,), (expected,), 1e-3, 1e-4, _operators(proto))
@@ -93,17 +99,12 @@ def _case(case: Any) -> Case:
 
 
 def _operators(model: Any) -> tuple[str, ...]:
-    from bridge.hub import qualified
-
     found = {qualified(node) for node in model.graph.node}
     return tuple(sorted(found - {"Constant"} or found))
 
 
 def _array(value: Any) -> Any:
     """Data sets hold arrays, protobuf tensors, scalars and lists of them."""
-    import numpy as np
-    import onnx
-
     if isinstance(value, onnx.TensorProto):
         return onnx.numpy_helper.to_array(value)
     if isinstance(value, (list, tuple)):
@@ -117,10 +118,11 @@ def selected(
     most: int | None = None,
     sources: Iterable[str] = (),
 ) -> list[str]:
-    """Names of the cases that match any of the shell-style patterns and are of any of the operators; all without.
+    """Names of the cases that match any of the shell-style patterns and are of any of the operators; all
+    without.
 
-    With `most`, at most so many of each operator: those that together cover most of its attributes, dtypes and ranks. Native cases are those of the
-    formats `sources`.
+    With `most`, at most so many of each operator: those that together cover most of its attributes, dtypes
+    and ranks. Native cases are those of the formats `sources`.
     """
     cases = all_cases(sources)
     names = [n for n in cases if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
@@ -138,7 +140,8 @@ def selected(
 
 
 def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
-    """At most so many of the names, and of them those `kept` already first, that show most of what the operator takes."""
+    """At most so many of the names, and of them those `kept` already first, that show most of what the
+    operator takes."""
     whole = [n for n in names if not EXPANDED.search(n)] or names
     left = {name: features(case_of(name), op) for name in whole}
     chosen = {n for n in whole if n in kept}
@@ -153,9 +156,8 @@ def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
 
 
 def features(case: Case | NativeCase, op: str) -> set[Any]:
-    """What tells a case of the operator from others: attribute values, which inputs are there, dtypes, ranks; native ones all differ."""
-    from bridge.hub import qualified
-
+    """Features that tell a case of the operator from others: attribute values, which inputs are there,
+    dtypes, ranks; native ones all differ."""
     if isinstance(case, NativeCase):
         return {id(case)}
     found: set[Any] = set()
@@ -173,10 +175,8 @@ def features(case: Case | NativeCase, op: str) -> set[Any]:
 
 
 def frozen(case: Case | NativeCase) -> Case | None:
-    """The case with every input but the first made an initializer; None where that leaves nothing to do, or the case is native."""
-    import numpy as np
-    import onnx
-
+    """The case with every input but the first made an initializer; None where that leaves nothing to do, or
+    the case is native."""
     if isinstance(case, NativeCase) or len(case.inputs) != 1 or len(case.inputs[0]) < 2:
         return None
     first, *rest = case.inputs[0]

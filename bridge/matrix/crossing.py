@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import onnx
+
+from bridge.convert import convert, save
+from bridge.detect import by_name
 from bridge.errors import ExecutionFailed, InvalidInput, UnsupportedModel
+from bridge.load import load
 from bridge.matrix.cases import Case, case_of
 from bridge.matrix.cases import frozen as freeze
 from bridge.matrix.evidence import Result
 from bridge.matrix.native import Made, NativeCase
-from bridge.runtime import Outputs
+from bridge.runtime import Outputs, run, run_onnxruntime, run_reference
+from bridge.traits import RANDOM
 from bridge.verify import Verification, compare, last_place, quanta
 
 ORDER = ("native", "expanded", "approximated")
@@ -71,7 +77,7 @@ def cross(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[
 
 @contextlib.contextmanager
 def _stopping() -> Iterator[None]:
-    """What is raised as the outcome it means."""
+    """Turn exceptions into the outcomes they mean."""
     try:
         yield
     except Stopped:
@@ -85,7 +91,8 @@ def _stopping() -> Iterator[None]:
 
 @dataclass
 class Held:
-    """A case read into the hub: how its operators crossed on the way, the runs to compare, and the excuses other numbers may have."""
+    """A case read into the hub: how its operators crossed on the way, the runs to compare, and the excuses
+    other numbers may have."""
 
     model: Any
     kinds: list[str]
@@ -108,39 +115,33 @@ def _held(case: Case | NativeCase, source: str, folder: Path) -> Held:
 
 def _written(case: Case, source: str, folder: Path) -> Held:
     """The hub model read from the case written as `source`."""
-    import onnx
-
-    import bridge
-
     original = folder / "case.onnx"
     onnx.save(case.model, original)
     kinds: list[str] = []
     path = original
     if source != "onnx":
         path = _named(folder, "source", source)
-        kinds = list(bridge.convert(original, path, to=source).report.counts())
+        kinds = list(convert(original, path, to=source).report.counts())
     names = [value.name for value in case.model.graph.output]
     runs = [
         (inputs, Outputs(dict(zip(names, values, strict=True)), "expected"))
         for inputs, values in zip(case.inputs, case.expected, strict=True)
     ]
-    model = bridge.load(path, source=source)
+    model = load(path, source=source)
     return Held(model, kinds, runs, functools.partial(_excuse, case), case.rtol, case.atol)
 
 
 def _native(case: NativeCase, source: str, folder: Path) -> Held:
     """The hub model read from a file of the format's own, and what the format's runtime makes of it."""
-    import bridge
-
     try:
         made = case.make(folder)
     except Exception as fault:
         raise Stopped("untried", f"{type(fault).__name__}: {fault}") from fault
-    model = bridge.load(made.source, source=source, **made.options)
+    model = load(made.source, source=source, **made.options)
     defaults = {v.name or "": v.const_value.numpy() for v in model.graph.inputs if v.const_value}
     inputs = defaults | dict(made.inputs)
     if made.expected is None:
-        expected = bridge.run(made.source, inputs, source=source, **made.options)
+        expected = run(made.source, inputs, source=source, **made.options)
     else:
         names = [value.name or "" for value in model.graph.outputs]
         expected = Outputs(dict(zip(names, made.expected, strict=True)), "expected")
@@ -151,15 +152,13 @@ def _native(case: NativeCase, source: str, folder: Path) -> Held:
 
 def _crossed(held: Held, target: str, folder: Path) -> tuple[str, str, float]:
     """Outcome, remark and worst error of the hub model as `target`."""
-    import bridge
-
     target, _, options = target.partition("?")
     path = _named(folder, "target", target)
-    conversion = bridge.save(held.model, path, to=target, overwrite=True, **dict(parse_qsl(options)))
+    conversion = save(held.model, path, to=target, overwrite=True, **dict(parse_qsl(options)))
     remark, worst = "", 0.0
     for inputs, expected in held.runs:
         try:
-            found = bridge.run(path, inputs, source=target)
+            found = run(path, inputs, source=target)
         except (ExecutionFailed, InvalidInput) as error:
             raise Stopped("unrunnable", str(error)) from error
         checked = held.compare(expected, found)
@@ -174,8 +173,6 @@ def _crossed(held: Held, target: str, folder: Path) -> tuple[str, str, float]:
 
 
 def _named(folder: Path, stem: str, name: str) -> Path:
-    from bridge.detect import by_name
-
     return folder / f"{stem}{by_name(name).suffixes[0]}"
 
 
@@ -187,20 +184,15 @@ def _native_excuse(
 
 
 def _excuse(case: Case, path: Path, inputs: dict[str, Any], expected: Outputs, checked: Verification) -> str:
-    """Why other numbers are not wrong: the operator is random, or ONNX Runtime alone disagrees with the case. Raises Stopped where no runtime
-    computes what is expected from the case as it came either."""
-    import onnx
-
-    from bridge.runtime import run_onnxruntime, run_reference
-    from bridge.traits import RANDOM
-
+    """Why other numbers are not wrong: the operator is random, or ONNX Runtime alone disagrees with the case.
+    Raises Stopped where no runtime computes what is expected from the case as it came either."""
     training = any(node.op_type == "Dropout" and len(node.input) == 3 for node in case.model.graph.node)
     if training or {node.op_type for node in case.model.graph.node} & RANDOM:
         return _alike(checked)
 
-    def computed(run: Callable[[], Outputs]) -> bool:
+    def computed(attempt: Callable[[], Outputs]) -> bool:
         with contextlib.suppress(Exception):
-            return compare(expected, run(), case.rtol, case.atol).ok
+            return compare(expected, attempt(), case.rtol, case.atol).ok
         return False
 
     if path.suffix != ".onnx":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import UnreadableFile, WriteFailed
+from bridge.output import atomic
 
 NAME = "results.jsonl"
 SURVIVED = ("native", "expanded", "approximated")
@@ -19,10 +20,12 @@ OUTCOMES = (*SURVIVED, "refused", "untried", "wrong", "failed", "unrunnable", "c
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one case on one route "a:b"; `error` is the worst absolute error, `ops` the operators the case is of.
+    """Result of one case on one route "a:b"; `error` is the worst absolute error, `ops` the operators
+    the case is of.
 
-    `outcome` is native, expanded or approximated where the case survived; refused, with the reason; untried, where the case cannot be
-    written as the route's first format, or no runtime computes what it expects; wrong; or failed, unrunnable, crashed, timeout.
+    `outcome` is native, expanded or approximated where the case survived; refused, with the reason; untried,
+    where the case cannot be written as the route's first format, or no runtime computes what it expects;
+    wrong; or failed, unrunnable, crashed, timeout.
     """
 
     route: str
@@ -45,14 +48,15 @@ class Result:
 
 @dataclass
 class Evidence:
-    """What was measured: `facts` (date, versions of everything that ran) and the results."""
+    """Evidence of a run: `facts` (date, versions of everything that ran) and the results."""
 
     facts: dict[str, Any] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
 
 
 def read(path: Path) -> Evidence:
-    """The evidence of a results.jsonl or .jsonl.gz; lines that are torn are left out. Raises UnreadableFile."""
+    """The evidence of a results.jsonl or .jsonl.gz; lines that are torn are left out. Raises
+    UnreadableFile."""
     found = Evidence()
     try:
         with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
@@ -73,8 +77,6 @@ def read(path: Path) -> Evidence:
 
 def write(path: Path, evidence: Evidence) -> None:
     """The whole file at once, compressed where its name ends in .gz. Raises WriteFailed."""
-    from bridge.output import atomic
-
     with atomic(path, overwrite=True) as temporary:
         text = "".join(line + "\n" for line in lines(evidence)).encode()
         temporary.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
@@ -91,7 +93,8 @@ def line(result: Result) -> str:
 
 
 class Journal:
-    """The file while it grows: what stands in it already is kept when it is resumed, and a torn line is dropped."""
+    """The file while it grows: what stands in it already is kept when it is resumed, and a torn line is
+    dropped."""
 
     def __init__(self, path: Path, facts: dict[str, Any], resume: bool) -> None:
         self.path = path
@@ -120,7 +123,8 @@ class Journal:
 
 
 def counts(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
-    """Per route, how many cases had each outcome, how many survived, and the worst error of those approximated."""
+    """Per route, how many cases had each outcome, how many survived, and the worst error of those
+    approximated."""
     found: dict[str, dict[str, Any]] = {}
     groups: dict[str, list[Result]] = {}
     for result in results:

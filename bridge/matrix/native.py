@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bridge.detect import by_name
+
 
 @dataclass(frozen=True)
 class Made:
-    """A file of a format (its path, or a live object), read with `options`, and what it is run on: arrays by the hub's names.
+    """A file of a format (its path, or a live object), read with `options`, and what it is run on: arrays by
+    the hub's names.
 
-    `expected` are the outputs in order; without them the format's own runtime says. Numbers are held to `rtol` and `atol`, by default those of
-    `bridge.verify`, and where an output is quantized to `quanta` steps of it; `random` ones have a dtype and shape alone.
+    `expected` are the outputs in order; without them the format's own runtime says. Numbers are held to
+    `rtol` and `atol`, by default those of `bridge.verify`, and where an output is quantized to `quanta` steps
+    of it; `random` ones have a dtype and shape alone.
     """
 
     source: Any
@@ -29,14 +33,15 @@ class Made:
 
 @dataclass(frozen=True)
 class NativeCase:
-    """The format's operators it is a case of, and `make(folder)`, which writes its file there; where it raises, the case goes untried."""
+    """The format's operators it is a case of, and `make(folder)`, which writes its file there; where it
+    raises, the case goes untried."""
 
     ops: tuple[str, ...]
     make: Callable[[Path], Made]
 
 
 def native_name(source: str, name: str) -> str:
-    """What the case `name` of the format `source` is called among all."""
+    """Name among all cases of the case `name` of the format `source`."""
     return f"{source}/{name}"
 
 
@@ -47,9 +52,8 @@ def source_of(name: str) -> str:
 
 @functools.cache
 def native_cases(source: str) -> dict[str, NativeCase]:
-    """The cases of the format's own, by name among all; none where it declares none or its packages are not there."""
-    from bridge.detect import by_name
-
+    """The cases of the format's own, by name among all; none where it declares none or its packages are not
+    there."""
     declared = by_name(source)
     if declared.cases is None or not all(declared.installed().values()):
         return {}

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from bridge import workers
+from bridge.detect import by_name
 from bridge.errors import InvalidOption
+from bridge.matrix.cases import case_of, keys
 from bridge.matrix.evidence import NAME, Evidence, Journal, Result
+from bridge.matrix.native import source_of
+from bridge.plugins import DISTRIBUTION, formats
 
 Unit = tuple[str, bool, str, tuple[str, ...]]
 
@@ -28,15 +32,14 @@ def run(
     resume: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evidence:
-    """Every case of `names` over every route "a:b" or "a:b?option=value&…"; the evidence goes to `folder`/results.jsonl as it comes.
+    """Every case of `names` over every route "a:b" or "a:b?option=value&…"; the evidence goes to
+    `folder`/results.jsonl as it comes.
 
-    A native case is run over the routes from its format. `mode` is as-is, frozen (every input but the first a constant; cases that cannot be frozen are left out) or both. With
-    `resume`, what the file holds already is not run again. Work is done by `jobs` worker processes, or through `executor`, such as
-    that of a Dask client. Raises InvalidOption for a bad route, WriteFailed.
+    A native case is run over the routes from its format. `mode` is as-is, frozen (every input but the first a
+    constant; cases that cannot be frozen are left out) or both. With `resume`, what the file holds already is
+    not run again. Work is done by `jobs` worker processes, or through `executor`, such as that of a Dask
+    client. Raises InvalidOption for a bad route, WriteFailed.
     """
-    from bridge.matrix.cases import case_of, keys
-    from bridge.matrix.native import source_of
-
     sources = _sources(routes)
     folder.mkdir(parents=True, exist_ok=True)
     todo = keys(names, mode)
@@ -75,8 +78,8 @@ def _each(pool: Executor, units: list[Unit]) -> Iterator[list[Result]]:
 
 
 def unit(name: str, frozen: bool, source: str, targets: tuple[str, ...]) -> list[Result]:
-    """One case from `source` to each target, in a worker process. A route on which the process ends is tried once more in a new one,
-    and so are those after it."""
+    """One case from `source` to each target, in a worker process. A route on which the process ends is tried
+    once more in a new one, and so are those after it."""
     found: list[Result] = []
     left, crashed = list(targets), ""
     while left:
@@ -97,9 +100,8 @@ def unit(name: str, frozen: bool, source: str, targets: tuple[str, ...]) -> list
 
 
 def all_routes() -> list[str]:
-    """Every route between installed formats whose packages are there: from one that is read (and, but for ONNX, written) to one that is written."""
-    from bridge.plugins import formats
-
+    """Every route between installed formats whose packages are there: from one that is read (and, but for
+    ONNX, written) to one that is written."""
     there = [f for f in formats() if all(f.installed().values())]
     return [
         f"{a.name}:{b.name}"
@@ -110,9 +112,8 @@ def all_routes() -> list[str]:
 
 
 def _sources(routes: list[str]) -> dict[str, list[str]]:
-    """Targets by source; the source of a route is read, and unless it is ONNX, cases are first written as it."""
-    from bridge.detect import by_name
-
+    """Targets by source; the source of a route is read, and unless it is ONNX, cases are first written as
+    it."""
     found: dict[str, list[str]] = {}
     for route in routes:
         source, _, target = route.partition(":")
@@ -127,10 +128,7 @@ def _sources(routes: list[str]) -> dict[str, list[str]]:
 
 
 def _facts(routes: list[str]) -> dict[str, Any]:
-    """What a reader wants to know of the run: date and the versions of all that took part."""
-    from bridge.detect import by_name
-    from bridge.plugins import DISTRIBUTION
-
+    """Date of the run and the versions of all that took part."""
     names = dict.fromkeys(name.split("?")[0] for route in routes for name in route.split(":"))
     packages = {p: v for name in names for p, v in by_name(name).installed().items()}
     return {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 from onnx_ir.passes.common import (
     CommonSubexpressionEliminationPass,
@@ -12,27 +10,23 @@ from onnx_ir.passes.common import (
     TopologicalSortPass,
 )
 
-from bridge import hub
 from bridge.passes.branches import InlineKnownIf
 from bridge.passes.constants import LiftConstants
-from bridge.passes.expand import ExpandFunctions
 from bridge.passes.fold import FoldConstants
 from bridge.passes.identities import RemoveNoOps
 from bridge.passes.names import NameValues
-from bridge.passes.order import require_order
 from bridge.passes.pads import ExplicitPads
 from bridge.passes.resizes import ResizeToLengths
-from bridge.passes.rewrite import Accepts
 from bridge.passes.shapes import InferShapes
 from bridge.passes.slices import ReachableStarts, RisingRanges
 
 ROUNDS = 8
 
-__all__ = ["clean", "legalize", "tidy"]
+__all__ = ["clean", "settle", "tidy"]
 
 
 def clean(model: ir.Model) -> None:
-    """What every import ends with: sorted, typed, folded, nothing unused, every name unique."""
+    """Bring an imported model into order: sorted, typed, folded, nothing unused, every name unique."""
     _run(model, TopologicalSortPass(), LiftConstants(), NameValues(), InferShapes(), ReachableStarts())
     FoldConstants()(model)
     for _ in range(ROUNDS):
@@ -51,28 +45,6 @@ def clean(model: ir.Model) -> None:
         *tidying(),
         RemoveUnusedFunctionsPass(),
     )
-
-
-def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
-    """A target's own passes, then the function bodies of whatever `accepts` still refuses, until all is taken or
-    nothing changes. Bodies that take a graph come first, so that no pass changes it to what a body cannot hold; those of
-    the target's own operators stay what they mean."""
-    require_order(passes)
-    before: list[ir.Node] = []
-    if ExpandFunctions(lambda node: not node.domain or not hub.subgraphs(node) or accepts(node))(
-        model
-    ).modified:
-        settle(model)
-    for _ in range(ROUNDS):
-        for step in passes:
-            step(model)
-        tidy(model)
-        nodes = list(hub.all_nodes(model))
-        if nodes == before or all(accepts(node) for node in nodes):
-            return
-        before = nodes
-        ExpandFunctions(lambda node: hub.of_target(node.domain) or accepts(node))(model)
-        settle(model)
 
 
 def settle(model: ir.Model) -> None:

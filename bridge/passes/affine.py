@@ -6,11 +6,12 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import const, rank_of
+from bridge.hub import const, input_at, rank_of
 
 
 class FoldAffine(ir.passes.InPlacePass):
-    """1. A Mul by a constant for each channel, which alone reads a Conv of constant weights, scales its filters and bias.
+    """1. A Mul by a constant for each channel, which alone reads a Conv of constant weights, scales its
+    filters and bias.
 
     2. An Add or Sub of a constant for each channel, which alone reads such a Conv, joins its bias.
     """
@@ -30,7 +31,7 @@ def _joined(graph: ir.Graph, node: ir.Node) -> ir.Node | None:
     """The convolution that stands for `node` and its one reader; None where they stay two."""
     result, uses = node.outputs[0], node.outputs[0].uses()
     weights = const(node.inputs[1])
-    old = node.inputs[2] if len(node.inputs) > 2 else None
+    old = input_at(node, 2)
     if (
         len(uses) != 1
         or result.is_graph_output()

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const
+from bridge.hub import attr, const, input_at
 from bridge.passes.rewrite import replace
 
 __all__ = ["FoldBatchNormalization"]
@@ -17,8 +17,8 @@ HOSTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 class FoldBatchNormalization(ir.passes.InPlacePass):
-    """1. y = BatchNormalization(f(x)), f a Conv, ConvTranspose, Gemm or MatMul of constant weights that nothing else
-    reads, becomes f with weights times scale / √(variance + ε) and the bias to match.
+    """1. y = BatchNormalization(f(x)), f a Conv, ConvTranspose, Gemm or MatMul of constant weights that
+    nothing else reads, becomes f with weights times scale / √(variance + ε) and the bias to match.
     """
 
     precedes = ("ChannelsLast", "Decompose")
@@ -38,7 +38,7 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
         return False
     inner = host.outputs[0]
     weights: Any = const(host.inputs[1])
-    bias = host.inputs[2] if len(host.inputs) > 2 else None
+    bias = input_at(host, 2)
     addend: Any = const(bias)
     parameters: list[Any] = [const(v) for v in node.inputs[1:]]
     unknown = weights is None or any(p is None for p in parameters) or (bias is not None and addend is None)

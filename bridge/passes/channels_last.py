@@ -20,10 +20,11 @@ _table = OpTable()
 
 
 class ChannelsLast(ir.passes.InPlacePass):
-    """1. Conv, ConvTranspose, MaxPool, AveragePool, DepthToSpace and SpaceToDepth that `takes` holds for become
-    their `bridge.nhwc` twins between two Transposes; weights keep their ONNX layout.
+    """1. Conv, ConvTranspose, MaxPool, AveragePool, DepthToSpace and SpaceToDepth that `takes` holds for
+    become their `bridge.nhwc` twins between two Transposes; weights keep their ONNX layout.
 
-    2. Each twin has a function body per rank (its overload), so the hub still runs, whatever attributes a twin has.
+    2. Each twin has a function body per rank (its overload), so the hub still runs, whatever attributes a
+       twin has.
     """
 
     followed_by = ("SinkTransposes",)

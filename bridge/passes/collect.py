@@ -1,4 +1,5 @@
-"""Sequences that a loop only appends to become what the loop collects: one tensor, stacked along its first axis."""
+"""Sequences that a loop only appends to become what the loop collects: one tensor, stacked along its first
+axis."""
 
 from __future__ import annotations
 
@@ -17,10 +18,11 @@ READERS = ("ConcatFromSequence", "SequenceLength", "SequenceAt")
 
 
 class CollectSequences(ir.passes.InPlacePass):
-    """1. A Loop carries a sequence that starts empty, gets one element of one static shape in every step, at its end, and is
-       not read in the body: the elements are a scan output instead.
+    """1. A Loop carries a sequence that starts empty, gets one element of one static shape in every step, at
+    its end, and is not read in the body: the elements are a scan output instead.
 
-    2. Where that sequence is then joined, counted or read by index, the stacked elements are: Transpose and Reshape, Shape, Gather.
+    2. Where that sequence is then joined, counted or read by index, the stacked elements are: Transpose and
+       Reshape, Shape, Gather.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -46,7 +48,8 @@ def _graph(graph: ir.Graph) -> bool:
 
 
 def _appended(node: ir.Node, index: int) -> list[ir.Node] | None:
-    """The nodes from a carried result of the body back to its insertion, where the loop may collect its elements."""
+    """The nodes from a carried result of the body back to its insertion, where the loop may collect its
+    elements."""
     body, start, result = attr(node, "body"), node.inputs[2 + index], node.outputs[index]
     inner, value = body.inputs[2 + index], body.outputs[1 + index]
     path: list[ir.Node] = []
@@ -108,7 +111,7 @@ def _loop(node: ir.Node, body: ir.Graph, inputs: list[Any]) -> ir.Node:
 
 
 def _read(node: ir.Node, stack: ir.Value) -> None:
-    """What a node read of the sequence, of the stacked elements."""
+    """Replace what a node read of the sequence by a read of the stacked elements."""
     op = hub.Builder(node.graph, before=node, source=hub.origin(node))
     if node.op_type == "SequenceLength":
         made = op.Squeeze(op.Shape(stack, start=0, end=1), np.array([0]))

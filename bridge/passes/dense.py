@@ -17,8 +17,8 @@ Extent = int | tuple[ir.Value, int] | None
 
 
 class MergeFlattenedMatMul(ir.passes.InPlacePass):
-    """1. Reshape(MatMul(Reshape(x, [rows, k]), w), [leading dimensions of x, n]), with w of k rows and n columns, becomes
-    MatMul(x, w): the rows are taken together and apart again for nothing."""
+    """1. Reshape(MatMul(Reshape(x, [rows, k]), w), [leading dimensions of x, n]), with w of k rows and n
+    columns, becomes MatMul(x, w): the rows are taken together and apart again for nothing."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
@@ -54,7 +54,7 @@ def _producer(value: ir.Value | None, op_type: str) -> ir.Node | None:
 
 
 def _same(wanted: Sequence[Extent], own: Sequence[Extent], x: ir.Value) -> bool:
-    """Whether the lengths asked for are those there are; one -1 stands for the only one that is left."""
+    """True if the lengths asked for are those there are; one -1 stands for the only one that is left."""
     if len(wanted) != len(own) or wanted.count(-1) > 1:
         return False
     return all(
@@ -64,7 +64,7 @@ def _same(wanted: Sequence[Extent], own: Sequence[Extent], x: ir.Value) -> bool:
 
 
 def _extents(value: ir.Value | None, depth: int = 8) -> list[Extent] | None:
-    """What is known of a shape: numbers, and dimensions of values; None where nothing is."""
+    """Known entries of a shape: numbers, and dimensions of values; None where nothing is known."""
     known = const(value)
     if known is not None:
         return [int(d) for d in known.reshape(-1)]

@@ -10,7 +10,8 @@ from bridge.hub import subgraphs
 
 
 class FixDimensions(ir.passes.InPlacePass):
-    """1. Every dimension called by one of the names has the length given, in inputs and wherever else it stands.
+    """1. Every dimension called by one of the names has the length given, in inputs and wherever else it
+    stands.
 
     Raises InvalidOption for a name no input has.
     """

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import subgraphs
+from bridge.passes.opset import up
 from bridge.passes.rewrite import Accepts, replace
 
 
@@ -52,13 +53,11 @@ def function_body(model: ir.Model, node: ir.Node) -> tuple[ir.Function, list[str
     proto = None if schema is None else _schema_body(schema, node)
     if proto is None:
         return None
-    from bridge.passes.opset import lift_function
-
     names = list(proto.output)
     made = {*proto.input, *(name for inner in proto.node for name in inner.output)}
     proto.output[:] = [name for name in names if name in made]
     function = ir.serde.deserialize_function(proto)
-    lift_function(function)
+    up.lift(function)
     return function, names
 
 
@@ -101,7 +100,8 @@ def _defaults(node: ir.Node) -> dict[str, ir.Attr]:
 
 
 def copy_node(node: ir.Node, values: dict, attributes: dict, op: hub.Builder) -> ir.Node:
-    """A copy of a node of another graph, its inputs as `values` maps them, references as `attributes` fills them."""
+    """A copy of a node of another graph, its inputs as `values` maps them, references as `attributes` fills
+    them."""
     attrs = []
     for name, attribute in node.attributes.items():
         if attribute.is_ref():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, shape_of, subgraphs
+from bridge.hub import attr, const, input_at, shape_of, subgraphs
 
 
 class RemoveNoOps(ir.passes.InPlacePass):
     """1. Identity, and Dropout outside training whose mask is unused.
 
-    2. Cast to the dtype its input has; Transpose in order; Reshape, Expand and Squeeze to the shape its input has.
+    2. Cast to the dtype its input has; Transpose in order; Reshape, Expand and Squeeze to the shape its input
+       has.
     3. Pad by nothing; Concat, Sum, Mean, Max and Min of one value; Mul and Div by one, Sub of zero.
     4. A node between a graph input (or an outer value) and a graph output stays: both keep their names.
     """
@@ -45,7 +46,7 @@ def _no_op(node: ir.Node) -> bool:
         case "Identity":
             return True
         case "Dropout":
-            training = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else False
+            training = const(node.inputs[2]) if input_at(node, 2) is not None else False
             return (
                 training is not None
                 and not training
@@ -67,7 +68,7 @@ def _no_op(node: ir.Node) -> bool:
 
 
 def _neutral(node: ir.Node, place: int) -> bool:
-    """Whether input `place` is a constant that changes neither the elements nor the shape of the other."""
+    """True if input `place` is a constant that changes neither the elements nor the shape of the other."""
     other, amount = node.inputs[1 - place], const(node.inputs[place])
     if amount is None or other is None or other.shape is None or amount.ndim > len(other.shape):
         return False

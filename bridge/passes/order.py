@@ -1,4 +1,4 @@
-"""What a pass says of the passes before and after it in a target's list, and the check that a list is so.
+"""Order of passes: what a pass declares of those before and after it, and the check of a list.
 
 A pass may have these attributes, tuples of class names:
 

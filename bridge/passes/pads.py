@@ -13,8 +13,8 @@ from bridge.passes.rewrite import Rewrite
 
 
 class ExplicitPads(ir.passes.InPlacePass):
-    """1. auto_pad of Conv, ConvInteger, ConvTranspose and pools becomes the pads that mean the same, wherever lengths tell them: VALID
-    always, SAME_… where the strided axes have known lengths.
+    """1. auto_pad of Conv, ConvInteger, ConvTranspose and pools becomes the pads that mean the same, wherever
+    lengths tell them: VALID always, SAME_… where the strided axes have known lengths.
 
     2. output_shape of a ConvTranspose of known lengths becomes pads and output_padding.
     """
@@ -62,8 +62,9 @@ def _sized(node: ir.Node) -> bool:
 
 
 class PadsAtRunTime(Rewrite):
-    """1. SAME padding of lengths known at run time alone is a Pad of amounts computed then, where a window is dilated or smaller than its
-    stride: ONNX Runtime pads as if it were not dilated, and refuses to pad by less than nothing.
+    """1. SAME padding of lengths known at run time alone is a Pad of amounts computed then, where a window is
+    dilated or smaller than its stride: ONNX Runtime pads as if it were not dilated, and refuses to pad by
+    less than nothing.
     """
 
     def __init__(self) -> None:
@@ -85,8 +86,8 @@ def _beyond_onnxruntime(node: ir.Node) -> bool:
 
 
 class JoinPads(ir.passes.InPlacePass):
-    """1. A Pad that puts zeros around the spatial dimensions of an image, which a Conv alone reads, itself or transposed, joins the
-    padding of the Conv.
+    """1. A Pad that puts zeros around the spatial dimensions of an image, which a Conv alone reads, itself or
+    transposed, joins the padding of the Conv.
     """
 
     precedes = ("ChannelsLast",)
@@ -132,7 +133,8 @@ def _alone(node: ir.Node, kind: str) -> ir.Node | None:
 
 
 def _zeros(node: ir.Node) -> np.ndarray | None:
-    """How many zeros a Pad puts before and after each dimension; None where it does not, or takes some away."""
+    """Zeros a Pad puts before and after each dimension; None where it does not, or takes some
+    away."""
     pads, rank = const(node.inputs[1]), rank_of(node.inputs[0])
     value, axes = [*node.inputs, None, None][2:4]
     plain = attr(node, "mode") == "constant" and axes is None
@@ -149,7 +151,8 @@ def _transposed(value: ir.Value | None, perm: list[int] | None) -> ir.Shape | No
 
 
 def cuts_all(node: ir.Node) -> bool:
-    """Whether the negative amounts of a Pad leave nothing along an axis of known length; no where amounts or axes are unknown."""
+    """True if the negative amounts of a Pad leave nothing along an axis of known length; no where amounts or
+    axes are unknown."""
     x, pads, _, axes = (*node.inputs, None, None)[:4]
     amounts, named = const(pads), const(axes)
     if amounts is None or x is None or x.shape is None or (axes is not None and named is None):

@@ -15,7 +15,8 @@ __all__ = ["MergeReshapes"]
 
 class MergeReshapes(ir.passes.InPlacePass):
     """1. A Transpose that moves only dimensions of length 1 past others is a Reshape.
-    2. A Reshape, Flatten, Squeeze or Unsqueeze to a static shape, of the result of another, reads what that one read.
+    2. A Reshape, Flatten, Squeeze or Unsqueeze to a static shape, of the result of another, reads what that
+       one read.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

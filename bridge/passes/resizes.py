@@ -8,14 +8,15 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, shape_of
+from bridge.hub import attr, const, input_at, shape_of
 
 
 class ResizeToLengths(ir.passes.InPlacePass):
-    """1. Constant scales of a Resize that are, but for their rounding to float32, quotients of known lengths become those lengths.
+    """1. Constant scales of a Resize that are, but for their rounding to float32, quotients of known lengths
+    become those lengths.
 
-    ONNX Runtime multiplies in float32, where 6 * 1.6666666 is 10; the shape inference of onnx rounds the exact product down to 9.
-    Shapes inferred before are forgotten, so they are to be inferred again.
+    ONNX Runtime multiplies in float32, where 6 * 1.6666666 is 10; the shape inference of onnx rounds the
+    exact product down to 9. Shapes inferred before are forgotten, so they are to be inferred again.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -29,7 +30,7 @@ class ResizeToLengths(ir.passes.InPlacePass):
 
 
 def _write(node: ir.Node) -> bool:
-    x, scales = shape_of(node.inputs[0]), const(node.inputs[2] if len(node.inputs) > 2 else None)
+    x, scales = shape_of(node.inputs[0]), const(input_at(node, 2))
     if (
         x is None
         or scales is None

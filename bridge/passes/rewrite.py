@@ -21,8 +21,9 @@ Accepts = Callable[[ir.Node], bool]
 class Rewrite(ir.passes.InPlacePass):
     """Replace each node that a rule of `table` takes by what its handler builds.
 
-    1. Handlers take (op, node, *inputs) with `op` a hub.Builder placed before the node, and return the
-       value or values that stand for its outputs (None for one that is unused), or NotImplemented for the next rule to try.
+    1. Handlers take (op, node, *inputs) with `op` a hub.Builder placed before the node, and return the value
+       or values that stand for its outputs (None for one that is unused), or NotImplemented for the next rule
+       to try.
     2. What a handler builds is visited again, so rules may build on one another, up to 64 deep.
     3. Nodes for which `keep` holds are left alone: what a target takes natively needs no rewriting.
     4. Subgraphs are visited before the node that owns them; functions of the model are visited too.

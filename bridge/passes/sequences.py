@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, rank_of, shape_of, subgraphs
+from bridge.hub import attr, const, input_at, rank_of, shape_of, subgraphs
 from bridge.passes.collect import CollectSequences
 from bridge.passes.decompose.control import unrollable, unrolled
 from bridge.passes.expand import copy_node
@@ -23,9 +23,11 @@ PARTS = 256
 class ResolveSequences(ir.passes.InPlacePass):
     """1. What a sequence or optional holds is followed through the operators that make and change it.
 
-    2. SequenceAt, SequenceLength, ConcatFromSequence, OptionalGetElement and OptionalHasElement of known contents become
-       the tensors themselves, constants, Concat; a run-time index picks from equal shapes by Gather.
-    3. SplitToSequence along a known length is a Split, and SequenceMap over a known sequence its body once an element.
+    2. SequenceAt, SequenceLength, ConcatFromSequence, OptionalGetElement and OptionalHasElement of known
+       contents become the tensors themselves, constants, Concat; a run-time index picks from equal shapes by
+       Gather.
+    3. SplitToSequence along a known length is a Split, and SequenceMap over a known sequence its body once an
+       element.
     4. An If whose branches give sequences of one length, or optionals alike, gives their elements.
     5. A Loop that carries either and whose few steps are known is unrolled.
     6. What a Loop only appends to is first made what it collects (CollectSequences).
@@ -41,7 +43,7 @@ class ResolveSequences(ir.passes.InPlacePass):
 
 
 class Facts:
-    """What is known of containers: the elements of sequences, and of optionals the element or None."""
+    """Known contents of containers: the elements of sequences, and of optionals the element or None."""
 
     def __init__(self) -> None:
         self.sequences: dict[ir.Value, list[Any]] = {}
@@ -72,7 +74,8 @@ def _graph(graph: ir.Graph, facts: Facts) -> bool:
 
 
 def _retype(node: ir.Node, results: list[Any], op: hub.Builder) -> None:
-    """An element that stands for a result keeps its own shape, which may be closer than that of all elements."""
+    """An element that stands for a result keeps its own shape, which may be closer than that of all
+    elements."""
     for old, new in zip(node.outputs, results, strict=True):
         if not old.is_graph_output():
             old.type, old.shape = new.type, new.shape
@@ -100,12 +103,16 @@ def _changed(node: ir.Node, elements: list[Any]) -> list[Any] | None:
     if node.op_type == "Identity":
         return elements
     at = 2 if node.op_type == "SequenceInsert" else 1
-    place = node.inputs[at] if len(node.inputs) > at else None
+    place = input_at(node, at)
     end = len(elements) if at == 2 else len(elements) - 1
     index = end if place is None else _index(const(place), len(elements))
     if index is None or not 0 <= index <= end:
         return None
-    return [*elements[:index], node.inputs[1], *elements[index:]] if at == 2 else elements[:index] + elements[index + 1 :]  # fmt: skip
+    return (
+        [*elements[:index], node.inputs[1], *elements[index:]]
+        if at == 2
+        else elements[:index] + elements[index + 1 :]
+    )
 
 
 def _index(array: np.ndarray | None, length: int) -> int | None:
@@ -167,7 +174,7 @@ def _has(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
 
 def _split(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     x, rank = node.inputs[0], rank_of(node.inputs[0])
-    given = node.inputs[1] if len(node.inputs) > 1 else None
+    given = input_at(node, 1)
     if x is None or x.shape is None or not rank or (given is not None and const(given) is None):
         return None
     axis = attr(node, "axis") % rank
@@ -196,7 +203,9 @@ def _map(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     body, inputs = attr(node, "body"), list(node.inputs)
     mapped = [facts.sequences.get(v) for v in inputs]
     count = len(mapped[0] or ())
-    unknown = any(m is None and not isinstance(v.type, ir.TensorType) for m, v in zip(mapped, inputs, strict=True))  # fmt: skip
+    unknown = any(
+        m is None and not isinstance(v.type, ir.TensorType) for m, v in zip(mapped, inputs, strict=True)
+    )
     if unknown or not 0 < count <= PARTS or any(m is not None and len(m) != count for m in mapped):
         return None
     made: list[list[Any]] = [[] for _ in body.outputs]
@@ -227,7 +236,9 @@ def _if(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     parts = [_parts(pair, facts) for pair in pairs]
     if all(p is None for p in parts):
         return None
-    flat = [list(zip(*p, strict=True)) if p is not None else [pair] for p, pair in zip(parts, pairs, strict=True)]  # fmt: skip
+    flat = [
+        list(zip(*p, strict=True)) if p is not None else [pair] for p, pair in zip(parts, pairs, strict=True)
+    ]
     for side, branch in enumerate(branches):
         inner = hub.Builder(branch)
         branch.outputs[:] = [inner.Identity(pair[side]) for piece in flat for pair in piece]
@@ -252,7 +263,7 @@ def _if(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
 
 
 def _parts(pair: tuple[ir.Value, ...], facts: Facts) -> list[list[Any]] | None:
-    """What both branches' containers hold, where they are alike."""
+    """Contents of both branches' containers, where they are equal."""
     held = [facts.sequences.get(v) for v in pair]
     if any(h is None for h in held):
         elements = [facts.optionals.get(v) for v in pair]

@@ -15,7 +15,7 @@ LONG = 2**22
 
 
 def _endless(graph: ir.Graph) -> bool:
-    """Whether an input is so long that what is inferred of its elements, one by one, would not end."""
+    """True if an input is so long that what is inferred of its elements, one by one, would not end."""
     shapes = [v.shape for v in graph.inputs if v.shape is not None]
     return any(isinstance(d, int) and d > LONG for shape in shapes for d in shape)
 
@@ -24,8 +24,8 @@ class InferShapes(ir.passes.InPlacePass):
     """1. Types and shapes are inferred with partial data propagation; weights stay out of it.
 
     2. Dimensions nobody named get names that are unique in the model.
-    3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent, and a name where
-       the length turns out to be known.
+    3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent,
+       and a name where the length turns out to be known.
     4. Operators a target takes keep the shapes they were made with: their bodies are not asked.
     """
 
@@ -63,7 +63,7 @@ class InferShapes(ir.passes.InPlacePass):
 
 
 def _known(value: ir.Value) -> bool:
-    """Whether nothing more can be inferred of a value."""
+    """True if nothing more can be inferred of a value."""
     return value.type is not None and hub.shape_of(value) is not None
 
 
@@ -99,7 +99,8 @@ def _complete(graph: ir.Graph) -> list[ir.Value]:
 
 
 def _loop(node: ir.Node) -> None:
-    """What a loop carries keeps its first shape, where the body makes it that shape again; so it is for what follows."""
+    """Keep the first shape of what a loop carries, where the body makes it that shape again; so it is for
+    what follows."""
     body = hub.attr(node, "body")
     ends = zip(list(body.outputs)[1:], node.outputs, strict=True)
     pairs = list(zip(list(body.inputs)[2:], ends, list(node.inputs)[2:], strict=False))
@@ -146,7 +147,7 @@ def _parts(node: ir.Node) -> None:
 
 
 RULES = {"Loop": _loop, "If": join_branches, "Split": _parts}
-"""What a schema's own inference leaves open."""
+"""Rules for what a schema's own inference leaves open."""
 
 
 def _may_contain(node: ir.Node) -> bool:

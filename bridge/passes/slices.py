@@ -16,9 +16,11 @@ FAR = 2**31 - 1
 
 
 class ReachableStarts(ir.passes.InPlacePass):
-    """1. The start of a Slice that may lie before the first element while a step is negative is clamped to the first element.
+    """1. The start of a Slice that may lie before the first element while a step is negative is clamped to
+    the first element.
 
-    ONNX Runtime and the specification of Slice say so; NumPy, the reference evaluator, TensorFlow and LiteRT slice as Python does.
+    ONNX Runtime and the specification of Slice say so; NumPy, the reference evaluator, TensorFlow and LiteRT
+    slice as Python does.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -95,10 +97,11 @@ def _may_fall(node: ir.Node) -> bool:
 def python_slice(
     op: Any, x: ir.Value, starts: Any, ends: Any, axes: Sequence[int], steps: Sequence[int]
 ) -> ir.Value:
-    """`x` sliced as Python slices: what goes backwards is cut forwards first, then taken from its last element on.
+    """`x` sliced as Python slices: what goes backwards is cut forwards first, then taken from its last
+    element on.
 
-    ONNX Runtime takes an end of 2³¹ - 1 for the far end in either direction; Python takes nothing backwards from there.
-    Starts and ends are int64 arrays or values, an entry for each of `axes`.
+    ONNX Runtime takes an end of 2³¹ - 1 for the far end in either direction; Python takes nothing backwards
+    from there. Starts and ends are int64 arrays or values, an entry for each of `axes`.
     """
     starts, ends = (v if isinstance(v, ir.Value) else op.const(np.asarray(v)) for v in (starts, ends))
     first, last, cut = const(starts), const(ends), np.array(steps, np.int64) < 0

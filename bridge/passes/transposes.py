@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const
+from bridge.hub import attr, const, input_at
 from bridge.passes.channels_last import permuted
 from bridge.traits import BROADCASTING, ELEMENTWISE, ON_AXIS, REDUCTION
 
@@ -17,10 +17,11 @@ __all__ = ["SinkTransposes"]
 
 
 class SinkTransposes(ir.passes.InPlacePass):
-    """1. Two Transposes in a row are one; one that orders nothing goes; one that only moves unit dimensions is a Reshape.
+    """1. Two Transposes in a row are one; one that orders nothing goes; one that only moves unit dimensions
+    is a Reshape.
 
-    2. An operator that treats all elements alike, or whose axes can be renamed, works on the untransposed value and is
-       transposed itself, if all its inputs are transposed alike or are constants.
+    2. An operator that treats all elements alike, or whose axes can be renamed, works on the untransposed
+       value and is transposed itself, if all its inputs are transposed alike or are constants.
     3. A Transpose used by several nodes sinks into each; what then nobody reads disappears.
     4. Nothing sinks past a model output or into a subgraph.
     """
@@ -182,7 +183,7 @@ def _quantized(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
 
 def _reduce(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     rank = len(perm)
-    axes_input = node.inputs[1] if len(node.inputs) > 1 else None
+    axes_input = input_at(node, 1)
     axes = const(axes_input)
     if perms[0] is None or (axes_input is not None and axes is None):
         return None
@@ -206,7 +207,7 @@ def _reduce(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
 def _pad(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     rank = len(perm)
     pads = const(node.inputs[1])
-    axes_input = node.inputs[3] if len(node.inputs) > 3 else None
+    axes_input = input_at(node, 3)
     axes = const(axes_input)
     if perms[0] is None or pads is None or (axes_input is not None and axes is None):
         return None
@@ -214,13 +215,13 @@ def _pad(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     full = np.zeros((2, rank), np.int64)
     for i, axis in enumerate(named):
         full[:, perm[axis]] = pads[i], pads[i + len(named)]
-    value = node.inputs[2] if len(node.inputs) > 2 else None
+    value = input_at(node, 2)
     return [node.inputs[0].producer().inputs[0], op.const(full.ravel()), value], _attributes(node), perm
 
 
 def _slice(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     starts = node.inputs[1]
-    axes_input = node.inputs[3] if len(node.inputs) > 3 else None
+    axes_input = input_at(node, 3)
     axes = const(axes_input)
     count = hub.shape_of(starts)
     if perms[0] is None or count is None or (axes_input is not None and axes is None):

@@ -44,14 +44,16 @@ EXACT_KINDS = frozenset(
 
 
 class ComputeWider(ir.passes.InPlacePass):
-    """1. A node that `accepts` refuses reads and writes a wider dtype between Casts: half precision and float64 as float32, 8-
-    and 16-bit integers as int32 (as float32 where the operator has no int32 form), uint32 as int64.
+    """1. A node that `accepts` refuses reads and writes a wider dtype between Casts: half precision and
+    float64 as float32, 8- and 16-bit integers as int32 (as float32 where the operator has no int32 form),
+    uint32 as int64.
 
     2. Integers wrap as before, since the Cast back drops the high bits. float64 is marked as approximated.
-    3. float32 rounded to float16 only to be widened again stays float32; bfloat16, of which 8 bits are left, is rounded.
+    3. float32 rounded to float16 only to be widened again stays float32; bfloat16, of which 8 bits are left,
+       is rounded.
     4. What a Cast, a quantization or an exact-integer operator does is its dtypes: these stay.
-    5. A float64 constant beyond float32's range becomes the bound a float32 is compared with to the same end; where it is
-       not compared or clamped with, the node stays.
+    5. A float64 constant beyond float32's range becomes the bound a float32 is compared with to the same end;
+       where it is not compared or clamped with, the node stays.
     """
 
     precedes = ("Decompose", "ChannelsLast")
@@ -126,7 +128,7 @@ class ComputeWider(ir.passes.InPlacePass):
 
 
 def exceeds(value: ir.Value | None) -> bool:
-    """Whether a float64 constant has finite elements beyond float32's range."""
+    """True if a float64 constant has finite elements beyond float32's range."""
     array = hub.const(value) if value is not None and value.dtype == T.DOUBLE else None
     return array is not None and bool((np.isfinite(array) & (np.abs(array) > LARGEST)).any())
 
@@ -168,7 +170,8 @@ def _wide(node: ir.Node) -> dict[str, ir.DataType]:
 
 
 def _rounds_inside(node: ir.Node) -> bool:
-    """Composite operators in bfloat16 round after every step of their function body, which is expanded first."""
+    """Composite operators in bfloat16 round after every step of their function body, which is expanded
+    first."""
     schema: Any = hub.schema(node)
     bodied = schema is not None and (schema.has_function or schema.has_context_dependent_function)
     return bodied and any(v is not None and v.dtype == T.BFLOAT16 for v in node.inputs)

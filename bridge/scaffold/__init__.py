@@ -1,4 +1,5 @@
-"""A new plugin's package, as files to begin with. `templates/` holds them under their own names, `NAME` for the format's."""
+"""A new plugin's package, as files to begin with. `templates/` holds them under their own names, `NAME` for
+the format's."""
 
 from __future__ import annotations
 
@@ -6,19 +7,19 @@ import re
 from pathlib import Path
 
 from bridge.errors import DestinationExists, InvalidOption, PluginError
+from bridge.plugins import formats
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".txt"
 
 
 def create(name: str, folder: Path, *, reads: bool = True, writes: bool = True) -> list[Path]:
-    """Write `folder`/bridge-`name`, a package that installs and passes the kit as it stands; the files written.
+    """Write `folder`/bridge-`name`, a package that installs and passes the kit as it stands; the files
+    written.
 
-    `name` is the format's: a lower-case word. Raises InvalidOption for another, PluginError for one that is taken,
-    DestinationExists.
+    `name` is the format's: a lower-case word. Raises InvalidOption for another, PluginError for one that is
+    taken, DestinationExists.
     """
-    from bridge.plugins import formats
-
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise InvalidOption(
             f"{name!r} is not a lower-case word.", "A format is named like tflite or my_format."

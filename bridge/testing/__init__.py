@@ -2,15 +2,15 @@
 
 | test | holds |
 |---|---|
-| `test_declaration_is_valid` | a name, a title, suffixes; parts that resolve; `detect` that knows its own files alone |
+| `test_declaration_is_valid` | names, suffixes and parts that resolve; `detect` knows its own files alone |
 | `test_declaration_is_light` | no framework imported, loaded in 0.2 s of processor time |
-| `test_every_operator_of_the_table_has_a_case` | an operator with a rule crosses in a case of the onnx package, and none is wrong, fails or crashes |
-| `test_needs_are_told` | a need holds or does not, whatever is known of a node, and the refusal says it in its own words |
+| `test_every_operator_of_the_table_has_a_case` | an operator with a rule crosses in a case of the onnx package |
+| `test_needs_are_told` | needs hold or do not, whatever is known of a node, and refusals name them |
 | `test_export_runs_and_equals_the_reference` | what is written gives the numbers of the hub model |
-| `test_random_graphs_keep_their_numbers` | graphs of several operators give the numbers of the hub model, or are refused |
-| `test_what_is_written_reads_back_the_same` | names, order, dtypes and dimensions of inputs and outputs, and the numbers |
+| `test_random_graphs_keep_their_numbers` | graphs of several operators keep their numbers, or are refused |
+| `test_what_is_written_reads_back_the_same` | names, order, dtypes, dimensions and numbers |
 | `test_legalisation_keeps_the_meaning` | the hub model computes the same after the format's own passes |
-| `test_a_session_runs_again_as_if_it_had_just_been_opened` | a file opened once in the format's runtime answers the same again |
+| `test_a_session_runs_again_as_if_it_had_just_been_opened` | a session answers the same again |
 | `test_same_bytes_twice` | the same model gives the same files |
 | `test_saving_leaves_the_model_as_it_was` | the hub model handed in is not changed |
 | `test_an_existing_destination_is_refused` | and left as it is |
@@ -38,8 +38,8 @@ from bridge.detect import by_name
 from bridge.errors import BridgeError, DestinationExists, UnknownFormat, UnsupportedModel
 from bridge.formats import Exporter, Format, Importer, Runtime
 from bridge.inputs import random_inputs
+from bridge.load import reader
 from bridge.ops import Rule
-from bridge.route import reader
 from bridge.runtime import Outputs, open_session
 from bridge.testing import coverage
 from bridge.testing.graphs import random_graph
@@ -71,11 +71,13 @@ def case_names() -> list[str]:
 
 
 class FormatTests:
-    """What every format must hold. Set `format`; `known_failures` maps a case, `test_name[case]` or an operator of the exporter's
-    table to its reason, strictly: one that passes is told. Which cases apply is told by the exporter's table; `cases` maps operators to
-    graphs in ONNX text, for those the cases of the onnx package do not show in a form the format takes.
+    """Tests every format must pass. Set `format`; `known_failures` maps a case, `test_name[case]` or an
+    operator of the exporter's table to its reason, strictly: one that passes is told. Which cases apply is
+    told by the exporter's table; `cases` maps operators to graphs in ONNX text, for those the cases of the
+    onnx package do not show in a form the format takes.
 
-    `rtol` and `atol` are those of `bridge.verify` when left None. Override `run` for a runtime the declaration does not name.
+    `rtol` and `atol` are those of `bridge.verify` when left None. Override `run` for a runtime the
+    declaration does not name.
     """
 
     format: ClassVar[str]
@@ -95,12 +97,12 @@ class FormatTests:
         return bridge.run(path, inputs, source=self.format)
 
     def destination(self, folder: Path, stem: str = "model") -> Path:
-        """Where to write a file of the format."""
+        """Path for a file of the format."""
         return folder / f"{stem}{self.declaration.suffixes[0]}"
 
     def save(self, model: ir.Model, path: Path) -> Path:
-        """Write the model. A case with an operator the format's table does not name does not apply to it; one whose Need is not met
-        fails."""
+        """Write the model. A case with an operator the format's table does not name does not apply to it; one
+        whose Need is not met fails."""
         if self.declaration.exporter is None:
             pytest.skip("the format is not written")
         try:
@@ -175,7 +177,7 @@ class FormatTests:
         assert not problems, "\n".join(problems)
 
     def _own_case(self, op: str, folder: Path) -> tuple[str, str]:
-        """How the graph that `cases` gives an operator crosses."""
+        """Outcome of the graph that `cases` gives an operator."""
         model = bridge.load(ir.to_proto(ir.from_onnx_text(HEAD + self.cases[op])))
         if op not in {hub.qualified(node) for node in hub.all_nodes(model)}:
             return "untried", "the graph does not have the operator"
@@ -319,7 +321,7 @@ class FormatTests:
 
 
 def _untold(rule: Rule, node: ir.Node) -> Iterator[str]:
-    """What is amiss with the needs of a rule on one node."""
+    """Problems with the needs of a rule on one node."""
     for need in rule.needs:
         try:
             held = need.holds(node)

@@ -1,4 +1,5 @@
-"""Cases for what a format's table claims, from the backend node cases of the onnx package and the kit's own."""
+"""Cases for what a format's table claims, from the backend node cases of the onnx package and the kit's
+own."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import BridgeError
 from bridge.formats import Exporter, Format
+from bridge.load import load
+from bridge.lower import legalize, writer
+from bridge.matrix.cases import all_cases, frozen, kit_cases, node_cases, selected
+from bridge.matrix.crossing import measure
 from bridge.ops import OpTable, Rule
-from bridge.passes import legalize
-from bridge.route import writer
 
 SURVIVED = ("native", "expanded", "approximated")
 UNMEASURED = ("unrunnable", "untried")
@@ -28,19 +31,15 @@ def operators(table: OpTable) -> list[str]:
 @functools.cache
 def cases_of(op: str) -> tuple[str, ...]:
     """Names of the cases of an operator, those that show most of it first."""
-    from bridge.matrix.cases import all_cases, selected
-
     first = selected(ops=(op,), most=2)
     rest = [n for n in all_cases() if op in all_cases()[n].ops and n not in first]
     return (*first, *rest)
 
 
 def crossed(fmt: Format, op: str, tries: int) -> tuple[str, str]:
-    """How the operator's cases cross to the format, as-is or with constants for all but the first input: the outcome of the first
-    that survives, else of the last, and why. Any that is wrong, crashes or fails ends it."""
-    from bridge.matrix.cases import all_cases, frozen
-    from bridge.matrix.crossing import measure
-
+    """Outcome of the operator's cases on the way to the format, as-is or with constants for all but the
+    first input: the outcome of the first that survives, else of the last, and why. Any that is wrong,
+    crashes or fails ends it."""
     outcome, reason = "untried", "no case"
     for name in cases_of(op)[:tries]:
         for constants in (False, True) if frozen(all_cases()[name]) else (False,):
@@ -58,20 +57,21 @@ def legalized(model: ir.Model, fmt: Format) -> ir.Model:
     def accepts(node: ir.Node) -> bool:
         return target.refusal(hub.qualified(node), node) is None
 
-    with target.extended():
-        legalize(model, target.passes(), accepts)
+    with target.extended:
+        legalize(model, target.passes, accepts)
     return model
 
 
 def runs(model: ir.Model) -> bool:
-    """Whether every operator of a legalised model is ONNX's, or has a body."""
+    """True if every operator of a legalised model is ONNX's, or has a body."""
     return all(
         n.domain in hub.STANDARD_OPSETS or n.op_identifier() in model.functions for n in hub.all_nodes(model)
     )
 
 
 def variants(model: ir.Model) -> Iterator[ir.Model]:
-    """The model as it is, and as less is known of it: without shapes, without types, with constants that come at run time."""
+    """The model as it is, and as less is known of it: without shapes, without types, with constants that come
+    at run time."""
     yield model
     for change in (_shapeless, _typeless, _unfrozen):
         changed = model.clone()
@@ -111,13 +111,10 @@ def needs_of(table: OpTable, models: Iterable[ir.Model]) -> Iterator[tuple[Rule,
 @functools.cache
 def models_of(op: str) -> tuple[ir.Model, ...]:
     """Hub models of the operator's first cases."""
-    import bridge
-    from bridge.matrix.cases import kit_cases, node_cases
-
     cases, found = node_cases() | kit_cases(), []
     for name in cases_of(op)[:12]:
         try:
-            found.append(bridge.load(cases[name].model))
+            found.append(load(cases[name].model))
         except BridgeError:
             continue
     return tuple(found)

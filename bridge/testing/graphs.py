@@ -34,7 +34,8 @@ REDUCE = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2")
 
 
 class Graph:
-    """A graph that grows by one random node at a time; a proposal that nobody can compute, or not alike, is dropped."""
+    """A graph that grows by one random node at a time; a proposal that nobody can compute, or not alike, is
+    dropped."""
 
     def __init__(self, rng: np.random.Generator, dynamic: bool) -> None:
         self.rng, self.dynamic = rng, dynamic
@@ -395,7 +396,8 @@ def gather(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(4)
 def resize(g: Graph, src: str, x: np.ndarray) -> str:
-    """Of whole lengths where corners are aligned: of others ONNX Runtime computes something else than ONNX's own cases."""
+    """Resize to whole lengths where corners are aligned: of others ONNX Runtime computes something else
+    than ONNX's own cases."""
     scales = np.array([1, 1, *[g.pick(1, 2, 1.5, 3) for _ in x.shape[2:]]], np.float32)
     mode = g.pick("nearest", "linear")
     coordinate = g.pick("half_pixel", "asymmetric", "align_corners")
@@ -541,7 +543,8 @@ def grid_sample(g: Graph, src: str, x: np.ndarray) -> str:
 
 
 def random_graph(seed: int, number: int, nodes: int = 8) -> onnx.ModelProto:
-    """The graph of this number: of about `nodes` operators and one float input `x`, its first dimension symbolic in two of five."""
+    """The graph of this number: of about `nodes` operators and one float input `x`, its first dimension
+    symbolic in two of five."""
     rng = np.random.default_rng([seed, number])
     graph = Graph(rng, dynamic=bool(rng.random() < 0.4))
     for _ in range(4 * nodes):

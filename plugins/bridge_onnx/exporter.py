@@ -12,8 +12,7 @@ from bridge import facts, hub
 from bridge.errors import ExecutionFailed
 from bridge.formats import Exporter, Option, flag
 from bridge.ops import OpTable
-from bridge.passes.opset import lower, runtime_opset
-from bridge.passes.opset.down import restamp, valid
+from bridge.passes.opset.down import lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
 from bridge.report import Report
 

@@ -14,8 +14,8 @@ from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 from bridge import facts, hub
 from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.formats import Importer
-from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
+from bridge.passes.opset import lift
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
 from bridge_onnx.import_ops import ops
@@ -35,13 +35,13 @@ def load(src: Any) -> ir.Model:
     if model.ir_version is not None and model.ir_version < 4:
         RemoveInitializersFromInputsPass()(model)
     LiftConstants()(model)
-    if opset.reads_types(model):
+    if lift.reads_types(model):
         InferShapes()(model)
     if model.graph.opset_imports.get("", 1) < 22:
         _forget_shapes_behind_pools(model)
-    opset.lift(model)
+    lift.lift(model)
     Rewrite(ops)(model)
-    blockers = opset.unknown_operators(model)
+    blockers = lift.unknown_operators(model)
     if blockers:
         raise UnsupportedModel(f"{len(blockers)} operators of the model are unknown:", blockers)
     return model

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, input_at, rank_of
 from bridge.passes.rewrite import replace
 
 DOMAIN = "bridge.pmml"
@@ -160,7 +160,7 @@ def product(value: ir.Value | None) -> Layer | None:
         return Layer(x, weights, np.zeros(weights.shape[1]))
     weights = (weights.T if attr(node, "transB") else weights) * attr(node, "alpha")
     bias: Any = np.zeros(weights.shape[1])
-    if len(node.inputs) > 2 and node.inputs[2] is not None:
+    if input_at(node, 2) is not None:
         bias = row(node.inputs[2], weights.shape[1])
     if attr(node, "transA") or bias is None:
         return None
@@ -255,7 +255,7 @@ def norm(value: ir.Value | None) -> ir.Value | None:
     node = None if value is None else value.producer()
     if node is None or node.op_type != "ReduceSumSquare" or not attr(node, "keepdims"):
         return None
-    axes = const(node.inputs[1]) if len(node.inputs) > 1 else None
+    axes = const(input_at(node, 1))
     return node.inputs[0] if axes is not None and axes.tolist() == [1] else None
 
 

@@ -132,7 +132,7 @@ def _by_field(inputs: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str
 
 def _by_output(values: dict[str, np.ndarray], entries: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Outputs by field as the hub's outputs, of their dtypes and ranks."""
-    import onnx_ir as ir  # 0.2 s, which documents of others do without
+    import onnx_ir as ir  # takes 0.2 s, which documents of others do without
 
     found = {}
     for entry in entries:

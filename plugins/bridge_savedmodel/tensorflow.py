@@ -12,6 +12,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from bridge.hub import input_at
 from bridge.ops import Need
 
 DOMAIN = "bridge.savedmodel"
@@ -129,7 +130,7 @@ def kernel(operator: str, **attributes: int) -> Need:
         places = list(attributes.items()) or [(name, i) for i, name in enumerate(_inputs(operator))]
         types: dict[str, Any] = {}
         for name, index in places:
-            value = node.inputs[index] if index < len(node.inputs) else None
+            value = input_at(node, index)
             if value is not None and name and types.setdefault(name, value.dtype) != value.dtype:
                 return False
         return computes(operator, types)

@@ -20,7 +20,7 @@ from bridge.formats import Importer
 from bridge.inputs import random_inputs
 from bridge.load import load as load_hub
 from bridge.passes import clean
-from bridge.passes.opset import for_runtime
+from bridge.passes.opset.down import for_runtime
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 from bridge.runtime import run_onnxruntime

@@ -12,6 +12,7 @@ from flatbuffers import flexbuffers
 
 from bridge import hub
 from bridge.errors import UnreadableFile
+from bridge.quant import QuantParams
 from bridge_tflite.import_ops import ops
 from bridge_tflite.import_ops.common import bounded
 from bridge_tflite.import_ops.state import Resource, State
@@ -398,8 +399,7 @@ class Scope:
             return value
         if tensor.kind == "INT64":
             return self._wide(op, tensor)
-        scale, zero, axis = self._parameters(op, tensor)
-        return op.DequantizeLinear(value, scale, zero, axis=axis)
+        return self._params(tensor).dequantize_linear(op, value)
 
     def _wide(self, op: hub.Builder, tensor: Tensor) -> ir.Value:
         """A bias in 64 bits: its numbers, since DequantizeLinear takes 32 bits at most."""
@@ -408,16 +408,24 @@ class Scope:
             raise UnreadableFile(f"{self.file.path}: {tensor.name} is computed in 64 bits and has a scale.")
         return op.const((array * tensor.scale.astype(np.float64)).astype(np.float32))  # type: ignore[union-attr]
 
-    def _parameters(self, op: hub.Builder, tensor: Tensor) -> tuple[Any, Any, int | None]:
-        assert tensor.scale is not None
-        assert tensor.zero_point is not None
-        single = tensor.scale.size == 1
-        scale, zero = (tensor.scale[0], tensor.zero_point[0]) if single else (tensor.scale, tensor.zero_point)
-        dtype = dtype_of(tensor).numpy()
-        if tensor.kind == "INT32" and np.any(zero):
+    def _integers(self, op: hub.Builder, tensor: Tensor, value: ir.Value) -> ir.Value:
+        """Numbers as the integers of a tensor, of 16 bits at most as QuantizeLinear makes them."""
+        if tensor.kind in ("INT32", "INT64"):
+            bits = tensor.kind.removeprefix("INT")
+            raise UnreadableFile(
+                f"{self.file.path}: {tensor.name} is computed in {bits} bits and has a scale."
+            )
+        return self._params(tensor).quantize_linear(op, value)
+
+    def _params(self, tensor: Tensor) -> QuantParams:
+        if tensor.kind == "INT32" and np.any(tensor.zero_point):
             raise UnreadableFile(f"{self.file.path}: {tensor.name} has a zero point in 32 bits.")
-        offset = None if tensor.kind == "INT32" else op.const(_tensor(np.asarray(zero).astype(dtype)))
-        return op.const(np.asarray(scale, np.float32)), offset, None if single else tensor.axis
+        try:
+            return QuantParams.of(tensor.scale, tensor.zero_point, dtype_of(tensor), tensor.axis)
+        except ValueError:
+            raise UnreadableFile(
+                f"{self.file.path}: {tensor.name} is quantized along no axis of it."
+            ) from None
 
     def run(self, op: hub.Builder) -> None:
         for operator in self.subgraph.operators:
@@ -461,8 +469,7 @@ class Scope:
     def assign(self, op: hub.Builder, index: int, value: Any) -> None:
         tensor = self.subgraph.tensors[index]
         if tensor.quantized and value.dtype == ir.DataType.FLOAT:
-            scale, zero, axis = self._parameters(op, tensor)
-            value = op.QuantizeLinear(value, scale, zero, axis=axis)
+            value = self._integers(op, tensor, value)
         self.state.write((id(self.subgraph), index), tensor.name, value, index)
 
     def _store(self, op: hub.Builder, node: Node, results: Any, raw: bool) -> None:
@@ -479,8 +486,7 @@ class Scope:
                     dtype_of(tensor) if raw or not tensor.quantized else ir.DataType.FLOAT
                 )
             if tensor.quantized and value.dtype == ir.DataType.FLOAT:
-                scale, zero, axis = self._parameters(op, tensor)
-                value = op.QuantizeLinear(value, scale, zero, axis=axis)
+                value = self._integers(op, tensor, value)
             self.values[index] = value
 
 

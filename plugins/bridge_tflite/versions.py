@@ -12,6 +12,8 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from bridge.hub import input_at
+
 
 @dataclass(frozen=True)
 class Use:
@@ -28,12 +30,12 @@ class Use:
         return "" if tensor is None else TYPES[tensor.type]
 
     def rank(self, index: int = 0) -> int:
-        tensor = self.inputs[index] if index < len(self.inputs) else None
+        tensor = input_at(self, index)
         return 0 if tensor is None or tensor.shape is None else len(tensor.shape)
 
     def scales(self, index: int = 0) -> list[float]:
         """Scales of an input's quantization."""
-        return _scales(self.inputs[index] if index < len(self.inputs) else None)
+        return _scales(input_at(self, index))
 
     def says(self, field: str) -> bool:
         return bool(getattr(self.options, field, False))

@@ -12,8 +12,8 @@ import onnx_ir as ir
 
 from bridge import facts, hub
 from bridge.errors import InvalidOption, UnsupportedModel
-from bridge.passes import opset
 from bridge.passes.constants import LiftConstants
+from bridge.passes.opset.lift import lift, unknown_operators
 from bridge.passes.shapes import InferShapes
 from bridge_torchscript.described import FORM, Given
 from bridge_torchscript.dtypes import HELD
@@ -57,9 +57,9 @@ def exported(src: Any, given: dict[str, Given]) -> ir.Model:
         _rename(model.graph, names)
     LiftConstants()(model)
     InferShapes()(model)
-    opset.lift(model)
+    lift(model)
     _resize_as_torch(model)
-    blockers = opset.unknown_operators(model)
+    blockers = unknown_operators(model)
     if blockers:
         raise UnsupportedModel(f"{len(blockers)} operators torch wrote are unknown:", blockers)
     facts.FORMAT.set(model, "torch")

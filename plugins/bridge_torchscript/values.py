@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.facts import Origin
+from bridge.quant import QuantParams
 
 DOUBT = "reads a tensor after another one was written to, whose memory it may share or not"
 
@@ -34,11 +35,24 @@ class Sym:
 
 @dataclass(frozen=True)
 class Quantization:
-    """How a tensor is held in 8 bits: scale and zero point, along `axis` where each element of it has its own."""
+    """Quantization parameters as hub values, maybe known only at run time: per tensor, or along `axis`."""
 
     scale: ir.Value
     zero: ir.Value
     axis: int | None = None
+
+    @classmethod
+    def of(cls, op: hub.Builder, params: QuantParams) -> Quantization:
+        """Parameters that are known, as constants."""
+        return cls(op.const(params.scale), op.const(params.zero_point), params.axis)
+
+    @property
+    def params(self) -> QuantParams | None:
+        """The parameters that are known before run time."""
+        scale, zero = hub.const(self.scale), hub.const(self.zero)
+        if scale is None or zero is None or self.zero.dtype is None:
+            return None
+        return QuantParams.of(scale, zero, self.zero.dtype, self.axis)
 
     def integers(self, op: hub.Builder, x: ir.Value) -> ir.Value:
         """What stands for the numbers of `x`."""

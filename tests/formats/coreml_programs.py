@@ -9,7 +9,8 @@ from bridge_coreml.coremltools_import import coremltools
 
 
 def converted(build: Callable[..., Any], *specs: Any, target: str = "iOS15", **options: Any) -> Any:
-    """The model coremltools makes of a MIL program with inputs of these shapes or specs, in float32. `save` writes it."""
+    """The model coremltools makes of a MIL program with inputs of these shapes or specs, in float32. `save`
+    writes it."""
     ct = coremltools()
     from coremltools.converters.mil.mil import Builder as mb
 

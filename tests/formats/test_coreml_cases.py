@@ -1,5 +1,6 @@
-"""Core ML files that coremltools writes compute in the hub what is known of them without the importer: a program of every operator,
-every layer and model. `bridge matrix --routes coreml:onnx --all` runs the other programs."""
+"""Core ML files that coremltools writes compute in the hub what is known of them without the importer: a
+program of every operator, every layer and model. `bridge matrix --routes coreml:onnx --all` runs the other
+programs."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def test_an_operator_or_model_computes_what_is_known_of_it(name: str, tmp_path: 
     assert checked(made) == ""
 
 
-# coremltools infers that updates are put and parts laid end to end, whatever the mode; its documents and its tests of Core ML
+# coremltools infers that updates are put and parts laid end to end, whatever the mode; its documents and its
+# tests of Core ML
 # itself have them added, multiplied, …, and interleaved
 MODES = {f"scatter_along_axis {mode}" for mode in ("add", "sub", "mul", "div", "max", "min")}
 MODES.add("concat interleave")
@@ -53,7 +55,8 @@ NOT_INFERRED = {"_const_symbolic", "const", "reverse_sequence"}
 
 
 def test_cases_expect_what_coremltools_infers_of_constants() -> None:
-    """Apple's own NumPy result, for every operator that has one: where a case says itself what it expects, it says the same."""
+    """Apple's own NumPy result, for every operator that has one: where a case says itself what it expects, it
+    says the same."""
     from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
 
     inferred, differ = set(), set()

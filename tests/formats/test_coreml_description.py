@@ -191,12 +191,15 @@ def test_what_a_newer_target_would_hold_is_told(tmp_path: Path) -> None:
 
 
 NATIVE = {
-    "layer_norm": ("iOS15", "g (float[2,3,8] x) => (float[2,3,8] y) <float[8] s = {1,2,3,4,5,6,7,8}> { y = LayerNormalization (x, s) }"),
+    "layer_norm": ("iOS15", "g (float[2,3,8] x) => (float[2,3,8] y) <float[8] s = {1,2,3,4,5,6,7,8}> { y = "
+        "LayerNormalization (x, s) }"),
     "gelu": ("iOS15", "g (float[2,8] x) => (float[2,8] y) { y = Gelu (x) }"),
     "scaled_dot_product_attention": (
-        "iOS18", "g (float[1,2,4,8] q, float[1,2,4,8] k, float[1,2,4,8] v) => (float[1,2,4,8] y) { y = Attention (q, k, v) }",
+        "iOS18", "g (float[1,2,4,8] q, float[1,2,4,8] k, float[1,2,4,8] v) => (float[1,2,4,8] y) { y = "
+            "Attention (q, k, v) }",
     ),
-    "lstm": ("iOS15", "g (float[4,1,3] x) => (float[4,1,1,2] y) { y, h, c = LSTM <hidden_size = 2> (x, w, r) }"),
+    "lstm": ("iOS15", "g (float[4,1,3] x) => (float[4,1,1,2] y) { y, h, c = LSTM <hidden_size = 2> (x, w, r) "
+        "}"),
     "gru": ("iOS15", "g (float[4,1,3] x) => (float[4,1,1,2] y) { y, h = GRU <hidden_size = 2> (x, w, r) }"),
     "rnn": ("iOS15", "g (float[4,1,3] x) => (float[4,1,1,2] y) { y, h = RNN <hidden_size = 2> (x, w, r) }"),
 }  # fmt: skip

@@ -109,7 +109,8 @@ def test_dynamic_dimensions_have_ranges(tmp_path: Path) -> None:
 
 def test_half_precision_is_asked_for_and_can_be_kept_away(tmp_path: Path) -> None:
     text = (
-        "g (float[2,3] x) => (float[2,3] z) <float[3,3] w = {1.0,2.0,3.0,4.0,5.0,6.0,7.0,8.0,9.0}, float[1] b = {100000.0}> "
+        "g (float[2,3] x) => (float[2,3] z) <float[3,3] w = {1.0,2.0,3.0,4.0,5.0,6.0,7.0,8.0,9.0}, "
+        "float[1] b = {100000.0}> "
         "{ y = MatMul (x, w) u = Relu (y) z = Min (u, b) }"
     )
     x = np.array([[0.1, 0.2, 0.3], [1, 2, 3]], np.float32)
@@ -123,7 +124,8 @@ def test_half_precision_is_asked_for_and_can_be_kept_away(tmp_path: Path) -> Non
 
 def test_quantized_weights_stay_quantized(tmp_path: Path) -> None:
     text = (
-        "g (float[2,3] x) => (float[2,2] z) <int8[3,2] w = {1,-2,3,-4,5,-6}, float[2] s = {0.5,0.25}, int8[2] p = {0,1}> "
+        "g (float[2,3] x) => (float[2,2] z) <int8[3,2] w = {1,-2,3,-4,5,-6}, float[2] s = {0.5,0.25}, "
+        "int8[2] p = {0,1}> "
         "{ d = DequantizeLinear <axis: int = 1> (w, s, p) z = MatMul (x, d) }"
     )
     x = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
@@ -218,7 +220,8 @@ HELP = "import bridge.cli, contextlib\nwith contextlib.suppress(SystemExit): bri
 
 
 def test_frameworks_stay_out(tmp_path: Path) -> None:
-    """Reading needs Apple's messages alone, writing coremltools without torch and TensorFlow, the rest neither."""
+    """Reading needs Apple's messages alone, writing coremltools without torch and TensorFlow, the rest
+    neither."""
     path = saved("g (float[2] x) => (float[2] y) { y = Relu (x) }", tmp_path / "m.mlpackage").path
     onnx = str(bridge.convert(path, tmp_path / "m.onnx").path)
     assert "coremltools" not in modules(HELP)

@@ -1,4 +1,5 @@
-"""Core ML files written by Apple's converter mean in the hub what their source computes; broken ones give typed errors."""
+"""Core ML files written by Apple's converter mean in the hub what their source computes; broken ones give
+typed errors."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def answers(path: Path, *arrays: np.ndarray) -> list[np.ndarray]:
 
 
 def test_a_torch_network_answers_as_torch(ct: Any, tmp_path: Path) -> None:
-    """A network written straight in MIL with torch's weights: convolution, pooling, recurrence, attention-like products."""
+    """A network written straight in MIL with torch's weights: convolution, pooling, recurrence,
+    attention-like products."""
     torch = pytest.importorskip("torch")
     from coremltools.converters.mil.mil import Builder as mb
 

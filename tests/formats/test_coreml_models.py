@@ -1,4 +1,5 @@
-"""Networks and classical models built with coremltools' own builders mean in the hub what their formulas say."""
+"""Networks and classical models built with coremltools' own builders mean in the hub what their formulas
+say."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def network(ct: Any, inputs: dict[str, tuple], outputs: dict[str, tuple], exact:
 
 
 def test_a_legacy_network_of_images(ct: Any, tmp_path: Path) -> None:
-    """Convolution, scale, pooling with same padding, flattening channels last, a dense layer, softmax: shapes of rank 5."""
+    """Convolution, scale, pooling with same padding, flattening channels last, a dense layer, softmax: shapes
+    of rank 5."""
     rng = np.random.default_rng(0)
     kernel, dense = (
         rng.standard_normal((3, 3, 2, 4)).astype(np.float32),

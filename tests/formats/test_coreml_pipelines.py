@@ -1,4 +1,5 @@
-"""Core ML models made of models: pipelines with programs in them, and links to models in files of their own."""
+"""Core ML models made of models: pipelines with programs in them, and links to models in files of their
+own."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def test_programs_follow_one_another(dense: Any, classifier: Any, tmp_path: Path
 
 
 def test_a_detector_is_a_program_and_its_suppression(tmp_path: Path) -> None:
-    """As detectors are published: boxes and confidences out of a program, chosen by the pipeline's last step."""
+    """As detectors are published: boxes and confidences out of a program, chosen by the pipeline's last
+    step."""
     from coremltools.converters.mil.mil import Builder as mb
 
     scores = np.float32([[0.6, 0.1], [0.9, 0.0], [0.2, 0.7]])

@@ -28,7 +28,8 @@ CASES = {
     "backwards_static": Graph([2], f"(float[2] x) => (float[m] y) {BACK} {{ {BACKWARDS}"),
     "slice_of_nothing": Graph(
         [3, 3],
-        "(float[n,3] x) => (float[n,2] y) <int64[1] s = {2}, int64[1] a = {1}, int64[4] p = {0,1,0,1}> { z = Slice (x, s, s, a) y = Pad (z, p) }",
+        "(float[n,3] x) => (float[n,2] y) <int64[1] s = {2}, int64[1] a = {1}, int64[4] p = {0,1,0,1}> { "
+        "z = Slice (x, s, s, a) y = Pad (z, p) }",
     ),
     "all_cut_away": Graph(
         [3, 2, 1],
@@ -44,35 +45,42 @@ CASES = {
     ),
     "pool_wider_than_its_input": Graph(
         [2, 1, 4, 2, 1],
-        "(float[2,1,4,2,1] x) => (float[a,b,c,d,e] y) { y = AveragePool <kernel_shape = [2,3,2], pads = [1,1,1,1,1,1], strides = [1,2,1], count_include_pad: int = 1> (x) }",
+        "(float[2,1,4,2,1] x) => (float[a,b,c,d,e] y) { y = AveragePool <kernel_shape = [2,3,2], pads = "
+        "[1,1,1,1,1,1], strides = [1,2,1], count_include_pad: int = 1> (x) }",
     ),
     "volume_of_one_channel": Graph(
         [3, 2, 5, 3, 3],
         "(float[3,2,5,3,3] x) => (float[a,b,c,d,e] y) { i = Constant <value_ints = [2,1,3,2,2]> () "
-        "w = ConstantOfShape <value = float[1] {0.5}> (i) y = Conv <group: int = 2, strides = [2,1,2]> (x, w) }",
+        "w = ConstantOfShape <value = float[1] {0.5}> (i) y = Conv <group: int = 2, strides = [2,1,2]> "
+        "(x, w) }",
     ),
     "image_of_one_channel": Graph(
         [6, 2, 16, 1],
         "(float[6,2,16,1] x) => (float[a,b,c,d] y) { i = Constant <value_ints = [2,1,1,3]> () "
-        "w = ConstantOfShape <value = float[1] {0.5}> (i) y = Conv <group: int = 2, pads = [0,1,0,1], strides = [1,2]> (x, w) }",
+        "w = ConstantOfShape <value = float[1] {0.5}> (i) y = Conv <group: int = 2, pads = [0,1,0,1], "
+        "strides = [1,2]> (x, w) }",
     ),
     "reflected_grid_of_one_pixel": Graph(
         [1, 1, 1, 3],
         "(float[1,1,1,3] x) => (float[1,1,1,2] y) <float[1,1,2,2] g = {-1.2, 0.3, 0.4, 1.5}> "
-        '{ y = GridSample <mode: string = "linear", padding_mode: string = "reflection", align_corners: int = 1> (x, g) }',
+        '{ y = GridSample <mode: string = "linear", padding_mode: string = "reflection", align_corners: '
+        "int = 1> (x, g) }",
     ),
     "convolution_of_any_size": Graph(
         [2, 3, 5, 6],
         "(float[n,3,h,w] x) => (float[n,2,a,b] y) { i = Constant <value_ints = [2,3,3,2]> () "
-        'w = ConstantOfShape <value = float[1] {0.5}> (i) y = Conv <auto_pad: string = "SAME_UPPER", strides = [2,2]> (x, w) }',
+        'w = ConstantOfShape <value = float[1] {0.5}> (i) y = Conv <auto_pad: string = "SAME_UPPER", '
+        "strides = [2,2]> (x, w) }",
     ),
     "pool_of_any_size": Graph(
         [2, 3, 5, 6],
-        '(float[n,3,h,w] x) => (float[n,3,a,b] y) { y = AveragePool <auto_pad: string = "SAME_UPPER", kernel_shape = [3,2], strides = [2,2]> (x) }',
+        '(float[n,3,h,w] x) => (float[n,3,a,b] y) { y = AveragePool <auto_pad: string = "SAME_UPPER", '
+        "kernel_shape = [3,2], strides = [2,2]> (x) }",
     ),
     "pool_without_a_last_window": Graph(
         [2, 2, 4],
-        "(float[n,2,4] x) => (float[n,2,3] y) { y = AveragePool <kernel_shape = [2], pads = [0,1], strides = [2], ceil_mode: int = 1> (x) }",
+        "(float[n,2,4] x) => (float[n,2,3] y) { y = AveragePool <kernel_shape = [2], pads = [0,1], "
+        "strides = [2], ceil_mode: int = 1> (x) }",
     ),
 }
 TARGETS = ("tflite", "torchscript", "savedmodel", "coreml")

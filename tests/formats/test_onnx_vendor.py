@@ -40,7 +40,8 @@ COS, SIN = f(16, 4), f(16, 4)
 
 
 class Case(NamedTuple):
-    """A node of com.microsoft: operator, inputs (None for one left out), attributes, how many outputs, or their names."""
+    """A node of com.microsoft: operator, inputs (None for one left out), attributes, how many outputs, or
+    their names."""
 
     op: str
     inputs: list[np.ndarray | None]

@@ -1,4 +1,5 @@
-"""Recurrent layers of cuDNN, against the layers of Keras that have the same weights: no CPU runs cuDNN's own."""
+"""Recurrent layers of cuDNN, against the layers of Keras that have the same weights: no CPU runs cuDNN's
+own."""
 
 from __future__ import annotations
 

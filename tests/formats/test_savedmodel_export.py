@@ -199,7 +199,8 @@ assert not [name for name in sys.modules if name.startswith("bridge")]
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_a_written_model_is_trained_further_saved_and_read_again(optimizer: str, tmp_path: Path) -> None:
-    """Twelve steps of an optimizer, by TensorFlow alone: the loss falls, every weight moves, and what is saved serves."""
+    """Twelve steps of an optimizer, by TensorFlow alone: the loss falls, every weight moves, and what is
+    saved serves."""
     rng = np.random.default_rng(1)
     weights = {"filters": (4, 3, 3, 3), "bias": (4,), "dense": (4, 2)}
     nodes = [
@@ -210,7 +211,10 @@ def test_a_written_model_is_trained_further_saved_and_read_again(optimizer: str,
         onnx.helper.make_node("Flatten", ["g"], ["f"]),
         onnx.helper.make_node("MatMul", ["f", "dense"], ["y"]),
     ]
-    values = [onnx.numpy_helper.from_array(rng.standard_normal(s).astype(np.float32) * 0.3, n) for n, s in weights.items()]  # fmt: skip
+    values = [
+        onnx.numpy_helper.from_array(rng.standard_normal(s).astype(np.float32) * 0.3, n)
+        for n, s in weights.items()
+    ]
     ports = [onnx.helper.make_tensor_value_info(n, 1, ["n", *s]) for n, s in (("x", [8, 8, 3]), ("y", [2]))]
     graph = onnx.helper.make_graph(nodes, "g", ports[:1], ports[1:], values)
     proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
@@ -235,7 +239,10 @@ def test_serving_finds_a_tagged_signature_of_typed_tensors(tmp_path: Path) -> No
     assert list(meta.meta_info_def.tags) == ["serve"]
     signature = meta.signature_def["serving_default"]
     assert signature.method_name == "tensorflow/serving/predict"
-    described = {n: (t.dtype, [d.size for d in t.tensor_shape.dim]) for n, t in (*signature.inputs.items(), *signature.outputs.items())}  # fmt: skip
+    described = {
+        n: (t.dtype, [d.size for d in t.tensor_shape.dim])
+        for n, t in (*signature.inputs.items(), *signature.outputs.items())
+    }
     assert described == {"x": (1, [-1, 3]), "at": (9, [-1]), "y": (1, [-1, 3])}
     assert (path / "fingerprint.pb").stat().st_size > 0
     names = {n.name for n in meta.graph_def.node}

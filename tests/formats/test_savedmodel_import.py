@@ -26,7 +26,6 @@ from bridge_savedmodel import import_ops
 from bridge_savedmodel.cases import cases, plain
 from bridge_savedmodel.cases.layers import cases as layer_cases
 from bridge_savedmodel.frames import registered_default
-from bridge_savedmodel.runtime import run
 from bridge_savedmodel.tensorflow import tensorflow
 
 MODELS = SHARED / "savedmodel"
@@ -112,7 +111,7 @@ def test_models_of_serialized_examples_compute_the_same_of_features(name: str, t
     folder, _, signature = name.partition(":")
     model = bridge.load(MODELS / folder, signature=signature, examples="features")
     inputs = {v.name or "": np.float32([[1.5], [-2], [3]]) for v in model.graph.inputs}
-    expected = run(MODELS / folder, inputs, signature)
+    expected = bridge.run(MODELS / folder, inputs, signature=signature or None)
     assert compare(expected, bridge.run(model, inputs)).ok
     for target in TARGETS:
         written = bridge.save(model, tmp_path / f"model.{target}", to=target).path
@@ -130,7 +129,7 @@ def test_models_of_others_compute_the_same(name: str, tmp_path: Path) -> None:
         return
     model = bridge.load(MODELS / folder, signature=signature)
     inputs = random_inputs(model)
-    expected = run(MODELS / folder, inputs, signature)
+    expected = bridge.run(MODELS / folder, inputs, signature=signature or None)
     assert compare(expected, bridge.run(model, inputs)).ok
     for target in TARGETS:
         if folder == NO_RANK and target == "tflite":
@@ -162,7 +161,8 @@ def test_a_model_that_hashes_unknown_words_is_read_of_short_ones() -> None:
 @pytest.mark.skipif(not MODELS.exists(), reason="no models of others here")
 @pytest.mark.parametrize("signature", ["predict", "serving_default", "classification", "regression"])
 def test_a_model_of_examples_that_hashes_words_is_read_as_features_of_short_ones(signature: str) -> None:
-    """The same model, whose buckets no TensorFlow of today computes: each signature says the same of the same features."""
+    """The same model, whose buckets no TensorFlow of today computes: each signature says the same of the same
+    features."""
     folder = MODELS / "tensorflow_tfx/trained_saved_model"
     model = bridge.load(folder, signature=signature, examples="features", characters=24)
     parts = {"indices": np.array([[0, 0], [1, 0]]), "shape": np.array([2, 1])}

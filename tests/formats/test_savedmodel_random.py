@@ -35,7 +35,11 @@ def crops(version: str, **more: Any) -> Any:
     def work(size: Any, boxes: Any) -> Any:
         covered = {"min_object_covered": more.get("min_object_covered", 0.1)}
         own = {k: v for k, v in more.items() if k != "min_object_covered"}
-        return list(getattr(raw, f"SampleDistortedBoundingBox{version}")(image_size=size, bounding_boxes=boxes, **covered, **own))  # fmt: skip
+        return list(
+            getattr(raw, f"SampleDistortedBoundingBox{version}")(
+                image_size=size, bounding_boxes=boxes, **covered, **own
+            )
+        )
 
     return work
 
@@ -53,7 +57,9 @@ def test_crops_are_those_that_were_asked_for(version: str, tmp_path: Path) -> No
         top, left, bottom, right = np.floor(BOX[0, 0] * np.float32([high, wide, high, wide]))
         shared = max(min(y + h, bottom) - max(y, top), 0) * max(min(x + w, right) - max(x, left), 0)
         assert shared >= 0.5 * (bottom - top) * (right - left)
-        np.testing.assert_allclose(corners[0, 0], np.array([y / high, x / wide, (y + h) / high, (x + w) / wide]), rtol=1e-6)  # fmt: skip
+        np.testing.assert_allclose(
+            corners[0, 0], np.array([y / high, x / wide, (y + h) / high, (x + w) / wide]), rtol=1e-6
+        )
     assert len({tuple(b) for b, *_ in results}) > 10
 
 

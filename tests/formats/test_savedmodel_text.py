@@ -1,4 +1,5 @@
-"""Strings taken apart into characters: of whole numbers always, of short ones of ASCII where the user says so."""
+"""Strings taken apart into characters: of whole numbers always, of short ones of ASCII where the user says
+so."""
 
 from __future__ import annotations
 
@@ -109,7 +110,9 @@ def test_a_hash_of_long_strings_is_refused() -> None:
 def test_layers_that_split_characters_are_read() -> None:
     keras = pytest.importorskip("keras")
     given = keras.Input((1,), dtype="string")
-    made = keras.layers.TextVectorization(vocabulary=["a", "b"], split="character", output_sequence_length=5, standardize=None)  # fmt: skip
+    made = keras.layers.TextVectorization(
+        vocabulary=["a", "b"], split="character", output_sequence_length=5, standardize=None
+    )
     model = keras.Model(given, made(given))
     hub = bridge.load(model, characters=12)
     array = np.array([["abcab ba"], [""], ["b"]], object)

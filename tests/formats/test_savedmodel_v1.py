@@ -205,7 +205,8 @@ def test_operators_of_older_graphs_are_read(name: str, tmp_path: Path) -> None:
 
 
 def test_buckets_of_boosted_trees_end_with_the_last_boundary(tmp_path: Path) -> None:
-    """No TensorFlow of today has a kernel; the last one (2.12) gave what lies past every boundary the bucket of the last."""
+    """No TensorFlow of today has a kernel; the last one (2.12) gave what lies past every boundary the bucket
+    of the last."""
     with tf.Graph().as_default() as graph:
         x = v1.placeholder(tf.float32, [None], "x")
         bounds = [tf.constant([-1.0, 0.0, 2.0]), tf.constant([], tf.float32)]

@@ -1,4 +1,5 @@
-"""What is legalised for TFLite runs as a hub model, and computes the same: semantics are in attributes, and in the bodies of operators."""
+"""What is legalised for TFLite runs as a hub model, and computes the same: semantics are in attributes, and
+in the bodies of operators."""
 
 from __future__ import annotations
 
@@ -103,7 +104,10 @@ def test_windows_say_their_padding_and_activation(parse, op, lengths, padding, a
 @pytest.mark.parametrize("op", ["Conv", "MaxPool"])
 def test_windows_smaller_than_their_stride_are_not_padded(parse, op, kernel) -> None:
     shape = ", ".join(map(str, kernel))
-    call = f'<auto_pad = "SAME_UPPER", strides = [2, 2], kernel_shape = [{shape}]> (x{", w" if op == "Conv" else ""})'
+    call = (
+        f'<auto_pad = "SAME_UPPER", strides = [2, 2], kernel_shape = [{shape}]> '
+        f"(x{', w' if op == 'Conv' else ''})"
+    )
     text = f"g (float[1,4,4,4] x) => (float[1,4,2,2] y) {{ y = {op} {call} }}"
     _, found = legal(weighted(parse, text, **({"w": (4, 4, *kernel)} if op == "Conv" else {})))
     (node,) = [n for n in own(found) if n.op_type == op]
@@ -139,7 +143,8 @@ def test_transposed_convolutions(parse, lengths, bias, padding, activation) -> N
 def test_arithmetic_says_its_activation(parse, shape, op, activation) -> None:
     step, expected = ACTIVATIONS[activation]
     text = (
-        f"g (float[{shape}] x, float[{shape}] z) => (float[{shape}] y) <float zero = {{0}}, float six = {{6}}> "
+        f"g (float[{shape}] x, float[{shape}] z) => (float[{shape}] y) <float zero = {{0}}, float six = "
+        f"{{6}}> "
         f"{{ h = {op} (x, z) {step} }}"
     )
     model, found = legal(parse(text))
@@ -171,7 +176,8 @@ MODES = {
 @pytest.mark.parametrize("size", [(8, 10), (3, 4), (4, 15)])
 def test_images_are_resized_to_a_size(parse, mode, size) -> None:
     text = (
-        f"g (float[1,3,4,5] x) => (float[1,3,{size[0]},{size[1]}] y) <int64[4] s = {{1, 3, {size[0]}, {size[1]}}}> "
+        f"g (float[1,3,4,5] x) => (float[1,3,{size[0]},{size[1]}] y) <int64[4] s = {{1, 3, {size[0]}, "
+        f"{size[1]}}}> "
         f"{{ y = Resize <{MODES[mode]}> (x, , , s) }}"
     )
     model, found = legal(parse(text))
@@ -184,14 +190,17 @@ def test_images_are_resized_to_a_size(parse, mode, size) -> None:
 GRAPHS = {
     "LRN": "g (float[2,6,3,3] x) => (float[2,6,3,3] y) { y = LRN <size = 3, alpha = 0.5, beta = 0.7> (x) }",
     "BatchMatMul": (
-        "g (float[2,3,4] x, float[2,5,4] z) => (float[2,3,5] y) { t = Transpose <perm = [0, 2, 1]> (z) y = MatMul (x, t) }"
+        "g (float[2,3,4] x, float[2,5,4] z) => (float[2,3,5] y) { t = Transpose <perm = [0, 2, 1]> (z) y "
+        "= MatMul (x, t) }"
     ),
     "SpaceToBatch": (
-        "g (float[2,4,6,3] x) => (float[8,2,3,3] y) <int64[6] a = {2, 2, 2, 3, 2, 3}, int64[4] b = {8, 2, 3, 3}> "
+        "g (float[2,4,6,3] x) => (float[8,2,3,3] y) <int64[6] a = {2, 2, 2, 3, 2, 3}, int64[4] b = {8, 2, "
+        "3, 3}> "
         "{ r = Reshape (x, a) t = Transpose <perm = [2, 4, 0, 1, 3, 5]> (r) y = Reshape (t, b) }"
     ),
     "BatchToSpace": (
-        "g (float[8,2,3,3] x) => (float[2,4,6,3] y) <int64[6] a = {2, 2, 2, 2, 3, 3}, int64[4] b = {2, 4, 6, 3}> "
+        "g (float[8,2,3,3] x) => (float[2,4,6,3] y) <int64[6] a = {2, 2, 2, 2, 3, 3}, int64[4] b = {2, 4, "
+        "6, 3}> "
         "{ r = Reshape (x, a) t = Transpose <perm = [2, 3, 0, 4, 1, 5]> (r) y = Reshape (t, b) }"
     ),
     "Suppress": (
@@ -206,14 +215,17 @@ GRAPHS = {
     "SquaredDifference": "g (float[N,3] x, float[3] z) => (float[N,3] y) { d = Sub (x, z) y = Mul (d, d) }",
     "RightShift": 'g (uint8[N] x, uint8[N] z) => (uint8[N] y) { y = BitShift <direction = "RIGHT"> (x, z) }',
     "FloorMod": "g (int32[N] x) => (int32[N] y) <int32 d = {-3}> { y = Mod (x, d) }",
-    "Atan2": "g (float[4] x) => (float[4] y) { a = Atan (x) t = Tanh (x) b = Asin (t) c = Acos (t) s = Add (a, b) y = Sub (s, c) }",
+    "Atan2": "g (float[4] x) => (float[4] y) { a = Atan (x) t = Tanh (x) b = Asin (t) c = Acos (t) s = Add "
+    "(a, b) y = Sub (s, c) }",
     "And": "g (int32[N] x, int32[N] z) => (int32[N] y) { y = BitwiseAnd (x, z) }",
     "ReduceAny": "g (bool[N,3] x) => (bool[N] y) <int64[1] a = {1}> { y = ReduceMax <keepdims = 0> (x, a) }",
     "ReduceAll": "g (bool[N,3] x) => (bool[N,1] y) <int64[1] a = {1}> { y = ReduceMin (x, a) }",
-    "Reshape": "g (float[N,M] x) => (float[M,N] y) { s = Shape (x) b = Shape <end = 1> (x) a = Shape <start = 1> (x) t = Concat <axis = 0> (a, b) y = Reshape (x, t) }",
+    "Reshape": "g (float[N,M] x) => (float[M,N] y) { s = Shape (x) b = Shape <end = 1> (x) a = Shape <start = "
+    "1> (x) t = Concat <axis = 0> (a, b) y = Reshape (x, t) }",
     "ExpandDims": "g (float[N,M] x) => (float[N,1,M,1] y) <int64[2] a = {1, 3}> { y = Unsqueeze (x, a) }",
     "BroadcastTo": "g (float[N,1] x, float[N,M] z) => (float[N,M] y) { s = Shape (z) y = Expand (x, s) }",
-    "BroadcastArgs": "g (float[N,1] x, float[K,N,M] z) => (float[K,N,M] y) { s = Shape (z) y = Expand (x, s) }",
+    "BroadcastArgs": "g (float[N,1] x, float[K,N,M] z) => (float[K,N,M] y) { s = Shape (z) y = Expand (x, s) "
+    "}",
     "Fill": "g (float[N,M] z) => (float[N,M] y) <float x = {2}> { s = Shape (z) y = Expand (x, s) }",
     "Gather": "g (float[N,3] x) => (float[N,2] y) <int64[2] i = {2, -3}> { y = Gather <axis = 1> (x, i) }",
     "GatherND": "g (float[3,4,N] x) => (float[2,N] y) <int64[2,2] i = {2, -1, 0, 1}> { y = GatherND (x, i) }",
@@ -234,17 +246,23 @@ GRAPHS = {
         '{ y = ScatterND <reduction = "min"> (x, i, u) }'
     ),
     "StridedSlice": (
-        "g (float[N,7] x) => (float[M,3] y) <int64[2] b = {-1, 1}, int64[2] e = {-9223372036854775807, 7}, int64[2] a = {0, 1}, "
+        "g (float[N,7] x) => (float[M,3] y) <int64[2] b = {-1, 1}, int64[2] e = {-9223372036854775807, "
+        "7}, int64[2] a = {0, 1}, "
         "int64[2] s = {-1, 2}> { y = Slice (x, b, e, a, s) }"
     ),
-    "Pad": "g (float[N,3] x) => (float[M,5] y) <int64[4] p = {1, 0, 0, 2}, float v = {2}> { y = Pad (x, p, v) }",
-    "MirrorPad": 'g (float[4,3] x) => (float[5,5] y) <int64[4] p = {1, 0, 0, 2}> { y = Pad <mode = "reflect"> (x, p) }',
+    "Pad": "g (float[N,3] x) => (float[M,5] y) <int64[4] p = {1, 0, 0, 2}, float v = {2}> { y = Pad (x, p, "
+    "v) }",
+    "MirrorPad": 'g (float[4,3] x) => (float[5,5] y) <int64[4] p = {1, 0, 0, 2}> { y = Pad <mode = "reflect"> '
+    "(x, p) }",
     "Where": "g (bool[N,3] x) => (int64[2,K] y) { y = NonZero (x) }",
-    "TopK": "g (float[N,5] x) => (float[N,2] y, int64[N,2] i) <int64[1] k = {2}> { y, i = TopK <largest = 0> (x, k) }",
-    "Unique": "g (float[5] x) => (float[K] y, int64[K] i, int64[5] j, int64[K] k) { y, i, j, k = Unique <sorted = 0> (x) }",
+    "TopK": "g (float[N,5] x) => (float[N,2] y, int64[N,2] i) <int64[1] k = {2}> { y, i = TopK <largest = 0> "
+    "(x, k) }",
+    "Unique": "g (float[5] x) => (float[K] y, int64[K] i, int64[5] j, int64[K] k) { y, i, j, k = Unique "
+    "<sorted = 0> (x) }",
     **{
         f"Reduce{name}": (
-            f"g (float[2,N] x, int64[1] a) => (float[2,1] y) {{ o = ReduceMin <keepdims = 0> (a, none) c = Mul (o, zero) "
+            f"g (float[2,N] x, int64[1] a) => (float[2,1] y) {{ o = ReduceMin <keepdims = 0> (a, none) c = "
+            "Mul (o, zero) "
             f"d = Add (c, one) e = Reshape (d, k) y = Reduce{name} (x, e) }}"
         )
         for name in ("Mean", "Sum", "Prod", "Max", "Min")
@@ -298,9 +316,12 @@ def test_integer_kernels_have_bodies_too(parse, name) -> None:
     steps, kind = QUANTIZED[name]
     last = "z" if "z =" in steps else "y"
     text = (
-        "g (float[1,4,6,6] x) => (float[A,B,C,D] out) <float s = {0.05}, int8 z0 = {3}, float t = {0.1}, int8 z1 = {-5}, "
-        "float ws = {0.02}, int8 wz = {0}, float two = {2}, int64[2] axes = {2, 3}, int64[4] sizes = {1, 4, 12, 12}> "
-        f"{{ q = QuantizeLinear (x, s, z0) d = DequantizeLinear (q, s, z0) v = DequantizeLinear (w, ws, wz) {steps} "
+        "g (float[1,4,6,6] x) => (float[A,B,C,D] out) <float s = {0.05}, int8 z0 = {3}, float t = {0.1}, "
+        "int8 z1 = {-5}, "
+        "float ws = {0.02}, int8 wz = {0}, float two = {2}, int64[2] axes = {2, 3}, int64[4] sizes = {1, "
+        "4, 12, 12}> "
+        f"{{ q = QuantizeLinear (x, s, z0) d = DequantizeLinear (q, s, z0) v = DequantizeLinear (w, ws, "
+        f"wz) {steps} "
         f"e = QuantizeLinear ({last}, t, z1) out = DequantizeLinear (e, t, z1) }}"
     )
     proto = weighted(parse, text, b=(4,))

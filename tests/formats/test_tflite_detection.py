@@ -16,7 +16,11 @@ pytest.importorskip("ai_edge_litert")
 
 def chosen() -> ir.Model:
     """NonMaxSuppression of the boxes that a mask keeps."""
-    kinds = {"boxes": (ir.DataType.FLOAT, (6, 4)), "scores": (ir.DataType.FLOAT, (6,)), "mask": (ir.DataType.BOOL, (6,))}  # fmt: skip
+    kinds = {
+        "boxes": (ir.DataType.FLOAT, (6, 4)),
+        "scores": (ir.DataType.FLOAT, (6,)),
+        "mask": (ir.DataType.BOOL, (6,)),
+    }
     inputs = [ir.Value(name=n, type=ir.TensorType(t), shape=ir.Shape(s)) for n, (t, s) in kinds.items()]
     graph = ir.Graph(inputs, [], nodes=[], name="chosen", opset_imports={"": hub.HUB_OPSET})
     op = hub.Builder(graph)

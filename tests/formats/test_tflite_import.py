@@ -13,7 +13,7 @@ from bridge_tflite.cases import CASES
 from bridge_tflite.cases.file import Op, Sub, T, const, write
 
 import bridge
-from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
+from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.inputs import random_inputs
 
 SHARED = conftest.SHARED / "tflite"
@@ -169,6 +169,15 @@ def test_mutated_files_give_typed_errors(name: str, tmp_path: Path) -> None:
         path.write_bytes(raw)
         with contextlib.suppress(BridgeError):
             bridge.load(path, source="tflite")
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_a_result_of_more_than_16_bits_with_a_scale_is_refused(dtype: type, tmp_path: Path) -> None:
+    """LiteRT computes its integers without the scale; they are no bytes."""
+    x, y = (T(np.zeros(3, kind), scale=0.5) for kind in (np.int8, dtype))
+    path = write(tmp_path / "neg.tflite", Sub([x], [y], [Op("NEG", [x], [y])]))
+    with pytest.raises(UnreadableFile, match="bits and has a scale"):
+        bridge.load(path)
 
 
 def test_an_axis_beyond_its_tensor_is_an_unreadable_file(tmp_path: Path) -> None:

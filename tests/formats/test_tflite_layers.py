@@ -1,4 +1,5 @@
-"""Layers as LiteRT computes them fastest: one kernel where one holds them, and no padding XNNPACK does not fuse."""
+"""Layers as LiteRT computes them fastest: one kernel where one holds them, and no padding XNNPACK does not
+fuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Axes, lengths and steps that are known at run time only: LiteRT computes what ONNX Runtime does, with its XNNPACK delegate and without."""
+"""Axes, lengths and steps that are known at run time only: LiteRT computes what ONNX Runtime does, with its
+XNNPACK delegate and without."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def n(value: int) -> np.ndarray:
 WINDOW = "float[8] w = {1., 2., 3., 4., 4., 3., 2., 1.}"
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "spectrogram of any length": (
-        f"(float[B,T,1] x) => (float[B,F,5,2] y) <int64 s = {{4}}, int64 l = {{8}}, {WINDOW}> {{ y = STFT (x, s, w, l) }}",
+        f"(float[B,T,1] x) => (float[B,F,5,2] y) <int64 s = {{4}}, int64 l = {{8}}, {WINDOW}> {{ y = STFT "
+            f"(x, s, w, l) }}",
         {"x": f(2, 50, 1)},
     ),
     "spectrogram of any step": (
@@ -56,11 +58,13 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"x": f(2, 13, 1)},
     ),
     "real signal of half a spectrum": (
-        "(float[B,T,2] x) => (float[B,F,1] y) <int64 a = {1}> { y = DFT <onesided = 1, inverse = 1> (x, , a) }",
+        "(float[B,T,2] x) => (float[B,F,1] y) <int64 a = {1}> { y = DFT <onesided = 1, inverse = 1> (x, , "
+            "a) }",
         {"x": f(2, 9, 2)},
     ),
     "real signal of odd length": (
-        "(float[B,T,2] x, int64 l) => (float[B,F,1] y) <int64 a = {1}> { y = DFT <onesided = 1, inverse = 1> (x, l, a) }",
+        "(float[B,T,2] x, int64 l) => (float[B,F,1] y) <int64 a = {1}> { y = DFT <onesided = 1, inverse = "
+            "1> (x, l, a) }",
         {"x": f(2, 9, 2), "l": n(17)},
     ),
     "images placed in batches of any size": (
@@ -77,7 +81,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"x": f(2, 12, 12), "s": i(6, 6), "b": i(2, 3)},
     ),
     "smoothed while it shrinks": (
-        "(float[1,1,H,W] x, float[4] s) => (float[1,1,h,w] y) { y = Resize <mode = \"linear\", antialias = 1> (x, , s) }",
+        "(float[1,1,H,W] x, float[4] s) => (float[1,1,h,w] y) { y = Resize <mode = \"linear\", antialias "
+            "= 1> (x, , s) }",
         {"x": f(1, 1, 9, 8), "s": np.float32([1, 1, 0.6, 0.4])},
     ),
     "smoothed by cubics": (
@@ -87,11 +92,13 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "as large as fits": (
         "(float[1,1,H,W] x, int64[2] s) => (float[1,1,h,w] y) "
-        "{ y = Resize <mode = \"linear\", axes = [2,3], keep_aspect_ratio_policy = \"not_larger\"> (x, , , s) }",
+        "{ y = Resize <mode = \"linear\", axes = [2,3], keep_aspect_ratio_policy = \"not_larger\"> (x, , "
+            ", s) }",
         {"x": f(1, 1, 9, 8), "s": i(12, 14)},
     ),
     "slices that differ": (
-        "(float[A,B] x) => (float[C,B] y, int64[P] p, int64[Q] q, int64[R] r) { y, p, q, r = Unique <axis = 0> (x) }",
+        "(float[A,B] x) => (float[C,B] y, int64[P] p, int64[Q] q, int64[R] r) { y, p, q, r = Unique <axis "
+            "= 0> (x) }",
         {"x": RNG.integers(0, 2, (7, 2)).astype(np.float32)},
     ),
     "slices in order of appearance": (

@@ -1,4 +1,5 @@
-"""Every TFLite operator means in the hub what LiteRT computes for it: one-operator files, static and dynamic."""
+"""Every TFLite operator means in the hub what LiteRT computes for it: one-operator files, static and
+dynamic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""QDQ models are integer TFLite: no float kernel between the ends, parameters bit for bit, one quantum at most apart."""
+"""QDQ models are integer TFLite: no float kernel between the ends, parameters bit for bit, one quantum at
+most apart."""
 
 from __future__ import annotations
 
@@ -114,7 +115,10 @@ def test_convolutions(dtype, per_channel, body, shape, expected, tmp_path):
     [((1, 1), (0, 0, 0, 0), False), ((2, 2), (0, 0, 1, 1), False), ((2, 3), (1, 0, 2, 1), True)],
 )
 def test_transposed_convolutions(dtype, per_channel, strides, pads, cut, tmp_path):
-    body = f"w = DequantizeLinear <axis: int = 1> (wq, ws, wz) b = DequantizeLinear <axis: int = 0> (bq, bs, bz) r = ConvTranspose <strides: ints = {list(strides)}, pads: ints = {list(pads)}> (x0, w, b)"
+    body = (
+        "w = DequantizeLinear <axis: int = 1> (wq, ws, wz) b = DequantizeLinear <axis: int = 0> (bq, bs, "
+        f"bz) r = ConvTranspose <strides: ints = {list(strides)}, pads: ints = {list(pads)}> (x0, w, b)"
+    )
     out = (0.4 if dtype != "int16" else 0.01, ZERO[dtype])
     expected = ["TRANSPOSE_CONV", *["STRIDED_SLICE"] * cut]
     integer(qdq(body, [IMAGE], dtype, out, weights([8, 6, 3, 3], per_channel, 1)), out, tmp_path, *expected)
@@ -243,7 +247,8 @@ def test_less_than_a_byte_is_kept_between_operators(kind, kernels, tmp_path):
     model = bridge.load(
         onnx.parser.parse_model(
             f'<ir_version: 13, opset_import: ["" : 25]> g (float[12] x) => (float[12] y, int32[12] z) '
-            f"<float s = {{0.5}}, {kind} o = {{1}}> {{ q = QuantizeLinear (x, s, o) y = DequantizeLinear (q, s, o) "
+            f"<float s = {{0.5}}, {kind} o = {{1}}> {{ q = QuantizeLinear (x, s, o) y = DequantizeLinear (q, "
+            "s, o) "
             f"c = Cast <to = {onnx.TensorProto.DataType.Value(kind.upper())}> (x) z = Cast <to = 6> (c) }}"
         )
     )

@@ -18,7 +18,8 @@ GRAPHS = {
     "Gather": "(string[3] x, int64[2] i) => (string[2] y) { y = Gather (x, i) }",
     "Gather, columns": "(string[2,3] x, int64[2] i) => (string[2,2] y) { y = Gather <axis: int = 1> (x, i) }",
     "GatherND": "(string[2,3] x, int64[2,2] i) => (string[2] y) { y = GatherND (x, i) }",
-    "Slice": "(string[4,3] x) => (string[2,3] y) <int64[1] a = {3}, int64[1] b = {-5}, int64[1] c = {0}, int64[1] d = {-2}> { y = Slice (x, a, b, c, d) }",
+    "Slice": "(string[4,3] x) => (string[2,3] y) <int64[1] a = {3}, int64[1] b = {-5}, int64[1] c = {0}, "
+    "int64[1] d = {-2}> { y = Slice (x, a, b, c, d) }",
     "Reshape": "(string[4] x) => (string[2,2] y) <int64[2] s = {2,2}> { y = Reshape (x, s) }",
     "Unsqueeze": "(string[4] x) => (string[4,1] y) <int64[1] s = {1}> { y = Unsqueeze (x, s) }",
     "Squeeze": "(string[4,1] x) => (string[4] y) <int64[1] s = {1}> { y = Squeeze (x, s) }",
@@ -67,7 +68,8 @@ def encoder(attributes: str, graph: str) -> str:
 
 
 LABELS = {
-    "text to integers": 'keys_strings = ["a", "zwölf", ""], values_int64s = [5, 1099511627776, -3], default_int64 = 7',
+    "text to integers": 'keys_strings = ["a", "zwölf", ""], values_int64s = [5, 1099511627776, -3], '
+    "default_int64 = 7",
     "text to integers, no default": 'keys_strings = ["a"], values_int64s = [5]',
     "integers to text": 'keys_int64s = [1, 2, -7], values_strings = ["u", "ü", ""], default_string = "none"',
     "text to numbers": 'keys_strings = ["a", "b"], values_floats = [0.5, 0.25], default_float = 9.0',
@@ -142,7 +144,11 @@ def test_n_grams_are_counted(mode, kind, pool, shape, tmp_path):
 @pytest.mark.parametrize("stop", ['"b", ""', '"zwölf", "a", "b", "x", ""'])
 @pytest.mark.parametrize("shape", ["4", "1,4"])
 def test_stop_words_are_left_out(shape, stop, kernels, tmp_path):
-    graph = f"(string[{shape}] x) => (string[{shape.replace('4', 'n')}] y) {{ y = StringNormalizer <stopwords = [{stop}], is_case_sensitive = 1> (x) }}"
+    graph = (
+        f"(string[{shape}] x) => (string[{shape.replace('4', 'n')}] y) {{ y = StringNormalizer "
+        "<stopwords "
+        f"= [{stop}], is_case_sensitive = 1> (x) }}"
+    )
     model, feed = load(graph), {"x": np.array(["a", "b", "zwölf", "a"], object)}
     feed["x"] = feed["x"].reshape([int(n) for n in shape.split(",")])
     path = bridge.save(model, tmp_path / "text.tflite").path

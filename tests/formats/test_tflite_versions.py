@@ -73,7 +73,8 @@ def test_a_version_follows_from_dtypes_ranks_and_options(name: str, use: Use, nu
 
 def test_two_uses_of_an_operator_have_versions_of_their_own(tmp_path: Path) -> None:
     proto = onnx.parser.parse_model(
-        '<ir_version: 10, opset_import: ["": 21]> g (float[2,3] x, float[1,2,1,2,3] z) => (float[3,2] a, float[3,2,1,2,1] b)'
+        '<ir_version: 10, opset_import: ["": 21]> g (float[2,3] x, float[1,2,1,2,3] z) => (float[3,2] a, '
+        "float[3,2,1,2,1] b)"
         " { a = Transpose (x) b = Transpose (z) }"
     )
     path = bridge.convert(proto, tmp_path / "two.tflite", verify=True).path

@@ -1,4 +1,5 @@
-"""How TFLite files hold weights: float16 where it is exact or asked for, behind the flatbuffer where that is too small."""
+"""How TFLite files hold weights: float16 where it is exact or asked for, behind the flatbuffer where that is
+too small."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
-"""TFLite files, read and written back: LiteRT computes the same from both, with its XNNPACK delegate and without, and there is no
-Transpose more than before."""
+"""TFLite files, read and written back: LiteRT computes the same from both, with its XNNPACK delegate and
+without, and there is no Transpose more than before."""
 
 from __future__ import annotations
 

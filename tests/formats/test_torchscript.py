@@ -1,4 +1,5 @@
-"""TorchScript holds what every format must hold; its files are readable code with weights under their names."""
+"""TorchScript holds what every format must hold; its files are readable code with weights under their
+names."""
 
 from __future__ import annotations
 
@@ -75,7 +76,10 @@ def test_weights_keep_their_names_and_the_code_is_readable(tmp_path: Path) -> No
 
 def test_the_file_runs_where_bridge_is_not(tmp_path: Path) -> None:
     bridge.convert(layer(), tmp_path / "m.pt")
-    code = "import sys, torch; sys.modules['bridge'] = None; m = torch.jit.load('m.pt'); print(m(torch.ones(2, 4)).shape)"
+    code = (
+        "import sys, torch; sys.modules['bridge'] = None; m = torch.jit.load('m.pt'); "
+        "print(m(torch.ones(2, 4)).shape)"
+    )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True
     )

@@ -1,4 +1,5 @@
-"""TorchScript is read: lists that grow in loops, state that makes no difference, objects of classes, lengths known late."""
+"""TorchScript is read: lists that grow in loops, state that makes no difference, objects of classes, lengths
+known late."""
 
 from __future__ import annotations
 

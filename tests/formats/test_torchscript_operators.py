@@ -113,7 +113,10 @@ def test_spectra_in_short_time(name: str, samples: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("samples", ["n", "80"])
 def test_spectra_become_sounds_again(name: str, length: int | None, samples: str, tmp_path: Path) -> None:
     half, window = ("True", "w") if name == "centred" else ("False", "None")
-    code = f"z = {SPECTRA[name]} * 2\nreturn torch.istft(z, 16, 4, 16, {window}, True, False, {half}, {length}, False)"
+    code = (
+        f"z = {SPECTRA[name]} * 2\nreturn torch.istft(z, 16, 4, 16, {window}, True, False, {half}, "
+        f"{length}, False)"
+    )
     path = scripted("x: Tensor, w: Tensor", code, tmp_path)
     inputs = {"x": floats(2, 80), "w": np.hanning(18)[1:-1].astype(np.float32)}
     agrees(path, inputs, f"x:float32[2,{samples}]", "w:float32[16]")
@@ -142,7 +145,8 @@ MATRICES = {
     "qr": "return torch.linalg.qr(x)",
     "qr, complete": "return torch.linalg.qr(x, 'complete')",
     "qr, r alone": "return torch.linalg.qr(x, 'r')[1]",
-    "reflections": "a, tau = torch.geqrf(x.mT)\nreturn torch.linalg.householder_product(a, tau), torch.ormqr(a, tau, x, False, True)",
+    "reflections": "a, tau = torch.geqrf(x.mT)\nreturn torch.linalg.householder_product(a, tau), "
+        "torch.ormqr(a, tau, x, False, True)",
     "lu": "return torch.linalg.lu(x)",
     "lu, packed": "return torch.linalg.lu_factor(x)",
     "lu, solved": "a = x @ x.mT\nlu, p = torch.linalg.lu_factor(a)\nreturn torch.linalg.lu_solve(lu, p, x)",
@@ -151,11 +155,14 @@ MATRICES = {
     "of all three alone": "return torch.svd(x)[1], torch.linalg.svd(x)[1]",
     "eigenvalues": "return torch.linalg.eigvalsh(x @ x.mT - 2 * torch.eye(3)), torch.linalg.eigh(x @ x.mT)[0]",
     "pseudoinverse": "return torch.linalg.pinv(x), torch.pinverse(x.mT)",
-    "of a lower rank": "return torch.linalg.pinv(x[..., :1] @ x[..., :1, :]), torch.linalg.matrix_rank(x[..., :1] @ x[..., :1, :])",
-    "norms": "return torch.linalg.matrix_norm(x, 'nuc'), torch.linalg.matrix_norm(x, 2), torch.linalg.matrix_norm(x, -2, keepdim=True)",
+    "of a lower rank": "return torch.linalg.pinv(x[..., :1] @ x[..., :1, :]), torch.linalg.matrix_rank(x[..., "
+        ":1] @ x[..., :1, :])",
+    "norms": "return torch.linalg.matrix_norm(x, 'nuc'), torch.linalg.matrix_norm(x, 2), "
+        "torch.linalg.matrix_norm(x, -2, keepdim=True)",
     "condition": "return torch.linalg.cond(x), torch.linalg.cond(x @ x.mT, 1)",
     "least squares": "return torch.linalg.lstsq(x, x[..., :2] * 2 + 1)[0]",
-    "without numbers": "return torch.linalg.qr(x[:0]), torch.linalg.svdvals(x[:, :0]), torch.linalg.pinv(x[:, :, :0])",
+    "without numbers": "return torch.linalg.qr(x[:0]), torch.linalg.svdvals(x[:, :0]), torch.linalg.pinv(x[:, "
+        ":, :0])",
 }  # fmt: skip
 
 
@@ -233,7 +240,8 @@ def test_scripted_transformers_take_a_mask_at_run_time(causal: bool, tmp_path: P
 
 COUNTED = {
     "bincount": "return n.bincount(), n.bincount(minlength=9), n.bincount(weights=x[0, : n.size(0)])",
-    "in a row": "return torch.unique_consecutive(n), torch.unique_consecutive(n, True, True), torch.unique_consecutive(x, dim=1)",
+    "in a row": "return torch.unique_consecutive(n), torch.unique_consecutive(n, True, True), "
+    "torch.unique_consecutive(x, dim=1)",
 }
 
 

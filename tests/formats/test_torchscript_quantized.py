@@ -1,4 +1,5 @@
-"""Quantized TorchScript modules are read as QuantizeLinear and DequantizeLinear, within one quantum of torch."""
+"""Quantized TorchScript modules are read as QuantizeLinear and DequantizeLinear, within one quantum of
+torch."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from torch.ao import quantization  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def engine() -> Any:
-    """fbgemm computes all layers exactly; the default x86 engine does not compute transposed convolutions so."""
+    """fbgemm computes all layers exactly; the default x86 engine does not compute transposed convolutions
+    so."""
     before = torch.backends.quantized.engine
     torch.backends.quantized.engine = "fbgemm"
     yield

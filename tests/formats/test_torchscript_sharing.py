@@ -28,7 +28,8 @@ SHARING = {
     "clone": "x = x * 2\ny = x.clone()\ny.add_(1)\nreturn x",
     "only the copy is read": "x = x.t()\ny = x.reshape(-1)\ny.add_(1)\nreturn y * 2",
     "strides": "x = x * 2\nreturn x.as_strided([2, 2], [4, 1], 1)",
-    "strides of a row": "x = torch.cat([x, x])[3]\nreturn x.as_strided([2, 3], [1 * x.stride(0), x.stride(0)])",
+    "strides of a row": "x = torch.cat([x, x])[3]\nreturn x.as_strided([2, 3], [1 * x.stride(0), "
+    "x.stride(0)])",
     "strides read late": "x = x * 2\ny = x.as_strided([3], [4])\nx.add_(1)\nreturn y",
     "turned in place": "x = x * 2\nx.t_()\nx.add_(1)\nreturn x",
     "a part turned in place": "x = x * 2\ny = x[0]\ny.unsqueeze_(1)\ny.add_(1)\nreturn x",

@@ -31,7 +31,8 @@ def test_scans_of_every_direction_and_axis(names, back, out, axis, put):
     )
     shape = "3,2" if axis == 0 else "2,3"
     model = hub_from_text(
-        f"(float[{shape}] x, float[2] h) => (float[2] y, float[m,n] z) {{ y, z = Scan <{attributes}, body = b {BODY}> (h, x) }}"
+        f"(float[{shape}] x, float[2] h) => (float[2] y, float[m,n] z) {{ y, z = Scan <{attributes}, body "
+        f"= b {BODY}> (h, x) }}"
     )
     rng = np.random.default_rng(0)
     x = rng.standard_normal((3, 2) if axis == 0 else (2, 3)).astype(np.float32)
@@ -41,8 +42,10 @@ def test_scans_of_every_direction_and_axis(names, back, out, axis, put):
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_loops_of_few_known_steps_are_their_steps(steps):
     model = hub_from_text(
-        f"(float[2] x) => (float[2] y, float[m,2] z) <int64 n = {{{steps}}}> {{ y, z = Loop (n, , x) <body = b (int64 i, bool c, float[2] a)"
-        " => (bool d, float[2] e, float[2] f) { d = Identity (c) j = CastLike (i, a) e = Add (a, j) f = Mul (e, x) }> }"
+        f"(float[2] x) => (float[2] y, float[m,2] z) <int64 n = {{{steps}}}> {{ y, z = Loop (n, , x) "
+        "<body = b (int64 i, bool c, float[2] a)"
+        " => (bool d, float[2] e, float[2] f) { d = Identity (c) j = CastLike (i, a) e = Add (a, j) f = "
+        "Mul (e, x) }> }"
     )
     assert_spelled_out(model, {"x": np.array([1, 2], np.float32)}, "Loop")
 
@@ -50,7 +53,8 @@ def test_loops_of_few_known_steps_are_their_steps(steps):
 @pytest.mark.parametrize("condition", ["d = Identity (c)", "d = Less (i, k)"])
 def test_loops_of_many_or_unknown_steps_stay(condition):
     model = hub_from_text(
-        f"(float[2] x, int64 k) => (float[2] y) <int64 n = {{{65 if 'Identity' in condition else 3}}}> {{ y = Loop (n, , x) <body = b "
+        f"(float[2] x, int64 k) => (float[2] y) <int64 n = {{{65 if 'Identity' in condition else 3}}}> {{ "
+        "y = Loop (n, , x) <body = b "
         f"(int64 i, bool c, float[2] a) => (bool d, float[2] e) {{ {condition} e = Add (a, x) }}> }}"
     )
     for step in (without("Loop"), settle, hub.verify):

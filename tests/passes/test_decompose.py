@@ -1,4 +1,5 @@
-"""What an operator is spelled out in computes what the operator does: ONNX's own node cases, and generated geometry."""
+"""What an operator is spelled out in computes what the operator does: ONNX's own node cases, and generated
+geometry."""
 
 from __future__ import annotations
 
@@ -157,7 +158,22 @@ def test_resizes_of_any_mode_as_weighted_gathers(coordinate, mode, rounding, siz
     assert_unchanged(model, without("Resize"), inputs=inputs, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("equation", ["ij,jk->ik", "bij,bjk->bik", "...ij,...jk->...ik", "ii->i", "ii", "ij->ji", "i,j->ij", "bhwc,hkc->bhwk", "ij,ij->", "ij,jk,kl->il", "b...->b"])  # fmt: skip
+@pytest.mark.parametrize(
+    "equation",
+    [
+        "ij,jk->ik",
+        "bij,bjk->bik",
+        "...ij,...jk->...ik",
+        "ii->i",
+        "ii",
+        "ij->ji",
+        "i,j->ij",
+        "bhwc,hkc->bhwk",
+        "ij,ij->",
+        "ij,jk,kl->il",
+        "b...->b",
+    ],
+)
 def test_einsum_of_any_equation_as_products(equation):
     letters = dict(zip("bhwcijklq", (2, 3, 4, 5, 3, 4, 5, 2, 2), strict=True))
     if "ii" in equation:
@@ -236,7 +252,10 @@ def test_float64_computed_as_float32_is_reported_as_approximated(tmp_path):
 @pytest.mark.parametrize("mode", ["wrap", "reflect", "edge"])
 @pytest.mark.parametrize("pads", [(-2, 1), (1, -2), (-3, 2), (3, -1), (-1, -1)])
 def test_padding_cuts_before_it_repeats(mode, pads):
-    graph = f'(float[6] x) => (float[n] y) {{ p = Constant <value_ints=[{pads[0]}, {pads[1]}]> () y = Pad <mode="{mode}"> (x, p) }}'
+    graph = (
+        f"(float[6] x) => (float[n] y) {{ p = Constant <value_ints=[{pads[0]}, {pads[1]}]> () y = Pad "
+        f'<mode="{mode}"> (x, p) }}'
+    )
     assert_decomposed(hub_from_text(graph), "Pad", {"x": np.arange(6, dtype=np.float32)}, None, None)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bridge
-from bridge.passes.decompose import matrices
+from bridge.passes.decompose import linalg as matrices
 
 
 def computed(build: Callable, *arrays: np.ndarray) -> list[np.ndarray]:
@@ -66,7 +66,11 @@ def test_q_is_orthogonal_and_r_upper(x: np.ndarray, complete: bool) -> None:
     expected = np.linalg.qr(x, "complete" if complete else "reduced")
     assert q.shape == expected[0].shape
     np.testing.assert_allclose(q @ r, x, atol=1e-12)
-    np.testing.assert_allclose(np.swapaxes(q, -1, -2) @ q, np.broadcast_to(np.eye(q.shape[-1]), (*q.shape[:-2], *[q.shape[-1]] * 2)), atol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(
+        np.swapaxes(q, -1, -2) @ q,
+        np.broadcast_to(np.eye(q.shape[-1]), (*q.shape[:-2], *[q.shape[-1]] * 2)),
+        atol=1e-12,
+    )
     np.testing.assert_array_equal(r, np.triu(r))
 
 

@@ -25,12 +25,33 @@ def forest(
     rng: np.random.Generator, modes: list[str], depth: int = 3, trees: int = 4, features: int = 5
 ) -> tuple[dict[str, list], list[tuple[int, int]]]:
     """Attributes of complete trees with random splits, some thresholds met exactly by the inputs."""
-    found = {name: [] for name in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids", "missing_value_tracks_true")}  # fmt: skip
+    found = {
+        name: []
+        for name in (
+            "treeids",
+            "nodeids",
+            "featureids",
+            "values",
+            "modes",
+            "truenodeids",
+            "falsenodeids",
+            "missing_value_tracks_true",
+        )
+    }
     leaves = []
     for tree in range(trees):
         for node in range(2 ** (depth + 1) - 1):
             leaf = node >= 2**depth - 1
-            row = (tree, node, rng.integers(features), np.round(rng.standard_normal(), 1), "LEAF" if leaf else rng.choice(modes), 0 if leaf else 2 * node + 1, 0 if leaf else 2 * node + 2, rng.integers(2))  # fmt: skip
+            row = (
+                tree,
+                node,
+                rng.integers(features),
+                np.round(rng.standard_normal(), 1),
+                "LEAF" if leaf else rng.choice(modes),
+                0 if leaf else 2 * node + 1,
+                0 if leaf else 2 * node + 2,
+                rng.integers(2),
+            )
             for name, value in zip(found, row, strict=True):
                 found[name].append(
                     str(value) if name == "modes" else value.item() if hasattr(value, "item") else value
@@ -79,7 +100,16 @@ def test_tree_regressors_branch_and_add_up_alike(modes, how, post, count):
     )
 
 
-@pytest.mark.parametrize(("classes", "ids", "post", "positive"), [(3, 3, "NONE", False), (3, 3, "SOFTMAX", False), (2, 1, "LOGISTIC", False), (2, 1, "NONE", False), (2, 1, "NONE", True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("classes", "ids", "post", "positive"),
+    [
+        (3, 3, "NONE", False),
+        (3, 3, "SOFTMAX", False),
+        (2, 1, "LOGISTIC", False),
+        (2, 1, "NONE", False),
+        (2, 1, "NONE", True),
+    ],
+)
 def test_tree_classifiers_decide_alike(classes, ids, post, positive):
     rng = np.random.default_rng(5)
     nodes, leaves = forest(rng, ["BRANCH_LEQ"])
@@ -100,7 +130,16 @@ def test_tree_classifiers_decide_alike(classes, ids, post, positive):
     )
 
 
-@pytest.mark.parametrize(("op_type", "attributes", "width"), [("Scaler", {"offset": [1.0, 2, 3], "scale": [0.5, 2, 4]}, 3), ("Normalizer", {"norm": "L2"}, 3), ("Normalizer", {"norm": "L1"}, 3), ("Binarizer", {"threshold": 0.2}, 3), ("LinearRegressor", {"coefficients": [1.0, 2, 3, 4, 5, 6], "intercepts": [0.5, 1], "targets": 2}, 2)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("op_type", "attributes", "width"),
+    [
+        ("Scaler", {"offset": [1.0, 2, 3], "scale": [0.5, 2, 4]}, 3),
+        ("Normalizer", {"norm": "L2"}, 3),
+        ("Normalizer", {"norm": "L1"}, 3),
+        ("Binarizer", {"threshold": 0.2}, 3),
+        ("LinearRegressor", {"coefficients": [1.0, 2, 3, 4, 5, 6], "intercepts": [0.5, 1], "targets": 2}, 2),
+    ],
+)
 def test_linear_operators_compute_alike(op_type, attributes, width):
     inputs = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
     assert_decomposed(op_type, attributes, floats("y", width), inputs)

@@ -1,5 +1,5 @@
-"""A case for every operator of ai.onnx.ml and every value of its attributes: the hub is ONNX Runtime's answer, simpler
-operators give the same, and so does PMML4S where PMML holds it."""
+"""A case for every operator of ai.onnx.ml and every value of its attributes: the hub is ONNX Runtime's
+answer, simpler operators give the same, and so does PMML4S where PMML holds it."""
 
 from __future__ import annotations
 
@@ -153,9 +153,12 @@ CASES |= {
     **{f"TreeEnsemble post {p}": Case("TreeEnsemble", ensemble(0, 1, i), REAL, [F]) for i, p in enumerate(("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"))},
 }  # fmt: skip
 
-# What has no tensor operators of numbers to stand for it, or none that ONNX Runtime's kernels run; and the answers of ONNX
-# Runtime that the specification does not give: SVMRegressor without its post_transform, TreeEnsemble with the codes of SOFTMAX and
-# LOGISTIC exchanged, SVMClassifier's two columns of PROBIT (of which the second is whatever memory held, so it has no case)
+# What has no tensor operators of numbers to stand for it, or none that ONNX Runtime's kernels run; and the
+# answers of ONNX
+# Runtime that the specification does not give: SVMRegressor without its post_transform, TreeEnsemble with the
+# codes of SOFTMAX and
+# LOGISTIC exchanged, SVMClassifier's two columns of PROBIT (of which the second is whatever memory held, so
+# it has no case)
 KEPT = (
     "text",
     "of tensors",

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from build import hub_from_builder
 
 import bridge
-from bridge.passes.opset import runtime_opset
+from bridge.passes.opset.down import runtime_opset
 
 
 def aligned() -> ir.Model:

@@ -1,4 +1,5 @@
-"""Every change an operator went through is lifted over, and keeps what ONNX Runtime computed at the opset of the model."""
+"""Every change an operator went through is lifted over, and keeps what ONNX Runtime computed at the opset of
+the model."""
 
 from __future__ import annotations
 
@@ -79,27 +80,39 @@ def test_every_step_is_a_version_of_its_operator():
 
 X = "float[2,3,4] x"
 CASES = [
-    (8, f"({X}) => (float[5,2,3,4] y) {{ s = Constant <value: tensor = int64[4] {{5, 2, 3, 4}}> () y = Expand (x, s) }}"),
-    (9, "(float[1,2,4,4] x) => (float[1,2,8,8] y) { s = Constant <value: tensor = float[4] {1, 1, 2, 2}> () y = Upsample (x, s) }"),
-    (7, '(float[1,2,4,4] x) => (float[1,2,8,8] y) { y = Upsample <mode: string = "nearest", scales: floats = [1.0, 1.0, 2.0, 2.0]> (x) }'),
-    (7, '(float[1,2,4,4] x) => (float[1,2,8,8] y) { y = Upsample <mode: string = "linear", scales: floats = [1.0, 1.0, 2.0, 2.0]> (x) }'),
-    (9, f"({X}) => (float[2,2,4] y) {{ y = Slice <axes: ints = [1], starts: ints = [1], ends: ints = [3]> (x) }}"),
-    (9, f"({X}) => (float[2,1,4] y) {{ y = Slice <axes: ints = [-2], starts: ints = [-1], ends: ints = [2147483647]> (x) }}"),
+    (8, f"({X}) => (float[5,2,3,4] y) {{ s = Constant <value: tensor = int64[4] {{5, 2, 3, 4}}> () y = "
+        f"Expand (x, s) }}"),
+    (9, "(float[1,2,4,4] x) => (float[1,2,8,8] y) { s = Constant <value: tensor = float[4] {1, 1, 2, 2}> "
+        "() y = Upsample (x, s) }"),
+    (7, '(float[1,2,4,4] x) => (float[1,2,8,8] y) { y = Upsample <mode: string = "nearest", scales: '
+        'floats = [1.0, 1.0, 2.0, 2.0]> (x) }'),
+    (7, '(float[1,2,4,4] x) => (float[1,2,8,8] y) { y = Upsample <mode: string = "linear", scales: floats '
+        '= [1.0, 1.0, 2.0, 2.0]> (x) }'),
+    (9, f"({X}) => (float[2,2,4] y) {{ y = Slice <axes: ints = [1], starts: ints = [1], ends: ints = [3]> "
+        f"(x) }}"),
+    (9, f"({X}) => (float[2,1,4] y) {{ y = Slice <axes: ints = [-2], starts: ints = [-1], ends: ints = "
+        f"[2147483647]> (x) }}"),
     (9, f"({X}) => (float[2,3,2] v, int64[2,3,2] i) {{ v, i = TopK <k: int = 2> (x) }}"),
     (9, f"({X}) => (float[2,1,4] v, int64[2,1,4] i) {{ v, i = TopK <k: int = 1, axis: int = 1> (x) }}"),
-    (10, "(float[1,2,4,4] x) => (float[1,2,8,8] y) { s = Constant <value: tensor = float[4] {1, 1, 2, 2}> () y = Resize (x, s) }"),
-    (10, '(float[1,2,4,4] x) => (float[1,2,2,2] y) { s = Constant <value: tensor = float[4] {1, 1, 0.5, 0.5}> () y = Resize <mode: string = "linear"> (x, s) }'),
-    (11, '(float[1,2,4,4] x) => (float[1,2,8,8] y) { r = Constant <value: tensor = float[0] {}> () s = Constant <value: tensor = float[4] {1, 1, 2, 2}> () y = Resize <mode: string = "cubic"> (x, r, s) }'),
+    (10, "(float[1,2,4,4] x) => (float[1,2,8,8] y) { s = Constant <value: tensor = float[4] {1, 1, 2, 2}> "
+        "() y = Resize (x, s) }"),
+    (10, '(float[1,2,4,4] x) => (float[1,2,2,2] y) { s = Constant <value: tensor = float[4] {1, 1, 0.5, '
+        '0.5}> () y = Resize <mode: string = "linear"> (x, s) }'),
+    (11, '(float[1,2,4,4] x) => (float[1,2,8,8] y) { r = Constant <value: tensor = float[0] {}> () s = '
+        'Constant <value: tensor = float[4] {1, 1, 2, 2}> () y = Resize <mode: string = "cubic"> (x, r, '
+        's) }'),
     (10, f"({X}) => (float[2,3,4] y) {{ y = Clip <min: float = -0.5, max: float = 0.25> (x) }}"),
     (10, f"({X}) => (float[2,3,4] y) {{ y = Clip <max: float = 0.25> (x) }}"),
     (10, f"({X}) => (float[2,3,8] y) {{ y = Pad <pads: ints = [0, 0, 1, 0, 0, 3], value: float = 2.5> (x) }}"),
-    (10, f'({X}) => (float[2,3,6] y) {{ y = Pad <pads: ints = [0, 0, 1, 0, 0, 1], mode: string = "reflect"> (x) }}'),
+    (10, f'({X}) => (float[2,3,6] y) {{ y = Pad <pads: ints = [0, 0, 1, 0, 0, 1], mode: string = '
+        f'"reflect"> (x) }}'),
     (10, f"({X}) => (float[2,3,4] y) {{ y = Dropout <ratio: float = 0.3> (x) }}"),
     (11, f"({X}) => (float[2,3,4] y) {{ y = Softmax (x) }}"),
     (11, f"({X}) => (float[2,3,4] y) {{ y = Softmax <axis: int = 2> (x) }}"),
     (11, f"({X}) => (float[2,3,4] y) {{ y = LogSoftmax <axis: int = 0> (x) }}"),
     (11, f"({X}) => (float[2,3,4] y) {{ y = Hardmax <axis: int = 1> (x) }}"),
-    (11, f"({X}) => (float[2,1,4] a, float[2,2,4] b) {{ a, b = Split <axis: int = 1, split: ints = [1, 2]> (x) }}"),
+    (11, f"({X}) => (float[2,1,4] a, float[2,2,4] b) {{ a, b = Split <axis: int = 1, split: ints = [1, 2]> "
+        f"(x) }}"),
     (13, f"({X}) => (float[2,3,2] a, float[2,3,2] b) {{ a, b = Split <axis: int = 2> (x) }}"),
     (11, "(float[2,1,4] x) => (float[2,4] y) { y = Squeeze <axes: ints = [1]> (x) }"),
     (11, "(float[2,1,4] x) => (float[2,4] y) { y = Squeeze (x) }"),
@@ -107,17 +120,27 @@ CASES = [
     (11, f"({X}) => (float[2,1,4] y) {{ y = ReduceSum <axes: ints = [1]> (x) }}"),
     (11, f"({X}) => (float y) {{ y = ReduceSum <keepdims: int = 0> (x) }}"),
     *((13, f"({X}) => (float[2,4] y) {{ y = Reduce{name} <axes: ints = [-2], keepdims: int = 0> (x) }}") for name in up.REDUCTIONS),
-    (13, "(float[3,2,5] x, float[2] s, float[2] b, float[2] m, float[2] v) => (float[3,2,5] y) { a = Abs (v) y = BatchNormalization (x, s, b, m, a) }"),
-    (8, "(float[3,2,5] x, float[2] s, float[2] b, float[2] m, float[2] v) => (float[3,2,5] y) { a = Abs (v) y = BatchNormalization <epsilon: float = 0.01> (x, s, b, m, a) }"),
-    (13, "(float[5,2,3] x, float[1,12,3] w, float[1,12,3] r) => (float[5,1,2,3] y) { y = LSTM <hidden_size: int = 3> (x, w, r) }"),
-    (13, "(float[5,2,3] x, float[1,9,3] w, float[1,9,3] r) => (float[5,1,2,3] y) { y = GRU <hidden_size: int = 3> (x, w, r) }"),
-    (13, "(float[5,2,3] x, float[1,3,3] w, float[1,3,3] r) => (float[5,1,2,3] y) { y = RNN <hidden_size: int = 3> (x, w, r) }"),
+    (13, "(float[3,2,5] x, float[2] s, float[2] b, float[2] m, float[2] v) => (float[3,2,5] y) { a = Abs "
+        "(v) y = BatchNormalization (x, s, b, m, a) }"),
+    (8, "(float[3,2,5] x, float[2] s, float[2] b, float[2] m, float[2] v) => (float[3,2,5] y) { a = Abs "
+        "(v) y = BatchNormalization <epsilon: float = 0.01> (x, s, b, m, a) }"),
+    (13, "(float[5,2,3] x, float[1,12,3] w, float[1,12,3] r) => (float[5,1,2,3] y) { y = LSTM "
+        "<hidden_size: int = 3> (x, w, r) }"),
+    (13, "(float[5,2,3] x, float[1,9,3] w, float[1,9,3] r) => (float[5,1,2,3] y) { y = GRU <hidden_size: "
+        "int = 3> (x, w, r) }"),
+    (13, "(float[5,2,3] x, float[1,3,3] w, float[1,3,3] r) => (float[5,1,2,3] y) { y = RNN <hidden_size: "
+        "int = 3> (x, w, r) }"),
     (17, "(float[1,8,1] x) => (float[1,5,2] y) { y = DFT <axis: int = 1, onesided: int = 1> (x) }"),
     (16, "(float[1,1,4,4] x, float[1,3,3,2] g) => (float[1,1,3,3] y) { y = GridSample (x, g) }"),
-    (16, '(float[1,1,4,4] x, float[1,3,3,2] g) => (float[1,1,3,3] y) { y = GridSample <mode: string = "bicubic"> (x, g) }'),
-    (18, "(float[2,4,3] x, float[2] s, float[2] b) => (float[2,4,3] y) { y = GroupNormalization <num_groups: int = 2> (x, s, b) }"),
-    (12, "(float[1,1,6,6] x) => (float[1,1,2,2] y) { r = Constant <value: tensor = float[1,4] {0, 0, 4, 4}> () i = Constant <value: tensor = int64[1] {0}> () y = RoiAlign <output_height: int = 2, output_width: int = 2, sampling_ratio: int = 2> (x, r, i) }"),
-    (9, "(float[6] x) => (float[6] y) { i = Constant <value: tensor = int64[2] {2, 0}> () u = Constant <value: tensor = float[2] {7, 8}> () y = Scatter <axis: int = 0> (x, i, u) }"),
+    (16, '(float[1,1,4,4] x, float[1,3,3,2] g) => (float[1,1,3,3] y) { y = GridSample <mode: string = '
+        '"bicubic"> (x, g) }'),
+    (18, "(float[2,4,3] x, float[2] s, float[2] b) => (float[2,4,3] y) { y = GroupNormalization "
+        "<num_groups: int = 2> (x, s, b) }"),
+    (12, "(float[1,1,6,6] x) => (float[1,1,2,2] y) { r = Constant <value: tensor = float[1,4] {0, 0, 4, "
+        "4}> () i = Constant <value: tensor = int64[1] {0}> () y = RoiAlign <output_height: int = 2, "
+        "output_width: int = 2, sampling_ratio: int = 2> (x, r, i) }"),
+    (9, "(float[6] x) => (float[6] y) { i = Constant <value: tensor = int64[2] {2, 0}> () u = Constant "
+        "<value: tensor = float[2] {7, 8}> () y = Scatter <axis: int = 0> (x, i, u) }"),
 ]  # fmt: skip
 
 

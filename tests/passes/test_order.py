@@ -4,13 +4,13 @@ import pytest
 
 from bridge import plugins
 from bridge.errors import PluginError
+from bridge.lower import writer
 from bridge.passes.channels_last import ChannelsLast
 from bridge.passes.decompose import Decompose
 from bridge.passes.fold import FoldConstants
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.order import require_order
 from bridge.passes.transposes import SinkTransposes
-from bridge.route import writer
 
 TAKEN = Decompose(lambda node: True)
 
@@ -30,4 +30,4 @@ def test_a_list_out_of_order_is_refused(passes, problem):
 def test_the_lists_of_every_target_are_in_order():
     for fmt in plugins.formats():
         if fmt.exporter:
-            require_order(writer(f"model{fmt.suffixes[0]}", fmt.name).passes())
+            require_order(writer(f"model{fmt.suffixes[0]}", fmt.name).passes)

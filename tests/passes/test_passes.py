@@ -15,7 +15,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 import bridge
 from bridge import hub
 from bridge.inputs import random_inputs
-from bridge.passes import legalize, tidy
+from bridge.lower import legalize, tidy
 from bridge.passes.affine import FoldAffine
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.channels_last import ChannelsLast
@@ -119,13 +119,16 @@ def test_transposes_sink_through_operators_of_any_axis(perm, op, axis):
         "ReduceSum": f"i = Constant <value_ints = [{axis}]> () y = ReduceSum (t, i)",
         "Concat": f"y = Concat <axis: int = {axis}> (t, t)",
         "Pad": "i = Constant <value_ints = [0,1,2,0,1,0,0,2]> () y = Pad (t, i)",
-        "Slice": f"s = Constant <value_ints = [1]> () e = Constant <value_ints = [9]> () i = Constant <value_ints = [{axis}]> () y = Slice (t, s, e, i)",
-        "Add": f"c = Constant <value_floats = [{', '.join(f'{n}.5' for n in range(turned[3]))}]> () y = Add (c, t)",
+        "Slice": "s = Constant <value_ints = [1]> () e = Constant <value_ints = [9]> () i = Constant "
+        f"<value_ints = [{axis}]> () y = Slice (t, s, e, i)",
+        "Add": f"c = Constant <value_floats = [{', '.join(f'{n}.5' for n in range(turned[3]))}]> () y = Add "
+        "(c, t)",
         "Where": "z = CastLike (t, t) b = Cast <to = 9> (t) y = Where (b, t, z)",
     }
     dims = ",".join(map(str, shape))
     model = hub_from_text(
-        f"(float[{dims}] x) => (float[a,b,c,d] y) {{ t = Transpose <perm: ints = {list(perm)}> (x) {bodies[op]} }}"
+        f"(float[{dims}] x) => (float[a,b,c,d] y) {{ t = Transpose <perm: ints = {list(perm)}> (x) "
+        f"{bodies[op]} }}"
     )
     assert_unchanged(model, SinkTransposes())
 
@@ -142,7 +145,8 @@ def test_transposes_sink_through_operators_of_any_axis(perm, op, axis):
 )
 def test_gelu_is_raised_from_its_formula(formula):
     model = hub_from_text(
-        f"(float[2,5] x) => (float[2,5] z) <float a = {{1.4142135}}, float o = {{1.0}}, float h = {{0.5}}> {{ {formula} }}"
+        f"(float[2,5] x) => (float[2,5] z) <float a = {{1.4142135}}, float o = {{1.0}}, float h = "
+        f"{{0.5}}> {{ {formula} }}"
     )
     assert_unchanged(model, RaiseGelu())
     assert "Gelu" in operators(model)
@@ -159,7 +163,8 @@ def test_gelu_is_raised_from_its_formula(formula):
 )
 def test_gelu_is_not_raised_from_another_formula(formula):
     model = hub_from_text(
-        "(float[2,5] x, float[2,5] w) => (float[2,5] z) <float a = {1.4142135}, float o = {1.0}, float h = {0.5}> "
+        "(float[2,5] x, float[2,5] w) => (float[2,5] z) <float a = {1.4142135}, float o = {1.0}, float h "
+        "= {0.5}> "
         f"{{ {formula} }}"
     )
     RaiseGelu()(model)
@@ -182,7 +187,8 @@ ROWS = "t = Concat <axis: int = 0> (rest, three, n)"
 )
 def test_a_dense_layer_over_more_dimensions_is_one_product(shape: str, formula: str, merged: bool) -> None:
     model = hub_from_text(
-        f"(float[{shape}] x, float[4, 5] w) => (float[p, q, 5] z) <int64[2] s = {{-1, 4}}, int64[2] first = {{0, 1}}, "
+        f"(float[{shape}] x, float[4, 5] w) => (float[p, q, 5] z) <int64[2] s = {{-1, 4}}, int64[2] first "
+        f"= {{0, 1}}, "
         f"int64[1] n = {{5}}, int64[1] rest = {{-1}}, int64[1] three = {{3}}> "
         f"{{ {formula} f = Reshape (x, s) p = MatMul (f, w) z = Reshape (p, t) }}"
     )
@@ -205,7 +211,8 @@ def test_lstm_unrolls(direction, layout, states):
     model = hub_from_text(
         f"(float[{x}] x, float[{d},16,3] w, float[{d},16,4] r, float[{d},32] b{extra}) => "
         f"(float[{y}] y, float[{state}] h, float[{state}] c) "
-        f'{{ y, h, c = LSTM <hidden_size: int = 4, direction: string = "{direction}", layout: int = {layout}> ({call}) }}'
+        f'{{ y, h, c = LSTM <hidden_size: int = 4, direction: string = "{direction}", layout: int = '
+        f"{layout}> ({call}) }}"
     )
     inputs = random_inputs(model)
     from onnx.reference import ReferenceEvaluator
@@ -336,7 +343,10 @@ def test_float_weights_between_quantized_activations_stay_float():
 @pytest.mark.parametrize("auto", ["SAME_UPPER", "SAME_LOWER"])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_dilated_pools_with_automatic_padding_are_padded_by_their_reach(op, auto, stride):
-    graph = f'(float[1,1,9] x) => (float[1,1,n] y) {{ y = {op} <kernel_shape=[4], dilations=[2], strides=[{stride}], auto_pad="{auto}"> (x) }}'
+    graph = (
+        f"(float[1,1,9] x) => (float[1,1,n] y) {{ y = {op} <kernel_shape=[4], dilations=[2], "
+        f'strides=[{stride}], auto_pad="{auto}"> (x) }}'
+    )
     x = np.arange(9, dtype=np.float32)[None, None]
     reach, combine = 7, np.nanmax if op == "MaxPool" else np.nanmean
     total = (-(-9 // stride) - 1) * stride + reach - 9

@@ -18,7 +18,10 @@ def assert_decomposed(graph: str, operator: str, inputs: dict[str, np.ndarray], 
 def test_log_sum_exp_does_not_overflow(axes, kept):
     count = axes.count(",") + 1
     shape = "" if kept == 0 and count == 2 else "n" if kept == 0 else "n,m"
-    text = f"(double[3,4] x) => (double[{shape}] y) <int64[{count}] a = {axes}> {{ y = ReduceLogSumExp <keepdims = {kept}> (x, a) }}"
+    text = (
+        f"(double[3,4] x) => (double[{shape}] y) <int64[{count}] a = {axes}> {{ y = ReduceLogSumExp "
+        f"<keepdims = {kept}> (x, a) }}"
+    )
     inf = np.inf
     x = np.array([[1000.0, 999, -5, 0], [-2000, -2001, -inf, -2000], [inf, 1, 2, 3]])
     assert_decomposed(text, "ReduceLogSumExp", {"x": x}, 1e-12)

@@ -12,19 +12,35 @@ from bridge.passes import settle
 from bridge.passes.sequences import ResolveSequences
 
 CASES = {
-    "construct_at": "(float[2] x, float[3] y) => (float[n] z) <int64 i = {-1}> { s = SequenceConstruct (x, y) z = SequenceAt (s, i) }",
-    "at_run_time": "(float[2] x, float[2] y, int64 k) => (float[2] z) { s = SequenceConstruct (x, y) z = SequenceAt (s, k) }",
-    "insert_erase": "(float[2] x, float[2] y) => (float[n] z, int64 l) <int64 i = {0}> { e = SequenceEmpty () s = SequenceInsert (e, x) t = SequenceInsert (s, y, i) u = SequenceInsert (t, y) v = SequenceErase (u) z = ConcatFromSequence <axis: int = 0> (v) l = SequenceLength (v) }",
-    "erase_first": "(float[2] x, float[2] y) => (float[n] z) <int64 i = {-2}> { s = SequenceConstruct (x, y) v = SequenceErase (s, i) z = ConcatFromSequence <axis: int = 0> (v) }",
-    "stack": "(float[2] x, float[2] y) => (float[2,2] z) { s = SequenceConstruct (x, y) z = ConcatFromSequence <axis: int = -1, new_axis: int = 1> (s) }",
-    "split_each": "(float[3,2] x) => (float[n] z) <int64 i = {1}> { s = SplitToSequence <keepdims: int = 0> (x) z = SequenceAt (s, i) }",
-    "split_uneven": "(float[5,2] x) => (float[m,n] z) <int64 k = {2}, int64 i = {2}> { s = SplitToSequence (x, k) z = SequenceAt (s, i) }",
-    "split_given": "(float[a,3] x) => (float[m,n] z) <int64[2] k = {1, 2}, int64 i = {1}> { s = SplitToSequence <axis: int = 1> (x, k) z = SequenceAt (s, i) }",
-    "map": "(float[2] x, float[3] y) => (float[n] z) { s = SequenceConstruct (x, y) t = SequenceMap <body = b (float[p] a) => (float[p] c) { c = Neg (a) }> (s) z = ConcatFromSequence <axis: int = 0> (t) }",
-    "branches": "(bool g, float[2] x, float[2] y) => (float[n] z) { s = If (g) <then_branch = t () => (seq(float[2]) a) { a = SequenceConstruct (x, y) }, else_branch = e () => (seq(float[2]) b) { b = SequenceConstruct (y, x) }> z = ConcatFromSequence <axis: int = 0> (s) }",
-    "loop": "(float[2] x) => (float[n] z) <int64 n = {3}> { e = SequenceConstruct (x) s = Loop (n, , e) <body = b (int64 i, bool c, seq(float[2]) a) => (bool d, seq(float[2]) f) { d = Identity (c) y = Neg (x) f = SequenceInsert (a, y) }> z = ConcatFromSequence <axis: int = 0> (s) }",
-    "optional": "(float[2] x) => (float[2] z, bool h) { o = Optional (x) z = OptionalGetElement (o) h = OptionalHasElement (o) }",
-    "optional_tensor": "(float[2] x) => (float[2] z, bool h) { z = OptionalGetElement (x) h = OptionalHasElement (x) }",
+    "construct_at": "(float[2] x, float[3] y) => (float[n] z) <int64 i = {-1}> { s = SequenceConstruct (x, y) "
+        "z = SequenceAt (s, i) }",
+    "at_run_time": "(float[2] x, float[2] y, int64 k) => (float[2] z) { s = SequenceConstruct (x, y) z = "
+        "SequenceAt (s, k) }",
+    "insert_erase": "(float[2] x, float[2] y) => (float[n] z, int64 l) <int64 i = {0}> { e = SequenceEmpty () "
+        "s = SequenceInsert (e, x) t = SequenceInsert (s, y, i) u = SequenceInsert (t, y) v = "
+        "SequenceErase (u) z = ConcatFromSequence <axis: int = 0> (v) l = SequenceLength (v) }",
+    "erase_first": "(float[2] x, float[2] y) => (float[n] z) <int64 i = {-2}> { s = SequenceConstruct (x, y) "
+        "v = SequenceErase (s, i) z = ConcatFromSequence <axis: int = 0> (v) }",
+    "stack": "(float[2] x, float[2] y) => (float[2,2] z) { s = SequenceConstruct (x, y) z = "
+        "ConcatFromSequence <axis: int = -1, new_axis: int = 1> (s) }",
+    "split_each": "(float[3,2] x) => (float[n] z) <int64 i = {1}> { s = SplitToSequence <keepdims: int = 0> "
+        "(x) z = SequenceAt (s, i) }",
+    "split_uneven": "(float[5,2] x) => (float[m,n] z) <int64 k = {2}, int64 i = {2}> { s = SplitToSequence "
+        "(x, k) z = SequenceAt (s, i) }",
+    "split_given": "(float[a,3] x) => (float[m,n] z) <int64[2] k = {1, 2}, int64 i = {1}> { s = "
+        "SplitToSequence <axis: int = 1> (x, k) z = SequenceAt (s, i) }",
+    "map": "(float[2] x, float[3] y) => (float[n] z) { s = SequenceConstruct (x, y) t = SequenceMap <body = "
+        "b (float[p] a) => (float[p] c) { c = Neg (a) }> (s) z = ConcatFromSequence <axis: int = 0> (t) }",
+    "branches": "(bool g, float[2] x, float[2] y) => (float[n] z) { s = If (g) <then_branch = t () => "
+        "(seq(float[2]) a) { a = SequenceConstruct (x, y) }, else_branch = e () => (seq(float[2]) b) "
+        "{ b = SequenceConstruct (y, x) }> z = ConcatFromSequence <axis: int = 0> (s) }",
+    "loop": "(float[2] x) => (float[n] z) <int64 n = {3}> { e = SequenceConstruct (x) s = Loop (n, , e) <body "
+        "= b (int64 i, bool c, seq(float[2]) a) => (bool d, seq(float[2]) f) { d = Identity (c) y = Neg "
+        "(x) f = SequenceInsert (a, y) }> z = ConcatFromSequence <axis: int = 0> (s) }",
+    "optional": "(float[2] x) => (float[2] z, bool h) { o = Optional (x) z = OptionalGetElement (o) h = "
+        "OptionalHasElement (o) }",
+    "optional_tensor": "(float[2] x) => (float[2] z, bool h) { z = OptionalGetElement (x) h = "
+        "OptionalHasElement (x) }",
 }  # fmt: skip
 
 

@@ -37,7 +37,8 @@ def test_python_slices_take_what_numpy_takes(length, start, end, step, constant)
 def test_falling_ranges_gather_to_the_first_element():
     model = hub_from_text(
         "(float[n] x) => (float[n] y) <int64 one = {1}, int64 end = {-1}, int64[0] none = {}> "
-        "{ s = Shape (x) n = Reshape (s, none) last = Sub (n, one) i = Range (last, end, end) y = Gather (x, i) }"
+        "{ s = Shape (x) n = Reshape (s, none) last = Sub (n, one) i = Range (last, end, end) y = Gather "
+        "(x, i) }"
     )
     found = bridge.run(model, {"x": np.arange(4, dtype=np.float32)})["y"]
     assert found.tolist() == [3, 2, 1, 0]

@@ -1,4 +1,5 @@
-"""The rules of the PMML 4.4 schema for what is written: order of children, attributes that must be there, their values."""
+"""The rules of the PMML 4.4 schema for what is written: order of children, attributes that must be there,
+their values."""
 
 from __future__ import annotations
 
@@ -133,6 +134,12 @@ def _defined(root: etree._Element) -> None:
     names = {
         n.get("name") for n in root.iter(*(SPACE + t for t in ("DataField", "DerivedField", "OutputField")))
     }
-    for tag, attribute in (("FieldRef", "field"), ("SimplePredicate", "field"), ("NumericPredictor", "name"), ("MiningField", "name"), ("ClusteringField", "field")):  # fmt: skip
+    for tag, attribute in (
+        ("FieldRef", "field"),
+        ("SimplePredicate", "field"),
+        ("NumericPredictor", "name"),
+        ("MiningField", "name"),
+        ("ClusteringField", "field"),
+    ):
         for node in root.iter(SPACE + tag):
             assert node.get(attribute) in names, f"{tag} reads {node.get(attribute)!r}, which is nowhere"

@@ -21,11 +21,13 @@ SUPPORTS = [0.8, 0.4, 0.6, 0.5, 0.5, 0.25]
 def model(output: str = "", rules=RULES, group: str = '<MiningField name="t" usageType="group"/>') -> str:
     items = "".join(f'<Item id="{i + 1}" value="{v}"/>' for i, v in enumerate(ITEMS))
     sets = "".join(
-        f'<Itemset id="{i + 1}" support="{SUPPORTS[i]}">{"".join(f"<ItemRef itemRef={chr(34)}{j}{chr(34)}/>" for j in held)}</Itemset>'
+        f'<Itemset id="{i + 1}" '
+        f'support="{SUPPORTS[i]}">{"".join(f"<ItemRef itemRef={chr(34)}{j}{chr(34)}/>" for j in held)}</Itemset>'
         for i, held in enumerate(SETS)
     )
     listed = "".join(
-        f'<AssociationRule antecedent="{a}" consequent="{c}" support="{0.5 - i / 10}" confidence="{0.5 + i / 10}"/>'
+        f'<AssociationRule antecedent="{a}" consequent="{c}" support="{0.5 - i / 10}" '
+        f'confidence="{0.5 + i / 10}"/>'
         for i, (a, c) in enumerate(rules)
     )
     return (
@@ -36,7 +38,10 @@ def model(output: str = "", rules=RULES, group: str = '<MiningField name="t" usa
     )
 
 
-FIELDS = '<DataField name="t" optype="categorical" dataType="string"/><DataField name="i" optype="categorical" dataType="string"/>'
+FIELDS = (
+    '<DataField name="t" optype="categorical" dataType="string"/><DataField name="i" '
+    'optype="categorical" dataType="string"/>'
+)
 BASKETS = [
     list(b) for n in range(4) for b in itertools.combinations([*ITEMS, "Beer"], n)
 ]  # every basket of up to three
@@ -72,7 +77,10 @@ def test_rules_are_ranked(algorithm, basis, tmp_path):
     output = "".join(
         f'<OutputField name="r{rank}" feature="entityId" rank="{rank}" {asked}/>' for rank in (1, 2, 9)
     )
-    output += f'<OutputField name="all" feature="ruleValue" ruleFeature="ruleId" rank="0" isMultiValued="1" {asked}/>'
+    output += (
+        '<OutputField name="all" feature="ruleValue" ruleFeature="ruleId" rank="0" isMultiValued="1" '
+        f"{asked}/>"
+    )
     output += f'<OutputField name="up" feature="ruleId" rankOrder="ascending" {asked}/>'
     path = write(tmp_path, document(model(output), FIELDS))
     hub = bridge.load(path)

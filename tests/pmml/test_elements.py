@@ -37,7 +37,8 @@ PAIR = np.stack([LEVEL, -LEVEL], axis=1)
 
 
 class Model(NamedTuple):
-    """An estimator and its target, None for iris without one; an element or attribute of its document, and how often."""
+    """An estimator and its target, None for iris without one; an element or attribute of its document, and
+    how often."""
 
     estimator: Any
     target: np.ndarray | None
@@ -87,15 +88,24 @@ def test_models_have_elements_of_their_own(name, tmp_path):
 
 WEIGHTS = "float[2,2] w = {1, -2, 0.5, 3}, float[2] b = {0.1, -0.2}"
 DENSE = {
-    "relu": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ p = MatMul (x, w) s = Add (p, b) r = Relu (s) q = MatMul (r, w) y = Add (b, q) }}",
-    "the same row for every record": "(float[2,2] x) => (float[2,2] y, float[2,2] z) <float[2,2] w = {1, -2, 0.5, 3}, float[2,2] c = {1, 2, 1, 2}> { y = Gemm (x, w, c) z = Add (c, x) }",
-    "read twice": f"(float[N,2] x) => (float[N,2] y, float[N,2] r) <{WEIGHTS}> {{ p = MatMul (x, w) s = Add (p, b) r = Relu (s) q = MatMul (r, w) y = Add (b, q) }}",
-    "gemm": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm <alpha = 2., beta = 3., transB = 1> (x, w, b) r = Tanh (s) y = Gemm (r, w) }}",
-    "softmax of scores": f"(float[N,2] x) => (float[N,2] y, float[N,2] s) <{WEIGHTS}> {{ s = Gemm (x, w, b) y = Softmax (s) }}",
+    "relu": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ p = MatMul (x, w) s = Add (p, b) r = Relu (s) q "
+        f"= MatMul (r, w) y = Add (b, q) }}",
+    "the same row for every record": "(float[2,2] x) => (float[2,2] y, float[2,2] z) <float[2,2] w = {1, -2, "
+        "0.5, 3}, float[2,2] c = {1, 2, 1, 2}> { y = Gemm (x, w, c) z = Add (c, "
+        "x) }",
+    "read twice": f"(float[N,2] x) => (float[N,2] y, float[N,2] r) <{WEIGHTS}> {{ p = MatMul (x, w) s = Add "
+        f"(p, b) r = Relu (s) q = MatMul (r, w) y = Add (b, q) }}",
+    "gemm": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm <alpha = 2., beta = 3., transB = 1> "
+        f"(x, w, b) r = Tanh (s) y = Gemm (r, w) }}",
+    "softmax of scores": f"(float[N,2] x) => (float[N,2] y, float[N,2] s) <{WEIGHTS}> {{ s = Gemm (x, w, b) y "
+        f"= Softmax (s) }}",
     "sigmoids": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, b) y = Sigmoid (s) }}",
-    "one after another": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, b) t = Gemm (s, w, b) y = Abs (t) }}",
-    "formula between": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, b) r = Relu (s) t = Gemm (r, w, b) a = Abs (t) y = Gemm (a, w) }}",
-    "three layers": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, b) r = Exp (s) t = Gemm (r, w, b) u = Sigmoid (t) v = Gemm (u, w) y = Softmax (v) }}",
+    "one after another": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, b) t = Gemm (s, w, "
+        f"b) y = Abs (t) }}",
+    "formula between": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, b) r = Relu (s) t = "
+        f"Gemm (r, w, b) a = Abs (t) y = Gemm (a, w) }}",
+    "three layers": f"(float[N,2] x) => (float[N,2] y) <{WEIGHTS}> {{ s = Gemm (x, w, b) r = Exp (s) t = Gemm "
+        f"(r, w, b) u = Sigmoid (t) v = Gemm (u, w) y = Softmax (v) }}",
 }  # fmt: skip
 
 

@@ -66,15 +66,19 @@ def test_aggregates_leave_missing_values_out(name, tmp_path):
     ("expression", "expected"),
     [
         ('<Apply function="isMissing"><FieldRef field="x"/></Apply>', [0, 0, 1]),
-        ('<Apply function="if"><Apply function="lessThan"><FieldRef field="x"/><Constant>1</Constant></Apply><Constant>10</Constant><Constant>20</Constant></Apply>', [10, 20, None]),
+        ('<Apply function="if"><Apply function="lessThan"><FieldRef '
+            'field="x"/><Constant>1</Constant></Apply><Constant>10</Constant><Constant>20</Constant></Apply>', [10, 20, None]),
         ('<Apply function="+" mapMissingTo="-1"><FieldRef field="x"/><Constant>1</Constant></Apply>', [1.5, 3, -1]),
         ('<Apply function="+" defaultValue="-2"><FieldRef field="x"/><Constant>1</Constant></Apply>', [1.5, 3, -2]),
-        ('<Apply function="or"><Apply function="isMissing"><FieldRef field="x"/></Apply><Apply function="greaterThan"><FieldRef field="x"/><Constant>1</Constant></Apply></Apply>', [0, 1, 1]),
-        ('<Apply function="and"><Apply function="isMissing"><FieldRef field="x"/></Apply><Apply function="greaterThan"><FieldRef field="x"/><Constant>1</Constant></Apply></Apply>', [0, 0, None]),
+        ('<Apply function="or"><Apply function="isMissing"><FieldRef field="x"/></Apply><Apply '
+            'function="greaterThan"><FieldRef field="x"/><Constant>1</Constant></Apply></Apply>', [0, 1, 1]),
+        ('<Apply function="and"><Apply function="isMissing"><FieldRef field="x"/></Apply><Apply '
+            'function="greaterThan"><FieldRef field="x"/><Constant>1</Constant></Apply></Apply>', [0, 0, None]),
         ('<Apply function="isIn"><FieldRef field="x"/><Constant>2</Constant><Constant>7</Constant></Apply>', [0, 1, None]),
         ('<Apply function="threshold"><FieldRef field="x"/><Constant>1</Constant></Apply>', [0, 1, None]),
         ('<FieldRef field="x" mapMissingTo="9"/>', [0.5, 2, 9]),
-        ('<NormContinuous field="x" mapMissingTo="0.25"><LinearNorm orig="0" norm="0"/><LinearNorm orig="1" norm="10"/><LinearNorm orig="3" norm="20"/></NormContinuous>', [5, 15, 0.25]),
+        ('<NormContinuous field="x" mapMissingTo="0.25"><LinearNorm orig="0" norm="0"/><LinearNorm '
+            'orig="1" norm="10"/><LinearNorm orig="3" norm="20"/></NormContinuous>', [5, 15, 0.25]),
     ],
 )  # fmt: skip
 def test_conditions_know_three_values(expression, expected, tmp_path):
@@ -87,14 +91,18 @@ def test_conditions_know_three_values(expression, expected, tmp_path):
     [("asIs", [-10, 40]), ("asMissingValues", [math.nan, math.nan]), ("asExtremeValues", [0, 20])],
 )
 def test_norm_continuous_beyond_its_points(outliers, expected, tmp_path):
-    node = f'<NormContinuous field="x" outliers="{outliers}"><LinearNorm orig="0" norm="0"/><LinearNorm orig="2" norm="20"/></NormContinuous>'
+    node = (
+        f'<NormContinuous field="x" outliers="{outliers}"><LinearNorm orig="0" norm="0"/><LinearNorm '
+        'orig="2" norm="20"/></NormContinuous>'
+    )
     np.testing.assert_allclose(evaluated(tmp_path, node, [-1, 4]), expected)
 
 
 def test_discretize_takes_the_closures_as_written(tmp_path):
     bins = (
         '<DiscretizeBin binValue="low"><Interval closure="openClosed" rightMargin="1"/></DiscretizeBin>'
-        '<DiscretizeBin binValue="mid"><Interval closure="openOpen" leftMargin="1" rightMargin="2"/></DiscretizeBin>'
+        '<DiscretizeBin binValue="mid"><Interval closure="openOpen" leftMargin="1" '
+        'rightMargin="2"/></DiscretizeBin>'
     )
     node = (
         f'<Discretize field="x" defaultValue="high" mapMissingTo="none" dataType="string">{bins}</Discretize>'
@@ -107,7 +115,8 @@ def test_map_values_looks_up_pairs(tmp_path):
         f"<row><k>{k}</k><v>{v}</v><o>{o}</o></row>" for k, v, o in [("a", 1, 10), ("b", 1, 20), ("a", 2, 30)]
     )
     node = (
-        '<MapValues outputColumn="o" defaultValue="-1" dataType="double"><FieldColumnPair field="c" column="k"/>'
+        '<MapValues outputColumn="o" defaultValue="-1" dataType="double"><FieldColumnPair field="c" '
+        'column="k"/>'
         f'<FieldColumnPair field="x" column="v"/><InlineTable>{table}</InlineTable></MapValues>'
     )
     found = evaluated(tmp_path, node, [1, 1, 2, 2, None], c=["a", "b", "a", "b", "a"])
@@ -133,9 +142,11 @@ def test_defined_functions_bind_their_parameters(tmp_path):
 
     function = (
         '<TransformationDictionary><DefineFunction name="twice" optype="continuous" dataType="double">'
-        '<ParameterField name="p" dataType="double"/><Apply function="*"><Constant>2</Constant><FieldRef field="p"/>'
+        '<ParameterField name="p" dataType="double"/><Apply function="*"><Constant>2</Constant><FieldRef '
+        'field="p"/>'
         "</Apply></DefineFunction>"
-        '<DerivedField name="w" optype="continuous" dataType="double"><Apply function="twice"><FieldRef field="x"/></Apply>'
+        '<DerivedField name="w" optype="continuous" dataType="double"><Apply function="twice"><FieldRef '
+        'field="x"/></Apply>'
         "</DerivedField></TransformationDictionary>"
     )
     table = '<RegressionTable intercept="1"><NumericPredictor name="w" coefficient="1"/></RegressionTable>'
@@ -144,7 +155,14 @@ def test_defined_functions_bind_their_parameters(tmp_path):
     assert scores(path, rows([3]))["predicted_y"] == [7]
 
 
-@pytest.mark.parametrize("expression", ['<Apply function="nope"><FieldRef field="x"/></Apply>', '<Aggregate field="x" function="sum"/>', '<Lag field="x"/>'])  # fmt: skip
+@pytest.mark.parametrize(
+    "expression",
+    [
+        '<Apply function="nope"><FieldRef field="x"/></Apply>',
+        '<Aggregate field="x" function="sum"/>',
+        '<Lag field="x"/>',
+    ],
+)
 def test_what_no_function_of_the_record_gives_is_refused_by_name(expression, tmp_path):
     with pytest.raises(UnsupportedModel) as refusal:
         bridge.load(write(tmp_path, transformed(expression)))
@@ -154,7 +172,10 @@ def test_what_no_function_of_the_record_gives_is_refused_by_name(expression, tmp
 def test_a_field_defined_by_itself_is_an_error(tmp_path):
     from documents import document, schema
 
-    local = '<LocalTransformations><DerivedField name="w" dataType="double"><FieldRef field="w"/></DerivedField></LocalTransformations>'
+    local = (
+        '<LocalTransformations><DerivedField name="w" dataType="double"><FieldRef '
+        'field="w"/></DerivedField></LocalTransformations>'
+    )
     table = '<RegressionTable intercept="1"><NumericPredictor name="w" coefficient="1"/></RegressionTable>'
     model = f'<RegressionModel functionName="regression">{schema()}{local}{table}</RegressionModel>'
     with pytest.raises(BridgeError, match="defined by itself"):
@@ -169,9 +190,15 @@ def test_functions_that_double_over_and_over_are_stopped(tmp_path, monkeypatch):
     inner = '<FieldRef field="p"/>'
     functions = ""
     for level in range(40):
-        functions += f'<DefineFunction name="f{level}" optype="continuous"><ParameterField name="p"/><Apply function="+">{inner}{inner}</Apply></DefineFunction>'
+        functions += (
+            f'<DefineFunction name="f{level}" optype="continuous"><ParameterField name="p"/><Apply '
+            f'function="+">{inner}{inner}</Apply></DefineFunction>'
+        )
         inner = f'<Apply function="f{level}"><FieldRef field="p"/></Apply>'
-    derived = '<DerivedField name="w" optype="continuous" dataType="double"><Apply function="f39"><FieldRef field="x"/></Apply></DerivedField>'
+    derived = (
+        '<DerivedField name="w" optype="continuous" dataType="double"><Apply function="f39"><FieldRef '
+        'field="x"/></Apply></DerivedField>'
+    )
     table = '<RegressionTable intercept="1"><NumericPredictor name="w" coefficient="1"/></RegressionTable>'
     model = f'<RegressionModel functionName="regression">{schema()}{table}</RegressionModel>'
     text = document(

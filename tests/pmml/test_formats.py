@@ -1,4 +1,5 @@
-"""formatNumber spells as printf, formatDatetime as strftime; functions of text read what functions of text say."""
+"""formatNumber spells as printf, formatDatetime as strftime; functions of text read what functions of text
+say."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from bridge.errors import BridgeError
 
 MORE = (
     '<DataField name="i" optype="continuous" dataType="integer"/>'
-    '<DataField name="n" optype="categorical" dataType="double"><Value value="1.5"/><Value value="-2.25"/></DataField>'
+    '<DataField name="n" optype="categorical" dataType="double"><Value value="1.5"/><Value '
+    'value="-2.25"/></DataField>'
     '<DataField name="t" optype="continuous" dataType="dateTime"/>'
 )
 
@@ -25,9 +27,13 @@ def evaluated(
     folder: Path, expression: str, field: str, values: Sequence[Any], kind: str = "string"
 ) -> list[Any]:
     """The values of an expression of one field, by record."""
-    output = f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}">{expression}</OutputField></Output>'
+    output = (
+        '<Output><OutputField name="out" feature="transformedValue" '
+        f'dataType="{kind}">{expression}</OutputField></Output>'
+    )
     model = (
-        f'<RegressionModel functionName="regression"><MiningSchema><MiningField name="{field}"/></MiningSchema>'
+        '<RegressionModel functionName="regression"><MiningSchema><MiningField '
+        f'name="{field}"/></MiningSchema>'
         f'{output}<RegressionTable intercept="0"/></RegressionModel>'
     )
     return scores(write(folder, document(model, FIELDS + MORE)), {field: column(values)})["out"]

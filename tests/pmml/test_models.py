@@ -21,8 +21,10 @@ def tree(attributes="", target="y", function="regression", left="1", right="2"):
     return (
         f'<TreeModel functionName="{function}" {attributes}>{schema(target=target)}'
         '<Node id="r" score="0" defaultChild="b" recordCount="10"><True/>'
-        f'<Node id="a" score="{left}" recordCount="4"><SimplePredicate field="x" operator="lessOrEqual" value="0.1"/></Node>'
-        f'<Node id="b" score="{right}" recordCount="6"><SimplePredicate field="x" operator="greaterThan" value="0.1"/></Node>'
+        f'<Node id="a" score="{left}" recordCount="4"><SimplePredicate field="x" operator="lessOrEqual" '
+        'value="0.1"/></Node>'
+        f'<Node id="b" score="{right}" recordCount="6"><SimplePredicate field="x" operator="greaterThan" '
+        'value="0.1"/></Node>'
         "</Node></TreeModel>"
     )
 
@@ -36,7 +38,10 @@ def test_thresholds_are_compared_as_doubles(tmp_path):
 def segmented(method, count=3, function="regression", attributes=""):
     parts = []
     for index in range(count):
-        value = f'<RegressionTable intercept="{index + 1}"><NumericPredictor name="x" coefficient="{index}"/></RegressionTable>'
+        value = (
+            f'<RegressionTable intercept="{index + 1}"><NumericPredictor name="x" '
+            f'coefficient="{index}"/></RegressionTable>'
+        )
         parts.append(
             f'<Segment id="s{index}" weight="{index + 1}"><True/><RegressionModel functionName="regression">'
             f'<MiningSchema><MiningField name="x"/></MiningSchema>{value}</RegressionModel></Segment>'
@@ -47,20 +52,40 @@ def segmented(method, count=3, function="regression", attributes=""):
 
 def test_segments_without_a_result_are_skipped_when_told_to(tmp_path):
     for treatment, expected in (("continue", NAN), ("returnMissing", NAN), ("skipSegment", 1.0)):
-        path = write(tmp_path, document(segmented("average", 1, attributes=f'missingPredictionTreatment="{treatment}"').replace("</Segmentation>", '<Segment><True/><RegressionModel functionName="regression"><MiningSchema><MiningField name="z"/></MiningSchema><RegressionTable intercept="0"><NumericPredictor name="z" coefficient="1"/></RegressionTable></RegressionModel></Segment></Segmentation>')), f"{treatment}.pmml")  # fmt: skip
+        path = write(
+            tmp_path,
+            document(
+                segmented("average", 1, attributes=f'missingPredictionTreatment="{treatment}"').replace(
+                    "</Segmentation>",
+                    '<Segment><True/><RegressionModel functionName="regression"><MiningSchema><MiningField '
+                    'name="z"/></MiningSchema><RegressionTable intercept="0"><NumericPredictor name="z" '
+                    'coefficient="1"/></RegressionTable></RegressionModel></Segment></Segmentation>',
+                )
+            ),
+            f"{treatment}.pmml",
+        )
         np.testing.assert_array_equal(scores(path, rows([2], [None]))["predicted_y"], [expected])
 
 
 def forest(method, function="regression", target="y"):
     trees = "".join(
-        f'<Segment weight="{w}"><True/>{tree(left=left, right=right, function=function, target=target)}</Segment>'
+        "<Segment "
+        f'weight="{w}"><True/>{tree(left=left, right=right, function=function, target=target)}</Segment>'
         for w, left, right in ((1, "1", "2"), (2, "3", "5"), (4, "1", "2"))
     )
     held = f'<Segmentation multipleModelMethod="{method}">{trees}</Segmentation>'
     return f'<MiningModel functionName="{function}">{schema(target=target)}{held}</MiningModel>'
 
 
-@pytest.mark.parametrize(("method", "expected"), [("sum", [5, 9, NAN]), ("average", [5 / 3, 3, NAN]), ("weightedAverage", [11 / 7, 20 / 7, NAN]), ("median", [1, 2, NAN])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("sum", [5, 9, NAN]),
+        ("average", [5 / 3, 3, NAN]),
+        ("weightedAverage", [11 / 7, 20 / 7, NAN]),
+        ("median", [1, 2, NAN]),
+    ],
+)
 def test_forests_are_one_ensemble_or_agree_with_it(method, expected, tmp_path):
     path = write(tmp_path, document(forest(method)))
     np.testing.assert_allclose(scores(path, rows([0, 1, None]))["predicted_y"], expected, rtol=1e-15)
@@ -69,30 +94,63 @@ def test_forests_are_one_ensemble_or_agree_with_it(method, expected, tmp_path):
 
 def test_votes_of_a_forest(tmp_path):
     model = forest("weightedMajorityVote", "classification", "k").replace('score="2"', 'score="no"')
-    model = model.replace('score="1"', 'score="yes"').replace('score="3"', 'score="no"').replace('score="5"', 'score="no"').replace('score="0"', 'score="no"')  # fmt: skip
+    model = (
+        model.replace('score="1"', 'score="yes"')
+        .replace('score="3"', 'score="no"')
+        .replace('score="5"', 'score="no"')
+        .replace('score="0"', 'score="no"')
+    )
     found = scores(write(tmp_path, document(model)), rows([0, 1, None]))
     assert found["predicted_k"] == ["yes", "no", ""]
     assert found["probability_yes"][:2] == pytest.approx([5 / 7, 0])
 
 
 def test_a_chain_hands_outputs_on(tmp_path):
-    first = f'<Segment id="1"><True/><RegressionModel functionName="regression">{schema()}<Output><OutputField name="half" feature="predictedValue"/></Output><RegressionTable intercept="0"><NumericPredictor name="x" coefficient="0.5"/></RegressionTable></RegressionModel></Segment>'
-    second = '<Segment id="2"><True/><RegressionModel functionName="regression"><MiningSchema><MiningField name="half"/><MiningField name="y" usageType="target"/></MiningSchema><RegressionTable intercept="1"><NumericPredictor name="half" coefficient="10"/></RegressionTable></RegressionModel></Segment>'
-    model = f'<MiningModel functionName="regression">{schema()}<Segmentation multipleModelMethod="modelChain">{first}{second}</Segmentation></MiningModel>'
+    first = (
+        '<Segment id="1"><True/><RegressionModel '
+        f'functionName="regression">{schema()}<Output><OutputField name="half" '
+        'feature="predictedValue"/></Output><RegressionTable intercept="0"><NumericPredictor name="x" '
+        'coefficient="0.5"/></RegressionTable></RegressionModel></Segment>'
+    )
+    second = (
+        '<Segment id="2"><True/><RegressionModel functionName="regression"><MiningSchema><MiningField '
+        'name="half"/><MiningField name="y" usageType="target"/></MiningSchema><RegressionTable '
+        'intercept="1"><NumericPredictor name="half" '
+        'coefficient="10"/></RegressionTable></RegressionModel></Segment>'
+    )
+    model = (
+        f'<MiningModel functionName="regression">{schema()}<Segmentation '
+        f'multipleModelMethod="modelChain">{first}{second}</Segmentation></MiningModel>'
+    )
     assert scores(write(tmp_path, document(model)), rows([3]))["predicted_y"] == [16]
 
 
 def test_targets_limit_rescale_and_round(tmp_path):
-    targets = '<Targets><Target field="y" min="0" max="10" rescaleFactor="2" rescaleConstant="0.6" castInteger="round"><TargetValue defaultValue="-1"/></Target></Targets>'
+    targets = (
+        '<Targets><Target field="y" min="0" max="10" rescaleFactor="2" rescaleConstant="0.6" '
+        'castInteger="round"><TargetValue defaultValue="-1"/></Target></Targets>'
+    )
     table = '<RegressionTable intercept="0"><NumericPredictor name="x" coefficient="1"/></RegressionTable>'
     model = f'<RegressionModel functionName="regression">{schema()}{targets}{table}</RegressionModel>'
     assert scores(write(tmp_path, document(model)), rows([-3, 2, 99, None]))["predicted_y"] == [1, 5, 21, -1]
 
 
 def kernel_machine(kernel):
-    vectors = '<VectorFields><FieldRef field="x"/><FieldRef field="z"/></VectorFields><VectorInstance id="u"><Array n="2" type="real">1 2</Array></VectorInstance><VectorInstance id="v"><REAL-SparseArray n="2"><Indices>2</Indices><REAL-Entries>-1</REAL-Entries></REAL-SparseArray></VectorInstance>'
-    machine = '<SupportVectorMachine><SupportVectors><SupportVector vectorId="u"/><SupportVector vectorId="v"/></SupportVectors><Coefficients absoluteValue="0.25"><Coefficient value="2"/><Coefficient value="-3"/></Coefficients></SupportVectorMachine>'
-    return f'<SupportVectorMachineModel functionName="regression">{schema()}{kernel}<VectorDictionary>{vectors}</VectorDictionary>{machine}</SupportVectorMachineModel>'
+    vectors = (
+        '<VectorFields><FieldRef field="x"/><FieldRef field="z"/></VectorFields><VectorInstance '
+        'id="u"><Array n="2" type="real">1 2</Array></VectorInstance><VectorInstance '
+        'id="v"><REAL-SparseArray '
+        'n="2"><Indices>2</Indices><REAL-Entries>-1</REAL-Entries></REAL-SparseArray></VectorInstance>'
+    )
+    machine = (
+        '<SupportVectorMachine><SupportVectors><SupportVector vectorId="u"/><SupportVector '
+        'vectorId="v"/></SupportVectors><Coefficients absoluteValue="0.25"><Coefficient '
+        'value="2"/><Coefficient value="-3"/></Coefficients></SupportVectorMachine>'
+    )
+    return (
+        "<SupportVectorMachineModel "
+        f'functionName="regression">{schema()}{kernel}<VectorDictionary>{vectors}</VectorDictionary>{machine}</SupportVectorMachineModel>'
+    )
 
 
 def test_naive_bayes_counts_its_target_where_its_output_lacks_the_counts(tmp_path):
@@ -104,8 +162,14 @@ def test_naive_bayes_counts_its_target_where_its_output_lacks_the_counts(tmp_pat
         for v, c in (("a", [("no", 3), ("yes", 1)]), ("b", [("no", 3), ("yes", 5)]))
     )
     inputs = f'<BayesInputs><BayesInput fieldName="c">{pairs}</BayesInput></BayesInputs>'
-    output = f'<BayesOutput fieldName="k"><TargetValueCounts>{table([("no", 6), ("yes", 6)])}</TargetValueCounts></BayesOutput>'
-    text = f'<NaiveBayesModel functionName="classification" threshold="0.1">{schema(target="k")}{inputs}{output}</NaiveBayesModel>'
+    output = (
+        "<BayesOutput "
+        f'fieldName="k"><TargetValueCounts>{table([("no", 6), ("yes", 6)])}</TargetValueCounts></BayesOutput>'
+    )
+    text = (
+        '<NaiveBayesModel functionName="classification" '
+        f'threshold="0.1">{schema(target="k")}{inputs}{output}</NaiveBayesModel>'
+    )
     given = rows(c=["a", "b", None])
     whole = scores(write(tmp_path, document(text)), given)
     assert scores(write(tmp_path, document(text.replace(output, "")), "less.pmml"), given) == whole
@@ -130,7 +194,10 @@ def test_numeric_fields_can_be_one_matrix(tmp_path):
 
 
 def test_float_fields_compare_as_floats(tmp_path):
-    fields = '<DataField name="x" optype="continuous" dataType="float"/><DataField name="y" optype="continuous" dataType="double"/>'
+    fields = (
+        '<DataField name="x" optype="continuous" dataType="float"/><DataField name="y" '
+        'optype="continuous" dataType="double"/>'
+    )
     model = tree().replace(ACTIVE, '<MiningField name="x"/>')
     hub_model = bridge.load(write(tmp_path, document(model, fields)))
     found = bridge.run(hub_model, {"x": np.array([[0.1], [0.2]], np.float32)})["predicted_y"]
@@ -138,7 +205,10 @@ def test_float_fields_compare_as_floats(tmp_path):
 
 
 def verification(expected):
-    fields = '<VerificationFields><VerificationField field="x" column="x"/><VerificationField field="predicted_y" column="p"/></VerificationFields>'
+    fields = (
+        '<VerificationFields><VerificationField field="x" column="x"/><VerificationField '
+        'field="predicted_y" column="p"/></VerificationFields>'
+    )
     table = f"<InlineTable><row><x>0</x><p>1</p></row><row><x>7</x><p>{expected}</p></row></InlineTable>"
     return (
         f'<ModelVerification recordCount="2" fieldCount="2">{fields}{table}</ModelVerification></TreeModel>'

@@ -21,8 +21,36 @@ from bridge.errors import BridgeError
 SHARED = Path(os.environ.get("BRIDGE_PMML", Path(__file__).parents[3] / "shared" / "models" / "pmml"))
 COUNT = int(os.environ.get("BRIDGE_MUTATIONS", "25"))
 SECONDS = 20.0
-VALUES = ("", "0", "-1", "1e999", "-1e999", "NaN", "2147483648", "99999999999999999999", "true", "no_such", "\u00e9", "1 2", "1.5")  # fmt: skip
-WORDS = ("x", "y", "sum", "none", "softmax", "equal", "isIn", "closedOpen", "categorical", "string", "continuous", "double", "boolean")  # fmt: skip
+VALUES = (
+    "",
+    "0",
+    "-1",
+    "1e999",
+    "-1e999",
+    "NaN",
+    "2147483648",
+    "99999999999999999999",
+    "true",
+    "no_such",
+    "\u00e9",
+    "1 2",
+    "1.5",
+)
+WORDS = (
+    "x",
+    "y",
+    "sum",
+    "none",
+    "softmax",
+    "equal",
+    "isIn",
+    "closedOpen",
+    "categorical",
+    "string",
+    "continuous",
+    "double",
+    "boolean",
+)
 
 OWN = {
     **{name: document(text) for name, text in MODELS.items()},
@@ -32,7 +60,8 @@ FOUND = [p for p in sorted(SHARED.rglob("*.*ml")) if p.stat().st_size < 40_000] 
 
 
 def mutated(content: bytes, rng: Any) -> bytes:
-    """One to three changes: an element left out, doubled, moved, renamed or emptied; an attribute left out or changed; bytes flipped or cut."""
+    """One to three changes: an element left out, doubled, moved, renamed or emptied; an attribute left out or
+    changed; bytes flipped or cut."""
     try:
         root = etree.fromstring(content)
     except etree.XMLSyntaxError:
@@ -76,7 +105,8 @@ def change(node: Any, nodes: list, rng: Any) -> None:
 
 
 def survived(content: bytes, seed: int, path: Path, named: bool = True) -> None:
-    """Nothing but BridgeErrors come out; with `named`, those that say what is wrong in the document's own words."""
+    """Nothing but BridgeErrors come out; with `named`, those that say what is wrong in the document's own
+    words."""
     for number in range(COUNT):
         path.write_bytes(mutated(content, np.random.default_rng((seed, number))))
         start = time.process_time()

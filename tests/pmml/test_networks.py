@@ -35,14 +35,18 @@ def model(target: str = "rain", nodes: str = "") -> str:
     wet = "".join(given({"rain": r, "sprinkler": s}, {"1": p, "0": 1 - p}) for (r, s), p in WET.items())
     nodes = nodes or (
         f'<DiscreteNode name="rain">{shares(RAIN)}</DiscreteNode>'
-        f'<DiscreteNode name="sprinkler">{"".join(given({"rain": r}, t) for r, t in SPRINKLER.items())}</DiscreteNode>'
+        "<DiscreteNode "
+        f'name="sprinkler">{"".join(given({"rain": r}, t) for r, t in SPRINKLER.items())}</DiscreteNode>'
         f'<DiscreteNode name="wet">{wet}</DiscreteNode>'
     )
     schema = "".join(
         f'<MiningField name="{n}"{" usageType=" + chr(34) + "target" + chr(34) if n == target else ""}/>'
         for n in ("rain", "sprinkler", "wet")
     )
-    return f'<BayesianNetworkModel functionName="classification"><MiningSchema>{schema}</MiningSchema><BayesianNetworkNodes>{nodes}</BayesianNetworkNodes></BayesianNetworkModel>'
+    return (
+        "<BayesianNetworkModel "
+        f'functionName="classification"><MiningSchema>{schema}</MiningSchema><BayesianNetworkNodes>{nodes}</BayesianNetworkNodes></BayesianNetworkModel>'
+    )
 
 
 def posterior(target: str, evidence: dict[str, str]) -> dict[str, float]:
@@ -82,7 +86,8 @@ def test_a_value_no_state_has_leaves_nothing_to_say(tmp_path):
     ("nodes", "error", "said"),
     [
         (
-            '<ContinuousNode name="rain"><ContinuousDistribution><TriangularDistributionForBN/></ContinuousDistribution></ContinuousNode>',
+            "<ContinuousNode "
+            'name="rain"><ContinuousDistribution><TriangularDistributionForBN/></ContinuousDistribution></ContinuousNode>',
             UnreadableFile,
             "has no",
         ),
@@ -123,7 +128,10 @@ def continuous(target: str) -> str:
         f"<ContinuousConditionalProbability>{parents[c]}{normal(f'<Constant>{m}</Constant>', 0.25)}</ContinuousConditionalProbability>"
         for c, m in MEANS.items()
     )
-    line = '<Apply function="+"><Apply function="*"><Constant>2</Constant><FieldRef field="x"/></Apply><Constant>1</Constant></Apply>'
+    line = (
+        '<Apply function="+"><Apply function="*"><Constant>2</Constant><FieldRef '
+        'field="x"/></Apply><Constant>1</Constant></Apply>'
+    )
     wide = "".join(
         f"<ContinuousConditionalProbability>{parents[c]}<ContinuousDistribution><UniformDistributionForBN><Lower><Constant>0</Constant></Lower>"
         f"<Upper><Constant>{w}</Constant></Upper></UniformDistributionForBN></ContinuousDistribution></ContinuousConditionalProbability>"
@@ -131,14 +139,18 @@ def continuous(target: str) -> str:
     )
     nodes = (
         f'<DiscreteNode name="c">{shares(HIDDEN)}</DiscreteNode><ContinuousNode name="x">{x}</ContinuousNode>'
-        f'<ContinuousNode name="y">{normal(line, 2.0)}</ContinuousNode><ContinuousNode name="u">{wide}</ContinuousNode>'
+        f'<ContinuousNode name="y">{normal(line, 2.0)}</ContinuousNode><ContinuousNode '
+        f'name="u">{wide}</ContinuousNode>'
         f'<ContinuousNode name="l">{normal("<Constant>0.2</Constant>", 0.5, "Lognormal")}</ContinuousNode>'
     )
     schema = "".join(
         f'<MiningField name="{n}" usageType="{"target" if n == target else "active"}"/>' for n in "cxyul"
     )
     kind = "classification" if target == "c" else "regression"
-    text = f'<BayesianNetworkModel functionName="{kind}"><MiningSchema>{schema}</MiningSchema><BayesianNetworkNodes>{nodes}</BayesianNetworkNodes></BayesianNetworkModel>'
+    text = (
+        "<BayesianNetworkModel "
+        f'functionName="{kind}"><MiningSchema>{schema}</MiningSchema><BayesianNetworkNodes>{nodes}</BayesianNetworkNodes></BayesianNetworkModel>'
+    )
     fields = "".join(f'<DataField name="{n}" optype="continuous" dataType="double"/>' for n in "xyul")
     return document(text, '<DataField name="c" optype="categorical" dataType="string"/>' + fields)
 
@@ -197,18 +209,28 @@ ENDS = {"a": (0.0, 1.0, 6.0), "b": (-2.0, 1.0, 1.0)}
 def triangular(target: str) -> str:
     """c, of which x is triangular: lower end, peak and upper end."""
     held = "".join(
-        f'<ContinuousConditionalProbability><ParentValue parent="c" value="{c}"/><ContinuousDistribution><TriangularDistributionForBN>'
+        '<ContinuousConditionalProbability><ParentValue parent="c" '
+        f'value="{c}"/><ContinuousDistribution><TriangularDistributionForBN>'
         f"<Mean><Constant>{sum(ends) / 3}</Constant></Mean><Lower><Constant>{ends[0]}</Constant></Lower><Upper><Constant>{ends[2]}</Constant></Upper>"
         "</TriangularDistributionForBN></ContinuousDistribution></ContinuousConditionalProbability>"
         for c, ends in ENDS.items()
     )
-    nodes = f'<DiscreteNode name="c">{shares(HIDDEN)}</DiscreteNode><ContinuousNode name="x">{held}</ContinuousNode>'
+    nodes = (
+        f'<DiscreteNode name="c">{shares(HIDDEN)}</DiscreteNode><ContinuousNode '
+        f'name="x">{held}</ContinuousNode>'
+    )
     schema = "".join(
         f'<MiningField name="{n}" usageType="{"target" if n == target else "active"}"/>' for n in "cx"
     )
     kind = "classification" if target == "c" else "regression"
-    text = f'<BayesianNetworkModel functionName="{kind}"><MiningSchema>{schema}</MiningSchema><BayesianNetworkNodes>{nodes}</BayesianNetworkNodes></BayesianNetworkModel>'
-    fields = '<DataField name="c" optype="categorical" dataType="string"/><DataField name="x" optype="continuous" dataType="double"/>'
+    text = (
+        "<BayesianNetworkModel "
+        f'functionName="{kind}"><MiningSchema>{schema}</MiningSchema><BayesianNetworkNodes>{nodes}</BayesianNetworkNodes></BayesianNetworkModel>'
+    )
+    fields = (
+        '<DataField name="c" optype="categorical" dataType="string"/><DataField name="x" '
+        'optype="continuous" dataType="double"/>'
+    )
     return document(text, fields)
 
 

@@ -1,4 +1,5 @@
-"""Random trees of every predicate and strategy answer as a walk from node to node does, missing values among them."""
+"""Random trees of every predicate and strategy answer as a walk from node to node does, missing values among
+them."""
 
 from __future__ import annotations
 
@@ -12,8 +13,10 @@ from documents import document, write
 import bridge
 
 FIELDS = (
-    '<DataField name="x" optype="continuous" dataType="double"/><DataField name="z" optype="continuous" dataType="double"/>'
-    '<DataField name="c" optype="categorical" dataType="string"><Value value="a"/><Value value="b"/><Value value="d"/></DataField>'
+    '<DataField name="x" optype="continuous" dataType="double"/><DataField name="z" '
+    'optype="continuous" dataType="double"/>'
+    '<DataField name="c" optype="categorical" dataType="string"><Value value="a"/><Value '
+    'value="b"/><Value value="d"/></DataField>'
     '<DataField name="y" optype="continuous" dataType="double"/>'
 )
 NAMES = ("x", "z", "c")
@@ -47,7 +50,10 @@ class Predicate:
             return f'<CompoundPredicate booleanOperator="{self.how}">{inner}</CompoundPredicate>'
         if self.how in ("isIn", "isNotIn"):
             listed = f'<Array n="{len(self.values)}" type="string">{" ".join(self.values)}</Array>'
-            return f'<SimpleSetPredicate field="{self.name}" booleanOperator="{self.how}">{listed}</SimpleSetPredicate>'
+            return (
+                f'<SimpleSetPredicate field="{self.name}" '
+                f'booleanOperator="{self.how}">{listed}</SimpleSetPredicate>'
+            )
         value = f' value="{self.values[0]}"' if self.values else ""
         return f'<SimplePredicate field="{self.name}" operator="{self.how}"{value}/>'
 
@@ -147,7 +153,8 @@ def test_a_tree_answers_as_a_walk_does(seed, strategy, otherwise, tmp_path):
         "".join(f'<MiningField name="{n}"/>' for n in NAMES) + '<MiningField name="y" usageType="target"/>'
     )
     model = (
-        f'<TreeModel functionName="regression" splitCharacteristic="multiSplit" missingValueStrategy="{strategy}" '
+        '<TreeModel functionName="regression" splitCharacteristic="multiSplit" '
+        f'missingValueStrategy="{strategy}" '
         f'noTrueChildStrategy="{otherwise}"><MiningSchema>{schema}</MiningSchema>{root.xml}</TreeModel>'
     )
     rows: list[Row] = [

@@ -27,13 +27,19 @@ def network() -> str:
         )
 
     given = "".join(
-        f'<NeuralInput id="0{i}"><DerivedField optype="continuous" dataType="double"><NormContinuous field="{f}">'
-        '<LinearNorm orig="-1" norm="0"/><LinearNorm orig="1" norm="1"/></NormContinuous></DerivedField></NeuralInput>'
+        f'<NeuralInput id="0{i}"><DerivedField optype="continuous" dataType="double"><NormContinuous '
+        f'field="{f}">'
+        '<LinearNorm orig="-1" norm="0"/><LinearNorm orig="1" '
+        'norm="1"/></NormContinuous></DerivedField></NeuralInput>'
         for i, f in enumerate("xz")
     )
-    output = '<NeuralOutput outputNeuron="20"><DerivedField optype="continuous" dataType="double"><FieldRef field="y"/></DerivedField></NeuralOutput>'
+    output = (
+        '<NeuralOutput outputNeuron="20"><DerivedField optype="continuous" dataType="double"><FieldRef '
+        'field="y"/></DerivedField></NeuralOutput>'
+    )
     return (
-        f'<NeuralNetwork functionName="regression" activationFunction="tanh">{schema()}<NeuralInputs>{given}</NeuralInputs>'
+        '<NeuralNetwork functionName="regression" '
+        f'activationFunction="tanh">{schema()}<NeuralInputs>{given}</NeuralInputs>'
         f"<NeuralLayer>{neurons(1, [[0.5, -1.5], [2, 0.3], [-0.2, 0.7]])}</NeuralLayer>"
         f'<NeuralLayer activationFunction="identity">{neurons(2, [[1.5, -2, 0.25]])}</NeuralLayer>'
         f"<NeuralOutputs>{output}</NeuralOutputs></NeuralNetwork>"
@@ -43,10 +49,14 @@ def network() -> str:
 def pipeline() -> str:
     """Missing values replaced, scaled, binned, and read by a forest."""
     derived = (
-        '<LocalTransformations><DerivedField name="s" optype="continuous" dataType="double"><Apply function="/">'
-        '<Apply function="-"><FieldRef field="x"/><Constant>0.25</Constant></Apply><Constant>1.5</Constant></Apply></DerivedField>'
-        '<DerivedField name="b" optype="continuous" dataType="double"><Discretize field="z" defaultValue="0" dataType="double">'
-        '<DiscretizeBin binValue="1"><Interval closure="openClosed" leftMargin="0"/></DiscretizeBin></Discretize></DerivedField>'
+        '<LocalTransformations><DerivedField name="s" optype="continuous" dataType="double"><Apply '
+        'function="/">'
+        '<Apply function="-"><FieldRef '
+        'field="x"/><Constant>0.25</Constant></Apply><Constant>1.5</Constant></Apply></DerivedField>'
+        '<DerivedField name="b" optype="continuous" dataType="double"><Discretize field="z" '
+        'defaultValue="0" dataType="double">'
+        '<DiscretizeBin binValue="1"><Interval closure="openClosed" '
+        'leftMargin="0"/></DiscretizeBin></Discretize></DerivedField>'
         "</LocalTransformations>"
     )
     table = (
@@ -54,7 +64,10 @@ def pipeline() -> str:
         '<NumericPredictor name="b" coefficient="-3"/></RegressionTable>'
     )
     active = '<MiningField name="x" missingValueReplacement="0.5"/><MiningField name="z"/>'
-    return f'<RegressionModel functionName="regression" normalizationMethod="logit">{schema(active)}{derived}{table}</RegressionModel>'
+    return (
+        '<RegressionModel functionName="regression" '
+        f'normalizationMethod="logit">{schema(active)}{derived}{table}</RegressionModel>'
+    )
 
 
 MODELS = {
@@ -131,8 +144,14 @@ def test_outputs_of_text_can_be_left_out(tmp_path):
     text = document(tree(target="k", function="classification", left="yes", right="no"))
     model = bridge.load(write(tmp_path, text))
     assert [o.name for o in model.graph.outputs] == ["predicted_k", "node_id"]
-    table = "<RegressionTable targetCategory='yes' intercept='0.5'/><RegressionTable targetCategory='no' intercept='0'/>"
-    classes = f'<RegressionModel functionName="classification" normalizationMethod="softmax">{schema(target="k")}{table}</RegressionModel>'
+    table = (
+        "<RegressionTable targetCategory='yes' intercept='0.5'/><RegressionTable targetCategory='no' "
+        "intercept='0'/>"
+    )
+    classes = (
+        '<RegressionModel functionName="classification" '
+        f'normalizationMethod="softmax">{schema(target="k")}{table}</RegressionModel>'
+    )
     path = write(tmp_path, document(classes), "classes.pmml")
     kept = bridge.load(path, outputs="numbers")
     assert [o.name for o in kept.graph.outputs] == ["probability", "probability_no", "probability_yes"]

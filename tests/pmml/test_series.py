@@ -17,7 +17,10 @@ from bridge_pmml.cases import corpus, series
 from bridge_pmml.cases.common import document, write
 
 TREND = '<Trend_ExpoSmooth trend="polynomial_exponential"/>'
-SEASON = f'<Seasonality_ExpoSmooth type="additive" period="4"%s>{series.array(1, 2, 3, 4)}</Seasonality_ExpoSmooth>'
+SEASON = (
+    '<Seasonality_ExpoSmooth type="additive" '
+    f'period="4"%s>{series.array(1, 2, 3, 4)}</Seasonality_ExpoSmooth>'
+)
 PART = series.part("NonseasonalComponent", [0.6], [], [], p=1)
 SMOOTH = series.model("ExponentialSmoothing", series.smoothing())
 TEXTS = (

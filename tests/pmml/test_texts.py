@@ -27,8 +27,14 @@ TEXTS = [
 
 def model(expression: str, kind: str = "double", functions: str = "") -> str:
     fields = '<DataField name="t" optype="categorical" dataType="string"/>'
-    output = f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}" optype="continuous">{expression}</OutputField></Output>'
-    text = f'<RegressionModel functionName="regression"><MiningSchema><MiningField name="t"/></MiningSchema>{output}<RegressionTable intercept="0"/></RegressionModel>'
+    output = (
+        f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}" '
+        f'optype="continuous">{expression}</OutputField></Output>'
+    )
+    text = (
+        '<RegressionModel functionName="regression"><MiningSchema><MiningField '
+        f'name="t"/></MiningSchema>{output}<RegressionTable intercept="0"/></RegressionModel>'
+    )
     return document(
         text, fields, f"<TransformationDictionary>{functions}</TransformationDictionary>" if functions else ""
     )
@@ -60,7 +66,8 @@ def test_terms_are_counted(attributes, term, counts, tmp_path):
 def test_terms_may_come_through_a_function(tmp_path):
     function = (
         '<DefineFunction name="f" optype="continuous"><ParameterField name="a"/><ParameterField name="term"/>'
-        '<TextIndex textField="a" localTermWeights="logarithmic"><FieldRef field="term"/></TextIndex></DefineFunction>'
+        '<TextIndex textField="a" localTermWeights="logarithmic"><FieldRef '
+        'field="term"/></TextIndex></DefineFunction>'
     )
     text = model(
         '<Apply function="f"><FieldRef field="t"/><Constant>sun</Constant></Apply>', functions=function
@@ -85,7 +92,10 @@ def test_other_ways_of_counting_are_refused(attributes, inner, why, tmp_path):
 
 def indexed(attributes: str, term: str, rows: str = "", more: str = "") -> str:
     table = f"<TextIndexNormalization {more}><InlineTable>{rows}</InlineTable></TextIndexNormalization>"
-    return f'<TextIndex textField="t" {attributes}>{table if rows else ""}<Constant dataType="string">{term}</Constant></TextIndex>'
+    return (
+        f'<TextIndex textField="t" {attributes}>{table if rows else ""}<Constant '
+        f'dataType="string">{term}</Constant></TextIndex>'
+    )
 
 
 WORDS = ["sun", "sum", "su", "suns", "nus", "s", "sunny", "snu", "SUN", "un.", "(gun)", "soon", "sn", "", "."]
@@ -177,7 +187,8 @@ CLOCK = "T12:34:56"
 
 @pytest.mark.parametrize("year", [1960, 1970, 2000])
 def test_days_since_a_year(year, tmp_path):
-    text = model(f'<Apply function="dateDaysSinceYear"><FieldRef field="t"/><Constant dataType="integer">{year}</Constant></Apply>', "integer")  # fmt: skip
+    text = model('<Apply function="dateDaysSinceYear"><FieldRef field="t"/><Constant '
+        f'dataType="integer">{year}</Constant></Apply>', "integer")  # fmt: skip
     wanted = [(dt.date.fromisoformat(d) - dt.date(year, 1, 1)).days for d in DAYS]
     assert evaluated(tmp_path, text, DAYS) == wanted
     assert evaluated(tmp_path, text, [d + CLOCK for d in DAYS]) == wanted
@@ -185,7 +196,8 @@ def test_days_since_a_year(year, tmp_path):
 
 
 def test_seconds_since_a_year_and_since_midnight(tmp_path):
-    text = model('<Apply function="dateSecondsSinceYear"><FieldRef field="t"/><Constant dataType="integer">1960</Constant></Apply>', "integer")  # fmt: skip
+    text = model('<Apply function="dateSecondsSinceYear"><FieldRef field="t"/><Constant '
+        'dataType="integer">1960</Constant></Apply>', "integer")  # fmt: skip
     start = dt.datetime(1960, 1, 1)
     wanted = [(dt.datetime.fromisoformat(d + CLOCK) - start).total_seconds() for d in DAYS]
     assert evaluated(tmp_path, text, [d + CLOCK for d in DAYS]) == wanted

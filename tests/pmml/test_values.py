@@ -1,4 +1,5 @@
-"""Every value the specification allows for an attribute has a case here or among the native ones, or is refused by name."""
+"""Every value the specification allows for an attribute has a case here or among the native ones, or is
+refused by name."""
 
 from __future__ import annotations
 
@@ -22,19 +23,23 @@ SPECIFIED = {
     "invalidValueTreatment": "returnInvalid asIs asMissing asValue",
     "property": "valid invalid missing",
     "closure": "openClosed openOpen closedOpen closedClosed",
-    "missingValueStrategy": "lastPrediction nullPrediction defaultChild weightedConfidence aggregateNodes none",
+    "missingValueStrategy": "lastPrediction nullPrediction defaultChild weightedConfidence aggregateNodes "
+    "none",
     "noTrueChildStrategy": "returnNullPrediction returnLastPrediction",
     "operator": "equal notEqual lessThan lessOrEqual greaterThan greaterOrEqual isMissing isNotMissing",
     "booleanOperator": "isIn isNotIn or and xor surrogate",
-    "multipleModelMethod": "majorityVote weightedMajorityVote average weightedAverage median weightedMedian max sum "
+    "multipleModelMethod": "majorityVote weightedMajorityVote average weightedAverage median weightedMedian "
+    "max sum "
     "weightedSum selectFirst selectAll modelChain",
     "missingPredictionTreatment": "returnMissing skipSegment continue",
     "normalizationMethod": "none simplemax softmax logit probit cloglog exp loglog cauchit",
-    "modelType": "regression generalLinear multinomialLogistic ordinalMultinomial generalizedLinear CoxRegression",
+    "modelType": "regression generalLinear multinomialLogistic ordinalMultinomial generalizedLinear "
+    "CoxRegression",
     "distribution": "binomial gamma igauss negbin normal poisson tweedie",
     "linkFunction": "cloglog identity log logc logit loglog negbin oddspower power probit",
     "cumulativeLink": "logit probit cloglog loglog cauchit",
-    "activationFunction": "threshold logistic tanh identity exponential reciprocal square Gauss sine cosine Elliott "
+    "activationFunction": "threshold logistic tanh identity exponential reciprocal square Gauss sine cosine "
+    "Elliott "
     "arctan rectifier radialBasis",
     "svmRepresentation": "SupportVectors Coefficients",
     "classificationMethod": "OneAgainstAll OneAgainstOne",
@@ -51,7 +56,8 @@ SPECIFIED = {
     "kind": "distance similarity",
     "optype": "categorical ordinal continuous",
     "feature": "predictedValue predictedDisplayValue transformedValue decision probability affinity residual "
-    "standardError standardDeviation clusterId clusterAffinity entityId entityAffinity warning ruleValue reasonCode "
+    "standardError standardDeviation clusterId clusterAffinity entityId entityAffinity warning "
+    "ruleValue reasonCode "
     "confidence confidenceIntervalLower confidenceIntervalUpper",
     "dataType": "string integer float double boolean date time dateTime dateDaysSince[0] dateDaysSince[1960] "
     "dateDaysSince[1970] dateDaysSince[1980] timeSeconds dateTimeSecondsSince[0] dateTimeSecondsSince[1960] "
@@ -72,14 +78,16 @@ ALIASES = ("affinity", "clusterAffinity", "entityAffinity", "clusterId", "entity
 def regression(schema: str, output: str = "", more: str = "") -> str:
     table = '<RegressionTable intercept="1"><NumericPredictor name="x" coefficient="2"/></RegressionTable>'
     return document(
-        f'<RegressionModel functionName="regression"><MiningSchema>{schema}</MiningSchema>{output}{table}</RegressionModel>',
+        "<RegressionModel "
+        f'functionName="regression"><MiningSchema>{schema}</MiningSchema>{output}{table}</RegressionModel>',
         FIELDS + NUMBERS + more,
     )
 
 
 @pytest.mark.parametrize("usage", IGNORED)
 def test_fields_that_are_not_active_are_no_inputs(usage, tmp_path):
-    text = regression(f'<MiningField name="x" usageType="active"/><MiningField name="y" usageType="predicted"/><MiningField name="z" usageType="{usage}"/>')  # fmt: skip
+    text = regression('<MiningField name="x" usageType="active"/><MiningField name="y" '
+        f'usageType="predicted"/><MiningField name="z" usageType="{usage}"/>')  # fmt: skip
     model = bridge.load(write(tmp_path, text))
     given = {v.name: np.array([[3.0]]) for v in model.graph.inputs}
     assert list(given) == (["x", "z"] if usage == "order" else ["x"])
@@ -87,7 +95,11 @@ def test_fields_that_are_not_active_are_no_inputs(usage, tmp_path):
 
 
 def test_values_may_be_said_to_be_valid(tmp_path):
-    more = '<DataField name="w" optype="categorical" dataType="integer"><Value value="1" property="valid"/><Value value="9" property="invalid"/><Value value="-1" property="missing"/></DataField>'
+    more = (
+        '<DataField name="w" optype="categorical" dataType="integer"><Value value="1" '
+        'property="valid"/><Value value="9" property="invalid"/><Value value="-1" '
+        'property="missing"/></DataField>'
+    )
     text = regression('<MiningField name="x"/><MiningField name="w"/>', more=more)
     model = bridge.load(write(tmp_path, text))
     found = bridge.run(model, {"x": np.full((4, 1), 1.0), "w": np.array([[1.0], [9], [-1], [4]])})
@@ -97,7 +109,11 @@ def test_values_may_be_said_to_be_valid(tmp_path):
 @pytest.mark.parametrize("kind", SINCE)
 def test_days_and_seconds_are_numbers(kind, tmp_path):
     more = f'<DataField name="w" optype="continuous" dataType="{kind}"/>'
-    output = f'<Output><OutputField name="o" feature="transformedValue" dataType="double" optype="continuous"><Apply function="-"><FieldRef field="w"/><Constant dataType="{kind}">10</Constant></Apply></OutputField></Output>'
+    output = (
+        '<Output><OutputField name="o" feature="transformedValue" dataType="double" '
+        'optype="continuous"><Apply function="-"><FieldRef field="w"/><Constant '
+        f'dataType="{kind}">10</Constant></Apply></OutputField></Output>'
+    )
     model = bridge.load(
         write(tmp_path, regression('<MiningField name="w"/><MiningField name="x"/>', output, more))
     )
@@ -115,12 +131,28 @@ def test_outputs_a_model_does_not_give_are_refused(feature, tmp_path):
 
 
 def test_clusters_answer_by_every_name(tmp_path):
-    output = "".join(f'<OutputField name="o_{a}" feature="{a}" dataType="{"string" if a.endswith("Id") else "double"}" optype="continuous"/>' for a in ALIASES)  # fmt: skip
-    text = f'<ClusteringModel functionName="clustering" modelClass="centerBased" numberOfClusters="2"><MiningSchema><MiningField name="x"/><MiningField name="n"/></MiningSchema><Output>{output}</Output>'
-    text += '<ComparisonMeasure kind="distance"><cityBlock/></ComparisonMeasure><ClusteringField field="x" compareFunction="absDiff"/><ClusteringField field="n" compareFunction="table"><Comparisons><Matrix nbRows="4" nbCols="4">'
+    output = "".join(
+        f'<OutputField name="o_{a}" feature="{a}" '
+        f'dataType="{"string" if a.endswith("Id") else "double"}" optype="continuous"/>'
+        for a in ALIASES
+    )
+    text = (
+        '<ClusteringModel functionName="clustering" modelClass="centerBased" '
+        'numberOfClusters="2"><MiningSchema><MiningField name="x"/><MiningField '
+        f'name="n"/></MiningSchema><Output>{output}</Output>'
+    )
+    text += (
+        '<ComparisonMeasure kind="distance"><cityBlock/></ComparisonMeasure><ClusteringField field="x" '
+        'compareFunction="absDiff"/><ClusteringField field="n" '
+        'compareFunction="table"><Comparisons><Matrix nbRows="4" nbCols="4">'
+    )
     table = [[0, 0, 0, 0], [0, 0, 2, 5], [0, 2, 0, 1], [0, 5, 1, 0]]
     text += "".join(f'<Array n="4" type="real">{" ".join(map(str, r))}</Array>' for r in table)
-    text += '</Matrix></Comparisons></ClusteringField><Cluster id="a"><Array n="2" type="real">0 1</Array></Cluster><Cluster id="b"><Array n="2" type="real">4 3</Array></Cluster></ClusteringModel>'
+    text += (
+        '</Matrix></Comparisons></ClusteringField><Cluster id="a"><Array n="2" type="real">0 '
+        '1</Array></Cluster><Cluster id="b"><Array n="2" type="real">4 '
+        "3</Array></Cluster></ClusteringModel>"
+    )
     model = bridge.load(write(tmp_path, document(text, FIELDS + NUMBERS)))
     xs, ns = [1.0, 1, 3.5], [1, 3, 2]
     found = bridge.run(model, {"x": np.array(xs)[:, None], "n": np.array(ns, float)[:, None]})
@@ -131,7 +163,12 @@ def test_clusters_answer_by_every_name(tmp_path):
 
 
 def test_clusters_without_centres_are_refused(tmp_path):
-    text = f'<ClusteringModel functionName="clustering" modelClass="distributionBased" numberOfClusters="1">{reads("x")}<ComparisonMeasure kind="distance"><euclidean/></ComparisonMeasure><ClusteringField field="x"/><Cluster id="a"/></ClusteringModel>'
+    text = (
+        '<ClusteringModel functionName="clustering" modelClass="distributionBased" '
+        f'numberOfClusters="1">{reads("x")}<ComparisonMeasure '
+        'kind="distance"><euclidean/></ComparisonMeasure><ClusteringField field="x"/><Cluster '
+        'id="a"/></ClusteringModel>'
+    )
     with pytest.raises(bridge.BridgeError, match="without a centre"):
         bridge.load(write(tmp_path, document(text)))
 
@@ -139,10 +176,17 @@ def test_clusters_without_centres_are_refused(tmp_path):
 @pytest.mark.parametrize("method", ["weightedAverage", "weightedSum"])
 def test_a_segment_may_weigh_by_a_field(method, tmp_path):
     def segment(factor: int, weight: str) -> str:
-        return f'<Segment {weight}<RegressionModel functionName="regression">{reads("x")}<RegressionTable intercept="0"><NumericPredictor name="x" coefficient="{factor}"/></RegressionTable></RegressionModel></Segment>'
+        return (
+            f'<Segment {weight}<RegressionModel functionName="regression">{reads("x")}<RegressionTable '
+            'intercept="0"><NumericPredictor name="x" '
+            f'coefficient="{factor}"/></RegressionTable></RegressionModel></Segment>'
+        )
 
     held = segment(2, 'weight="3"><True/>') + segment(10, '><True/><VariableWeight field="z"/>')
-    text = f'<MiningModel functionName="regression">{reads("xz")}<Segmentation multipleModelMethod="{method}">{held}</Segmentation></MiningModel>'
+    text = (
+        f'<MiningModel functionName="regression">{reads("xz")}<Segmentation '
+        f'multipleModelMethod="{method}">{held}</Segmentation></MiningModel>'
+    )
     found = scores(write(tmp_path, document(text)), rows([1, 2], [1, 5]))["predicted_y"]
     total = [6 + 10, 12 + 100]
     assert found == pytest.approx([total[0] / 4, total[1] / 8] if method == "weightedAverage" else total)

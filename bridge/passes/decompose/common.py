@@ -1,4 +1,4 @@
-"""What several families of decompositions do with tensors."""
+"""Tensor helpers that several families of decompositions share."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import lengths, scalar
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, input_at, rank_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import wrapped
@@ -92,8 +92,8 @@ def _scanned_out(op: Any, node: ir.Node, results: list[Any], states: int) -> lis
 
 
 def steps_of(node: ir.Node) -> int | None:
-    """How often a Loop surely runs; None when that is known at run time alone."""
-    limit, going = node.inputs[0], node.inputs[1] if len(node.inputs) > 1 else None
+    """Iteration count of a Loop; None where it is known at run time alone."""
+    limit, going = node.inputs[0], input_at(node, 1)
     count = const(limit)
     body = attr(node, "body")
     if (
@@ -151,7 +151,7 @@ def unrolled(op, node, limit, going=None, *states):
 
 
 def at_axis(op: Any, axis: ir.Value, rank: int, axes: range, make: Callable[[Any, int], ir.Value]) -> Any:
-    """What `make` builds for an axis of `rank`; a run-time one chooses among branches for `axes`."""
+    """Build with `make` for an axis of `rank`; a run-time axis selects among branches for `axes`."""
     known = const(axis)
     if known is not None:
         return make(op, int(known.reshape(())) % rank)

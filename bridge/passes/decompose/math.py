@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.dims import lengths, product, reshape, vector
+from bridge.dims import lengths, on_last_axis, product, reshape, vector
 from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
@@ -36,7 +36,8 @@ ERF = tuple(2 / math.sqrt(math.pi) * (-1) ** n / (math.factorial(n) * (2 * n + 1
 
 
 def log1p(op: Any, x: Any) -> Any:
-    """log(1 + x) without losing small x: 2 artanh(s) by its series, s = x / (2 + x), up to 0.4 on either side."""
+    """log(1 + x) without losing small x: 2 artanh(s) by its series, s = x / (2 + x), up to 0.4 on either
+    side."""
     s = op.Div(x, op.Add(x, 2.0))
     square = op.Mul(s, s)
     series = like(op, x, 1 / 11)
@@ -70,6 +71,13 @@ def reciprocal(op, node, x):
     return op.Div(1.0, x)
 
 
+@ops.op("Selu")
+def selu(op, node, x):
+    """gamma * x where x > 0, else gamma * alpha * (exp(x) - 1), which is what Elu is."""
+    negative = op.Mul(op.Elu(x), attr(node, "alpha"))
+    return op.Mul(op.Where(op.Less(x, 0.0), negative, x), attr(node, "gamma"))
+
+
 @ops.op("Softplus", needs=(REAL,))
 def softplus(op, node, x):
     """max(x, 0) + log1p(exp(-|x|))."""
@@ -94,7 +102,8 @@ def tan(op, node, x):
 
 @ops.op("Sinh", needs=(REAL,))
 def sinh(op, node, x):
-    """(e + e / (e + 1)) / 2 for e = expm1(|x|), with the sign of x; halves of exp(|x|) where that is large."""
+    """(e + e / (e + 1)) / 2 for e = expm1(|x|), with the sign of x; halves of exp(|x|) where that is
+    large."""
     size = op.Abs(x)
     e = expm1(op, size)
     near = op.Mul(op.Add(e, op.Div(e, op.Add(e, 1.0))), 0.5)
@@ -181,7 +190,8 @@ def fmod(op, node, x, y):
 
 @ops.op("Div", needs=(dtype("int64"),))
 def divide_int64(op, node, x, y):
-    """By int32 where both surely fit; else each round adds what float32 makes of the rest, and the last sets the sign right."""
+    """Divide in int32 where both surely fit; else each round adds what float32 makes of the rest, and the
+    last sets the sign right."""
     if fits_int32(x) and fits_int32(y):
         return op.Cast(op.Div(op.Cast(x, to=6), op.Cast(y, to=6)), to=7)
     divisor, quotient = op.Cast(y, to=1), None
@@ -199,7 +209,8 @@ def divide_int64(op, node, x, y):
 
 
 def fits_int32(value: ir.Value | None, depth: int = 12) -> bool:
-    """Whether a value is surely within int32: small constants, and what is computed from lengths of tensors."""
+    """True if a value is surely within int32: small constants, and what is computed from lengths of
+    tensors."""
     if value is None or depth == 0:
         return False
     known = const(value)
@@ -222,8 +233,8 @@ def fits_int32(value: ir.Value | None, depth: int = 12) -> bool:
 
 @ops.op("BitShift")
 def bit_shift(op, node, x, y):
-    """A product with, or a quotient by, a power of two. Shifts by the width or more, and negative ones, leave nothing but
-    the sign."""
+    """A product with, or a quotient by, a power of two. Shifts by the width or more, and negative ones, leave
+    nothing but the sign."""
     width = x.dtype.bitwidth
     if width > 64 or (x.dtype.name.startswith("U") and attr(node, "direction") == "RIGHT" and width == 64):
         return NotImplemented
@@ -247,7 +258,8 @@ def bitwise_not(op, node, x):
 
 @ops.op("Pow")
 def power(op, node, x, y):
-    """Exponents of another dtype take part in that of the base; small constant whole exponents are products."""
+    """Exponents of another dtype take part in that of the base; small constant whole exponents are
+    products."""
     number = const(y)
     if number is not None and number.size == 1 and float(number.reshape(())) in (0.0, 1.0, 2.0, 3.0):
         return _product(op, node, x, int(number.reshape(())))
@@ -261,7 +273,8 @@ def power(op, node, x, y):
 
 
 def _whole_power(op: Any, x: ir.Value, y: ir.Value) -> ir.Value:
-    """By squaring, for each bit of an exponent of 64 at most: beyond that only 0, 1 and -1 have a power in 64 bits, and parity decides."""
+    """Raise to a power by squaring, for each bit of an exponent of 64 at most: beyond that only 0, 1 and
+    -1 have a power in 64 bits, and parity decides."""
     rest = op.Where(op.Greater(y, 64), op.Add(op.Mod(y, 2), 62), y)
     rest = op.Where(op.Less(y, 0), op.Mod(y, 2), rest)
     powers = [x]
@@ -288,8 +301,8 @@ def _product(op: Any, node: ir.Node, x: ir.Value, times: int) -> Any:
 
 @ops.op("Erf", needs=(REAL,))
 def erf(op, node, x):
-    """1 - t · exp(-x² + polynomial of t), t = 1 / (1 + |x| / 2), within 1.2e-7 (Press et al., Numerical Recipes, erfc); by the
-    series of erf where |x| is under 0.5."""
+    """1 - t · exp(-x² + polynomial of t), t = 1 / (1 + |x| / 2), within 1.2e-7 (Press et al., Numerical
+    Recipes, erfc); by the series of erf where |x| is under 0.5."""
     size = op.Abs(x)
     t = op.Div(1.0, op.Add(op.Mul(size, 0.5), 1.0))
     total = like(op, x, ERFC[0])
@@ -311,9 +324,7 @@ def softmax(op, node, x):
         return NotImplemented
     axis = attr(node, "axis") % rank
     if axis != rank - 1:
-        order = [*range(axis), *range(axis + 1, rank), axis]
-        inverse = [order.index(i) for i in range(rank)]
-        return op.Transpose(op.node(node.op_type, op.Transpose(x, perm=order), axis=-1), perm=inverse)
+        return on_last_axis(op, x, axis, lambda v: op.node(node.op_type, v, axis=-1))
     if rank <= 2:
         return NotImplemented
     flat = op.Reshape(x, vector(op, [product(op, lengths(op, x)[:-1]), *lengths(op, x)[-1:]]))

@@ -32,7 +32,8 @@ MATRIX = condition("rows of float32", lambda n: rank_of(n.inputs[0]) == 2)
 
 
 def numbers(node: ir.Node, name: str) -> np.ndarray:
-    """An attribute of numbers: doubles where a tensor of them stands in its place, else floats; empty when absent."""
+    """An attribute of numbers: doubles where a tensor of them stands in its place, else floats; empty when
+    absent."""
     tensor = attr(node, f"{name}_as_tensor")
     return tensor.numpy() if tensor is not None else np.array(attr(node, name) or [], np.float32)
 
@@ -82,19 +83,22 @@ class Forest:
         return steps
 
     def leaves(self, op: Any, x: ir.Value) -> ir.Value:
-        """The leaf every row ends in, [rows, trees]: by products for trees so small that this costs less than a walk."""
+        """The leaf every row ends in, [rows, trees]: by products for trees so small that this costs less than
+        a walk."""
         return self.selected(op, x) if self.shallow else self.walked(op, x)
 
     @property
     def shallow(self) -> bool:
-        """Whether all tests at once, and a product of tests with paths, cost less than `depth` rounds of gathering.
+        """True if all tests at once, and a product of tests with paths, cost less than `depth` rounds of
+        gathering.
 
         Measured in LiteRT, torch and ONNX Runtime by `benchmarks/forest_expansion.py`.
         """
         return self.depth <= SHALLOW and len(self.value) < 2**24
 
     def paths(self) -> list[tuple[list[int], list[tuple[int, dict[int, int]]]]]:
-        """Per tree its tests, and its leaves with the way each test on their path goes: 1 where it holds, -1 where not."""
+        """Per tree its tests, and its leaves with the way each test on their path goes: 1 where it holds, -1
+        where not."""
         found = []
         for root in self.roots.tolist():
             tests: list[int] = []
@@ -113,7 +117,8 @@ class Forest:
     def selected(self, op: Any, x: ir.Value) -> ir.Value:
         """Every test of every tree, then the leaf whose path they agree with, by matrix products.
 
-        Trees are padded to as many tests and leaves; tests are 1 and 0, so a path of p tests that hold adds up to p alone.
+        Trees are padded to as many tests and leaves; tests are 1 and 0, so a path of p tests that hold adds
+        up to p alone.
         """
         paths = self.paths()
         high = max(1, *(len(t) for t, _ in paths))
@@ -148,7 +153,7 @@ class Forest:
         return at
 
     def _turn(self, op: Any, read: ir.Value, of: Callable[[np.ndarray], ir.Value]) -> ir.Value:
-        """Where tests hold; `of` gives what the tested nodes hold of an array by node."""
+        """Mask of the nodes whose tests hold; `of` reads an array by node at the tested nodes."""
         bound = of(self.value)
         turn = None
         for mode in sorted({m for m in self.mode if m != "LEAF"}):
@@ -173,7 +178,7 @@ class Forest:
         return turn  # type: ignore[return-value]
 
     def weights(self, node: ir.Node, kind: str, count: int, blank: float) -> np.ndarray:
-        """What each leaf gives each target (`kind` "target") or class ("class"): [nodes, count]."""
+        """Weights of each leaf for each target (`kind` "target") or class ("class"): [nodes, count]."""
         weights = numbers(node, f"{kind}_weights")
         table = np.full((len(self.feature), count), blank, weights.dtype)
         entries = zip(
@@ -216,7 +221,8 @@ def softmax_zero(op: Any, scores: ir.Value) -> ir.Value:
 
 
 def probit(op: Any, scores: ir.Value) -> ir.Value:
-    """√2 · erf⁻¹(2p - 1) by Winitzki's formula, in ONNX Runtime's constants and order: near ½ its last places are noise."""
+    """√2 · erf⁻¹(2p - 1) by Winitzki's formula, in ONNX Runtime's constants and order: near ½ its last places
+    are noise."""
     a, pi = np.float32(0.147), np.float32(3.14159)
     y = op.Sub(op.Mul(scores, 2.0), op.const(1.0, scores.dtype))
     logged = op.Log(op.Mul(op.Sub(1.0, y), op.Add(y, 1.0)))
@@ -226,7 +232,8 @@ def probit(op: Any, scores: ir.Value) -> ir.Value:
 
 
 CLEAR = condition(
-    "post_transform NONE for a single target, which ONNX Runtime leaves as it is and the specification does not",
+    "post_transform NONE for a single target, which ONNX Runtime leaves as it is and the "
+    "specification does not",
     lambda n: (attr(n, "n_targets") or attr(n, "targets") or 1) > 1 or attr(n, "post_transform") == "NONE",
 )
 
@@ -250,7 +257,8 @@ LOWER, UPPER = ("BRANCH_LEQ", "BRANCH_GT"), ("BRANCH_LT", "BRANCH_GTE")
 
 
 def parting(mode: str, value: float) -> float:
-    """The float32 that parts float32 numbers as the float64 `value` does; one that equals none where none does."""
+    """The float32 that parts float32 numbers as the float64 `value` does; one that equals none where none
+    does."""
     near = np.float32(value)
     if mode in LOWER:
         return float(np.nextafter(near, np.float32(-np.inf)) if near > value else near)
@@ -363,7 +371,8 @@ def ensemble(node: ir.Node) -> Forest:
 
 
 def _members(node: ir.Node, kinds: list[str], count: int) -> np.ndarray | None:
-    """The values of each set, [nodes, largest set], filled up with NaN; sets end with a NaN in the attribute."""
+    """The values of each set, [nodes, largest set], filled up with NaN; sets end with a NaN in the
+    attribute."""
     held = attr(node, "membership_values")
     if held is None:
         return None
@@ -377,7 +386,7 @@ def _members(node: ir.Node, kinds: list[str], count: int) -> np.ndarray | None:
 
 
 def leaf_weights(node: ir.Node, trees: Forest, blank: float) -> np.ndarray:
-    """What each leaf of a TreeEnsemble gives each target, [nodes, targets]."""
+    """Weights of each leaf of a TreeEnsemble for each target, [nodes, targets]."""
     weights, targets = attr(node, "leaf_weights").numpy(), np.array(attr(node, "leaf_targetids"))
     table = np.full((len(trees.feature), attr(node, "n_targets", 1)), blank, weights.dtype)
     table[len(table) - len(targets) + np.arange(len(targets)), targets] = weights
@@ -489,7 +498,7 @@ def grams(node: ir.Node) -> list[Grams]:
 
 
 def row_length(node: ir.Node) -> int | None:
-    """How many words a row of the input holds, where that is known."""
+    """Number of words in a row of the input, where that is known."""
     x = node.inputs[0]
     length = x.shape[-1] if x is not None and rank_of(x) in (1, 2) else None  # type: ignore[index]
     return length if isinstance(length, int) else None
@@ -500,7 +509,8 @@ def row_length(node: ir.Node) -> int | None:
     needs=(condition("one row or several, of a static length", lambda n: row_length(n) is not None),),
 )
 def tf_idf(op, node, x):
-    """How often each n-gram of the pool occurs in a row, at every skip; its weight where it occurs at all for IDF."""
+    """Counts of each n-gram of the pool in a row, at every skip; its weight where it occurs at all for
+    IDF."""
     places = attr(node, "ngram_indexes")
     width, length = max(places) + 1, row_length(node)
     words = x if x.dtype == ir.DataType.STRING else op.Cast(x, to=int(ir.DataType.INT64))

@@ -12,7 +12,7 @@ from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, zero
-from bridge.passes.decompose.matrices import LARGEST, determinant
+from bridge.passes.decompose.linalg import LARGEST, determinant
 
 ops = OpTable()
 
@@ -129,7 +129,8 @@ def lp_normalization(op, node, x):
 
 @ops.op("Einsum", needs=(RANKED,))
 def einsum(op, node, *inputs):
-    """Operands aligned on all labels, multiplied, and summed over the labels the result lacks; pairs as matrix products."""
+    """Operands aligned on all labels, multiplied, and summed over the labels the result lacks; pairs as
+    matrix products."""
     terms, result = _labels(attr(node, "equation"), [rank_of(v) for v in inputs])
     aligned = [_without_repeats(op, v, t) for v, t in zip(inputs, terms, strict=True)]
     value, labels = aligned[0]
@@ -145,7 +146,8 @@ def einsum(op, node, *inputs):
 
 
 def _labels(equation: str, ranks: list) -> tuple[list[list[str]], list[str]]:
-    """Labels of each operand and of the result; the dimensions of an ellipsis are named 0, 1, … from the right."""
+    """Labels of each operand and of the result; the dimensions of an ellipsis are named 0, 1, … from the
+    right."""
     left, _, right = equation.replace(" ", "").partition("->")
     terms = []
     for text, rank in zip(left.split(","), ranks, strict=True):
@@ -210,7 +212,7 @@ def _pair(
     ),
 )
 def det(op, node, x):
-    """By cofactors of the first row up to 4 rows, by elimination beyond."""
+    """Determinant by cofactors of the first row up to 4 rows, by elimination beyond."""
     size = x.shape[-1]
     if size > 4:
         return determinant(op, x)

@@ -1,14 +1,13 @@
 """Quantization as exact tensor arithmetic.
 
-Integers of 8 and 16 bits, and their differences, are whole numbers that float32 holds exactly, and so is every sum
-of such numbers whose absolute values add up to less than 2**24, in whatever order it is added.
+Integers of 8 and 16 bits, and their differences, are whole numbers that float32 holds exactly, and so is
+every sum of such numbers whose absolute values add up to less than 2**24, in whatever order it is added.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
@@ -17,6 +16,7 @@ from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along
+from bridge.quant import limits, quant_params, quantized_dtype
 
 ops = OpTable()
 
@@ -34,8 +34,9 @@ def as_float(op: Any, value: ir.Value) -> ir.Value:
     return value if value.dtype == T.FLOAT else op.Cast(value, to=FLOAT)
 
 
-def spread(op: Any, node: ir.Node, x: ir.Value, parameter: ir.Value) -> Any:
-    """A scale or zero point against `x`: one for all, one for each place of the axis, or one for each block."""
+def broadcast_parameter(op: Any, node: ir.Node, x: ir.Value, parameter: ir.Value) -> Any:
+    """A scale or zero point that broadcasts to `x`: per tensor, per axis, per block. It may be known only at
+    run time."""
     rank = rank_of(x)
     assert rank is not None
     assert parameter.shape is not None
@@ -65,17 +66,14 @@ def described(node: ir.Node) -> bool:
 PARAMETERS = condition("inputs of known rank", described)
 
 
-def target(node: ir.Node) -> ir.DataType:
-    """The dtype QuantizeLinear makes: that of the zero point, else `output_dtype`, else uint8."""
-    zero_point = node.inputs[2] if len(node.inputs) > 2 else None
-    if zero_point is not None and zero_point.dtype is not None:
-        return zero_point.dtype
-    return T(attr(node, "output_dtype") or int(T.UINT8))
-
-
 def precision(node: ir.Node) -> ir.DataType:
     """The dtype the division is rounded to: `precision`, else float32 as in ONNX Runtime."""
     return T(attr(node, "precision") or FLOAT)
+
+
+def makes_integers(node: ir.Node) -> bool:
+    dtype = quantized_dtype(node)
+    return dtype is not None and dtype.name.lower() in (*FEW_BITS, *NARROW)
 
 
 @ops.op(
@@ -84,23 +82,24 @@ def precision(node: ir.Node) -> ir.DataType:
         PARAMETERS,
         dtype("float", "float16", "bfloat16", "int32"),
         dtype("float", "float16", "bfloat16", index=1),
-        condition("a result of integers", lambda n: target(n).name.lower() in (*FEW_BITS, *NARROW)),
+        condition("a result of integers", makes_integers),
         condition("precision float or half", lambda n: precision(n) in (T.FLOAT, *HALF)),
     ),
 )
 def quantize(op, node, x, scale, zero_point=None):
-    """saturate(round(x / scale) + zero_point), half to even; beyond 2**23 the result is saturated either way."""
-    made, kind = target(node), precision(node)
-    ratio = op.Div(_rounded(op, x, kind), _rounded(op, spread(op, node, x, scale), kind))
+    """saturate(round(x / scale) + zero_point), half to even; beyond 2**23 the result is saturated either
+    way."""
+    made, kind = quantized_dtype(node), precision(node)
+    low, high = limits(made)
+    ratio = op.Div(_rounded(op, x, kind), _rounded(op, broadcast_parameter(op, node, x, scale), kind))
     value = op.Round(_rounded(op, ratio, kind))
     if zero_point is not None:
-        value = op.Add(value, spread(op, node, x, as_float(op, zero_point)))
-    limits = ml_dtypes.iinfo(made.numpy())
-    return op.Cast(op.Min(op.Max(value, float(limits.min)), float(limits.max)), to=int(made))
+        value = op.Add(value, broadcast_parameter(op, node, x, as_float(op, zero_point)))
+    return op.Cast(op.Min(op.Max(value, low), high), to=int(made))
 
 
 def _rounded(op: Any, value: ir.Value, kind: ir.DataType) -> Any:
-    """As float32, holding no more than `kind` holds."""
+    """Saturate as float32 to the range of `kind`."""
     if kind == T.FLOAT or value.dtype == kind:
         return as_float(op, value)
     return op.Cast(op.Cast(value, to=int(kind)), to=FLOAT)
@@ -111,31 +110,27 @@ def dequantize(op, node, x, scale, zero_point=None):
     """(x - zero_point) · scale; int32 is subtracted as int32 and rounded once to float32."""
     result = T(attr(node, "output_dtype") or int(scale.dtype))
     if x.dtype == T.INT32:
-        value = x if zero_point is None else op.Sub(x, spread(op, node, x, zero_point))
+        value = x if zero_point is None else op.Sub(x, broadcast_parameter(op, node, x, zero_point))
         value = as_float(op, value)
     else:
         value = as_float(op, x)
         if zero_point is not None:
-            value = op.Sub(value, spread(op, node, x, as_float(op, zero_point)))
-    value = op.Mul(value, as_float(op, spread(op, node, x, scale)))
+            value = op.Sub(value, broadcast_parameter(op, node, x, as_float(op, zero_point)))
+    value = op.Mul(value, as_float(op, broadcast_parameter(op, node, x, scale)))
     return value if result == T.FLOAT else op.Cast(value, to=int(result))
 
 
 def constants(node: ir.Node) -> bool:
-    """Of a dtype that is no integer of 8 bits or more."""
+    """True for known numbers and parameters of a dtype that is no integer of 8 bits or more."""
     narrow = node.inputs[0].dtype.name.lower() not in (*NARROW, "int32")  # type: ignore[union-attr]
-    return narrow and all(v is None or const(v) is not None for v in node.inputs)
+    return narrow and const(node.inputs[0]) is not None and quant_params(node) is not None
 
 
 @ops.op("DequantizeLinear", needs=(condition("constants of a dtype of fewer bits", constants),))
 def known(op, node, x, scale, zero_point=None):
     """Constants of any dtype."""
-    whole = op.const(const(x).astype(np.float32))
-    if zero_point is not None:
-        whole = op.Sub(whole, spread(op, node, x, op.const(const(zero_point).astype(np.float32))))
-    value = op.Mul(whole, spread(op, node, x, op.const(const(scale).astype(np.float32))))
-    result = T(attr(node, "output_dtype") or int(scale.dtype))
-    return value if result == T.FLOAT else op.Cast(value, to=int(result))
+    dtype = T(attr(node, "output_dtype") or int(scale.dtype))
+    return op.const(quant_params(node).dequantize(const(x), dtype))
 
 
 @ops.op("DequantizeLinear", needs=(PARAMETERS, dtype(*FEW_BITS)))
@@ -226,8 +221,8 @@ def _bounded(x: ir.Value, y: ir.Value) -> bool:
     needs=(*BYTES, condition("static weights", lambda n: shape_of(n.inputs[1]) is not None)),
 )
 def conv_integer(op, node, x, w, x_zero=None, w_zero=None):
-    """Convolutions of at most 258 terms in float32, which are exact, added up as int32: the input channels or, in
-    groups, the weights are taken in parts."""
+    """Convolutions of at most 258 terms in float32, which are exact, added up as int32: the input channels
+    or, in groups, the weights are taken in parts."""
     shape = shape_of(w)
     kept = {name: attr(node, name) for name in node.attributes}
     value = centred(op, x, x_zero)
@@ -251,7 +246,8 @@ def conv_integer(op, node, x, w, x_zero=None, w_zero=None):
 
 
 def _conv_parts(op: Any, x: ir.Value, w: ir.Value, shape: list[int], group: int) -> Any:
-    """Pairs of operands with at most TERMS terms to a sum, whose convolutions add up to that of `x` and `w`."""
+    """Pairs of operands with at most TERMS terms to a sum, whose convolutions add up to that of `x` and
+    `w`."""
     window = int(np.prod(shape[2:]))
     if group == 1 and window <= TERMS:
         step = TERMS // window

@@ -1,4 +1,5 @@
-"""LSTM, GRU and RNN: the steps of a known few, or a Loop over them. One description of each cell serves both."""
+"""LSTM, GRU and RNN: the steps of a known few, or a Loop over them. One description of each cell serves
+both."""
 
 from __future__ import annotations
 
@@ -175,7 +176,8 @@ def _direction(
 
 
 def _projected(op: Any, node: ir.Node, x: Any, w: Any, b: Any, size: int, cell: Cell) -> tuple[Any, Any]:
-    """Inputs of all steps times their weights, biases added; and the bias a GRU adds after its reset instead."""
+    """Inputs of all steps times their weights, biases added; and the bias a GRU adds after its reset
+    instead."""
     gates = op.MatMul(x, op.Transpose(w, perm=[1, 0]))
     if b is None:
         return gates, None

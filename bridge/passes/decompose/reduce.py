@@ -44,7 +44,21 @@ def log_sum_exp(op, node, x, axes=None):
     return op.Squeeze(found, None if axes is None else const(axes))
 
 
-@ops.op("ReduceMean", "ReduceSum", needs=(condition("axes=[0], not kept", lambda n: not attr(n, "keepdims") and len(n.inputs) > 1 and const(n.inputs[1]) is not None and const(n.inputs[1]).tolist() == [0]),))  # fmt: skip
+@ops.op(
+    "ReduceMean",
+    "ReduceSum",
+    needs=(
+        condition(
+            "axes=[0], not kept",
+            lambda n: (
+                not attr(n, "keepdims")
+                and len(n.inputs) > 1
+                and const(n.inputs[1]) is not None
+                and const(n.inputs[1]).tolist() == [0]
+            ),
+        ),
+    ),
+)
 def mean_of_stacked(op, node, x, axes):
     """Matrices stacked along a new first axis are added up side by side."""
     parts = stacked(x)

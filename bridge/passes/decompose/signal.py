@@ -22,7 +22,7 @@ RANKED = condition("a known rank", lambda n: rank_of(n.inputs[0]) is not None)
 
 
 def parts_known(node: ir.Node) -> bool:
-    """Whether the last dimension is surely real and imaginary parts, or real ones alone."""
+    """True if the last dimension is surely real and imaginary parts, or real ones alone."""
     shape = node.inputs[0].shape if node.inputs[0] is not None else None
     return shape is not None and len(shape) > 0 and isinstance(shape[-1], int)
 
@@ -62,7 +62,8 @@ def _transformed(op: Any, node: ir.Node, x: ir.Value, length: Any, axis: int) ->
 
 
 def _roots(op: Any, size: Any, rows: Any, columns: Any, dtype: ir.DataType, inverse: bool) -> list[Any]:
-    """Real and imaginary part of the roots of unity of each row and column; of the inverse transform, divided by its length."""
+    """Real and imaginary part of the roots of unity of each row and column; of the inverse transform, divided
+    by its length."""
     if all(isinstance(n, int) for n in (size, rows, columns)):
         angles = 2 * np.pi * np.outer(np.arange(rows), np.arange(columns)) / max(size, 1)
         roots = np.exp(1j * angles) / max(size, 1) if inverse else np.exp(-1j * angles)
@@ -76,14 +77,16 @@ def _roots(op: Any, size: Any, rows: Any, columns: Any, dtype: ir.DataType, inve
 
 
 def _doubled(op: Any, size: Any, rows: Any, dtype: ir.DataType) -> ir.Value:
-    """How often a frequency of the half spectrum of a real signal counts: the first and the middle one once, the others for their mirror image too."""
+    """Multiplicity of a frequency in the half spectrum of a real signal: the first and the middle one once,
+    the others for their mirror image too."""
     places = arange(op, rows)
     alone = op.Or(op.Equal(places, 0), op.Equal(op.Mul(places, 2), scalar(op, size)))
     return op.Where(alone, op.const(1, dtype), op.const(2, dtype))
 
 
 def _times(op: Any, parts: list, cos: Any, sin: Any, axis: int) -> list:
-    """Real and imaginary part of a complex product along `axis`: from the right along the last, from the left else."""
+    """Real and imaginary part of a complex product along `axis`: from the right along the last, from the left
+    else."""
     rank = rank_of(parts[0]) or 0
     last = axis == rank - 1
     order = [i for i in range(rank) if i != axis]
@@ -139,7 +142,8 @@ def stft(op, node, signal, step, window=None, length=None):
 
 @ops.op(f"{TRAINING}::Momentum")
 def momentum(op, node, rate, step, *tensors):
-    """V = alpha · V + beta · G, then X - R · V, or X - R · (G + alpha · V) of mode nesterov; beta is 1 at the first step."""
+    """V = alpha · V + beta · G, then X - R · V, or X - R · (G + alpha · V) of mode nesterov; beta is 1 at the
+    first step."""
     alpha, decay = attr(node, "alpha"), attr(node, "norm_coefficient")
     count = len(tensors) // 3
     first = op.Equal(step, op.const(np.array(0, np.int64)))

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import arange, lengths, product, reshape, scalar, sizes_of, vector
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, wrapped, zero
@@ -121,7 +121,7 @@ def gather_elements(op, node, x, indices):
 
 
 def _flat(op: Any, node: ir.Node, x: ir.Value, indices: ir.Value) -> ir.Value:
-    """Where in the flattened `x` each index along the axis points."""
+    """Indices into the flattened `x` for indices along an axis."""
     sizes, rank = lengths(op, x), rank_of(x) or 0
     axis = attr(node, "axis") % rank
     total = op.Cast(wrapped(op, indices, sizes[axis]), to=7)
@@ -168,8 +168,8 @@ def wrapped_many(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
     ),
 )
 def pad_by_index(op, node, x, pads, value=None, axes=None):
-    """What negative amounts cut goes first. Then each axis is gathered: at the clamped place for edge, the remainder for wrap, the mirrored one
-    for reflect."""
+    """Crop by the negative amounts first. Then each axis is gathered: at the clamped place for edge, the
+    remainder for wrap, the mirrored one for reflect."""
     rank = rank_of(x)
     known = const(axes) if axes is not None else np.arange(rank)
     amounts = shape_of(pads)
@@ -209,7 +209,8 @@ def _outside(op: Any, mode: str, place: ir.Value, length: ir.Value) -> ir.Value:
     needs=(RANKED, condition("a rank of 1 or more", lambda n: bool(rank_of(n.inputs[0])))),
 )
 def cumulative(op, node, x, axis):
-    """By doubling where the length is known: after step s every element holds s of its predecessors."""
+    """Accumulate by doubling, where the length is known: after step s every element holds s of its
+    predecessors."""
     rank = rank_of(x)
     axis = op.const(np.array(0)) if rank == 1 else axis
     known = const(axis)
@@ -246,7 +247,7 @@ def _doubled(op: Any, node: ir.Node, x: ir.Value, axis: int, length: int, neutra
 
 
 def _masked(op: Any, node: ir.Node, x: ir.Value, axis: int, length: ir.Value, neutral: ir.Value) -> ir.Value:
-    """Of each place all elements, those that are not its predecessors neutral."""
+    """All elements for each position, neutral where they are not its predecessors."""
     places = arange(op, length)
     first, last = (op.Unsqueeze(places, [i]) for i in ((0, 1) if not attr(node, "reverse") else (1, 0)))
     kept = (op.Less if attr(node, "exclusive") else op.LessOrEqual)(first, last)
@@ -276,7 +277,8 @@ def depth_and_space(op, node, x):
 
 @ops.op("TensorScatter", needs=(RANKED,))
 def tensor_scatter(op, node, cache, update, start=None):
-    """Place p of the axis holds update p - start, counted round the cache when circular, where there is one."""
+    """Place p of the axis holds update p - start, counted round the cache when circular, where there is
+    one."""
     rank = rank_of(cache)
     axis = attr(node, "axis") % rank
     sizes, count = lengths(op, cache), lengths(op, update)
@@ -293,11 +295,7 @@ def tensor_scatter(op, node, cache, update, start=None):
 
 @ops.op(
     "Dropout",
-    needs=(
-        condition(
-            "a run-time or true training_mode", lambda n: len(n.inputs) > 2 and n.inputs[2] is not None
-        ),
-    ),
+    needs=(condition("a run-time or true training_mode", lambda n: input_at(n, 2) is not None),),
 )
 def training_dropout(op, node, x, ratio=None, training=None):
     """Elements whose random number is under `ratio` are zero, the others divided by what is kept."""
@@ -329,7 +327,8 @@ def split(op, node, x, sizes=None):
 
 @ops.op("Unique", needs=(RANKED, condition("an axis", lambda n: attr(n, "axis") is not None)))
 def unique_slices(op, node, x):
-    """Every slice compared with every other, by the first element in which they differ; the first of equals stands for all."""
+    """Every slice compared with every other, by the first element in which they differ; the first of equals
+    stands for all."""
     rank, sizes = rank_of(x), lengths(op, x)
     axis = attr(node, "axis") % rank
     turned = op.Transpose(x, perm=[axis, *range(axis), *range(axis + 1, rank)])

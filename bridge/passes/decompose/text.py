@@ -15,7 +15,7 @@ ops = OpTable()
 
 
 def literal(node: ir.Node) -> bool:
-    """Whether stop words, if any, are compared as they are."""
+    """True if stop words, if any, are compared as they are."""
     return not attr(node, "stopwords") or bool(attr(node, "is_case_sensitive"))
 
 

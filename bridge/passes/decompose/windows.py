@@ -22,8 +22,8 @@ SPATIAL = condition("a known rank of 3 or more", lambda n: (rank_of(n.inputs[0])
 
 @dataclass(frozen=True)
 class Axis:
-    """The windows along one spatial axis: their size, padding before and after, what ceil_mode adds behind it, and how many
-    there are (a length)."""
+    """The windows along one spatial axis: their size, padding before and after, what ceil_mode adds behind
+    it, and how many there are (a length)."""
 
     kernel: int
     stride: int
@@ -40,7 +40,8 @@ class Axis:
 
 
 def axes_of(node: ir.Node, sizes: list[Any]) -> list[Axis] | None:
-    """An Axis for each spatial axis of a Conv or pool; None where padding depends on lengths that are dynamic."""
+    """An Axis for each spatial axis of a Conv or pool; None where padding depends on lengths that are
+    dynamic."""
     window = window_of(node)
     static = [n if isinstance(n, int) else None for n in sizes]
     pads, padded = pads_of(node, static), pads_of(node, static, ceil=True)
@@ -81,7 +82,7 @@ def combine(op: Any, x: ir.Value, windows: list[Axis], reduction: str) -> ir.Val
 
 
 def padded_at_run_time(node: ir.Node) -> bool:
-    """Whether the padding of a window of known size depends on a dynamic length."""
+    """True if the padding of a window of known size depends on a dynamic length."""
     rank, window = rank_of(node.inputs[0]), window_of(node)
     if rank is None or rank < 3 or window is None or len(node.outputs) > 1:
         return False
@@ -96,7 +97,8 @@ def padded_at_run_time(node: ir.Node) -> bool:
     needs=(condition("padding that depends on dynamic lengths, by one output", padded_at_run_time),),
 )
 def padded_first(op, node, x, *rest):
-    """A Pad of amounts computed at run time. An average of fewer elements than its window has is divided by their share."""
+    """A Pad of amounts computed at run time. An average of fewer elements than its window has is divided by
+    their share."""
     count = rank_of(x) - 2
     below = node.op_type == "MaxPool"
     lowest = -np.inf if x.dtype.is_floating_point() else np.iinfo(x.dtype.numpy()).min
@@ -260,7 +262,8 @@ def _spread_out(op: Any, x: ir.Value, axis: int, stride: int) -> ir.Value:
 
 @ops.op("MaxUnpool", needs=(condition("a static shape", lambda n: shape_of(n.inputs[0]) is not None),))
 def max_unpool(op, node, x, indices, output_shape=None):
-    """Every value put back where its index in the flattened unpooled tensor says: by the largest, as windows that overlap name a place twice."""
+    """Every value put back where its index in the flattened unpooled tensor says: by the largest, as windows
+    that overlap name a place twice."""
     shape, kernel = shape_of(x), attr(node, "kernel_shape")
     count = len(kernel)
     strides, pads = attr(node, "strides") or [1] * count, attr(node, "pads") or [0] * 2 * count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,28 @@ import onnx
 import onnx_ir as ir
 
 from bridge import facts, hub
+from bridge.dims import on_last_axis
 from bridge.errors import UnsupportedModel
-from bridge.hub import attr, subgraphs
+from bridge.hub import attr, input_at, subgraphs
 from bridge.passes.constants import LiftConstants
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.names import NameValues
 from bridge.passes.opset.up import REDUCTIONS
+from bridge.passes.pads import PadsAtRunTime
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 
 ML = "ai.onnx.ml"
 SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
 BEFORE_TREE_ENSEMBLE = 4
+RUNTIME_OPSET = 26
+RUNTIME_IR_VERSION = 13
+LATE_KERNELS = frozenset(
+    f"{name}{like}"
+    for name in ("GlobalLpPool", "MaxRoiPool", "Multinomial", "RandomNormal", "RandomUniform", "RoiAlign")
+    for like in ("", "Like")
+)
+"""Operators whose opset 22 only added dtypes, and which ONNX Runtime has up to opset 21."""
 
 STEPS: dict[str, list[tuple[int, Callable]]] = {}
 
@@ -39,7 +50,7 @@ def below(version: int, *names: str) -> Callable:
 
 def to_attribute(node: ir.Node, index: int, name: str, scalar: bool = False) -> None:
     """Turn a constant input into an attribute; leave the node alone when it is not constant."""
-    if len(node.inputs) <= index or node.inputs[index] is None:
+    if input_at(node, index) is None:
         return
     value = hub.const(node.inputs[index])
     if value is None:
@@ -120,9 +131,7 @@ def softmax(op: Any, node: ir.Node, x: Any) -> Any:
     if axis == -1 or rank is None or axis % rank == rank - 1:
         node.attributes["axis"] = ir.AttrInt64("axis", axis)
         return None
-    order = [*range(axis % rank), *range(axis % rank + 1, rank), axis % rank]
-    inverse = [order.index(i) for i in range(rank)]
-    return op.Transpose(op.node(node.op_type, op.Transpose(x, perm=order), axis=-1), perm=inverse)
+    return on_last_axis(op, x, axis, lambda v: op.node(node.op_type, v, axis=-1))
 
 
 @below(12, "Dropout")
@@ -197,16 +206,46 @@ def roi_align(op: Any, node: ir.Node, *inputs: Any) -> None:
         facts.OUTPUT_HALF_PIXEL.set(node, True)
 
 
-LIMITS: dict[str, tuple[tuple[int, str, Callable[[ir.Node], bool]], ...]] = {
-    "RoiAlign": ((16, "means half_pixel, which came with opset 16", lambda n: not facts.OUTPUT_HALF_PIXEL.get(n)),),
-    "DFT": ((20, "needs a known rank or axis", lambda n: "axis" not in n.attributes and len(n.inputs) < 3),),
-    "Pad": ((19, "has no mode=wrap before opset 19", lambda n: attr(n, "mode") == "wrap"),),
-    "Resize": ((19, "has no half_pixel_symmetric before opset 19", lambda n: attr(n, "coordinate_transformation_mode") == "half_pixel_symmetric"),),
-    **dict.fromkeys(("ScatterElements", "ScatterND"), ((18, "has no reduction by max or min before opset 18", lambda n: attr(n, "reduction") in ("max", "min")),)),
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), ((13, "is per tensor before opset 13", lambda n: hub.rank_of(n.inputs[1]) != 0),)),
-    **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), ((13, "needs a known rank", lambda n: hub.rank_of(n.inputs[0]) is None and attr(n, "axis", -1) != -1),)),
-}  # fmt: skip
-"""Forms that no schema rules out and that meant something else, or nothing, below an opset: opset, reason, condition."""
+@dataclass(frozen=True)
+class Limit:
+    """A form that no schema rules out and that meant something else, or nothing, below an opset."""
+
+    below: int
+    reason: str
+    holds: Callable[[ir.Node], bool]
+
+
+def has(name: str, *values: str) -> Callable[[ir.Node], bool]:
+    """The condition that an attribute is one of `values`."""
+    return lambda node: attr(node, name) in values
+
+
+RANK_UNKNOWN = Limit(
+    13, "needs a known rank", lambda n: hub.rank_of(n.inputs[0]) is None and attr(n, "axis") != -1
+)
+PER_AXIS = Limit(13, "is per tensor before opset 13", lambda n: hub.rank_of(n.inputs[1]) != 0)
+EXTREMES = Limit(18, "has no reduction by max or min before opset 18", has("reduction", "max", "min"))
+LIMITS = {
+    "RoiAlign": Limit(
+        16, "means half_pixel, which came with opset 16", lambda n: not facts.OUTPUT_HALF_PIXEL.get(n)
+    ),
+    "DFT": Limit(
+        20, "needs a known rank or axis", lambda n: "axis" not in n.attributes and len(n.inputs) < 3
+    ),
+    "Pad": Limit(19, "has no mode=wrap before opset 19", has("mode", "wrap")),
+    "Resize": Limit(
+        19,
+        "has no half_pixel_symmetric before opset 19",
+        has("coordinate_transformation_mode", "half_pixel_symmetric"),
+    ),
+    "ScatterElements": EXTREMES,
+    "ScatterND": EXTREMES,
+    "QuantizeLinear": PER_AXIS,
+    "DequantizeLinear": PER_AXIS,
+    "Softmax": RANK_UNKNOWN,
+    "LogSoftmax": RANK_UNKNOWN,
+    "Hardmax": RANK_UNKNOWN,
+}
 
 
 def valid(node: ir.Node, target: int) -> str | None:
@@ -214,9 +253,9 @@ def valid(node: ir.Node, target: int) -> str | None:
     schema = hub.schema(node, target)
     if schema is None or schema.deprecated:
         return f"is newer than opset {target}"
-    for version, reason, holds in LIMITS.get(node.op_type, ()):
-        if target < version and holds(node):
-            return reason
+    limit = LIMITS.get(node.op_type)
+    if limit is not None and target < limit.below and limit.holds(node):
+        return limit.reason
     newest = hub.schema(node)
     for name in list(node.attributes):
         if name in schema.attributes:
@@ -339,3 +378,19 @@ def _steps(graph: ir.Graph | ir.Function, target: int) -> None:
             if results is not None:
                 replace(graph, node, results, op)
                 break
+
+
+def for_runtime(model: ir.Model) -> ir.Model:
+    """A copy, weights shared, at an opset and IR version ONNX Runtime admits."""
+    copy = model.clone()
+    PadsAtRunTime()(copy)
+    restamp(copy, runtime_opset(model))
+    copy.ir_version = RUNTIME_IR_VERSION
+    return copy
+
+
+def runtime_opset(model: ir.Model) -> int:
+    """The newest opset at which ONNX Runtime has kernels for what a hub model consists of."""
+    inner = (node for function in model.functions.values() for node in function)
+    late = any(not n.domain and n.op_type in LATE_KERNELS for n in (*hub.all_nodes(model), *inner))
+    return 21 if late and not restamp(model.clone(), 21) else RUNTIME_OPSET

@@ -15,7 +15,8 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import UnsupportedModel
-from bridge.hub import attr
+from bridge.hub import attr, subgraphs
+from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 
 STEPS: dict[tuple[str, int], Callable] = {}
@@ -37,6 +38,51 @@ def at(version: int, *names: str, typed: bool = False) -> Callable:
         return step
 
     return register
+
+
+def lift(graph: ir.Graph | ir.Function) -> None:
+    """Bring a graph or function of an opset before the hub's to it, in place."""
+    imports = graph.opset_imports
+    if "ai.onnx" in imports:
+        imports[""] = imports.pop("ai.onnx")
+    versions: dict[str, int] = {d: imports[d] for d in ("", "ai.onnx.ml") if d in imports}
+    _lift_graph(graph, versions)
+    for domain in versions:
+        imports[domain] = hub.STANDARD_OPSETS[domain]
+
+
+def _lift_graph(graph: ir.Graph | ir.Function, versions: dict[str, int]) -> None:
+    originals = list(graph)
+    for node in originals:
+        for subgraph in subgraphs(node):
+            _lift_graph(subgraph, versions)
+    pending = [
+        (node, versions.get("" if node.domain == "ai.onnx" else node.domain, 0))
+        for node in reversed(originals)
+    ]
+    while pending:
+        node, version = pending.pop()
+        if node.domain == "ai.onnx":
+            node.domain = ""
+        node.version = None
+        if version:
+            pending.extend(_step(graph, node, version))
+
+
+def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tuple[ir.Node, int]]:
+    """Take `node` over every opset above `version` that changed it; nodes that replace it, with their
+    opset."""
+    node.attributes.pop("consumed_inputs", None)
+    for opset in range(version + 1, hub.STANDARD_OPSETS[node.domain] + 1):
+        step = STEPS.get((node.op_type, opset))
+        if step is None:
+            continue
+        op = hub.Builder(graph, before=node, source=hub.origin(node))
+        results = step(op, node, *node.inputs)
+        if results is not None:
+            replace(graph, node, results, op)
+            return [(made, opset) for made in reversed(op.nodes)]
+    return []
 
 
 def refuse(node: ir.Node, reason: str) -> None:
@@ -231,7 +277,8 @@ def dropout(op, node, x):
 
 @at(7, "Dropout", "BatchNormalization")
 def training_flag(op, node, *inputs):
-    """Below 7 `is_test` is 0 unless given; BatchNormalization then trains when its statistics are asked for."""
+    """Below 7 `is_test` is 0 unless given; BatchNormalization then trains when its statistics are asked
+    for."""
     training = pop(node, "is_test", 0) == 0
     if training and (node.op_type == "Dropout" or len(node.outputs) > 1):
         refuse(node, "is in training mode (is_test=0)")

@@ -42,7 +42,10 @@ def test_a_branch_and_a_loop_are_written_and_read(tmp_path):
 @pytest.mark.parametrize("op", ["Div", "Mod"])
 def test_integers_cross_exactly(op, tmp_path):
     """OpenVINO's CPU divides integers as float32; what is written does not."""
-    text = f'<ir_version: 10, opset_import: ["" : 21]> g (int32[N] x, int32[N] y) => (int32[N] z) {{ z = {op} (x, y) }}'
+    text = (
+        f'<ir_version: 10, opset_import: ["" : 21]> g (int32[N] x, int32[N] y) => (int32[N] z) {{ z = '
+        f"{op} (x, y) }}"
+    )
     model, path = saved(text, tmp_path)
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.integers(-(2**31), 2**31 - 1, 500), [2**31 - 1, -(2**31) + 1, 7, -7]]).astype(
@@ -100,7 +103,10 @@ def test_a_broken_document_gives_a_typed_error(before, after, tmp_path):
 
 
 def test_constants_outside_the_bin_are_refused(tmp_path):
-    text = '<ir_version: 10, opset_import: ["" : 21]> g (float[3] x) => (float[3] y) <float[3] w = {1.0,2.0,3.0}> { y = Mul (x, w) }'
+    text = (
+        '<ir_version: 10, opset_import: ["" : 21]> g (float[3] x) => (float[3] y) <float[3] w = '
+        "{1.0,2.0,3.0}> { y = Mul (x, w) }"
+    )
     _, path = saved(text, tmp_path)
     path.with_suffix(".bin").write_bytes(b"abc")
     with pytest.raises(UnreadableFile, match=r"does not lie in the \.bin"):

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import const
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
+from bridge.quant import is_dequantize, is_quantize, quant_params
 from bridge_coreml.export_ops.common import IOS16, IOS17, IOS18, NUMPY
 
 ops = OpTable()
@@ -23,8 +24,8 @@ SMALL = (*BYTES, "int4", "uint4")
 def stepped(node: ir.Node) -> bool:
     """A constant scale, one or one for each place of an axis, of the dtype of the real numbers; the zero
     point constant too."""
-    scale, zero = const(node.inputs[1]), const(node.inputs[2]) if len(node.inputs) > 2 else 0
-    if scale is None or zero is None or scale.ndim > 1 or attr(node, "block_size"):
+    params = quant_params(node)
+    if params is None or params.block_size:
         return False
     real = node.inputs[0] if node.op_type == "QuantizeLinear" else node.outputs[0]
     return (
@@ -41,60 +42,51 @@ def paired(node: ir.Node) -> bool:
     return (
         made.dtype in (ir.DataType.INT8, ir.DataType.UINT8)
         and not made.is_graph_output()
-        and all(r.op_type == "DequantizeLinear" and r.graph is node.graph and stepped(r) for r in readers)
+        and all(is_dequantize(r) and r.graph is node.graph and stepped(r) for r in readers)
     )
 
 
 def opened(node: ir.Node) -> bool:
     """What a QuantizeLinear beside it made."""
     maker = node.inputs[0].producer() if node.inputs[0] is not None else None
-    return maker is not None and maker.op_type == "QuantizeLinear" and stepped(maker) and paired(maker)
+    return is_quantize(maker) and stepped(maker) and paired(maker)
 
 
 STEPPED = condition("constant scales, one or one along an axis, of the dtype of the numbers", stepped)
 
 
-def steps(mil: Any, node: ir.Node, dtype: Any) -> dict[str, Any]:
-    """Scale, zero point and axis as MIL takes them."""
-    scale: Any = const(node.inputs[1]).astype(NUMPY[mil.dtype_of(node.inputs[1])])
-    zero = const(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
-    rank = rank_of(node.inputs[0]) or 0
-    axis = np.int32(attr(node, "axis") % max(rank, 1)) if scale.ndim else None
-    if scale.size == 1:
-        scale, zero, axis = scale.ravel()[0], None if zero is None else zero.ravel()[0], None
-    return {"scale": scale, "zero_point": None if zero is None else zero.astype(dtype), "axis": axis}
+def steps(mil: Any, node: ir.Node) -> dict[str, Any]:
+    """Scale, zero point and axis as MIL takes them: numbers, or arrays along an axis."""
+    params = quant_params(node)
+    assert params is not None
+    scale: np.ndarray = params.scale.astype(NUMPY[mil.kind(node.inputs[1])])
+    zero = params.zero_point if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    return {
+        "scale": scale[()],
+        "zero_point": None if zero is None else zero[()],
+        "axis": None if params.axis is None else np.int32(params.axis),
+    }
 
 
 @ops.op("QuantizeLinear", since=IOS17, needs=(STEPPED, condition("bytes that are dequantized again", paired)))
 def quantize(mil, node, x, scale, zero_point=None):
-    kind = node.outputs[0].dtype
-    return mil.quantize(input=x, output_dtype=kind.name.lower(), **steps(mil, node, kind.numpy()))
+    return mil.quantize(input=x, output_dtype=node.outputs[0].dtype.name.lower(), **steps(mil, node))
 
 
 @ops.op("DequantizeLinear", since=IOS17, needs=(STEPPED, condition("bytes quantized beside it", opened)))
 def dequantize_made(mil, node, x, scale, zero_point=None):
-    return mil.dequantize(input=x, **steps(mil, node, x.dtype.numpy()))
+    return mil.dequantize(input=x, **steps(mil, node))
 
 
 def blocked(node: ir.Node) -> bool:
     """Constant weights with scales that divide them into equal blocks."""
-    values = [const(v) for v in node.inputs if v is not None]
-    if any(v is None for v in values) or not values[0].ndim or values[1].dtype.name not in HALVES:
+    weights, params = const(node.inputs[0]), quant_params(node)
+    if weights is None or params is None or not weights.ndim or params.scale.dtype.name not in HALVES:
         return False
-    spread = scales(node, values[1], values[0].ndim)
-    return spread.ndim == values[0].ndim and all(
-        d % s == 0 for d, s in zip(values[0].shape, spread.shape, strict=True)
+    scale, _ = params.aligned(weights.ndim)
+    return scale.ndim == weights.ndim and all(
+        d % s == 0 for d, s in zip(weights.shape, scale.shape, strict=True)
     )
-
-
-def scales(node: ir.Node, values: np.ndarray, rank: int) -> np.ndarray:
-    """Scales or zero points with the rank of the weights."""
-    if attr(node, "block_size"):
-        return values
-    places = [1] * rank
-    if values.ndim and values.size > 1:
-        places[attr(node, "axis") % rank] = values.size
-    return values.reshape(places)
 
 
 @ops.op(
@@ -108,21 +100,20 @@ def shift_scale(mil, node, x, scale, zero_point=None):
     kind = x.dtype.name.lower()
     held = {"int4": types.np_int4_dtype, "uint4": types.np_uint4_dtype}.get(kind, x.dtype.numpy())
     wide = np.int8 if x.dtype.is_signed() else np.uint8
-    weights, zero = const(x), None if zero_point is None else const(zero_point)
+    steps, zero = quant_params(node).aligned(const(x).ndim)
     return mil.constexpr_blockwise_shift_scale(
-        data=weights.astype(wide).astype(held),
-        scale=scales(node, const(scale), weights.ndim),
-        offset=None if zero is None else scales(node, zero.astype(wide), weights.ndim).astype(held),
+        data=const(x).astype(wide).astype(held),
+        scale=steps,
+        offset=None if zero_point is None else zero.astype(wide).astype(held),
     )
 
 
 def stored(node: ir.Node) -> bool:
     """Constant weights with one scale, or one for each place of an axis."""
-    values = [const(v) for v in node.inputs if v is not None]
-    if any(v is None for v in values) or attr(node, "block_size"):
+    weights, params = const(node.inputs[0]), quant_params(node)
+    if weights is None or params is None or params.block_size:
         return False
-    scale = values[1]
-    return values[0].ndim > 0 and scale.ndim <= 1 and scale.dtype.name in HALVES
+    return weights.ndim > 0 and params.scale.dtype.name in HALVES
 
 
 @ops.op(
@@ -131,11 +122,10 @@ def stored(node: ir.Node) -> bool:
     needs=(dtype("int8", "uint8"), condition("constant weights with a scale, or one along an axis", stored)),
 )
 def dequantize(mil, node, x, scale, zero_point=None):
-    weights, factor = const(x), const(scale)
-    zero = np.zeros(factor.shape, weights.dtype) if zero_point is None else const(zero_point)
-    axis = attr(node, "axis") % weights.ndim if factor.size > 1 else 0
-    if factor.size == 1:
-        factor, zero = factor.ravel()[0], zero.ravel()[0]
+    params = quant_params(node)
     return mil.constexpr_affine_dequantize(
-        quantized_data=weights, zero_point=zero, scale=factor, axis=np.int32(axis)
+        quantized_data=const(x),
+        zero_point=params.zero_point[()],
+        scale=params.scale[()],
+        axis=np.int32(params.axis or 0),
     )

@@ -9,6 +9,8 @@ import onnx_ir as ir
 
 from bridge.dims import lengths, reshape, vector
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import like
+from bridge.needs import condition
 from bridge.ops import Need
 
 INT32, INT64, FLOAT = (int(ir.DataType[name]) for name in ("INT32", "INT64", "FLOAT"))
@@ -25,41 +27,17 @@ DTYPES = {
     "float": ir.DataType.FLOAT,
     "float16": ir.DataType.FLOAT16,
     "float32": ir.DataType.FLOAT,
-    **{
-        name: ir.DataType[name.upper()]
-        for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
-    },
+    **{name: ir.DataType[name.upper()] for name in ("int8", "int16", "int32", "uint8", "uint16", "uint32")},
 }
-
-
-def need(text: str, holds: Any) -> Need:
-    return Need(text, holds)
-
-
-def constant(name: str) -> Need:
-    """Input `name` is absent or known before run time."""
-    return need(f"a constant {name}", lambda n: n.constant(name))
-
-
-def one_of(name: str, *allowed: Any, default: Any = None) -> Need:
-    """Constant `name` is one of `allowed`."""
-    fallback = allowed[0] if default is None else default
-    return need(f"{name}={' or '.join(map(str, allowed))}", lambda n: n.get(name, fallback) in allowed)
 
 
 def ranked(name: str) -> Need:
     """Input `name` has a known rank."""
-    return need("a known rank", lambda n: n.dims(name) is not None)
+    return condition("a known rank", lambda n: n.dims(name) is not None)
 
 
 RANKED = ranked("x")
-STATIC = need("a static shape", lambda n: n.dims("x") is not None and None not in n.dims("x"))
-
-
-def like(op: Any, number: Any, x: ir.Value) -> ir.Value:
-    """A constant of the dtype of `x`."""
-    assert x.dtype is not None
-    return op.const(np.asarray(number).astype(x.dtype.numpy()))
+STATIC = condition("a static shape", lambda n: n.dims("x") is not None and None not in n.dims("x"))
 
 
 def as_type(op: Any, value: ir.Value | None, x: ir.Value) -> Any:
@@ -67,17 +45,11 @@ def as_type(op: Any, value: ir.Value | None, x: ir.Value) -> Any:
     if value is None or value.dtype == x.dtype:
         return value
     array = const(value)
-    return like(op, array, x) if array is not None else op.Cast(value, to=int(x.dtype or ir.DataType.FLOAT))
+    return like(op, x, array) if array is not None else op.Cast(value, to=int(x.dtype or ir.DataType.FLOAT))
 
 
 def cast(op: Any, value: ir.Value, to: ir.DataType) -> Any:
     return value if value.dtype == to else op.Cast(value, to=int(to))
-
-
-def int64(op: Any, value: ir.Value) -> Any:
-    """A shape or index in int64."""
-    array = const(value)
-    return op.const(array.astype(np.int64)) if array is not None else cast(op, value, ir.DataType.INT64)
 
 
 def index(op: Any, value: ir.Value) -> Any:
@@ -91,26 +63,11 @@ def index(op: Any, value: ir.Value) -> Any:
 def channels(op: Any, node: Any, name: str, x: ir.Value) -> Any:
     """A vector per channel, shaped to meet axis 1 of `x` from the left."""
     array = node.array(name)
-    return like(op, array.reshape(-1, *[1] * ((rank_of(x) or 2) - 2)), x)
-
-
-def transpose(op: Any, x: ir.Value, perm: list[int]) -> Any:
-    if perm == sorted(perm):
-        return x
-    array = const(x)
-    return (
-        op.const(np.ascontiguousarray(array.transpose(perm)))
-        if array is not None
-        else op.Transpose(x, perm=perm)
-    )
-
-
-def ints(values: Any) -> np.ndarray:
-    return np.asarray(values, np.int64)
+    return like(op, x, array.reshape(-1, *[1] * ((rank_of(x) or 2) - 2)))
 
 
 __all__ = [
     "DTYPES", "FLOAT", "I64_MAX", "I64_MIN", "INT32", "INT64", "IOS16", "IOS17", "IOS18", "RANKED",
-    "STATIC", "as_type", "cast", "channels", "const", "constant", "index", "int64", "ints", "lengths",
-    "like", "need", "one_of", "rank_of", "ranked", "reshape", "shape_of", "transpose", "vector",
+    "STATIC", "as_type", "cast", "channels", "const", "index", "lengths",
+    "rank_of", "ranked", "reshape", "shape_of", "vector",
 ]  # fmt: skip

@@ -10,29 +10,16 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import arange
+from bridge.importing import as_int64, attribute, constant, ints, like
+from bridge.interpolation import ResizeAxis, linear_taps, nearest_index, original_coordinates, within
+from bridge.needs import condition
 from bridge.ops import Need, OpTable
-from bridge_coreml.import_ops.common import (
-    FLOAT,
-    IOS16,
-    IOS17,
-    RANKED,
-    cast,
-    constant,
-    index,
-    int64,
-    ints,
-    lengths,
-    like,
-    need,
-    one_of,
-    rank_of,
-    vector,
-)
+from bridge_coreml.import_ops.common import FLOAT, IOS16, IOS17, RANKED, cast, index, lengths, rank_of, vector
 
 ops = OpTable()
 
-# sampling_mode of Core ML → how the hub's Resize finds a place
-PLACES = {
+# sampling_mode of Core ML → coordinate_transformation_mode
+COORDINATES = {
     "DEFAULT": "asymmetric",
     "STRICT_ALIGN_CORNERS": "align_corners",
     "ALIGN_CORNERS": "align_corners",
@@ -40,49 +27,48 @@ PLACES = {
 }
 
 
-def resized(op: hub.Builder, x: ir.Value, spatial: Sequence[Any], mode: str, place: str) -> Any:
+def resized(op: hub.Builder, x: ir.Value, spatial: Sequence[Any], mode: str, coordinates: str) -> Any:
     """The last dimensions resized to `spatial` lengths (ints or int64 values)."""
     sizes = vector(op, [*lengths(op, x)[: (rank_of(x) or 0) - len(spatial)], *spatial])
     nearest = "floor" if mode == "nearest" else None
     return op.Resize(
-        x, None, None, sizes, mode=mode, coordinate_transformation_mode=place, nearest_mode=nearest
+        x, None, None, sizes, mode=mode, coordinate_transformation_mode=coordinates, nearest_mode=nearest
     )
 
 
-def at_places(op: hub.Builder, x: ir.Value, axis: int, places: np.ndarray) -> Any:
-    """`x` read between its elements along `axis`, at constant places."""
+def sampled(op: hub.Builder, x: ir.Value, axis: int, x_original: np.ndarray) -> Any:
+    """`x` read between its elements along `axis`, at constant coordinates."""
     dims: list[Any] = list(x.shape or ())
-    low = np.floor(places).astype(np.int64)
-    high = np.minimum(low + 1, dims[axis] - 1)
-    spread = [-1 if i == axis % len(dims) else 1 for i in range(len(dims))]
-    share = like(op, (places - low).reshape(spread), x)
-    first, second = (op.Gather(x, op.const(p), axis=axis) for p in (low, high))
-    return op.Add(first, op.Mul(op.Sub(second, first), share))
+    (low, _), (high, share) = linear_taps(x_original)
+    column = [-1 if i == axis % len(dims) else 1 for i in range(len(dims))]
+    first, second = (
+        op.Gather(x, op.const(within(p, dims[axis]).astype(np.int64)), axis=axis) for p in (low, high)
+    )
+    return op.Add(first, op.Mul(op.Sub(second, first), like(op, x, share.reshape(column))))
 
 
-def grid(mode: str, size: int, count: int) -> np.ndarray:
-    """Places of `count` samples among `size` elements."""
-    i = np.arange(count, dtype=np.float64)
+def coordinates_of(mode: str, length_original: int, length_resized: int) -> np.ndarray:
+    """Coordinates of OFFSET_CORNERS and ALIGN_CORNERS: a single aligned sample is in the middle."""
+    axis = ResizeAxis.static(length_original, length_resized)
     if mode == "OFFSET_CORNERS":
-        delta = max(1, size - 1) / count
-        found = 0.5 * delta + i * delta
-    elif mode == "UNALIGN_CORNERS":
-        found = (i + 0.5) * size / count - 0.5
-    elif mode == "DEFAULT":
-        found = i * size / count
+        delta = max(1, length_original - 1) / length_resized
+        found = 0.5 * delta + axis.x_resized * delta
+    elif length_resized == 1:
+        found = np.array([(length_original - 1) / 2])
     else:
-        centre = (size - 1) / 2 if mode == "ALIGN_CORNERS" else 0.0
-        found = i * (size - 1) / (count - 1) if count > 1 else np.array([centre])
-    return np.clip(found, 0, size - 1)
+        found = original_coordinates(axis, "align_corners")
+    return within(found, length_original)
 
 
-def by_places(mode: str, size: int, count: int) -> bool:
-    """Whether the hub's Resize has no such places."""
-    return mode == "OFFSET_CORNERS" or (mode == "ALIGN_CORNERS" and count == 1 and size != 1)
+def beyond_resize(mode: str, length_original: int, length_resized: int) -> bool:
+    """Whether the hub's Resize has no such coordinates."""
+    return mode == "OFFSET_CORNERS" or (
+        mode == "ALIGN_CORNERS" and length_resized == 1 and length_original != 1
+    )
 
 
-def fixed(names: Callable[[Any], list[int] | None]) -> Need:
-    """OFFSET_CORNERS and single samples are read at constant places."""
+def sampled_statically(names: Callable[[Any], list[int] | None]) -> Need:
+    """OFFSET_CORNERS and single samples are read at constant coordinates."""
 
     def holds(node: Any) -> bool:
         dims, mode = node.dims("x"), node.get("sampling_mode", "DEFAULT")
@@ -91,29 +77,29 @@ def fixed(names: Callable[[Any], list[int] | None]) -> Need:
             return False
         return mode != "ALIGN_CORNERS" or counts is None or 1 not in counts or None not in dims[-2:]
 
-    return need("a static image for this sampling mode", holds)
+    return condition("a static image for this sampling mode", holds)
 
 
 def bilinear(op: hub.Builder, x: ir.Value, mode: str, counts: Sequence[Any]) -> Any:
     dims = list(x.shape)[-len(counts) :]
     if any(
-        isinstance(d, int) and isinstance(c, int) and by_places(mode, d, c)
+        isinstance(d, int) and isinstance(c, int) and beyond_resize(mode, d, c)
         for d, c in zip(dims, counts, strict=True)
     ):
         for i, (size, count) in enumerate(zip(dims, counts, strict=True)):
-            x = at_places(op, x, i - len(counts), grid(mode, size, count))
+            x = sampled(op, x, i - len(counts), coordinates_of(mode, size, count))
         return x
-    return resized(op, x, counts, "linear", PLACES[mode])
+    return resized(op, x, counts, "linear", COORDINATES[mode])
 
 
-MODES = one_of("sampling_mode", "DEFAULT", *PLACES, "OFFSET_CORNERS")
+MODES = attribute("sampling_mode", "DEFAULT", *COORDINATES, "OFFSET_CORNERS")
 
 
 def targets(node: Any) -> list[int]:
     return [int(node.get("target_size_height", 1)), int(node.get("target_size_width", 1))]
 
 
-@ops.op("resize_bilinear", needs=(RANKED, MODES, fixed(targets)))
+@ops.op("resize_bilinear", needs=(RANKED, MODES, sampled_statically(targets)))
 def resize_bilinear(op, node, x):
     return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), targets(node))
 
@@ -153,7 +139,10 @@ def corners(node: Any) -> tuple[bool, bool]:
 
 @ops.op(
     "upsample_bilinear",
-    needs=(RANKED, need("half_pixel_centers that differ from align_corners", lambda n: not all(corners(n)))),
+    needs=(
+        RANKED,
+        condition("half_pixel_centers that differ from align_corners", lambda n: not all(corners(n))),
+    ),
 )
 def upsample_bilinear(op, node, x):
     align, half = corners(node)
@@ -161,21 +150,22 @@ def upsample_bilinear(op, node, x):
     return resized(op, x, scaled(op, x, node), "linear", place)
 
 
-def nearest_places(size: int, count: int) -> np.ndarray | None:
-    """The elements nearest to the samples; None where a sample lies halfway between two."""
-    places = np.arange(count) * size / count
-    halfway = np.isclose(places - np.floor(places), 0.5) & (places < size - 1)
-    return None if halfway.any() else np.minimum(np.floor(places + 0.5), size - 1).astype(np.int64)
+def nearest_elements(length_original: int, length_resized: int) -> np.ndarray | None:
+    """Index of the element nearest to each sample; None where a sample lies halfway between two."""
+    x_original = original_coordinates(ResizeAxis.static(length_original, length_resized), "asymmetric")
+    halfway = np.isclose(x_original - np.floor(x_original), 0.5) & (x_original < length_original - 1)
+    return None if halfway.any() else nearest_index(x_original, "round_prefer_ceil", length_original)
 
 
-def told_apart(node: Any) -> bool:
+def nearest_known(node: Any) -> bool:
     """Whether the nearest elements are known: static lengths, and no sample halfway."""
     if node.get("interpolation_mode", "LINEAR") == "LINEAR":
         return True
     asked, dims = lengths_asked(node), node.dims("x")
     if asked is None or dims is None or None in dims:
         return False
-    return all(nearest_places(s, a or s) is not None for s, a in zip(dims[-len(asked) :], asked, strict=True))
+    pairs = zip(dims[-len(asked) :], asked, strict=True)
+    return all(nearest_elements(s, a or s) is not None for s, a in pairs)
 
 
 def lengths_asked(node: Any) -> list[int] | None:
@@ -189,16 +179,16 @@ def lengths_asked(node: Any) -> list[int] | None:
     needs=(
         RANKED,
         MODES,
-        one_of("interpolation_mode", "LINEAR", "NEAREST_NEIGHBOR"),
-        need(
+        attribute("interpolation_mode", "LINEAR", "NEAREST_NEIGHBOR"),
+        condition(
             "DEFAULT sampling of the nearest neighbour",
             lambda n: (
                 n.get("interpolation_mode", "LINEAR") == "LINEAR"
                 or n.get("sampling_mode", "DEFAULT") == "DEFAULT"
             ),
         ),
-        need("static lengths, and no sample halfway between two neighbours", told_apart),
-        need(
+        condition("static lengths, and no sample halfway between two neighbours", nearest_known),
+        condition(
             "a constant shape and a static image for these corners",
             lambda n: (
                 n.get("sampling_mode", "DEFAULT") in ("DEFAULT", "STRICT_ALIGN_CORNERS", "UNALIGN_CORNERS")
@@ -212,32 +202,35 @@ def resize(op, node, x, shape):
     sizes = lengths(op, x)[rank - count :]
     asked = lengths_asked(node)
     if asked is None:
-        last = int64(op, shape)
+        last = as_int64(op, shape)
         total = int(shape.shape[0])
-        parts = [
-            op.Slice(last, ints([total - count + i]), ints([total - count + i + 1])) for i in range(count)
+        parts = [op.Slice(last, ints(total - count + i), ints(total - count + i + 1)) for i in range(count)]
+        own = [op.const(ints(s)) if isinstance(s, int) else s for s in sizes]
+        asked = [
+            op.Where(op.Equal(p, op.const(np.array(0, np.int64))), s, p)
+            for p, s in zip(parts, own, strict=True)
         ]
-        own = [op.const(ints([s])) if isinstance(s, int) else s for s in sizes]
-        asked = [op.Where(op.Equal(p, op.const(ints(0))), s, p) for p, s in zip(parts, own, strict=True)]
     else:
         asked = [a or s for a, s in zip(asked, sizes, strict=True)]
     if node.get("interpolation_mode", "LINEAR") == "NEAREST_NEIGHBOR":
         for i, (size, length) in enumerate(zip(sizes, asked, strict=True)):
-            x = op.Gather(x, op.const(nearest_places(size, length)), axis=i - count)
+            x = op.Gather(x, op.const(nearest_elements(size, length)), axis=i - count)
         return x
     return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), asked)
 
 
-IMAGE = need("an input of rank 4", lambda n: n.dims("x") is not None and len(n.dims("x")) == 4)
+IMAGE = condition("an input of rank 4", lambda n: n.dims("x") is not None and len(n.dims("x")) == 4)
 
 
 @ops.op(
     "resample",
     needs=(
         IMAGE,
-        one_of("sampling_mode", "bilinear", "nearest"),
-        one_of("padding_mode", "constant", "border", "reflection", "symmetric"),
-        one_of("coordinates_mode", "unnormalized", "normalized_minus_one_to_one", "normalized_zero_to_one"),
+        attribute("sampling_mode", "bilinear", "nearest"),
+        attribute("padding_mode", "constant", "border", "reflection", "symmetric"),
+        attribute(
+            "coordinates_mode", "unnormalized", "normalized_minus_one_to_one", "normalized_zero_to_one"
+        ),
     ),
 )
 def resample(op, node, x, coordinates):
@@ -257,11 +250,11 @@ def resample(op, node, x, coordinates):
         places = op.Sub(op.Div(op.Add(op.Mul(pixels, 2.0), 1.0), size), 1.0)
     outside = {"constant": "zeros", "border": "border"}.get(padding, "reflection")
     value = node.get("padding_value", 0.0) if padding == "constant" else 0.0
-    shifted = op.Sub(x, like(op, value, x)) if value else x
+    shifted = op.Sub(x, like(op, x, value)) if value else x
     made = op.GridSample(
         shifted, cast(op, places, x.dtype), mode=mode, padding_mode=outside, align_corners=int(align)
     )
-    return op.Add(made, like(op, value, x)) if value else made
+    return op.Add(made, like(op, x, value)) if value else made
 
 
 def padding_align(node: Any) -> bool:
@@ -279,16 +272,16 @@ def in_pixels(op: hub.Builder, places: ir.Value, size: Any, mode: str, align: bo
     "affine",
     needs=(
         IMAGE,
-        one_of("sampling_mode", "bilinear"),
-        one_of("padding_mode", "constant"),
-        one_of("coordinates_mode", "normalized_minus_one_to_one"),
-        need("align_corners", lambda n: n.get("align_corners", True)),
-        need("a padding value of 0", lambda n: not n.get("padding_value", 0.0)),
+        attribute("sampling_mode", "bilinear"),
+        attribute("padding_mode", "constant"),
+        attribute("coordinates_mode", "normalized_minus_one_to_one"),
+        condition("align_corners", lambda n: n.get("align_corners", True)),
+        condition("a padding value of 0", lambda n: not n.get("padding_value", 0.0)),
     ),
 )
 def affine(op, node, x, transform_matrix):
     n, c = lengths(op, x)[:2]
-    theta = op.Expand(op.Reshape(transform_matrix, ints([-1, 2, 3])), vector(op, [n, 1, 1]))
+    theta = op.Expand(op.Reshape(transform_matrix, ints(-1, 2, 3)), vector(op, [n, 1, 1]))
     size = vector(op, [n, c, node.get("output_height"), node.get("output_width")])
     places = op.AffineGrid(theta, size, align_corners=1)
     return op.GridSample(x, places, mode="linear", padding_mode="zeros", align_corners=1)
@@ -327,7 +320,7 @@ def weights(op: hub.Builder, places: ir.Value, size: int) -> Any:
     """How much each of `size` elements counts for each place: 1 minus their distance. Places [N, T] → [N, T,
     size]."""
     elements = op.const(np.arange(size, dtype=np.float32))
-    distance = op.Abs(op.Sub(op.Unsqueeze(places, ints([-1])), elements))
+    distance = op.Abs(op.Sub(op.Unsqueeze(places, ints(-1)), elements))
     return op.Relu(op.Sub(1.0, distance))
 
 
@@ -342,13 +335,13 @@ def ahead(node: Any) -> bool:
 
 
 BOXES = (
-    need("boxes that end after they start", ahead),
-    need(
+    condition("boxes that end after they start", ahead),
+    condition(
         "an image of static size",
         lambda n: n.dims("x") is not None and len(n.dims("x")) == 4 and None not in n.dims("x")[2:],
     ),
     MODES,
-    one_of(
+    attribute(
         "box_coordinate_mode",
         *(f"{a}_{b}_FIRST" for a in ("CORNERS", "CENTER_SIZE") for b in ("HEIGHT", "WIDTH")),
         default="CORNERS_HEIGHT_FIRST",
@@ -377,12 +370,12 @@ def cropped(op: hub.Builder, node: Any, image: ir.Value, boxes: ir.Value) -> Any
     ]
     held = [op.Clip(p, 0.0, float(n - 1)) for p, n in zip(places, (height, width), strict=True)]
     rows, columns = (
-        op.Unsqueeze(weights(op, p, n), ints([1])) for p, n in zip(held, (height, width), strict=True)
+        op.Unsqueeze(weights(op, p, n), ints(1)) for p, n in zip(held, (height, width), strict=True)
     )
     wide = cast(op, image, ir.DataType.FLOAT)
     made = op.MatMul(op.MatMul(rows, wide), op.Transpose(columns, perm=[0, 1, 3, 2]))
     if node.version >= IOS16:
-        kept = op.And(op.Unsqueeze(inside[0], ints([1, 3])), op.Unsqueeze(inside[1], ints([1, 2])))
+        kept = op.And(op.Unsqueeze(inside[0], ints(1, 3)), op.Unsqueeze(inside[1], ints(1, 2)))
         made = op.Where(kept, made, op.const(np.float32(node.get("pad_value", 0.0))))
     return cast(op, made, image.dtype)
 
@@ -401,28 +394,30 @@ def counted(node: Any) -> bool:
     return dims is not None and (dims[2] == 5 or node.dims("x")[0] is not None)
 
 
-@ops.op("crop_resize", needs=(*BOXES, need("a known number of images", counted)))
+@ops.op("crop_resize", needs=(*BOXES, condition("a known number of images", counted)))
 def crop_resize_of_rois(op, node, x, roi):
     """Before iOS 17: boxes [N, 1, 4, 1, 1] for every image, or [N, 1, 5, 1, 1] the image's number first."""
-    flat = op.Squeeze(roi, ints([1, 3, 4]))
+    flat = op.Squeeze(roi, ints(1, 3, 4))
     if roi.shape[2] == 5:
         number = op.Cast(
-            op.Squeeze(op.Slice(flat, ints([0]), ints([1]), ints([1])), ints([1])), to=int(ir.DataType.INT64)
+            op.Squeeze(op.Slice(flat, ints(0), ints(1), ints(1)), ints(1)), to=int(ir.DataType.INT64)
         )
-        boxes = op.Slice(flat, ints([1]), ints([5]), ints([1]))
-        return op.Unsqueeze(cropped(op, node, op.Gather(x, number, axis=0), boxes), ints([1]))
+        boxes = op.Slice(flat, ints(1), ints(5), ints(1))
+        return op.Unsqueeze(cropped(op, node, op.Gather(x, number, axis=0), boxes), ints(1))
     made = []
     batch, count = int(x.shape[0]), lengths(op, flat)[0]
     for i in range(batch):
-        one = op.Slice(x, ints([i]), ints([i + 1]), ints([0]))
+        one = op.Slice(x, ints(i), ints(i + 1), ints(0))
         sizes = vector(op, [count, *lengths(op, x)[1:]])
-        made.append(op.Unsqueeze(cropped(op, node, op.Expand(one, sizes), flat), ints([1])))
+        made.append(op.Unsqueeze(cropped(op, node, op.Expand(one, sizes), flat), ints(1)))
     return made[0] if len(made) == 1 else op.Concat(*made, axis=1)
 
 
 @ops.op(
     "non_maximum_suppression",
-    needs=(need("a static shape", lambda n: n.dims("scores") is not None and None not in n.dims("scores")),),
+    needs=(
+        condition("a static shape", lambda n: n.dims("scores") is not None and None not in n.dims("scores")),
+    ),
 )
 def non_maximum_suppression(op, node, boxes, scores):
     """Boxes chosen by their best class, those of other classes left alone where suppression is per class.
@@ -434,51 +429,51 @@ def non_maximum_suppression(op, node, boxes, scores):
         boxes, scores = (op.Transpose(v, perm=[0, 2, 1]) for v in (boxes, scores))
     wide, most = cast(op, scores, ir.DataType.FLOAT), int(node.get("max_boxes"))
     batch, count, classes = (int(d) for d in scores.shape)
-    best = op.ReduceMax(wide, ints([2]), keepdims=0)
-    lowest = like(op, np.finfo(np.float32).min, best)
+    best = op.ReduceMax(wide, ints(2), keepdims=0)
+    lowest = like(op, best, np.finfo(np.float32).min)
     if not new:
-        low = op.Less(best, like(op, node.get("score_threshold", 0.0), best))
-        below = op.ReduceMin(op.Cast(low, to=int(ir.DataType.INT32)), ints([1]), keepdims=1)
+        low = op.Less(best, like(op, best, node.get("score_threshold", 0.0)))
+        below = op.ReduceMin(op.Cast(low, to=int(ir.DataType.INT32)), ints(1), keepdims=1)
         first = op.Equal(op.const(np.arange(count)[None]), op.ArgMax(best, axis=1, keepdims=1))
         saved = op.And(op.Equal(below, op.const(np.array(1, np.int32))), first)
-        best = op.Where(op.And(low, op.Not(saved)), like(op, -np.inf, best), best)
-    offered = op.Unsqueeze(best, ints([1]))
+        best = op.Where(op.And(low, op.Not(saved)), like(op, best, -np.inf), best)
+    offered = op.Unsqueeze(best, ints(1))
     if node.get("per_class_suppression", False):
         own = op.Equal(
-            op.Unsqueeze(op.ArgMax(wide, axis=2, keepdims=0), ints([1])),
+            op.Unsqueeze(op.ArgMax(wide, axis=2, keepdims=0), ints(1)),
             op.const(np.arange(classes)[None, :, None]),
         )
-        offered = op.Where(own, offered, like(op, -np.inf, best))
+        offered = op.Where(own, offered, like(op, best, -np.inf))
     chosen = op.NonMaxSuppression(
         cast(op, boxes, ir.DataType.FLOAT),
         offered,
-        op.const(ints([count])),
+        op.const(ints(count)),
         op.const(np.array([node.get("iou_threshold")], np.float32)),
-        op.Reshape(lowest, ints([1])),
+        op.Reshape(lowest, ints(1)),
         center_point_box=1,
     )
-    places = op.Gather(chosen, op.const(ints([0, 2])), axis=1)
+    places = op.Gather(chosen, op.const(ints(0, 2)), axis=1)
     hits = op.ScatterND(
         op.const(np.zeros((batch, count), np.float32)),
         places,
-        op.Expand(op.const(np.array(1, np.float32)), op.Slice(op.Shape(places), ints([0]), ints([1]))),
+        op.Expand(op.const(np.array(1, np.float32)), op.Slice(op.Shape(places), ints(0), ints(1))),
     )
     kept = op.Cast(hits, to=int(ir.DataType.BOOL))
     taken = min(most, count)
-    ordered, order = op.TopK(op.Where(kept, best, like(op, -np.inf, best)), ints([taken]), axis=1, _outputs=2)
+    ordered, order = op.TopK(op.Where(kept, best, like(op, best, -np.inf)), ints(taken), axis=1, _outputs=2)
     there = op.Greater(ordered, op.const(np.array(-np.inf, np.float32)))
     outputs = [_picked(op, v, order, there, most - taken) for v in (boxes, scores)]
     numbers = op.Where(there, op.Cast(order, to=int(ir.DataType.INT32)), op.const(np.array(-1, np.int32)))
     if most > taken:
-        numbers = op.Pad(numbers, ints([0, 0, 0, most - taken]), op.const(np.array(-1, np.int32)))
+        numbers = op.Pad(numbers, ints(0, 0, 0, most - taken), op.const(np.array(-1, np.int32)))
     if new:
         return (*(op.Transpose(v, perm=[0, 2, 1]) for v in outputs), numbers)
-    total = op.ReduceSum(op.Cast(there, to=int(ir.DataType.INT32)), ints([1]), keepdims=0)
+    total = op.ReduceSum(op.Cast(there, to=int(ir.DataType.INT32)), ints(1), keepdims=0)
     return (*outputs, numbers, total)
 
 
 def _picked(op: hub.Builder, values: ir.Value, order: ir.Value, there: ir.Value, missing: int) -> Any:
     """Rows of [n, B, K] in the order found; zero where there is none, and up to the number asked for."""
-    found = op.GatherND(values, op.Unsqueeze(order, ints([-1])), batch_dims=1)
-    found = op.Where(op.Unsqueeze(there, ints([-1])), found, like(op, 0, values))
-    return op.Pad(found, ints([0, 0, 0, 0, missing, 0])) if missing else found
+    found = op.GatherND(values, op.Unsqueeze(order, ints(-1)), batch_dims=1)
+    found = op.Where(op.Unsqueeze(there, ints(-1)), found, like(op, values, 0))
+    return op.Pad(found, ints(0, 0, 0, 0, missing, 0)) if missing else found

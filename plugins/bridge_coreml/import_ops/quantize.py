@@ -8,51 +8,47 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
+from bridge.hub import rank_of
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18, like, need
-from bridge_coreml.reader import DTYPE_NUMBERS, unpack_elements
+from bridge.quant import QuantParams
+from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18
+from bridge_coreml.reader import NUMBER, unpacked
 
 ops = OpTable()
 
+T = ir.DataType
 KEPT = ("int8", "uint8", "int4", "uint4")
 
 
 @ops.op("quantize", since=IOS17)
 def quantize(op, node, input):
-    scale, zero = node.array("scale"), node.array("zero_point")
-    dtype = DTYPES[node.get("output_dtype")].numpy()
-    zero = np.zeros(scale.shape, dtype) if zero is None else np.broadcast_to(zero, scale.shape).astype(dtype)
-    axis = node.get("axis", 0) if scale.ndim else None
-    return op.QuantizeLinear(input, like(op, scale, input), op.const(np.asarray(zero, order="C")), axis=axis)
+    scale = node.array("scale").astype(input.dtype.numpy())
+    return params(node, scale, DTYPES[node.get("output_dtype")], rank_of(input)).quantize_linear(op, input)
 
 
-def dequantized(
-    op: hub.Builder, stored: ir.Value, scale: np.ndarray, zero: np.ndarray | None, axis: int
-) -> Any:
-    """DequantizeLinear; a zero point has the shape and dtype of what it belongs to."""
-    point = None if zero is None else op.const(np.array(np.broadcast_to(zero, scale.shape)))
-    return op.DequantizeLinear(
-        stored, op.const(np.asarray(scale, order="C")), point, axis=axis if scale.ndim else None
+def params(node: Any, scale: np.ndarray, dtype: ir.DataType, rank: int | None) -> QuantParams:
+    """Parameters of integers of `dtype` by a scale and the zero point and axis of the operator."""
+    axis = node.get("axis", 0)
+    return QuantParams.of(
+        scale, node.array("zero_point"), dtype, axis if rank is None else axis % max(rank, 1)
     )
 
 
 @ops.op("dequantize", since=IOS17)
 def dequantize(op, node, input):
-    scale, zero = node.array("scale"), node.array("zero_point")
-    return dequantized(op, input, scale, zero, node.get("axis", 0))
+    return params(node, node.array("scale"), input.dtype, rank_of(input)).dequantize_linear(op, input)
 
 
 @ops.op("constexpr_affine_dequantize", since=IOS16)
 def affine(op, node):
     stored, scale, zero = (node.array(n) for n in ("quantized_data", "scale", "zero_point"))
     axis = int(node.get("axis", 0)) % max(stored.ndim, 1)
-    if scale.size == 1 and zero.size == 1:
-        scale, zero = scale.reshape(()), zero.reshape(())
-    elif not scale.ndim:
-        scale = np.full(zero.shape, scale, scale.dtype)
     if zero.dtype == stored.dtype:
-        return dequantized(op, op.const(stored), scale, zero, axis)
+        scale = np.broadcast_to(scale, np.broadcast_shapes(scale.shape, zero.shape))
+        return QuantParams.of(scale, zero, T.from_numpy(stored.dtype), axis).dequantize_linear(
+            op, op.const(stored)
+        )
     spread = [-1 if i == axis else 1 for i in range(stored.ndim)]
     scale, zero = (v.reshape(spread) if v.ndim else v for v in (scale, zero))
     return ((stored.astype(np.float32) - zero.astype(np.float32)) * scale).astype(scale.dtype)
@@ -63,16 +59,11 @@ def blockwise(op, node):
     data, scale, offset = (node.array(n) for n in ("data", "scale", "offset"))
     split = [i for i in range(data.ndim) if scale.shape[i] != 1]
     same = offset is None or offset.dtype == data.dtype
-    if node.dtype_name("data") in KEPT and same and len(split) <= 1:
-        if not split:
-            return dequantized(
-                op, op.const(data), scale.reshape(()), None if offset is None else offset.reshape(()), 0
-            )
-        axis = split[0]
-        if scale.shape[axis] == data.shape[axis]:
-            return dequantized(
-                op, op.const(data), scale.ravel(), None if offset is None else offset.ravel(), axis
-            )
+    whole = not split or (len(split) == 1 and scale.shape[split[0]] == data.shape[split[0]])
+    if node.kind("data") in KEPT and same and whole:
+        offset = None if offset is None else offset.ravel()
+        params = QuantParams.of(scale.ravel(), offset, T.from_numpy(data.dtype), split[0] if split else None)
+        return params.dequantize_linear(op, op.const(data))
     return expanded(data, scale, offset)
 
 
@@ -119,7 +110,7 @@ def lut_to_dense(op, node):
 @ops.op(
     "constexpr_lut_to_dense",
     since=IOS16,
-    needs=(need("a shape", lambda n: "shape" in n.operation.attributes),),
+    needs=(condition("a shape", lambda n: "shape" in n.operation.attributes),),
 )
 def lut_with_shape(op, node):
     """Before iOS 18: packed indices, one table."""
@@ -132,7 +123,7 @@ def lut_with_shape(op, node):
 def _unpacked(raw: bytes, bits: int, count: int) -> np.ndarray:
     if bits == 8:
         return np.frombuffer(raw, np.uint8, count)
-    return unpack_elements(raw, DTYPE_NUMBERS[f"uint{bits}"], count).astype(np.uint8)
+    return unpacked(raw, NUMBER[f"uint{bits}"], count).astype(np.uint8)
 
 
 def dense(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -150,7 +141,7 @@ def sparse_to_dense(op, node):
 @ops.op(
     "constexpr_sparse_to_dense",
     since=IOS16,
-    needs=(need("a shape", lambda n: "shape" in n.operation.attributes),),
+    needs=(condition("a shape", lambda n: "shape" in n.operation.attributes),),
 )
 def sparse_with_shape(op, node):
     """Before iOS 18: the mask is packed."""

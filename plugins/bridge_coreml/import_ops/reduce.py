@@ -1,11 +1,11 @@
-"""Reductions, cumulative sums, ArgMax and ArgMin."""
+"""Reductions, running sums, order, and the place of an extreme."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from bridge.ops import OpTable
-from bridge_coreml.import_ops.common import DTYPES, RANKED, cast, ints
+from bridge_coreml.import_ops.common import DTYPES, RANKED, cast
 
 ops = OpTable()
 
@@ -26,15 +26,15 @@ REDUCTIONS = {
 @ops.op(*REDUCTIONS)
 def reduction(op, node, x):
     axes = node.get("axes")
-    axes = None if axes is None else ints(axes).reshape(-1)
+    axes = None if axes is None else np.asarray(axes, np.int64).reshape(-1)
     return op.node(REDUCTIONS[node.op], x, axes, keepdims=int(node.get("keep_dims", False)))
 
 
 @ops.op("reduce_argmax", "reduce_argmin")
 def arg_extreme(op, node, x):
     name = "ArgMax" if node.op == "reduce_argmax" else "ArgMin"
-    indices = op.node(name, x, axis=node.get("axis", -1), keepdims=int(node.get("keep_dims", False)))
-    return cast(op, indices, DTYPES[node.get("output_dtype", "int32")])
+    found = op.node(name, x, axis=node.get("axis", -1), keepdims=int(node.get("keep_dims", False)))
+    return cast(op, found, DTYPES[node.get("output_dtype", "int32")])
 
 
 @ops.op("cumsum", needs=(RANKED,))

@@ -1,4 +1,4 @@
-"""Convolutions and transposed convolutions."""
+"""Products, convolutions, pools, normalizations, resizing."""
 
 from __future__ import annotations
 
@@ -14,113 +14,106 @@ from bridge_coreml.layers.common import images, weight
 ops = OpTable()
 
 
-def pair_or_default(values: Iterable[Any], default: int = 1) -> list[Any]:
+def pair(values: Iterable[Any], default: int = 1) -> list[Any]:
     return list(values) or [default, default]
 
 
-def border_amounts(amounts: Any) -> list[int]:
-    """Edge sizes [top, bottom, left, right] of a BorderAmounts message."""
-    amounts_by_axis = [(e.startEdgeSize, e.endEdgeSize) for e in amounts.borderAmounts] or [(0, 0), (0, 0)]
-    return [int(v) for edges in amounts_by_axis for v in edges]
+def borders(amounts: Any) -> list[int]:
+    """Before and after, of height and width."""
+    found = [(e.startEdgeSize, e.endEdgeSize) for e in amounts.borderAmounts] or [(0, 0), (0, 0)]
+    return [int(v) for edges in found for v in edges]
 
 
-def padding_attributes(p: Any) -> dict[str, Any]:
-    """Attributes `pads`, `ceil_mode` or `auto_pad` for the padding of a convolution or pool."""
-    padding_type = p.WhichOneof(
+def pads(p: Any) -> dict[str, Any]:
+    """The hub's attributes for the padding of a convolution or pool."""
+    which = p.WhichOneof(
         "ConvolutionPaddingType" if "isDeconvolution" in p.DESCRIPTOR.fields_by_name else "PoolingPaddingType"
     )
-    if padding_type == "valid":
-        top, bottom, left, right = border_amounts(p.valid.paddingAmounts)
+    if which == "valid":
+        top, bottom, left, right = borders(p.valid.paddingAmounts)
         return {"pads": [top, left, bottom, right]}
-    if padding_type == "includeLastPixel":
-        top, left = [int(v) for v in pair_or_default(p.includeLastPixel.paddingAmounts, 0)]
+    if which == "includeLastPixel":
+        top, left = [int(v) for v in pair(p.includeLastPixel.paddingAmounts, 0)]
         return {"pads": [top, left, top, left], "ceil_mode": 1}
-    return (
-        {} if padding_type is None else {"auto_pad": "SAME_LOWER" if p.same.asymmetryMode else "SAME_UPPER"}
-    )
+    return {} if which is None else {"auto_pad": "SAME_LOWER" if p.same.asymmetryMode else "SAME_UPPER"}
 
 
 @ops.op("convolution")
 def convolution(op, layer, x, kernel=None):
     p = layer.params
-    x, restore = images(op, x)
-    kernel_shape = [int(v) for v in (p.kernelSize or [3, 3])]
-    strides, dilations, groups = pair_or_default(p.stride), pair_or_default(p.dilationFactor), p.nGroups or 1
+    x, back = images(op, x)
+    size = [int(v) for v in (p.kernelSize or [3, 3])]
+    strides, dilations, groups = pair(p.stride), pair(p.dilationFactor), p.nGroups or 1
     if p.isDeconvolution:
-        return restore(_deconvolution(op, p, x, kernel_shape, strides, dilations, groups))
+        return back(_deconvolution(op, p, x, size, strides, dilations, groups))
     if kernel is None:
-        kernel = op.const(weight(p.weights, [p.outputChannels, p.kernelChannels, *kernel_shape]))
+        kernel = op.const(weight(p.weights, [p.outputChannels, p.kernelChannels, *size]))
     bias = op.const(weight(p.bias, [p.outputChannels])) if p.hasBias else None
-    attributes = {
-        "kernel_shape": kernel_shape,
+    common = {
+        "kernel_shape": size,
         "strides": [int(s) for s in strides],
         "dilations": [int(d) for d in dilations],
     }
-    return restore(op.Conv(x, kernel, bias, group=groups, **attributes, **padding_attributes(p)))
+    return back(op.Conv(x, kernel, bias, group=groups, **common, **pads(p)))
 
 
 def _deconvolution(
     op: hub.Builder,
     p: Any,
     x: ir.Value,
-    kernel_shape: list[int],
+    size: list[int],
     strides: list[int],
     dilations: list[int],
     groups: int,
 ) -> Any:
-    """ConvTranspose; with `same` padding the output length is input length * stride."""
-    kernel = op.const(weight(p.weights, [p.kernelChannels, p.outputChannels // groups, *kernel_shape]))
+    """Same padding makes the output the input times the stride."""
+    kernel = op.const(weight(p.weights, [p.kernelChannels, p.outputChannels // groups, *size]))
     bias = op.const(weight(p.bias, [p.outputChannels])) if p.hasBias else None
-    extents = [(k - 1) * d + 1 for k, d in zip(kernel_shape, dilations, strict=True)]
-    in_lens = list(x.shape)[2:]
-    pads_begin, pads_end, output_padding = [0, 0], [0, 0], [0, 0]
+    spans = [(k - 1) * d + 1 for k, d in zip(size, dilations, strict=True)]
+    dims = list(x.shape)[2:]
+    begin, end, extra = [0, 0], [0, 0], [0, 0]
     if p.outputShape or p.WhichOneof("ConvolutionPaddingType") == "same":
-        for i, (extent, stride) in enumerate(zip(extents, strides, strict=True)):
-            total = (
-                (in_lens[i] - 1) * stride + extent - p.outputShape[i] if p.outputShape else extent - stride
-            )
-            pads_begin[i], pads_end[i] = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
-            output_padding[i] = max(-total, 0)
+        for i, (span, s) in enumerate(zip(spans, strides, strict=True)):
+            total = (dims[i] - 1) * s + span - p.outputShape[i] if p.outputShape else span - s
+            begin[i], end[i] = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
+            extra[i] = max(-total, 0)
     else:
-        top, bottom, left, right = border_amounts(p.valid.paddingAmounts)
-        pads_begin, pads_end = [top, left], [bottom, right]
+        top, bottom, left, right = borders(p.valid.paddingAmounts)
+        begin, end = [top, left], [bottom, right]
     return op.ConvTranspose(
         x,
         kernel,
         bias,
-        kernel_shape=kernel_shape,
-        strides=[int(stride) for stride in strides],
+        kernel_shape=size,
+        strides=[int(s) for s in strides],
         dilations=[int(d) for d in dilations],
         group=groups,
-        pads=[int(v) for v in pads_begin + pads_end],
-        output_padding=[int(v) for v in output_padding] if any(output_padding) else None,
+        pads=[int(v) for v in begin + end],
+        output_padding=[int(v) for v in extra] if any(extra) else None,
     )
 
 
 @ops.op("convolution3d")
 def convolution_3d(op, layer, x):
     p = layer.params
-    kernel_shape, strides, dilations = (
+    size, strides, dilations = (
         [int(getattr(p, prefix + axis)) or 1 for axis in ("Depth", "Height", "Width")]
         for prefix in ("kernel", "stride", "dilation")
     )
-    groups, channels_out = p.nGroups or 1, int(p.outputChannels)
-    bias = op.const(weight(p.bias, [channels_out])) if p.hasBias else None
+    groups, count = p.nGroups or 1, int(p.outputChannels)
+    bias = op.const(weight(p.bias, [count])) if p.hasBias else None
     custom = [
         [getattr(p, f"customPadding{side}") for side in sides]
         for sides in (("Front", "Top", "Left"), ("Back", "Bottom", "Right"))
     ]
-    attributes = {"kernel_shape": kernel_shape, "strides": strides, "dilations": dilations, "group": groups}
+    common = {"kernel_shape": size, "strides": strides, "dilations": dilations, "group": groups}
     if p.isDeconvolution:
-        kernel = op.const(weight(p.weights, [int(p.inputChannels), channels_out // groups, *kernel_shape]))
-        pads_begin, pads_end = custom if p.paddingType == 0 else ([0] * 3, [0] * 3)
+        kernel = op.const(weight(p.weights, [int(p.inputChannels), count // groups, *size]))
+        begin, end = custom if p.paddingType == 0 else ([0] * 3, [0] * 3)
         if p.paddingType == 2:
-            total = [(k - 1) * d + 1 - s for k, d, s in zip(kernel_shape, dilations, strides, strict=True)]
-            pads_begin, pads_end = (
-                [max(t, 0) // 2 for t in total],
-                [max(t, 0) - max(t, 0) // 2 for t in total],
-            )
-        return op.ConvTranspose(x, kernel, bias, pads=[*pads_begin, *pads_end], **attributes)
-    kernel = op.const(weight(p.weights, [channels_out, int(p.inputChannels) // groups, *kernel_shape]))
+            total = [(k - 1) * d + 1 - s for k, d, s in zip(size, dilations, strides, strict=True)]
+            begin, end = [max(t, 0) // 2 for t in total], [max(t, 0) - max(t, 0) // 2 for t in total]
+        return op.ConvTranspose(x, kernel, bias, pads=[*begin, *end], **common)
+    kernel = op.const(weight(p.weights, [count, int(p.inputChannels) // groups, *size]))
     padding = {0: {"pads": [*custom[0], *custom[1]]}, 2: {"auto_pad": "SAME_UPPER"}}.get(p.paddingType, {})
-    return op.Conv(x, kernel, bias, **padding, **attributes)
+    return op.Conv(x, kernel, bias, **padding, **common)

@@ -1,15 +1,16 @@
-"""Reductions, cumulative sums, ArgMax and ArgMin."""
+"""Reductions, running sums, order, and the place of an extreme."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from bridge.importing import as_int64, ints
 from bridge.ops import OpTable
-from bridge_coreml.layers.common import FLOAT, as_int, ints, rank_of
+from bridge_coreml.layers.common import FLOAT, rank_of
 
 ops = OpTable()
 
-REDUCTIONS = {
+NAMES = {
     "reduceL1": "ReduceL1",
     "reduceL2": "ReduceL2",
     "reduceMax": "ReduceMax",
@@ -23,31 +24,33 @@ REDUCTIONS = {
 }
 
 
-@ops.op(*REDUCTIONS)
+@ops.op(*NAMES)
 def reduction(op, layer, x):
     p = layer.params
-    axes = None if p.reduceAll else ints(p.axes)
-    reduced = op.node(REDUCTIONS[layer.kind], x, axes, keepdims=int(p.keepDims))
-    return reduced if rank_of(reduced) != 0 else op.Reshape(reduced, ints([1]))
+    axes = None if p.reduceAll else np.asarray(p.axes, np.int64)
+    made = op.node(NAMES[layer.kind], x, axes, keepdims=int(p.keepDims))
+    return made if rank_of(made) != 0 else op.Reshape(made, ints(1))
 
 
-LOG_SUM = "the sum of logarithms"
-REDUCE_MODES = (
-    "ReduceSum", "ReduceMean", "ReduceProd", LOG_SUM, "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax",
+LOGS = "the sum of logarithms"
+MODES = (
+    "ReduceSum", "ReduceMean", "ReduceProd", LOGS, "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax",
     "ReduceMin",
 )  # fmt: skip
-REDUCE_AXES = ([-3, -2, -1], [-2, -1], [-3], [-2], [-1])
+AXES = ([-3, -2, -1], [-2, -1], [-3], [-2], [-1])
 
 
 @ops.op("reduce")
 def reduce_blob(op, layer, x):
     p = layer.params
-    axes = REDUCE_AXES[p.axis]
+    axes = AXES[p.axis]
     if p.mode == 9:
         return op.Cast(op.ArgMax(x, axis=axes[-1], keepdims=1), to=FLOAT)
-    if REDUCE_MODES[p.mode] == LOG_SUM:
-        return op.ReduceSum(op.Log(op.Add(x, np.float32(p.epsilon or 1e-6))), ints(axes), keepdims=1)
-    return op.node(REDUCE_MODES[p.mode], x, ints(axes), keepdims=1)
+    if MODES[p.mode] == LOGS:
+        return op.ReduceSum(
+            op.Log(op.Add(x, np.float32(p.epsilon or 1e-6))), np.asarray(axes, np.int64), keepdims=1
+        )
+    return op.node(MODES[p.mode], x, np.asarray(axes, np.int64), keepdims=1)
 
 
 @ops.op("argMax", "argMin")
@@ -61,5 +64,5 @@ def arg_extreme(op, layer, x):
 @ops.op("cumSum")
 def cum_sum(op, layer, x, axis=None):
     p = layer.params
-    axis_scalar = np.array(p.axis, np.int64) if axis is None else op.Reshape(as_int(op, axis), op.const([]))
-    return op.CumSum(x, axis_scalar, exclusive=int(p.excludeFinalSum), reverse=int(p.reverse))
+    place = np.array(p.axis, np.int64) if axis is None else op.Reshape(as_int64(op, axis), op.const([]))
+    return op.CumSum(x, place, exclusive=int(p.excludeFinalSum), reverse=int(p.reverse))

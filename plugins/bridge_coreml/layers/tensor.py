@@ -1,4 +1,4 @@
-"""Shapes, layouts, padding, concatenation, constants and ranges."""
+"""Moving, choosing and making elements."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import arange
+from bridge.importing import as_int64, ints
 from bridge.ops import OpTable
 from bridge_coreml.layers.common import (
     I64_MAX,
     I64_MIN,
     as_float,
-    as_int,
     images,
-    ints,
     lengths,
     product,
     rank_of,
@@ -36,10 +35,10 @@ def transpose(op, layer, x):
 
 @ops.op("permute")
 def permute(op, layer, x):
-    """Transpose of sequence, channel, height and width; the batch axis stays."""
+    """Of sequence, channel, height, width; the batch stays."""
     order = list(layer.params.axis) or [0, 1, 2, 3]
-    positions = {0: 0, 1: 2, 2: 3, 3: 4}
-    perm = [positions[int(a)] for a in order]
+    places = {0: 0, 1: 2, 2: 3, 3: 4}
+    perm = [places[int(a)] for a in order]
     return op.Transpose(x, perm=[perm[0], 1, *perm[1:]])
 
 
@@ -50,9 +49,9 @@ def reshape_blob(op, layer, x):
     shape = [target[0], sizes[1], *target[1:]] if len(target) == 4 else [*sizes[:2], *target]
     if p.mode == 0:
         return reshape(op, x, shape)
-    channels_last = op.Transpose(x, perm=[0, 1, 3, 4, 2])
-    reshaped = reshape(op, channels_last, [*shape[:2], shape[3], shape[4], shape[2]])
-    return op.Transpose(reshaped, perm=[0, 1, 4, 2, 3])
+    last = op.Transpose(x, perm=[0, 1, 3, 4, 2])
+    made = reshape(op, last, [*shape[:2], shape[3], shape[4], shape[2]])
+    return op.Transpose(made, perm=[0, 1, 4, 2, 3])
 
 
 @ops.op("flatten")
@@ -77,91 +76,87 @@ def concat_nd(op, layer, *inputs):
     axis %= rank_of(inputs[0]) or 1
     sizes = lengths(op, inputs[0])
     sizes[axis] = product(op, [sizes[axis], len(inputs)])
-    return reshape(op, op.Concat(*(op.Unsqueeze(v, ints([axis + 1])) for v in inputs), axis=axis + 1), sizes)
+    return reshape(op, op.Concat(*(op.Unsqueeze(v, ints(axis + 1)) for v in inputs), axis=axis + 1), sizes)
 
 
 @ops.op("stack")
 def stack(op, layer, *inputs):
     axis = layer.params.axis % ((rank_of(inputs[0]) or 0) + 1)
-    return op.Concat(*(op.Unsqueeze(v, ints([axis])) for v in inputs), axis=axis)
+    return op.Concat(*(op.Unsqueeze(v, ints(axis)) for v in inputs), axis=axis)
 
 
 @ops.op("split", "splitND")
 def split(op, layer, x):
     count, p = len(layer.outputs), layer.params
     axis = -3 if layer.kind == "split" else p.axis
-    sizes = ints(p.splitSizes) if layer.kind == "splitND" and p.splitSizes else None
+    sizes = np.asarray(p.splitSizes, np.int64) if layer.kind == "splitND" and p.splitSizes else None
     if count == 1:
         return op.Identity(x)
     if sizes is None:
-        sizes = even_split_sizes(op, lengths(op, x)[axis], count)
+        sizes = alike(op, lengths(op, x)[axis], count)
     return op.Split(x, sizes, axis=axis, _outputs=count)
 
 
-def even_split_sizes(op: hub.Builder, length: Any, count: int) -> Any:
-    """Lengths of `count` parts; the first ones are longer by 1 where `length` is not divisible."""
+def alike(op: hub.Builder, length: Any, count: int) -> Any:
+    """Lengths of so many parts, the first ones longer by one where they do not come out even."""
     if isinstance(length, int):
-        return ints([length // count + (i < length % count) for i in range(count)])
-    remainder = op.Mod(length, op.const(ints([count])))
-    extra = op.Cast(op.Less(op.const(ints(range(count))), remainder), to=int(ir.DataType.INT64))
-    return op.Add(op.Div(length, op.const(ints([count]))), extra)
+        return np.asarray([length // count + (i < length % count) for i in range(count)], np.int64)
+    rest = op.Mod(length, op.const(ints(count)))
+    longer = op.Cast(op.Less(op.const(ints(*range(count))), rest), to=int(ir.DataType.INT64))
+    return op.Add(op.Div(length, op.const(ints(count))), longer)
 
 
 @ops.op("sequenceRepeat")
 def sequence_repeat(op, layer, x):
-    return op.Tile(x, ints([int(layer.params.nRepetitions) or 1, *[1] * ((rank_of(x) or 5) - 1)]))
+    return op.Tile(x, ints(int(layer.params.nRepetitions) or 1, *[1] * ((rank_of(x) or 5) - 1)))
 
 
 @ops.op("tile")
 def tile(op, layer, x, reps=None):
     if reps is not None:
-        return op.Tile(x, as_int(op, reps))
-    reps_list = [int(r) for r in layer.params.reps]
-    return op.Tile(x, ints([1] * ((rank_of(x) or len(reps_list)) - len(reps_list)) + reps_list))
+        return op.Tile(x, as_int64(op, reps))
+    given = [int(r) for r in layer.params.reps]
+    return op.Tile(x, np.asarray([1] * ((rank_of(x) or len(given)) - len(given)) + given, np.int64))
 
 
 @ops.op("reorganizeData")
 def reorganize(op, layer, x):
     p = layer.params
-    x, restore = images(op, x)
+    x, back = images(op, x)
     size = int(p.blockSize)
     if p.mode == 0:
-        return restore(op.SpaceToDepth(x, blocksize=size))
-    return restore(op.DepthToSpace(x, blocksize=size, mode="CRD" if p.mode == 2 else "DCR"))
+        return back(op.SpaceToDepth(x, blocksize=size))
+    return back(op.DepthToSpace(x, blocksize=size, mode="CRD" if p.mode == 2 else "DCR"))
 
 
 @ops.op("crop")
 def crop(op, layer, x, like=None):
     p = layer.params
     if like is None:
-        border_amounts = [(e.startEdgeSize, e.endEdgeSize) for e in p.cropAmounts.borderAmounts] or [
-            (0, 0),
-            (0, 0),
-        ]
-        crop_ends = [-int(e) if e else I64_MAX for _, e in border_amounts]
-        return op.Slice(x, ints([int(s) for s, _ in border_amounts]), ints(crop_ends), ints([-2, -1]))
+        found = [(e.startEdgeSize, e.endEdgeSize) for e in p.cropAmounts.borderAmounts] or [(0, 0), (0, 0)]
+        ends = [-int(e) if e else I64_MAX for _, e in found]
+        return op.Slice(
+            x, np.asarray([int(s) for s, _ in found], np.int64), np.asarray(ends, np.int64), ints(-2, -1)
+        )
     offset = [int(v) for v in p.offset] or [0, 0]
     sizes = vector(op, lengths(op, like)[-2:])
-    return op.Slice(x, ints(offset), op.Add(sizes, ints(offset)), ints([-2, -1]))
+    return op.Slice(
+        x, np.asarray(offset, np.int64), op.Add(sizes, np.asarray(offset, np.int64)), ints(-2, -1)
+    )
 
 
 @ops.op("padding")
 def padding(op, layer, x):
     p, rank = layer.params, rank_of(x) or 2
-    border_amounts = [(int(e.startEdgeSize), int(e.endEdgeSize)) for e in p.paddingAmounts.borderAmounts] or [
+    found = [(int(e.startEdgeSize), int(e.endEdgeSize)) for e in p.paddingAmounts.borderAmounts] or [
         (0, 0),
         (0, 0),
     ]
-    pads = [
-        *[0] * (rank - 2),
-        *(s for s, _ in border_amounts),
-        *[0] * (rank - 2),
-        *(e for _, e in border_amounts),
-    ]
-    padding_type = p.WhichOneof("PaddingType") or "constant"
-    if padding_type == "constant":
-        return op.Pad(x, ints(pads), np.float32(p.constant.value))
-    return op.Pad(x, ints(pads), mode="reflect" if padding_type == "reflection" else "edge")
+    pads = [*[0] * (rank - 2), *(s for s, _ in found), *[0] * (rank - 2), *(e for _, e in found)]
+    kind = p.WhichOneof("PaddingType") or "constant"
+    if kind == "constant":
+        return op.Pad(x, np.asarray(pads, np.int64), np.float32(p.constant.value))
+    return op.Pad(x, np.asarray(pads, np.int64), mode="reflect" if kind == "reflection" else "edge")
 
 
 @ops.op("constantPad")
@@ -169,39 +164,37 @@ def constant_pad(op, layer, x, amounts=None):
     p, rank = layer.params, rank_of(x) or 1
     value = np.float32(p.value)
     if amounts is not None:
-        pads = op.Transpose(op.Reshape(as_int(op, amounts), ints([rank, 2])), perm=[1, 0])
+        pads = op.Transpose(op.Reshape(as_int64(op, amounts), ints(rank, 2)), perm=[1, 0])
         if p.padToGivenOutputSizeMode:
-            missing = op.Max(op.Sub(pads, op.Unsqueeze(vector(op, lengths(op, x)), ints([0]))), 0)
+            missing = op.Max(op.Sub(pads, op.Unsqueeze(vector(op, lengths(op, x)), ints(0))), 0)
             pads = op.Where(op.Equal(pads, 0), pads, missing)
-        return op.Pad(x, op.Reshape(pads, ints([-1])), value)
+        return op.Pad(x, op.Reshape(pads, ints(-1)), value)
     pairs = np.array(p.padAmounts, np.int64).reshape(rank, 2)
     if p.padToGivenOutputSizeMode:
-        pads_by_side = [[], []]
+        parts = [[], []]
         for i, size in enumerate(lengths(op, x)):
             for side in (0, 1):
-                target_length = int(pairs[i, side])
+                wanted = int(pairs[i, side])
                 if isinstance(size, int):
-                    pads_by_side[side].append(max(target_length - size, 0))
+                    parts[side].append(max(wanted - size, 0))
                 else:
-                    pads_by_side[side].append(
-                        op.Max(op.Sub(op.const(ints([target_length])), size), 0) if target_length else 0
-                    )
-        return op.Pad(x, vector(op, pads_by_side[0] + pads_by_side[1]), value)
-    return op.Pad(x, ints(pairs.T.ravel()), value)
+                    parts[side].append(op.Max(op.Sub(op.const(ints(wanted)), size), 0) if wanted else 0)
+        return op.Pad(x, vector(op, parts[0] + parts[1]), value)
+    return op.Pad(x, np.asarray(pairs.T.ravel(), np.int64), value)
 
 
 @ops.op("squeeze")
 def squeeze(op, layer, x):
     p, rank = layer.params, rank_of(x)
-    axes = [int(a) for a in p.axes] if rank is None else [int(a) % rank for a in p.axes]
-    squeezed_axes = [i for i, d in enumerate(x.shape or ()) if d == 1] if p.squeezeAll else axes
-    squeezed_axes = squeezed_axes[1:] if len(squeezed_axes) == rank else squeezed_axes
-    return op.Squeeze(x, ints(squeezed_axes)) if squeezed_axes else op.Identity(x)
+    named = [int(a) for a in p.axes] if rank is None else [int(a) % rank for a in p.axes]
+    gone = [i for i, d in enumerate(x.shape or ()) if d == 1] if p.squeezeAll else named
+    gone = gone[1:] if len(gone) == rank else gone
+    return op.Squeeze(x, np.asarray(gone, np.int64)) if gone else op.Identity(x)
 
 
 @ops.op("expandDims")
 def expand_dims(op, layer, x):
-    return op.Unsqueeze(x, ints(layer.params.axes))
+    return op.Unsqueeze(x, np.asarray(layer.params.axes, np.int64))
 
 
 @ops.op("flattenTo2D")
@@ -211,12 +204,12 @@ def flatten_to_2d(op, layer, x):
 
 @ops.op("reshapeStatic")
 def reshape_static(op, layer, x):
-    return op.Reshape(x, ints(layer.params.targetShape))
+    return op.Reshape(x, np.asarray(layer.params.targetShape, np.int64))
 
 
 @ops.op("rankPreservingReshape")
 def rank_preserving_reshape(op, layer, x):
-    return op.Reshape(x, ints(layer.params.targetShape))
+    return op.Reshape(x, np.asarray(layer.params.targetShape, np.int64))
 
 
 @ops.op("reshapeLike")
@@ -226,7 +219,7 @@ def reshape_like(op, layer, x, like):
 
 @ops.op("reshapeDynamic")
 def reshape_dynamic(op, layer, x, shape):
-    return op.Reshape(x, as_int(op, shape))
+    return op.Reshape(x, as_int64(op, shape))
 
 
 @ops.op("getShape")
@@ -254,13 +247,13 @@ def fill_like(op, layer, like):
 
 @ops.op("fillStatic")
 def fill_static(op, layer):
-    array = np.full([int(d) for d in layer.params.targetShape], layer.params.value, np.float32)
-    return op.Identity(op.const(array))
+    made = np.full([int(d) for d in layer.params.targetShape], layer.params.value, np.float32)
+    return op.Identity(op.const(made))
 
 
 @ops.op("fillDynamic")
 def fill_dynamic(op, layer, shape):
-    return op.Expand(op.const(np.float32(layer.params.value)), as_int(op, shape))
+    return op.Expand(op.const(np.float32(layer.params.value)), as_int64(op, shape))
 
 
 @ops.op("broadcastToLike")
@@ -270,12 +263,12 @@ def broadcast_to_like(op, layer, x, like):
 
 @ops.op("broadcastToStatic")
 def broadcast_to_static(op, layer, x):
-    return op.Expand(x, ints(layer.params.targetShape))
+    return op.Expand(x, np.asarray(layer.params.targetShape, np.int64))
 
 
 @ops.op("broadcastToDynamic")
 def broadcast_to_dynamic(op, layer, x, shape):
-    return op.Expand(x, as_int(op, shape))
+    return op.Expand(x, as_int64(op, shape))
 
 
 @ops.op("reverse")
@@ -284,16 +277,18 @@ def reverse(op, layer, x):
     if not axes:
         return op.Identity(x)
     count = len(axes)
-    return op.Slice(x, ints([-1] * count), ints([I64_MIN] * count), ints(axes), ints([-1] * count))
+    return op.Slice(
+        x, ints(*[-1] * count), ints(*[I64_MIN] * count), np.asarray(axes, np.int64), ints(*[-1] * count)
+    )
 
 
 @ops.op("reverseSeq")
 def reverse_seq(op, layer, x, sizes):
     rank = rank_of(x) or 2
     seq, batch = int(layer.params.sequenceAxis) % rank, int(layer.params.batchAxis) % rank
-    perm = [seq, batch, *(i for i in range(rank) if i not in (seq, batch))]
-    reversed_ = op.ReverseSequence(op.Transpose(x, perm=perm), as_int(op, sizes), time_axis=0, batch_axis=1)
-    return op.Transpose(reversed_, perm=[perm.index(i) for i in range(rank)])
+    order = [seq, batch, *(i for i in range(rank) if i not in (seq, batch))]
+    turned = op.ReverseSequence(op.Transpose(x, perm=order), as_int64(op, sizes), time_axis=0, batch_axis=1)
+    return op.Transpose(turned, perm=[order.index(i) for i in range(rank)])
 
 
 @ops.op("slidingWindows")
@@ -303,11 +298,11 @@ def sliding_windows(op, layer, x):
     length = lengths(op, x)[axis]
     offsets = op.const(np.arange(size, dtype=np.int64)[None])
     if isinstance(length, int):
-        starts = op.const((np.arange((length - size) // step + 1) * step)[:, None])
+        firsts = op.const((np.arange((length - size) // step + 1) * step)[:, None])
     else:
         count = op.Add(op.Div(op.Sub(length, size), step), 1)
-        starts = op.Unsqueeze(op.Mul(arange(op, count), step), ints([1]))
-    return op.Gather(x, op.Add(starts, offsets), axis=axis)
+        firsts = op.Unsqueeze(op.Mul(arange(op, count), step), ints(1))
+    return op.Gather(x, op.Add(firsts, offsets), axis=axis)
 
 
 @ops.op("rangeStatic")
@@ -321,11 +316,9 @@ def range_static(op, layer):
 @ops.op("rangeDynamic")
 def range_dynamic(op, layer, end, start=None, step=None):
     p = layer.params
-    start_scalar = op.const(np.float32(p.startValue)) if start is None else op.Reshape(start, op.const([]))
-    step_scalar = (
-        op.const(np.float32(p.stepSizeValue or 1.0)) if step is None else op.Reshape(step, op.const([]))
-    )
-    return op.Range(start_scalar, op.Reshape(end, op.const([])), step_scalar)
+    first = op.const(np.float32(p.startValue)) if start is None else op.Reshape(start, op.const([]))
+    by = op.const(np.float32(p.stepSizeValue or 1.0)) if step is None else op.Reshape(step, op.const([]))
+    return op.Range(first, op.Reshape(end, op.const([])), by)
 
 
 @ops.op("matrixBandPart", "lowerTriangular", "upperTriangular")

@@ -8,10 +8,11 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, rank_of, shape_of
+from bridge.hub import attr, input_at, rank_of, shape_of
+from bridge.importing import ints
 from bridge.needs import attribute, condition
 from bridge.ops import Need, OpTable
-from bridge_onnx.import_ops.common import MS, absent, axes, unused
+from bridge_onnx.import_ops.common import MS, absent, unused
 
 ops = OpTable()
 
@@ -20,14 +21,10 @@ def mask_of(index: int, multiples: tuple[int, ...]) -> Need:
     """The mask is of rank 2 or 3, or of rank 1 with a known multiple of the batch."""
 
     def holds(node: ir.Node) -> bool:
-        mask = optional(node, index)
+        mask = input_at(node, index)
         return mask is None or rank_of(mask) in (2, 3) or lengths_per_row(node, mask) in multiples
 
     return condition("a mask of rank 2 or 3, or lengths of every row", holds)
-
-
-def optional(node: ir.Node, index: int) -> ir.Value | None:
-    return node.inputs[index] if index < len(node.inputs) else None
 
 
 def lengths_per_row(node: ir.Node, mask: ir.Value) -> int | None:
@@ -43,8 +40,8 @@ def lengths_per_row(node: ir.Node, mask: ir.Value) -> int | None:
 
 def readable_layout(node: ir.Node) -> bool:
     """Query, key and value of rank 3; all packed in one of rank 5; key and value packed; both as a cache."""
-    ranks = tuple(None if (v := optional(node, i)) is None else rank_of(v) for i in range(3))
-    biased = optional(node, 3) is not None
+    ranks = tuple(None if (v := input_at(node, i)) is None else rank_of(v) for i in range(3))
+    biased = input_at(node, 3) is not None
     return ranks in ((3, 3, 3), (5, None, None), (3, 5, None)) or (ranks == (3, 4, 4) and not biased)
 
 
@@ -56,7 +53,7 @@ def float_mask(op: hub.Builder, node: ir.Node, mask: ir.Value, q: ir.Value, tota
     """
     if rank_of(mask) == 1:
         keys = op.Range(np.array(0, np.int64), total, np.array(1, np.int64))
-        bounds = op.Unsqueeze(op.Cast(mask, to=ir.DataType.INT64), axes(1))
+        bounds = op.Unsqueeze(op.Cast(mask, to=ir.DataType.INT64), ints(1))
         if lengths_per_row(node, mask) == 1:
             present = op.Less(keys, bounds)
         else:
@@ -64,7 +61,7 @@ def float_mask(op: hub.Builder, node: ir.Node, mask: ir.Value, q: ir.Value, tota
             present = op.And(op.Less(keys, ends), op.GreaterOrEqual(keys, starts))
     else:
         present = op.Greater(mask, op.CastLike(np.array(0, np.int32), mask))
-    by_head = op.Unsqueeze(present, axes(1) if rank_of(mask) == 3 else axes(1, 2))
+    by_head = op.Unsqueeze(present, ints(1) if rank_of(mask) == 3 else ints(1, 2))
     filtered = np.array(attr(node, "mask_filter_value", -10000.0), np.float32)
     return op.Cast(op.Where(by_head, np.array(0, np.float32), filtered), to=int(q.dtype))
 
@@ -82,9 +79,9 @@ def attend(
 ) -> Any:
     """Attention of projected q, k and v of rank 3: output, keys and values [batch, heads, length, size]."""
     heads = attr(node, "num_heads")
-    total = op.Squeeze(op.Shape(k, start=1, end=2), axes(0))
+    total = op.Squeeze(op.Shape(k, start=1, end=2), ints(0))
     if past_key is not None:
-        total = op.Add(total, op.Squeeze(op.Shape(past_key, start=2, end=3), axes(0)))
+        total = op.Add(total, op.Squeeze(op.Shape(past_key, start=2, end=3), ints(0)))
     extra = None if mask is None else float_mask(op, node, mask, q, total)
     if attention_bias is not None:
         extra = attention_bias if extra is None else op.Add(extra, attention_bias)
@@ -104,7 +101,7 @@ def attend(
 
 def split_heads(op: hub.Builder, x: ir.Value, heads: int) -> ir.Value:
     """[batch, length, heads * size] as [batch, heads, length, size]."""
-    return op.Transpose(op.Reshape(x, axes(0, 0, heads, -1)), perm=[0, 2, 1, 3])
+    return op.Transpose(op.Reshape(x, ints(0, 0, heads, -1)), perm=[0, 2, 1, 3])
 
 
 @ops.op(
@@ -122,10 +119,10 @@ def attention(op, node, x, weights, bias=None, mask=None, past=None, attention_b
         return NotImplemented
     projected = op.MatMul(x, weights)
     projected = projected if bias is None else op.Add(projected, bias)
-    q, k, v = op.Split(projected, axes(*sizes), axis=2, _outputs=3)
+    q, k, v = op.Split(projected, ints(*sizes), axis=2, _outputs=3)
     cache = [] if past is None else [op.Gather(past, np.array(i, np.int64), axis=0) for i in (0, 1)]
     y, keys, values = attend(op, node, q, k, v, mask, attention_bias, *cache)
-    return y, op.Concat(op.Unsqueeze(keys, axes(0)), op.Unsqueeze(values, axes(0)), axis=0)
+    return y, op.Concat(op.Unsqueeze(keys, ints(0)), op.Unsqueeze(values, ints(0)), axis=0)
 
 
 @ops.op(
@@ -146,12 +143,12 @@ def multi_head_attention(
     elif rank_of(k) == 5:
         k, v = unpacked_heads(op, k, 2)
     elif rank_of(k) == 4:
-        k, v = (op.Reshape(op.Transpose(x, perm=[0, 2, 1, 3]), axes(0, 0, -1)) for x in (k, v))
+        k, v = (op.Reshape(op.Transpose(x, perm=[0, 2, 1, 3]), ints(0, 0, -1)) for x in (k, v))
     if bias is not None:
         widths = [value.shape[2] if value.shape is not None else None for value in (q, k, v)]
         if not all(isinstance(w, int) for w in widths):
             return NotImplemented
-        parts = op.Split(bias, axes(*widths), axis=0, _outputs=3)
+        parts = op.Split(bias, ints(*widths), axis=0, _outputs=3)
         q, k, v = (op.Add(value, part) for value, part in zip((q, k, v), parts, strict=True))
     return attend(op, node, q, k, v, mask, attention_bias, past_key, past_value)
 
@@ -159,7 +156,7 @@ def multi_head_attention(
 def unpacked_heads(op: hub.Builder, x: ir.Value, count: int) -> list[ir.Value]:
     """[batch, length, heads, count, size] as `count` values [batch, length, heads * size]."""
     parts = op.Split(x, axis=3, num_outputs=count, _outputs=count)
-    return [op.Reshape(part, axes(0, 0, -1)) for part in parts]
+    return [op.Reshape(part, ints(0, 0, -1)) for part in parts]
 
 
 @ops.op(
@@ -171,10 +168,10 @@ def rotary_embedding(op, node, x, positions, cos, sin):
         if rank_of(x) is None:
             return NotImplemented
         length_axis = 2 if rank_of(x) == 4 else 1
-        length = op.Squeeze(op.Shape(x, start=length_axis, end=length_axis + 1), axes(0))
+        length = op.Squeeze(op.Shape(x, start=length_axis, end=length_axis + 1), ints(0))
         steps = op.Range(np.array(0, np.int64), length, np.array(1, np.int64))
-        shape = op.Concat(op.Shape(x, start=0, end=1), op.Unsqueeze(length, axes(0)), axis=0)
-        positions = op.Expand(op.Unsqueeze(op.Add(steps, positions), axes(0)), shape)
+        shape = op.Concat(op.Shape(x, start=0, end=1), op.Unsqueeze(length, ints(0)), axis=0)
+        positions = op.Expand(op.Unsqueeze(op.Add(steps, positions), ints(0)), shape)
     heads = attr(node, "num_heads")
     if rank_of(x) == 3 and not heads:
         width, half = x.shape[2], cos.shape[1] if cos.shape is not None else None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr
+from bridge.hub import attr, input_at
 from bridge.needs import condition
 from bridge.ops import Need
 
@@ -19,7 +18,7 @@ EPSILON = 1e-12
 
 def absent(index: int, name: str) -> Need:
     """Input `index` is not given."""
-    return condition(f"no {name}", lambda n: len(n.inputs) <= index or n.inputs[index] is None)
+    return condition(f"no {name}", lambda n: input_at(n, index) is None)
 
 
 def unused(*indices: int) -> Need:
@@ -28,10 +27,6 @@ def unused(*indices: int) -> Need:
         "the saved statistics to be unused",
         lambda n: not any(o.uses() or o.is_graph_output() for i, o in enumerate(n.outputs) if i in indices),
     )
-
-
-def axes(*values: int) -> np.ndarray:
-    return np.array(values, np.int64)
 
 
 def given(node: ir.Node, *without: str) -> dict[str, Any]:

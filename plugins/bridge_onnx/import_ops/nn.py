@@ -9,9 +9,10 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr
+from bridge.importing import ints
 from bridge.needs import attribute
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import DOMAIN, EPSILON, MS, axes, given, unused
+from bridge_onnx.import_ops.common import DOMAIN, EPSILON, MS, given, unused
 
 ops = OpTable()
 
@@ -67,14 +68,14 @@ def embed_layer_normalization(
     op, node, ids, segments, words, positions, segment_table, gamma, beta, mask=None, position_ids=None
 ):
     if position_ids is None:
-        length = op.Squeeze(op.Shape(ids, start=1, end=2), axes(0))
+        length = op.Squeeze(op.Shape(ids, start=1, end=2), ints(0))
         position_ids = op.Range(np.array(0, np.int64), length, np.array(1, np.int64))
     total = op.Add(op.Gather(words, ids), op.Gather(positions, position_ids))
     if segments is not None:
         total = op.Add(total, op.Gather(segment_table, segments))
     y = op.LayerNormalization(total, gamma, beta, axis=-1, epsilon=attr(node, "epsilon", EPSILON))
     if mask is not None:
-        count = op.ReduceSum(mask, axes(1), keepdims=0)
+        count = op.ReduceSum(mask, ints(1), keepdims=0)
     else:
         count = op.Expand(np.array([0], np.int32), op.Shape(ids, start=0, end=1))
     return y, count, total

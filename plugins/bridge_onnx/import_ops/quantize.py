@@ -6,9 +6,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import attr, const
+from bridge.importing import ints
 from bridge.needs import attribute, constant
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import DOMAIN, MS, absent, axes, given
+from bridge_onnx.import_ops.common import DOMAIN, MS, absent, given
 
 ops = OpTable()
 
@@ -34,7 +35,7 @@ def matmul_nbits(op, node, a, b, scales, zero_points=None, g_idx=None, bias=None
         return NotImplemented
     weights = op.DequantizeLinear(
         op.const(codes.astype(dtype.numpy())),
-        op.Reshape(scales, axes(n, blocks)),
+        op.Reshape(scales, ints(n, blocks)),
         op.const(zeros.astype(dtype.numpy())),
         axis=1,
         block_size=block,
@@ -104,7 +105,7 @@ def qlinear_reduce_mean(op, node, x, x_scale, x_zero, y_scale, y_zero=None):
     over = attr(node, "axes")
     mean = op.ReduceMean(
         op.DequantizeLinear(x, x_scale, x_zero),
-        None if over is None else axes(*over),
+        None if over is None else ints(*over),
         keepdims=attr(node, "keepdims"),
     )
     return op.QuantizeLinear(mean, y_scale, y_zero)

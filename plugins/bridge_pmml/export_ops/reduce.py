@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr
+from bridge.hub import attr, input_at
 from bridge.needs import attribute, condition, constant
 from bridge.ops import OpTable
 from bridge_pmml.document import Cols, Document
@@ -19,7 +19,7 @@ ops = OpTable()
 
 
 def columns_alone(node: ir.Node) -> bool:
-    axes = hub.const(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    axes = hub.const(input_at(node, 1))
     return hub.rank_of(node.inputs[0]) == 2 and axes is not None and [int(a) % 2 for a in axes.ravel()] == [1]
 
 
@@ -49,7 +49,7 @@ def matmul(doc, node, x, weights):
 
 
 def same_bias(node: ir.Node) -> bool:
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = input_at(node, 2)
     return bias is None or row_constant(bias) or vanishes(bias)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const
+from bridge.hub import attr, const, input_at
 from bridge.needs import condition, constant
 from bridge.ops import OpTable
 from bridge_pmml.document import Cols, Document, Ref, kind_of
@@ -73,7 +73,7 @@ def flatten(doc, node, x):
 
 def one_column(node: ir.Node) -> bool:
     shape = node.inputs[0].shape
-    axes = const(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    axes = const(input_at(node, 1))
     return (
         shape is not None
         and len(shape) == 2

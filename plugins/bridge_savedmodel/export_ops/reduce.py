@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import RANKED, REAL, axis_of
@@ -17,7 +17,7 @@ ops = OpTable()
 
 
 def _axes_input(node: ir.Node) -> ir.Value | None:
-    return node.inputs[1] if len(node.inputs) > 1 else None
+    return input_at(node, 1)
 
 
 def _countable(node: ir.Node) -> bool:

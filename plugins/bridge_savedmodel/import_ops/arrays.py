@@ -9,15 +9,17 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import as_int64, int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops import lists
-from bridge_savedmodel.import_ops.common import as_int64, flat, ints, like, need, scalar
+from bridge_savedmodel.import_ops.common import scalar
 from bridge_savedmodel.values import ListHandle, TensorList
 
 ops = OpTable()
 
-FLOWS = need("a list that flows in", lambda n: isinstance(n.inputs[-1], TensorList))
-FILLED = need("a list whose elements are known", lambda n: n.inputs[-1].items is not None)
+FLOWS = condition("a list that flows in", lambda n: isinstance(n.inputs[-1], TensorList))
+FILLED = condition("a list whose elements are known", lambda n: n.inputs[-1].items is not None)
 
 
 @ops.op("TensorArrayV3", "TensorArrayV2")
@@ -72,10 +74,10 @@ def scatter(op, node, handle, indices, value, flow):
     """Into an empty list at every place: the list."""
     if flow.items is None and _every(indices):
         return TensorList(value, None, value.dtype)
-    at = op.Unsqueeze(flat(op, indices), ints(1))
+    at = op.Unsqueeze(int64_vector(op, indices), ints(1))
     items = flow.items
     if items is None:
-        size = op.Concat(flat(op, flow.length), op.Shape(value, start=1), axis=0)
+        size = op.Concat(int64_vector(op, flow.length), op.Shape(value, start=1), axis=0)
         items = op.Expand(like(op, value, 0), size)
     return TensorList(op.ScatterND(items, at, value), None, value.dtype)
 

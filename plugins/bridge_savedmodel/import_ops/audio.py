@@ -9,15 +9,16 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import const, rank_of
+from bridge.importing import ints
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import constant, ints, need
 
 ops = OpTable()
 
 LEAST = 1e-12
 
 
-@ops.op("AudioSpectrogram", needs=(need("samples by channels", lambda n: rank_of(n.inputs[0]) == 2),))
+@ops.op("AudioSpectrogram", needs=(condition("samples by channels", lambda n: rank_of(n.inputs[0]) == 2),))
 def spectrogram(op, node, sound):
     """Powers of the frequencies of windows of Hann, filled up to a power of two: [channels, windows,
     frequencies]."""
@@ -60,7 +61,7 @@ def _bands(count: int, bins: int, rate: float, low: float, high: float) -> np.nd
     return made
 
 
-SOUND = need(
+SOUND = condition(
     "a known number of frequencies", lambda n: isinstance((list(n.inputs[0].shape or []) or [None])[-1], int)
 )
 

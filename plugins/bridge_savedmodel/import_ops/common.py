@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import const, rank_of, shape_of
+from bridge.hub import const, input_at, rank_of, shape_of
+from bridge.importing import constant_ints, ints
+from bridge.needs import condition
 from bridge.ops import Need, OpTable
-from bridge.passes.channels_last import to_first, to_last
 
 T = ir.DataType
 FAR = 2**31 - 1
@@ -18,10 +18,6 @@ FAR = 2**31 - 1
 def get(node: Any, name: str) -> Any:
     """The attribute of a TensorFlow node."""
     return node.get(name)
-
-
-def need(text: str, holds: Any) -> Need:
-    return Need(text, holds)
 
 
 def _never(node: Any) -> bool:
@@ -38,60 +34,9 @@ def readable(table: OpTable) -> set[str]:
     return {rule.op for rule in table if not any(n.holds is _never for n in rule.needs)}
 
 
-def _input(node: Any, index: int) -> Any:
-    return node.inputs[index] if index < len(node.inputs) else None
-
-
-def constant(index: int, name: str) -> Need:
-    """Input `index`, called `name`, is known before run time."""
-    return need(
-        f"a constant {name}", lambda n: _input(n, index) is None or const(_input(n, index)) is not None
-    )
-
-
 def ranked(index: int = 0) -> Need:
     """Input `index` has a known rank."""
-    return need(f"input {index} of known rank", lambda n: rank_of(_input(n, index)) is not None)
-
-
-def attribute(name: str, *allowed: Any) -> Need:
-    """An attribute is absent, or one of `allowed`."""
-    words = " or ".join(str(a) for a in allowed)
-    return need(f"{name}={words}", lambda n: n.get(name, allowed[0]) in allowed)
-
-
-def ints(*values: int) -> np.ndarray:
-    return np.array(values, np.int64)
-
-
-def vector(value: Any) -> list[int] | None:
-    """A constant as a list of ints."""
-    array = const(value)
-    return None if array is None else [int(v) for v in array.ravel()]
-
-
-def as_int64(op: Any, value: Any) -> Any:
-    """A shape, axis or index tensor in int64."""
-    array = const(value)
-    if array is not None:
-        return op.const(array.astype(np.int64))
-    return value if value.dtype == T.INT64 else op.Cast(value, to=int(T.INT64))
-
-
-def as_dtype(op: Any, value: Any, dtype: ir.DataType) -> Any:
-    """`value` in `dtype`."""
-    array = const(value)
-    if array is not None:
-        return op.const(array.astype(dtype.numpy()))
-    return value if value.dtype == dtype else op.Cast(value, to=int(dtype))
-
-
-def flat(op: Any, value: Any) -> Any:
-    """An int64 vector of a scalar or vector."""
-    known = const(value)
-    if known is not None:
-        return op.const(known.astype(np.int64).reshape(-1))
-    return op.Reshape(as_int64(op, value), ints(-1))
+    return condition(f"input {index} of known rank", lambda n: rank_of(input_at(n, index)) is not None)
 
 
 def scalar(op: Any, value: Any) -> Any:
@@ -100,38 +45,15 @@ def scalar(op: Any, value: Any) -> Any:
     return op.const(array.reshape(())) if array is not None else op.Reshape(value, ints())
 
 
-def like(op: Any, x: Any, number: float) -> Any:
-    """A scalar of the dtype of `x`."""
-    return op.const(np.array(number).astype(x.dtype.numpy()))
-
-
-def first(op: Any, x: Any) -> Any:
-    """Channels last → channels first."""
-    return op.Transpose(x, perm=to_first(len(x.shape)))
-
-
-def last(op: Any, x: Any) -> Any:
-    """Channels first → channels last."""
-    return op.Transpose(x, perm=to_last(len(x.shape)))
-
-
 def channels_last(node: Any) -> bool:
     return str(node.get("data_format", "NHWC")).endswith("C")
-
-
-def permuted(op: Any, w: Any, perm: list[int]) -> Any:
-    """Weights with their axes in another order; stored ones are reordered now."""
-    array = const(w)
-    if array is not None:
-        return op.const(np.ascontiguousarray(array.transpose(perm)))
-    return op.Transpose(w, perm=perm)
 
 
 def parts(value: Any, depth: int = 8) -> list[int | None] | None:
     """The elements of a vector of integers, None for those known at run time alone; None when not even their
     number is known."""
     whole = value.dtype is not None and value.dtype.is_integer()
-    known = vector(value) if whole else None
+    known = constant_ints(value) if whole else None
     if known is not None:
         return list(known)
     size = shape_of(value)
@@ -150,15 +72,6 @@ def parts(value: Any, depth: int = 8) -> list[int | None] | None:
     if maker.op_type == "Shape" and not maker.attributes and maker.inputs[0].shape is not None:
         return [d if isinstance(d, int) else None for d in maker.inputs[0].shape]
     return unknown
-
-
-def static(op: Any, x: Any, dtype: ir.DataType = T.INT64) -> Any:
-    """The shape of `x`, constant where it is static."""
-    size = shape_of(x)
-    if size is not None:
-        return op.const(np.array(size, dtype.numpy()))
-    made = op.Shape(x)
-    return made if dtype == T.INT64 else op.Cast(made, to=int(dtype))
 
 
 def reshaped(op: Any, x: Any, shape: Any) -> Any:

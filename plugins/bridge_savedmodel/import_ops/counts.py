@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of, shape_of
+from bridge.importing import as_int64, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import as_int64, ints, need
 from bridge_savedmodel.import_ops.ragged import rows_of
 
 ops = OpTable()
@@ -16,7 +17,7 @@ ops = OpTable()
 
 @ops.op(
     "DenseCountSparseOutput",
-    needs=(need("a vector or rows of numbers", lambda n: rank_of(n.inputs[0]) in (1, 2)),),
+    needs=(condition("a vector or rows of numbers", lambda n: rank_of(n.inputs[0]) in (1, 2)),),
 )
 def dense_counts(op, node, values, weights):
     flat = op.Reshape(as_int64(op, values), ints(-1))
@@ -29,7 +30,7 @@ def dense_counts(op, node, values, weights):
 
 @ops.op(
     "SparseCountSparseOutput",
-    needs=(need("a sparse vector or matrix", lambda n: (shape_of(n.inputs[2]) or [0])[0] in (1, 2)),),
+    needs=(condition("a sparse vector or matrix", lambda n: (shape_of(n.inputs[2]) or [0])[0] in (1, 2)),),
 )
 def sparse_counts(op, node, indices, values, shape, weights):
     rows, count = None, None

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
+from bridge.importing import as_dtype, as_int64, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need, ranked
+from bridge_savedmodel.import_ops.common import T, ranked
 
 ops = OpTable()
 
@@ -24,7 +26,9 @@ def _below(op: Any, limit: Any) -> Any:
     return op.Min(drawn, op.Sub(limit, 1.0))
 
 
-@ops.op("RandomCrop", needs=(ranked(), need("a constant size", lambda n: const(n.inputs[1]) is not None)))
+@ops.op(
+    "RandomCrop", needs=(ranked(), condition("a constant size", lambda n: const(n.inputs[1]) is not None))
+)
 def random_crop(op, node, image, size):
     room = op.Sub(op.Shape(image, end=2), as_int64(op, size))
     begin = as_int64(op, _below(op, op.Cast(op.Add(room, ints(1)), to=int(T.FLOAT))))
@@ -36,7 +40,7 @@ def _boxes(node: Any) -> bool:
     return (given is None or given.size > 0) and list(node.inputs[1].shape or [])[1:2] != [0]
 
 
-WANTED = need(
+WANTED = condition(
     "boxes, or use_image_if_no_bounding_boxes",
     lambda n: n.get("use_image_if_no_bounding_boxes") or _boxes(n),
 )

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
+from bridge.importing import as_dtype, attribute, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need
+from bridge_savedmodel.import_ops.common import T
 
 ops = OpTable()
 
@@ -94,10 +96,10 @@ def _run(op: Any, mode: str, both: int, x: Any, weights: list[Any], lengths: Any
 
 
 NEEDS = (
-    need("inputs of known length and states of known size", _sizes),
-    need("no dropout", lambda n: not n.get("is_training") or not n.get("dropout")),
+    condition("inputs of known length and states of known size", _sizes),
+    condition("no dropout", lambda n: not n.get("is_training") or not n.get("dropout")),
     attribute("input_mode", "linear_input"),
-    need("num_proj=0", lambda n: not n.get("num_proj")),
+    condition("num_proj=0", lambda n: not n.get("num_proj")),
 )
 
 

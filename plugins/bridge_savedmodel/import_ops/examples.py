@@ -7,18 +7,19 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, need
+from bridge_savedmodel.import_ops.common import T
 from bridge_savedmodel.values import text
 
 ops = OpTable()
 
-FEATURES = need(
+FEATURES = condition(
     "features as tensors: read them as inputs with examples=features (-O examples=features), or export a "
     "signature that takes them",
     lambda n: n.frame.context.features and n.inputs[0].is_graph_input(),
 )
-KEYS = need("constant names of features", lambda n: all(const(v) is not None for v in _keys(n)))
+KEYS = condition("constant names of features", lambda n: all(const(v) is not None for v in _keys(n)))
 
 
 def _keys(node: Any) -> list[Any]:
@@ -44,7 +45,9 @@ def _sparse(op: Any, node: Any, name: str, dtype: Any, rank: int) -> list[Any]:
     return [_input(op, node, f"{name}/{part}", kind, dims) for part, kind, dims in kinds]
 
 
-RANKED = need("messages of known rank", lambda n: n.op == "ParseExample" or rank_of(n.inputs[0]) is not None)
+RANKED = condition(
+    "messages of known rank", lambda n: n.op == "ParseExample" or rank_of(n.inputs[0]) is not None
+)
 
 
 @ops.op("ParseExample", "ParseExampleV2", needs=(FEATURES, KEYS, RANKED))

@@ -8,10 +8,12 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import rank_of, shape_of
+from bridge.importing import as_dtype, attribute, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose import matrices
-from bridge.passes.decompose.matrices import LARGEST, WIDEST, row, transposed
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, ints, need, ranked
+from bridge.passes.decompose import linalg as matrices
+from bridge.passes.decompose.linalg import LARGEST, WIDEST, row, transposed
+from bridge_savedmodel.import_ops.common import T, ranked
 from bridge_savedmodel.import_ops.matrix import SQUARE
 
 ops = OpTable()
@@ -24,7 +26,7 @@ def _sized(most: int) -> Any:
         size = list(node.inputs[0].shape or [])[-2:]
         return len(size) == 2 and all(isinstance(d, int) and 0 < d <= most for d in size)
 
-    return need(f"matrices of known size, at most {most} × {most}", holds)
+    return condition(f"matrices of known size, at most {most} × {most}", holds)
 
 
 SIZED, TURNED = _sized(LARGEST), _sized(WIDEST)
@@ -47,7 +49,7 @@ VALUES_ALONE = "the values alone: each library chooses the signs of the vectors 
 
 
 def _alone(*names: str) -> Any:
-    return need(VALUES_ALONE, lambda n: not any(n.get(name) for name in names))
+    return condition(VALUES_ALONE, lambda n: not any(n.get(name) for name in names))
 
 
 @ops.op("SelfAdjointEigV2", "BatchSelfAdjointEigV2", needs=(TURNED, REAL, _alone("compute_v")))
@@ -90,7 +92,7 @@ def _diagonals(node: Any) -> bool:
 
 @ops.op(
     "TridiagonalSolve",
-    needs=(need(f"three diagonals of known size, at most {LARGEST}", _diagonals), ranked(1)),
+    needs=(condition(f"three diagonals of known size, at most {LARGEST}", _diagonals), ranked(1)),
 )
 def tridiagonal_solve(op, node, diagonals, right):
     """The diagonals in a matrix, which is eliminated."""
@@ -108,7 +110,7 @@ def _bands(node: Any) -> bool:
     return size is not None and len(size) == 2 and rank_of(node.inputs[1]) == 2 and 0 < size[1] <= LARGEST
 
 
-@ops.op("BandedTriangularSolve", needs=(need("one matrix of bands of known size", _bands),))
+@ops.op("BandedTriangularSolve", needs=(condition("one matrix of bands of known size", _bands),))
 def banded_triangular_solve(op, node, bands, right):
     """Bands from the upper to the lower one in a matrix, column by column."""
     count, size = list(bands.shape)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
+from bridge.importing import ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.farmhash import K2, Fingerprint, rotated, word
-from bridge_savedmodel.import_ops.common import T, ints, need
+from bridge.passes.decompose.text_farmhash import K2, Fingerprint, rotated, word
+from bridge_savedmodel.import_ops.common import T
 from bridge_savedmodel.import_ops.letters import LIMIT, SHORT, codes, lengths
 from bridge_savedmodel.values import text
 
@@ -114,7 +116,7 @@ def _named(node: Any) -> bool:
     return method is not None and str(text(method).reshape(-1)[0]) == "farmhash64"
 
 
-@ops.op("Fingerprint", needs=(SHORT, LIMIT, need("method=farmhash64 of a vector of strings", _named)))
+@ops.op("Fingerprint", needs=(SHORT, LIMIT, condition("method=farmhash64 of a vector of strings", _named)))
 def fingerprint_of(op, node, x, method):
     """Its eight bytes, the lowest first."""
     if x.dtype != T.STRING:

@@ -9,19 +9,20 @@ import onnx_ir as ir
 
 from bridge.dims import arange
 from bridge.hub import const, rank_of
-from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    T,
-    as_int64,
-    first,
-    flat,
-    ints,
-    last,
-    like,
-    need,
-    ranked,
-    scalar,
+from bridge.importing import as_int64, int64_vector, ints, like, to_channels_first, to_channels_last
+from bridge.interpolation import (
+    ResizeAxis,
+    cubic_kernel,
+    cubic_taps,
+    dense,
+    excluding_outside,
+    linear_kernel,
+    original_coordinates,
+    step_between,
 )
+from bridge.needs import condition
+from bridge.ops import OpTable
+from bridge_savedmodel.import_ops.common import T, ranked, scalar
 from bridge_savedmodel.import_ops.nn import padding_of
 
 ops = OpTable()
@@ -35,10 +36,10 @@ def _coordinates(node: Any) -> str:
 
 @ops.op("ResizeBilinear", needs=(ranked(),))
 def resize_bilinear(op, node, x, size):
-    source = first(op, x if x.dtype.is_floating_point() else op.Cast(x, to=int(T.FLOAT)))
+    source = to_channels_first(op, x if x.dtype.is_floating_point() else op.Cast(x, to=int(T.FLOAT)))
     source = source if source.dtype == T.FLOAT else op.Cast(source, to=int(T.FLOAT))
     mode = _coordinates(node)
-    return last(op, _resize(op, source, size, mode="linear", coordinate_transformation_mode=mode))
+    return to_channels_last(op, _resize(op, source, size, mode="linear", coordinate_transformation_mode=mode))
 
 
 @ops.op("ResizeNearestNeighbor", needs=(ranked(),))
@@ -47,17 +48,22 @@ def resize_nearest(op, node, x, size):
     rounded half up."""
     mode = _coordinates(node)
     if mode == "half_pixel":
-        return last(op, _nearest_centres(op, first(op, x), size))
+        return to_channels_last(op, _nearest_centres(op, to_channels_first(op, x), size))
     rounding = "round_prefer_ceil" if mode == "align_corners" else "floor"
-    return last(
+    return to_channels_last(
         op,
         _resize(
-            op, first(op, x), size, mode="nearest", coordinate_transformation_mode=mode, nearest_mode=rounding
+            op,
+            to_channels_first(op, x),
+            size,
+            mode="nearest",
+            coordinate_transformation_mode=mode,
+            nearest_mode=rounding,
         ),
     )
 
 
-SIZES = need(
+SIZES = condition(
     "a constant size, and images of known size",
     lambda n: (
         const(n.inputs[1]) is not None
@@ -75,50 +81,32 @@ def resize_bicubic(op, node, x, size):
         _cubic(int(length), int(asked), _coordinates(node))
         for length, asked in zip(list(x.shape)[1:3], const(size).ravel(), strict=True)
     )
-    source = first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
-    return last(op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T))))
+    source = to_channels_first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
+    return to_channels_last(
+        op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T)))
+    )
 
 
-def _cubic(length: int, asked: int, mode: str) -> np.ndarray:
-    """The weight of each of `length` elements in each of `asked` ones."""
-    half, a = mode == "half_pixel", -0.5 if mode == "half_pixel" else -0.75
-    scale = (length - 1) / (asked - 1) if mode == "align_corners" and asked > 1 else length / asked
-    made = np.zeros((asked, length), np.float64)
-    for place in range(asked):
-        at = (
-            np.float32((place + 0.5) * np.float32(scale) - 0.5)
-            if half
-            else np.float32(place * np.float32(scale))
-        )
-        start = int(np.floor(at))
-        away = int(np.rint((at - start) * STEPS)) / STEPS
-        weights = [_kernel(d, a) for d in (away + 1, away, 1 - away, 2 - away)]
-        taps = range(start - 1, start + 3)
-        if half:
-            weights = [w if 0 <= t < length else 0.0 for w, t in zip(weights, taps, strict=True)]
-            total = sum(weights)
-            weights = (
-                [w / total for w in weights] if abs(total) > 1000 * np.finfo(np.float32).tiny else weights
-            )
-        for weight, tap in zip(weights, taps, strict=True):
-            made[place, min(max(tap, 0), length - 1)] += weight
-    return made.astype(np.float32)
-
-
-def _kernel(distance: float, a: float) -> float:
-    if distance <= 1:
-        return ((a + 2) * distance - (a + 3)) * distance * distance + 1
-    return ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+def _cubic(length_original: int, length_resized: int, mode: str) -> np.ndarray:
+    """Weights of shape [length_resized, length_original]; those of half-pixel centres leave out what is outside."""
+    half, step = mode == "half_pixel", step_between(length_original, length_resized, mode == "align_corners")
+    axis = ResizeAxis.static(length_original, length_resized, np.float32, step=step)
+    x_original = original_coordinates(axis, "half_pixel" if half else "asymmetric")
+    low = np.floor(x_original)
+    rounded = low + np.rint((x_original - low) * STEPS).astype(np.float64) / STEPS
+    taps = cubic_taps(rounded, -0.5 if half else -0.75)
+    taps = excluding_outside(taps, length_original) if half else taps
+    return dense(taps, length_original).astype(np.float32)
 
 
 def _resize(op: Any, x: Any, size: Any, **how: Any) -> Any:
-    return op.Resize(x, None, None, flat(op, size), axes=[2, 3], **how)
+    return op.Resize(x, None, None, int64_vector(op, size), axes=[2, 3], **how)
 
 
 def _nearest_centres(op: Any, x: Any, size: Any) -> Any:
     """Element floor((i + 0.5) · length / asked) for each place i."""
     for index, axis in enumerate((2, 3)):
-        asked = op.Slice(flat(op, size), ints(index), ints(index + 1), ints(0))
+        asked = op.Slice(int64_vector(op, size), ints(index), ints(index + 1), ints(0))
         length = op.Cast(op.Shape(x, start=axis, end=axis + 1), to=int(T.FLOAT))
         places = op.Cast(arange(op, asked), to=int(T.FLOAT))
         scale = op.Div(length, op.Cast(asked, to=int(T.FLOAT)))
@@ -127,9 +115,9 @@ def _nearest_centres(op: Any, x: Any, size: Any) -> Any:
     return x
 
 
-CROP = need("a constant crop size", lambda n: const(n.inputs[3]) is not None)
-BILINEAR = need("method=bilinear", lambda n: n.get("method") == "bilinear")
-SIZED = need(
+CROP = condition("a constant crop size", lambda n: const(n.inputs[3]) is not None)
+BILINEAR = condition("method=bilinear", lambda n: n.get("method") == "bilinear")
+SIZED = condition(
     "images of known size over 1",
     lambda n: all(isinstance(d, int) and d > 1 for d in list(n.inputs[0].shape or [0, 0, 0])[1:3]),
 )
@@ -140,7 +128,7 @@ def crop_and_resize(op, node, images, boxes, places, size):
     """Sampled on a grid laid into each box; outside the image is the extrapolation value."""
     high, wide = (int(v) for v in const(size))
     source = images if images.dtype == T.FLOAT else op.Cast(images, to=int(T.FLOAT))
-    chosen = op.Gather(first(op, source), as_int64(op, places), axis=0)
+    chosen = op.Gather(to_channels_first(op, source), as_int64(op, places), axis=0)
     y1, x1, y2, x2 = op.Split(boxes, axis=1, num_outputs=4, _outputs=4)
 
     def along(low: Any, end: Any, count: int) -> Any:
@@ -161,7 +149,7 @@ def crop_and_resize(op, node, images, boxes, places, size):
     kept = op.Unsqueeze(op.And(*inside), ints(1))
     result = op.Where(kept, made, op.const(np.array(node.get("extrapolation_value"), np.float32)))
     result.shape = ir.Shape([None, list(images.shape)[3], high, wide])
-    return last(op, result)
+    return to_channels_last(op, result)
 
 
 SUPPRESS = ("NonMaxSuppression", "NonMaxSuppressionV2", "NonMaxSuppressionV3", "NonMaxSuppressionV4")
@@ -172,15 +160,15 @@ def _chosen(op: Any, boxes: Any, scores: Any, most: Any, overlap: Any, threshold
     found = op.NonMaxSuppression(
         op.Unsqueeze(boxes, ints(0)),
         op.Unsqueeze(scores, ints(0, 1)),
-        flat(op, most),
+        int64_vector(op, most),
         None if overlap is None else op.Reshape(overlap, ints(1)),
         None if threshold is None else op.Reshape(threshold, ints(1)),
     )
     return op.Squeeze(op.Slice(found, ints(2), ints(3), ints(1)), ints(1))
 
 
-FLOATS = need("boxes of float32", lambda n: n.inputs[0].dtype == T.FLOAT)
-HARD = need(
+FLOATS = condition("boxes of float32", lambda n: n.inputs[0].dtype == T.FLOAT)
+HARD = condition(
     "soft_nms_sigma=0",
     lambda n: len(n.inputs) < 6 or not np.any(const(n.inputs[5]) if const(n.inputs[5]) is not None else 1),
 )
@@ -194,14 +182,14 @@ def non_max_suppression(op, node, boxes, scores, most, overlap=None, threshold=N
     count = op.Cast(op.Size(kept), to=int(T.INT32))
     padded = places
     if node.get("pad_to_max_output_size"):
-        missing = op.Sub(flat(op, most), op.Shape(kept))
+        missing = op.Sub(int64_vector(op, most), op.Shape(kept))
         padded = op.Pad(places, op.Concat(ints(0), missing, axis=0))
     if node.op == "NonMaxSuppressionV4":
         return padded, count
     if node.op == "NonMaxSuppressionV5":
         taken = op.Gather(scores, kept, axis=0)
         if node.get("pad_to_max_output_size"):
-            taken = op.Pad(taken, op.Concat(ints(0), op.Sub(flat(op, most), op.Shape(kept)), axis=0))
+            taken = op.Pad(taken, op.Concat(ints(0), op.Sub(int64_vector(op, most), op.Shape(kept)), axis=0))
         return padded, taken, count
     return padded
 
@@ -260,7 +248,7 @@ def adjust_colours(op, node, x, amount):
 
 @ops.op(
     "ResizeArea",
-    needs=(ranked(), SIZES, need("align_corners=False", lambda n: not n.get("align_corners"))),
+    needs=(ranked(), SIZES, condition("align_corners=False", lambda n: not n.get("align_corners"))),
 )
 def resize_area(op, node, x, size):
     """The mean of what each new element covers."""
@@ -269,8 +257,10 @@ def resize_area(op, node, x, size):
 
 
 def _by_weights(op: Any, x: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
-    source = first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
-    return last(op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T))))
+    source = to_channels_first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
+    return to_channels_last(
+        op, op.MatMul(op.MatMul(op.const(rows), source), op.const(np.ascontiguousarray(columns.T)))
+    )
 
 
 def _areas(length: int, asked: int) -> np.ndarray:
@@ -281,11 +271,11 @@ def _areas(length: int, asked: int) -> np.ndarray:
 
 
 KERNELS = {"triangle": 1.0, "keyscubic": 2.0, "lanczos1": 1.0, "lanczos3": 3.0, "lanczos5": 5.0, "box": 0.5}
-SCALED = need(
+SCALED = condition(
     "constant scales and translations",
     lambda n: const(n.inputs[2]) is not None and const(n.inputs[3]) is not None,
 )
-KNOWN_KERNEL = need("a kernel without parameters", lambda n: n.get("kernel_type") in KERNELS)
+KNOWN_KERNEL = condition("a kernel without parameters", lambda n: n.get("kernel_type") in KERNELS)
 
 
 @ops.op("ScaleAndTranslate", needs=(ranked(), SIZES, SCALED, KNOWN_KERNEL))
@@ -320,29 +310,21 @@ def _spans(length: int, asked: int, scale: float, translation: float, kind: str,
 
 def _weigh(distance: np.ndarray, kind: str, radius: float) -> np.ndarray:
     if kind == "triangle":
-        return np.maximum(1 - distance, 0)
+        return linear_kernel(distance)
     if kind == "box":
         return np.where(distance < 0.5, 1.0, np.where(distance == 0.5, 0.5, 0.0))
     if kind == "keyscubic":
-        return np.where(
-            distance >= 2,
-            0.0,
-            np.where(
-                distance >= 1,
-                ((-0.5 * distance + 2.5) * distance - 4) * distance + 2,
-                ((1.5 * distance - 2.5) * distance) * distance + 1,
-            ),
-        )
+        return cubic_kernel(distance, -0.5)
     return np.where(distance > radius, 0.0, np.sinc(distance) * np.sinc(distance / radius))
 
 
-PATCHES = need(
+PATCHES = condition(
     "images with a known number of channels", lambda n: isinstance(list(n.inputs[0].shape or [None])[-1], int)
 )
 
 
 NARROW = (T.UINT8, T.INT8, T.UINT16, T.INT16)
-WITHIN = need(
+WITHIN = condition(
     "floats, or whole numbers of 16 bits or less",
     lambda n: n.inputs[0].dtype.is_floating_point() or n.inputs[0].dtype in NARROW,
 )
@@ -357,11 +339,13 @@ def extract_image_patches(op, node, x):
     every = np.eye(count, dtype=given.dtype.numpy()).reshape(-1, high, wide, channels)
     strides, rates = node.get("strides")[1:3], node.get("rates")[1:3]
     picks = op.const(np.ascontiguousarray(every.transpose(0, 3, 1, 2)))
-    made = last(op, op.Conv(first(op, given), picks, strides=strides, dilations=rates, **padding_of(node)))
+    made = to_channels_last(
+        op, op.Conv(to_channels_first(op, given), picks, strides=strides, dilations=rates, **padding_of(node))
+    )
     return op.Cast(made, to=int(x.dtype)) if x.dtype in NARROW else made
 
 
-LIMITS = need(
+LIMITS = condition(
     "a constant total size, and a known number of boxes and classes",
     lambda n: (
         n.inputs[0].shape is not None
@@ -388,7 +372,7 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
             op.Reshape(by_class, ints(-1, 1, count)),
         )
     bounds = (op.Reshape(overlap, ints(1)), op.Reshape(threshold, ints(1)))
-    kept = op.NonMaxSuppression(flat_boxes, by_class, flat(op, most), *bounds)
+    kept = op.NonMaxSuppression(flat_boxes, by_class, int64_vector(op, most), *bounds)
     lowest = op.Expand(op.const(np.array(-np.inf, np.float32)), op.Shape(by_class))
     table = op.Reshape(op.ScatterND(lowest, kept, op.GatherND(by_class, kept)), ints(-1, classes * count))
     flat_boxes = flat_boxes if shared else op.Reshape(flat_boxes, ints(-1, classes * count, 4))
@@ -410,7 +394,7 @@ def combined_non_max_suppression(op, node, boxes, scores, most, total, overlap, 
     return [*results, op.ReduceSum(op.Cast(valid, to=int(T.INT32)), ints(1), keepdims=0)]
 
 
-TRANSFORMS = need(
+TRANSFORMS = condition(
     "images of known size, and constant transforms and size",
     lambda n: (
         all(const(v) is not None for v in n.inputs[1:3])
@@ -418,7 +402,7 @@ TRANSFORMS = need(
         and n.inputs[0].dtype == T.FLOAT
     ),
 )
-CONSTANT = need(
+CONSTANT = condition(
     "fill_mode=CONSTANT and a constant fill value",
     lambda n: n.get("fill_mode") == "CONSTANT" and all(const(v) is not None for v in n.inputs[3:]),
 )
@@ -443,10 +427,10 @@ def projective_transform(op, node, images, transforms, size, fill=None):
         op.const(grid.astype(np.float32)),
         op.Concat(op.Shape(images, start=0, end=1), ints(high, wide, 2), axis=0),
     )
-    source = op.Sub(first(op, images), outer) if outer else first(op, images)
+    source = op.Sub(to_channels_first(op, images), outer) if outer else to_channels_first(op, images)
     mode = "nearest" if node.get("interpolation") == "NEAREST" else "linear"
     if mode == "nearest":
         return NotImplemented
     made = op.GridSample(source, places, mode=mode, padding_mode="zeros", align_corners=0)
     made.shape = ir.Shape([images.shape[0], list(images.shape)[3], high, wide])
-    return last(op, op.Add(made, outer) if outer else made)
+    return to_channels_last(op, op.Add(made, outer) if outer else made)

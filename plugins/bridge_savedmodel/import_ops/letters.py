@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.importing import as_dtype, as_int64, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, ints, need
+from bridge_savedmodel.import_ops.common import T
 from bridge_savedmodel.import_ops.ragged import ends_of
 from bridge_savedmodel.values import tensor_of
 
@@ -38,12 +40,12 @@ def _most(node: Any) -> int:
     return DIGITS if _digits(node.inputs[0]) else int(node.frame.context.characters)
 
 
-SHORT = need(
+SHORT = condition(
     "the characters of strings, which ONNX has no operator for: say with characters=N (-O "
     "characters=32) that none has more than N, all of ASCII, or do this before the model",
     lambda n: _most(n) > 0,
 )
-LIMIT = need("characters=64 or less", lambda n: _most(n) <= 64)
+LIMIT = condition("characters=64 or less", lambda n: _most(n) <= 64)
 
 
 def _guard(op: Any, wrong: Any) -> Any:
@@ -101,7 +103,7 @@ def _scalars(node: Any) -> bool:
     return all(const(v) is not None and const(v).size == 1 for v in node.inputs[1:3])
 
 
-@ops.op("Substr", needs=(SHORT, need("one place and one length, both constants", _scalars)))
+@ops.op("Substr", needs=(SHORT, condition("one place and one length, both constants", _scalars)))
 def substr(op, node, x, place, length):
     """A place past either end fails, as it does in TensorFlow."""
     found, most = codes(op, node), _most(node)
@@ -131,7 +133,7 @@ def strip(op, node, x):
     return _like(op, assembled(op, op.Where(inside, found, ints(0)), most), x)
 
 
-ENCODED = need(
+ENCODED = condition(
     "input_encoding of UTF-8 or ASCII",
     lambda n: str(n.get("input_encoding")).upper() in ("UTF-8", "UTF8", "US-ASCII", "ASCII"),
 )
@@ -153,7 +155,7 @@ def unicode_decode(op, node, x):
 @ops.op(
     "UnicodeEncode",
     needs=(
-        need(
+        condition(
             "characters=N, and output_encoding=UTF-8",
             lambda n: n.frame.context.characters > 0 and n.get("output_encoding") == "UTF-8",
         ),

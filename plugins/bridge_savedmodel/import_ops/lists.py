@@ -9,24 +9,15 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of
+from bridge.importing import as_dtype, as_int64, constant_ints, int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    T,
-    as_dtype,
-    as_int64,
-    flat,
-    ints,
-    like,
-    need,
-    parts,
-    scalar,
-    vector,
-)
+from bridge_savedmodel.import_ops.common import T, parts, scalar
 from bridge_savedmodel.values import TensorList
 
 ops = OpTable()
 
-FILLED = need("a list whose elements are known", lambda n: n.inputs[0].items is not None)
+FILLED = condition("a list whose elements are known", lambda n: n.inputs[0].items is not None)
 
 
 @ops.op("TensorListReserve")
@@ -66,7 +57,7 @@ def filled(op: Any, tensors: Any) -> Any:
     """The list with zeros where nothing was put yet."""
     if tensors.items is not None:
         return tensors
-    size = op.Concat(flat(op, tensors.length), ints(*tensors.shape), axis=0)
+    size = op.Concat(int64_vector(op, tensors.length), ints(*tensors.shape), axis=0)
     blank = op.Expand(op.const(np.zeros((), tensors.dtype.numpy())), size)
     return replace(tensors, items=blank)
 
@@ -104,7 +95,9 @@ def _reaching(op: Any, items: Any, at: Any) -> Any:
     return longer
 
 
-@ops.op("TensorListSetItem", needs=(need("elements of a known shape", lambda n: blank_known(n.inputs[0])),))
+@ops.op(
+    "TensorListSetItem", needs=(condition("elements of a known shape", lambda n: blank_known(n.inputs[0])),)
+)
 def set_blank_item(op, node, tensors, index, item):
     return set_item(op, node, filled(op, tensors), index, item)
 
@@ -112,7 +105,7 @@ def set_blank_item(op, node, tensors, index, item):
 @ops.op(
     "TensorListSetItem",
     needs=(
-        need(
+        condition(
             "a constant length",
             lambda n: n.inputs[0].length is not None and const(n.inputs[0].length) is not None,
         ),
@@ -120,7 +113,7 @@ def set_blank_item(op, node, tensors, index, item):
 )
 def first_item(op, node, tensors, index, item):
     """The others are zeros of the same shape until they are set."""
-    count = vector(tensors.length)[0]
+    count = constant_ints(tensors.length)[0]
     row = op.Unsqueeze(item, ints(0))
     zeros = op.Sub(row, row) if item.dtype != T.BOOL else op.And(row, op.Not(row))
     blank = op.Tile(
@@ -171,7 +164,10 @@ def pop_back(op, node, tensors, shape):
 
 @ops.op(
     "TensorListConcatLists",
-    needs=(FILLED, need("a second list whose elements are known", lambda n: n.inputs[1].items is not None)),
+    needs=(
+        FILLED,
+        condition("a second list whose elements are known", lambda n: n.inputs[1].items is not None),
+    ),
 )
 def concat_lists(op, node, first, second):
     return replace(first, items=op.Concat(first.items, second.items, axis=0))
@@ -191,7 +187,7 @@ def element_shape(op, node, tensors):
 def scatter(op, node, x, indices, *rest):
     """A list as long as the largest place, or as asked for."""
     at = as_int64(op, indices)
-    known = vector(rest[1]) if len(rest) > 1 else [-1]
+    known = constant_ints(rest[1]) if len(rest) > 1 else [-1]
     if known is None:
         return NotImplemented
     count = op.Add(op.ReduceMax(at, keepdims=1), ints(1)) if known[0] < 0 else op.const(ints(known[0]))
@@ -201,7 +197,7 @@ def scatter(op, node, x, indices, *rest):
 
 @ops.op(
     "TensorListScatterIntoExistingList",
-    needs=(need("a list whose elements are known", lambda n: blank_known(n.inputs[0])),),
+    needs=(condition("a list whose elements are known", lambda n: blank_known(n.inputs[0])),),
 )
 def scatter_into(op, node, tensors, x, indices):
     tensors = filled(op, tensors)
@@ -211,9 +207,11 @@ def scatter_into(op, node, tensors, x, indices):
 
 @ops.op(
     "TensorListSplit",
-    needs=(need("parts of one constant length", lambda n: len(set(vector(n.inputs[2]) or [])) == 1),),
+    needs=(
+        condition("parts of one constant length", lambda n: len(set(constant_ints(n.inputs[2]) or [])) == 1),
+    ),
 )
 def split(op, node, x, shape, lengths):
-    count, size = len(vector(lengths)), vector(lengths)[0]
+    count, size = len(constant_ints(lengths)), constant_ints(lengths)[0]
     rest = op.Shape(x, start=1) if rank_of(x) > 1 else ints()
     return TensorList(op.Reshape(x, op.Concat(ints(count, size), rest, axis=0)), None, x.dtype)

@@ -9,8 +9,10 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
+from bridge.importing import int64_vector, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import FAR, T, flat, ints, need
+from bridge_savedmodel.import_ops.common import FAR, T
 from bridge_savedmodel.import_ops.control import close, common_shape, condition_of, subgraph
 from bridge_savedmodel.import_ops.lists import blank_known, filled
 from bridge_savedmodel.tensorflow import tensorflow
@@ -200,8 +202,10 @@ def _lists_fit(node: Any) -> bool:
     return all(blank_known(loop.arguments[i]) for i in loop.stacked)
 
 
-LISTS = need("lists that get one element a step, in order, or whose elements have a known shape", _lists_fit)
-TENSORS = need(
+LISTS = condition(
+    "lists that get one element a step, in order, or whose elements have a known shape", _lists_fit
+)
+TENSORS = condition(
     "tensors, or handles that stay the same",
     lambda n: all(
         isinstance(v, (ir.Value, TensorList)) or i in Loop(n, n.inputs).unchanged
@@ -327,7 +331,10 @@ def _completed(op: Any, loop: Loop, index: int, items: Any) -> Any:
         return items
     if items.shape is None or items.dtype == T.STRING:
         return NotImplemented
-    missing, rest = op.Max(op.Sub(flat(op, before.length), count), ints(0)), [0] * (len(items.shape) - 1)
+    missing, rest = (
+        op.Max(op.Sub(int64_vector(op, before.length), count), ints(0)),
+        [0] * (len(items.shape) - 1),
+    )
     whole = op.Pad(items, op.Concat(ints(0, *rest), missing, ints(*rest), axis=0))
     whole.shape = ir.Shape([None, *list(items.shape)[1:]])
     return whole

@@ -10,14 +10,16 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import const, rank_of
+from bridge.importing import as_dtype, attribute, like, shape_tensor
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.math import expm1, log1p
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute, like, need, ranked, static
+from bridge_savedmodel.import_ops.common import T, ranked
 from bridge_savedmodel.values import Pair
 
 ops = OpTable()
 
-NUMBERS = need("numbers", lambda n: n.get("T") != T.STRING)
+NUMBERS = condition("numbers", lambda n: n.get("T") != T.STRING)
 
 for name in [
     "Abs",
@@ -269,9 +271,13 @@ def right_shift(op, node, x, y):
 
 UNSIGNED = {8: T.UINT8, 16: T.UINT16, 32: T.UINT32, 64: T.UINT64}
 
-CASTABLE = need("a dtype ONNX has", lambda n: n.get("DstT") is not None and n.inputs[0].dtype is not None)
+CASTABLE = condition(
+    "a dtype ONNX has", lambda n: n.get("DstT") is not None and n.inputs[0].dtype is not None
+)
 COMPLEX = (T.COMPLEX64, T.COMPLEX128)
-NO_COMPLEX = need("real numbers", lambda n: n.get("DstT") not in COMPLEX and n.get("SrcT") not in COMPLEX)
+NO_COMPLEX = condition(
+    "real numbers", lambda n: n.get("DstT") not in COMPLEX and n.get("SrcT") not in COMPLEX
+)
 
 
 @ops.op("Cast", needs=(CASTABLE, NO_COMPLEX))
@@ -283,7 +289,7 @@ def cast(op, node, x):
     )
 
 
-@ops.op("Cast", needs=(need("complex numbers of real ones", lambda n: n.get("DstT") in COMPLEX),))
+@ops.op("Cast", needs=(condition("complex numbers of real ones", lambda n: n.get("DstT") in COMPLEX),))
 def to_complex(op, node, x):
     if isinstance(x, Pair):
         return x
@@ -294,7 +300,7 @@ def to_complex(op, node, x):
 
 @ops.op(
     "Bitcast",
-    needs=(need("dtypes of one width", lambda n: n.inputs[0].dtype.bitwidth == n.get("type").bitwidth),),
+    needs=(condition("dtypes of one width", lambda n: n.inputs[0].dtype.bitwidth == n.get("type").bitwidth),),
 )
 def bitcast(op, node, x):
     return op.BitCast(x, to=int(node.get("type")))
@@ -312,7 +318,7 @@ def select(op, node, condition, x, y):
 @ops.op("ZerosLike", "OnesLike", needs=(NUMBERS,))
 def filled_like(op, node, x):
     number = 0 if node.op == "ZerosLike" else 1
-    return op.Expand(like(op, x, number), static(op, x))
+    return op.Expand(like(op, x, number), shape_tensor(op, x))
 
 
 @ops.op(

@@ -8,10 +8,12 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import rank_of
+from bridge.importing import as_int64, constant_ints, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose import matrices
-from bridge.passes.decompose.matrices import LARGEST, transposed
-from bridge_savedmodel.import_ops.common import FAR, as_int64, ints, like, need, ranked, scalar, vector
+from bridge.passes.decompose import linalg as matrices
+from bridge.passes.decompose.linalg import LARGEST, transposed
+from bridge_savedmodel.import_ops.common import FAR, ranked, scalar
 
 ops = OpTable()
 
@@ -31,7 +33,9 @@ def matrix_band_part(op, node, x, lower, upper):
     return op.Where(kept, x, like(op, x, 0))
 
 
-MAIN = need("the main diagonal", lambda n: len(n.inputs) < 2 or not any(vector(n.inputs[1]) or [1]))
+MAIN = condition(
+    "the main diagonal", lambda n: len(n.inputs) < 2 or not any(constant_ints(n.inputs[1]) or [1])
+)
 
 
 def _eye(op: Any, size: Any) -> Any:
@@ -47,7 +51,9 @@ def _eye(op: Any, size: Any) -> Any:
     needs=(
         MAIN,
         ranked(),
-        need("a square result", lambda n: all(set(vector(v) or [0]) <= {-1} for v in n.inputs[2:4])),
+        condition(
+            "a square result", lambda n: all(set(constant_ints(v) or [0]) <= {-1} for v in n.inputs[2:4])
+        ),
     ),
 )
 def matrix_diag(op, node, x, *rest):
@@ -56,7 +62,7 @@ def matrix_diag(op, node, x, *rest):
     return op.Where(_eye(op, size), op.Unsqueeze(x, ints(-1)), padding)
 
 
-@ops.op("Diag", needs=(need("a vector", lambda n: rank_of(n.inputs[0]) == 1),))
+@ops.op("Diag", needs=(condition("a vector", lambda n: rank_of(n.inputs[0]) == 1),))
 def diag(op, node, x):
     return op.Where(_eye(op, op.Shape(x)), op.Unsqueeze(x, ints(-1)), like(op, x, 0))
 
@@ -85,9 +91,11 @@ def matrix_diag_part(op, node, x, *rest):
     "MatrixSetDiagV2",
     "MatrixSetDiagV3",
     needs=(
-        need("the main diagonal", lambda n: len(n.inputs) < 3 or not any(vector(n.inputs[2]) or [1])),
+        condition(
+            "the main diagonal", lambda n: len(n.inputs) < 3 or not any(constant_ints(n.inputs[2]) or [1])
+        ),
         ranked(),
-        need(
+        condition(
             "square matrices",
             lambda n: (
                 isinstance(list(n.inputs[0].shape)[-1], int)
@@ -136,7 +144,7 @@ def tridiagonal_product(op, node, upper, middle, lower, x):
     return op.Add(op.Add(products[0], products[1]), products[2])
 
 
-SQUARE = need(
+SQUARE = condition(
     f"square matrices of known size, at most {LARGEST}",
     lambda n: (
         (rank_of(n.inputs[0]) or 0) >= 2
@@ -157,7 +165,7 @@ def solve(op, node, a, b):
     return matrices.eliminated(op, transposed(op, a) if node.get("adjoint") else a, b)
 
 
-SAME_BATCH = need(
+SAME_BATCH = condition(
     "as many matrices on both sides",
     lambda n: list(n.inputs[0].shape)[:-2] == list(n.inputs[1].shape or [])[:-2],
 )

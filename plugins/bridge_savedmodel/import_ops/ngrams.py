@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from bridge.importing import as_dtype, as_int64, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import as_dtype, as_int64, ints, need
 from bridge_savedmodel.import_ops.ragged import ends_of, lengths_of, rows_of
 from bridge_savedmodel.values import tensor_of
 
 ops = OpTable()
 
-WHOLE = need("preserve_short_sequences=False", lambda n: not n.get("preserve_short_sequences"))
+WHOLE = condition("preserve_short_sequences=False", lambda n: not n.get("preserve_short_sequences"))
 
 
 def _word(op: Any, *words: str) -> Any:

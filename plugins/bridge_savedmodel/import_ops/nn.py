@@ -10,22 +10,10 @@ import numpy as np
 from bridge import dims, geometry
 from bridge.geometry import halves, same_total
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import as_int64, constant_ints, ints, permuted, to_channels_first, to_channels_last
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    T,
-    as_int64,
-    channels_last,
-    constant,
-    first,
-    get,
-    ints,
-    last,
-    need,
-    parts,
-    permuted,
-    ranked,
-    vector,
-)
+from bridge_savedmodel.import_ops.common import T, channels_last, get, parts, ranked
 from bridge_savedmodel.import_ops.tensor import mirror_pad
 
 ops = OpTable(get)
@@ -70,23 +58,23 @@ def padding_of(node: Any) -> dict[str, Any]:
 
 
 def _channels_first(op: Any, node: Any, x: Any) -> Any:
-    return first(op, x) if channels_last(node) else x
+    return to_channels_first(op, x) if channels_last(node) else x
 
 
 def _back(op: Any, node: Any, y: Any) -> Any:
-    return last(op, y) if channels_last(node) else y
+    return to_channels_last(op, y) if channels_last(node) else y
 
 
-FLOATS = need("floats", lambda n: n.inputs[0].dtype.is_floating_point())
-POOLED = need(
+FLOATS = condition("floats", lambda n: n.inputs[0].dtype.is_floating_point())
+POOLED = condition(
     "floats, or whole numbers of 8 bits",
     lambda n: (
         n.inputs[0].dtype.is_floating_point()
         or (n.op.startswith("Max") and n.inputs[0].dtype in (T.INT8, T.UINT8))
     ),
 )
-KERNEL = need("filters of static shape", lambda n: shape_of(n.inputs[1]) is not None)
-CHANNELS = need(
+KERNEL = condition("filters of static shape", lambda n: shape_of(n.inputs[1]) is not None)
+CHANNELS = condition(
     "a known number of channels",
     lambda n: (
         n.inputs[0].shape is not None
@@ -203,11 +191,11 @@ def pool(op, node, x):
 
 @ops.op("MaxPoolV2", needs=(ranked(), POOLED, constant(1, "ksize"), constant(2, "strides")))
 def max_pool_v2(op, node, x, ksize, strides):
-    made = _pool(op, node, "MaxPool", x, vector(ksize), vector(strides))
+    made = _pool(op, node, "MaxPool", x, constant_ints(ksize), constant_ints(strides))
     return made if made is NotImplemented else _back(op, node, made)
 
 
-IMAGE_KNOWN = need(
+IMAGE_KNOWN = condition(
     "images of known size",
     lambda n: n.inputs[0].shape is not None and all(isinstance(d, int) for d in list(n.inputs[0].shape)[1:]),
 )
@@ -226,8 +214,10 @@ def max_pool_with_places(op, node, x):
     places = op.Add(op.Mul(plane, ints(c)), channel)
     if node.get("include_batch_in_index"):
         places = op.Add(places, op.Mul(op.Div(flat, ints(h * w * c)), ints(h * w * c)))
-    places = last(op, places)
-    return last(op, values), places if node.get("Targmax") == T.INT64 else op.Cast(places, to=int(T.INT32))
+    places = to_channels_last(op, places)
+    return to_channels_last(op, values), places if node.get("Targmax") == T.INT64 else op.Cast(
+        places, to=int(T.INT32)
+    )
 
 
 @ops.op("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", needs=(ranked(),))
@@ -257,13 +247,13 @@ def older_batch_norm(op, node, x, mean, variance, shift, scale):
 def lrn(op, node, x):
     size = 2 * node.get("depth_radius") + 1
     made = op.LRN(
-        first(op, x),
+        to_channels_first(op, x),
         size=size,
         alpha=node.get("alpha") * size,
         beta=node.get("beta"),
         bias=node.get("bias"),
     )
-    return last(op, made)
+    return to_channels_last(op, made)
 
 
 @ops.op("SoftmaxCrossEntropyWithLogits")
@@ -285,7 +275,7 @@ def sparse_softmax_cross_entropy(op, node, logits, labels):
     "DepthToSpace",
     needs=(
         ranked(),
-        need("data_format=NHWC or NCHW", lambda n: n.get("data_format") in ("NHWC", "NCHW")),
+        condition("data_format=NHWC or NCHW", lambda n: n.get("data_format") in ("NHWC", "NCHW")),
     ),
 )
 def blocks(op, node, x):
@@ -297,12 +287,12 @@ def _static_tail(node: Any) -> bool:
     return rank_of(node.inputs[0]) is not None and all(const(v) is not None for v in node.inputs[1:])
 
 
-CONSTANTS = need("constant block sizes and amounts", _static_tail)
+CONSTANTS = condition("constant block sizes and amounts", _static_tail)
 
 
 @ops.op("SpaceToBatchND", needs=(CONSTANTS,))
 def space_to_batch(op, node, x, block, paddings):
-    sizes, count = vector(block), len(vector(block))
+    sizes, count = constant_ints(block), len(constant_ints(block))
     table = np.zeros((rank_of(x), 2), np.int64)
     table[1 : count + 1] = const(paddings)
     x = op.Pad(x, op.const(np.ascontiguousarray(table.T).ravel())) if table.any() else x
@@ -322,7 +312,7 @@ def space_to_batch(op, node, x, block, paddings):
 
 @ops.op("BatchToSpaceND", needs=(CONSTANTS,))
 def batch_to_space(op, node, x, block, crops):
-    sizes, count = vector(block), len(vector(block))
+    sizes, count = constant_ints(block), len(constant_ints(block))
     lengths = dims.lengths(op, x)
     rest = lengths[count + 1 :]
     batch = lengths[0] // math.prod(sizes)
@@ -352,7 +342,9 @@ def _picks(sizes: list[int]) -> np.ndarray:
     return np.moveaxis(np.eye(count, dtype=np.float32).reshape(-1, *sizes), -1, 1)
 
 
-@ops.op("ExtractVolumePatches", needs=(ranked(), CHANNELS, need("float32", lambda n: n.get("T") == T.FLOAT)))
+@ops.op(
+    "ExtractVolumePatches", needs=(ranked(), CHANNELS, condition("float32", lambda n: n.get("T") == T.FLOAT))
+)
 def volume_patches(op, node, x):
     sizes = [*node.get("ksizes")[1:4], list(x.shape)[-1]]
     return _convolve(op, node, x, op.const(np.ascontiguousarray(_picks(sizes))), sizes[:3], 1)
@@ -364,12 +356,14 @@ def padded_conv(op, node, x, paddings, w):
     return conv(op, node, mirror_pad(op, node, x, paddings), w)
 
 
-@ops.op("Dilation2D", needs=(KERNEL, CHANNELS, ranked(), need("float32", lambda n: n.get("T") == T.FLOAT)))
+@ops.op(
+    "Dilation2D", needs=(KERNEL, CHANNELS, ranked(), condition("float32", lambda n: n.get("T") == T.FLOAT))
+)
 def dilation(op, node, x, w):
     """The largest sum of window and filter, channel by channel; outside of the image nothing counts."""
     high, wide, _ = shape_of(w)
     sizes, steps, rates = [high, wide], node.get("strides")[1:3], node.get("rates")[1:3]
-    source = first(op, x)
+    source = to_channels_first(op, x)
     if node.get("padding") == "SAME":
         lowest = op.const(np.array(np.finfo(np.float32).min, np.float32))
         window = geometry.Window(sizes, steps, rates)
@@ -387,4 +381,4 @@ def dilation(op, node, x, w):
             own = op.Slice(weights, ints(row, column), ints(row + 1, column + 1), ints(1, 2))
             made = op.Add(part, own)
             found = made if found is None else op.Max(found, made)
-    return last(op, found)
+    return to_channels_last(op, found)

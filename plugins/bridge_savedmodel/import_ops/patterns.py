@@ -11,8 +11,10 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.dims import arange
 from bridge.hub import const
+from bridge.importing import ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, ints, need
+from bridge_savedmodel.import_ops.common import T
 from bridge_savedmodel.import_ops.control import close, subgraph
 from bridge_savedmodel.values import tensor_of, text
 
@@ -152,7 +154,7 @@ def _static(node: Any) -> bool:
     return _steps(node.get("pattern"), node.get("rewrite"), node.get("replace_global")) is not None
 
 
-@ops.op("StaticRegexReplace", needs=(need(PLAIN, _static),))
+@ops.op("StaticRegexReplace", needs=(condition(PLAIN, _static),))
 def static_replace(op, node, x):
     pattern, rewrite, everywhere = (
         node.get("pattern"),
@@ -176,19 +178,23 @@ def _dynamic(node: Any) -> bool:
     return given is not None and _steps(*given) is not None
 
 
-@ops.op("RegexReplace", needs=(need(PLAIN, _dynamic),))
+@ops.op("RegexReplace", needs=(condition(PLAIN, _dynamic),))
 def replace(op, node, x, *rest):
     given = _given(node)
     return _replace(op, x, _steps(*given), *given[1:])
 
 
-@ops.op("StringLower", "StringUpper", needs=(need("encoding=utf-8", lambda n: n.get("encoding") == "utf-8"),))
+@ops.op(
+    "StringLower", "StringUpper", needs=(condition("encoding=utf-8", lambda n: n.get("encoding") == "utf-8"),)
+)
 def case(op, node, x):
     action = "LOWER" if node.op == "StringLower" else "UPPER"
     return flattened(op, x, lambda flat: op.StringNormalizer(flat, case_change_action=action))
 
 
-@ops.op("StringLower", "StringUpper", needs=(need("encoding of bytes", lambda n: not n.get("encoding")),))
+@ops.op(
+    "StringLower", "StringUpper", needs=(condition("encoding of bytes", lambda n: not n.get("encoding")),)
+)
 def ascii_case(op, node, x):
     """Without an encoding TensorFlow changes the letters of ASCII alone, which StringNormalizer does not
     do."""
@@ -208,7 +214,7 @@ def _separators(node: Any) -> str | None:
     return None if known is None or not known.size else str(text(known).reshape(-1)[0])
 
 
-@ops.op("StringSplit", needs=(need("a constant delimiter of one character or more", _separators),))
+@ops.op("StringSplit", needs=(condition("a constant delimiter of one character or more", _separators),))
 def split(op, node, x, delimiter):
     """Places, parts and shape of the table of parts; any character of the delimiter parts two."""
     first, *others = _separators(node)

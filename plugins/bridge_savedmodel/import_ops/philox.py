@@ -13,8 +13,10 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import const
+from bridge.importing import as_dtype, as_int64, attribute, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, ints, need
+from bridge_savedmodel.import_ops.common import T
 
 ops = OpTable()
 
@@ -167,7 +169,7 @@ def _known_algorithm(node: Any) -> bool:
     return found is not None and int(found.reshape(())) in (PHILOX, CHOSEN)
 
 
-ALGORITHM = need("the Philox algorithm", _known_algorithm)
+ALGORITHM = condition("the Philox algorithm", _known_algorithm)
 
 
 @ops.op(

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.importing import attribute, like
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, attribute, constant, like, need
+from bridge.quant import QuantParams, limits
+from bridge_savedmodel.import_ops.common import T
 
 ops = OpTable()
 
@@ -25,21 +28,21 @@ def fake_quant(op, node, x, low=None, high=None):
     zero = np.clip(np.floor(bottom - low / scale + 0.5), bottom, top).astype(np.float32)
     if top == 255 and bottom == 0:
         axis = rank_of(x) - 1 if scale.ndim else None
-        steps = op.const(scale), op.const(zero.astype(np.uint8))
-        return op.DequantizeLinear(op.QuantizeLinear(x, *steps, axis=axis), *steps, axis=axis)
+        params = QuantParams.of(scale, zero, T.UINT8, axis)
+        return params.dequantize_linear(op, params.quantize_linear(op, x))
     lowest, highest = (bottom - zero) * scale, (top - zero) * scale
     clamped = op.Min(op.Max(x, op.const(lowest)), op.const(highest))
     steps = op.Floor(op.Add(op.Div(op.Sub(clamped, op.const(lowest)), op.const(scale)), 0.5))
     return op.Add(op.Mul(steps, op.const(scale)), op.const(lowest))
 
 
-BOUNDS = need(
+BOUNDS = condition(
     "bounds of the whole tensor, known before run time",
     lambda n: (
         n.get("range_given") and all(const(v) is not None for v in n.inputs[1:3]) and n.get("axis") == -1
     ),
 )
-BITS = need(
+BITS = condition(
     "8 bits", lambda n: n.get("num_bits", 8) == 8 and (len(n.inputs) < 4 or (const(n.inputs[3]) == 8).all())
 )
 
@@ -57,8 +60,8 @@ def quantize_and_dequantize(op, node, x, low, high, *bits):
     step = _step(const(low), const(high), bottom, 127 if signed else 255)
     if node.get("round_mode", "HALF_TO_EVEN") == "HALF_TO_EVEN":
         inside = op.Max(x, op.const(np.float32(bottom) * step)) if bottom == -127 else x
-        grid = op.const(step), op.const(np.zeros((), np.int8 if signed else np.uint8))
-        return op.DequantizeLinear(op.QuantizeLinear(inside, *grid), *grid)
+        params = QuantParams.of(step, None, T.INT8 if signed else T.UINT8)
+        return params.dequantize_linear(op, params.quantize_linear(op, inside))
     lowest, highest = (op.const(np.float32(end) * step) for end in (bottom, 127 if signed else 255))
     scaled = op.Div(op.Min(op.Max(x, lowest), highest), op.const(step))
     return op.Mul(op.Floor(op.Add(scaled, 0.5)), op.const(step))
@@ -72,9 +75,9 @@ def _step(low: Any, high: Any, bottom: int, top: int) -> np.ndarray:
     return np.asarray(np.float32(1) / np.float32(factor))
 
 
-KINDS = {T.UINT8: (0, 255), T.INT8: (-128, 127), T.UINT16: (0, 65535), T.INT16: (-32768, 32767)}
+KINDS = (T.UINT8, T.INT8, T.UINT16, T.INT16)
 RANGE = (constant(1, "lower bound"), constant(2, "upper bound"))
-SCALAR = need("bounds of the whole tensor", lambda n: n.get("axis") == -1)
+SCALAR = condition("bounds of the whole tensor", lambda n: n.get("axis") == -1)
 
 
 @ops.op(
@@ -82,17 +85,17 @@ SCALAR = need("bounds of the whole tensor", lambda n: n.get("axis") == -1)
     needs=(
         *RANGE,
         SCALAR,
-        need("mode=MIN_COMBINED or MIN_FIRST", lambda n: n.get("mode") != "SCALED"),
+        condition("mode=MIN_COMBINED or MIN_FIRST", lambda n: n.get("mode") != "SCALED"),
     ),
 )
 def dequantize(op, node, x, low, high):
     """The bounds are what the smallest and the largest integer stand for."""
     least, most = (float(const(v).reshape(())) for v in (low, high))
-    bottom, top = KINDS.get(x.dtype, (0, 0))
-    if top == 0:
+    if x.dtype not in KINDS:
         return NotImplemented
+    bottom, top = limits(x.dtype)
     step = np.float32((most - least) / (top - bottom))
-    return op.Add(op.Mul(op.Sub(op.Cast(x, to=int(T.FLOAT)), float(bottom)), op.const(step)), float(least))
+    return op.Add(op.Mul(op.Sub(op.Cast(x, to=int(T.FLOAT)), bottom), op.const(step)), float(least))
 
 
 @ops.op(
@@ -100,7 +103,7 @@ def dequantize(op, node, x, low, high):
     needs=(
         *RANGE,
         SCALAR,
-        need(
+        condition(
             "mode=MIN_FIRST or MIN_COMBINED of unsigned numbers",
             lambda n: n.get("mode") == "MIN_COMBINED" and n.get("T") == T.UINT8,
         ),

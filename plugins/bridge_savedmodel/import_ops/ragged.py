@@ -10,18 +10,10 @@ import onnx_ir as ir
 
 from bridge.dims import arange
 from bridge.hub import rank_of
+from bridge.importing import as_dtype, as_int64, constant_ints, int64_vector, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    FAR,
-    T,
-    as_dtype,
-    as_int64,
-    flat,
-    ints,
-    need,
-    scalar,
-    vector,
-)
+from bridge_savedmodel.import_ops.common import FAR, T, scalar
 
 ops = OpTable()
 
@@ -76,7 +68,7 @@ def ragged_range(op, node, starts, limits, deltas):
     return as_dtype(op, splits, node.get("Tsplits")), values
 
 
-@ops.op("RaggedGather", needs=(need("a vector of indices", lambda n: rank_of(n.inputs[-1]) == 1),))
+@ops.op("RaggedGather", needs=(condition("a vector of indices", lambda n: rank_of(n.inputs[-1]) == 1),))
 def ragged_gather(op, node, *inputs):
     splits, values, at = [as_int64(op, v) for v in inputs[:-2]], inputs[-2], as_int64(op, inputs[-1])
     made = []
@@ -108,7 +100,7 @@ def bounds(op: Any, splits: list[Any]) -> Any:
     return op.Concat(rows, *most, axis=0)
 
 
-PARTITIONS = need(
+PARTITIONS = condition(
     "rows given by splits, or by a number and the row of each value",
     lambda n: _kind(n.get("row_partition_types")) is not None,
 )
@@ -126,10 +118,10 @@ def to_tensor(op, node, shape, values, default, *partitions):
     if _kind(node.get("row_partition_types")) == "splits":
         splits = [as_int64(op, p) for p in partitions]
     else:
-        splits = [_splits_of(op, as_int64(op, partitions[1]), flat(op, partitions[0]))]
+        splits = [_splits_of(op, as_int64(op, partitions[1]), int64_vector(op, partitions[0]))]
     depth = len(splits) + 1
     found, size = coordinates(op, splits), bounds(op, splits)
-    wanted = vector(shape) if rank_of(shape) else [-1]
+    wanted = constant_ints(shape) if rank_of(shape) else [-1]
     if wanted is None or len(wanted) not in (1, depth + rank_of(values) - 1):
         return NotImplemented
     if any(w >= 0 for w in wanted[:depth]):
@@ -155,21 +147,26 @@ def _splits_of(op: Any, rows: Any, count: Any) -> Any:
 
 
 @ops.op(
-    "RaggedTensorToSparse", needs=(need("values of one dimension", lambda n: rank_of(n.inputs[-1]) == 1),)
+    "RaggedTensorToSparse",
+    needs=(condition("values of one dimension", lambda n: rank_of(n.inputs[-1]) == 1),),
 )
 def to_sparse(op, node, *inputs):
     splits = [as_int64(op, v) for v in inputs[:-1]]
     return coordinates(op, splits), op.Identity(inputs[-1]), bounds(op, splits)
 
 
-@ops.op("RaggedTensorToVariant", needs=(need("batched_input=False", lambda n: not n.get("batched_input")),))
+@ops.op(
+    "RaggedTensorToVariant", needs=(condition("batched_input=False", lambda n: not n.get("batched_input")),)
+)
 def to_variant(op, node, *inputs):
     return Ragged(tuple(inputs[:-1]), inputs[-1])
 
 
 @ops.op(
     "RaggedTensorFromVariant",
-    needs=(need("a variant that was made of one ragged tensor", lambda n: isinstance(n.inputs[0], Ragged)),),
+    needs=(
+        condition("a variant that was made of one ragged tensor", lambda n: isinstance(n.inputs[0], Ragged)),
+    ),
 )
 def from_variant(op, node, x):
     return [*x.splits, x.values] if len(x.splits) == node.get("output_ragged_rank") else NotImplemented
@@ -181,9 +178,9 @@ def ragged_bincount(op, node, splits, values, size, weights):
     kind, own = node.get("T"), as_int64(op, splits)
     rows, _ = rows_of(op, own)
     at = as_int64(op, values)
-    kept = op.Reshape(op.NonZero(op.Less(at, flat(op, size))), ints(-1))
+    kept = op.Reshape(op.NonZero(op.Less(at, int64_vector(op, size))), ints(-1))
     places = op.Concat(op.Unsqueeze(rows, ints(1)), op.Unsqueeze(at, ints(1)), axis=1)
-    shape = op.Concat(op.Sub(op.Shape(own), ints(1)), flat(op, size), axis=0)
+    shape = op.Concat(op.Sub(op.Shape(own), ints(1)), int64_vector(op, size), axis=0)
     zeros = op.Expand(op.const(np.zeros((), kind.numpy())), shape)
     plain = list(weights.shape or [None]) == [0] or node.get("binary_output")
     number = op.Expand(op.const(np.ones((), kind.numpy())), op.Shape(at)) if plain else weights
@@ -196,7 +193,7 @@ def ragged_bincount(op, node, splits, values, size, weights):
 @ops.op("RaggedFillEmptyRows")
 def fill_empty_rows(op, node, rows, values, count, default):
     """A value in every row that has none; values in the order of rows."""
-    number = flat(op, count)
+    number = int64_vector(op, count)
     zeros = op.Expand(op.const(ZERO), number)
     found = op.ScatterND(
         zeros, op.Unsqueeze(rows, ints(1)), op.Expand(op.const(ONE), op.Shape(rows)), reduction="add"

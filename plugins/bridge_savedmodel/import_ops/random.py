@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from bridge.importing import as_dtype, as_int64, attribute, constant_ints
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, as_int64, attribute, vector
+from bridge_savedmodel.import_ops.common import T
 from bridge_savedmodel.import_ops.math import erf_inverse
 
 ops = OpTable()
@@ -40,7 +41,7 @@ def random_int(op, node, target, low, high):
 
 @ops.op("Multinomial")
 def multinomial(op, node, x, count):
-    known = vector(count)
+    known = constant_ints(count)
     if known is None:
         return NotImplemented
     return as_dtype(op, op.Multinomial(x, sample_size=known[0], dtype=7), node.get("output_dtype"))

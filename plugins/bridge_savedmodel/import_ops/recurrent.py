@@ -10,8 +10,10 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import shape_of
+from bridge.importing import int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, flat, ints, like, need, scalar
+from bridge_savedmodel.import_ops.common import T, scalar
 from bridge_savedmodel.import_ops.control import close, subgraph
 
 ops = OpTable()
@@ -55,7 +57,7 @@ def gru_cell(op, node, x, h, w_gates, w_candidate, b_gates, b_candidate):
     return reset, update, candidate, made
 
 
-KNOWN = need("weights of known size", lambda n: shape_of(n.inputs[4]) is not None)
+KNOWN = condition("weights of known size", lambda n: shape_of(n.inputs[4]) is not None)
 
 
 @ops.op("BlockLSTM", "BlockLSTMV2", needs=(KNOWN,))
@@ -76,12 +78,12 @@ def block_lstm(op, node, steps, x, c, h, *weights):
     made = _cell(inner, node, inner.Gather(x, step, axis=0), before, out, weights)
     close(graph, inner, [inner.Identity(going), made[1], made[6], *made])
     bodies = [ir.AttrGraph("body", graph)]
-    count = scalar(op, flat(op, steps))
+    count = scalar(op, int64_vector(op, steps))
     loop = ir.Node("", "Loop", [count, op.const(np.array(True)), c, h], bodies, num_outputs=9)
     for output in loop.outputs[2:]:
         output.type, output.shape = ir.TensorType(x.dtype), ir.Shape([None, *state])
     op.insert(loop)
-    missing = op.Sub(op.Shape(x, start=0, end=1), flat(op, steps))
+    missing = op.Sub(op.Shape(x, start=0, end=1), int64_vector(op, steps))
     results = []
     for output in loop.outputs[2:]:
         whole = op.Pad(output, op.Concat(ints(0, 0, 0), missing, ints(0, 0), axis=0))

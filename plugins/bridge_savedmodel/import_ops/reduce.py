@@ -7,17 +7,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import as_int64, int64_vector, ints, like
+from bridge.needs import constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    T,
-    as_int64,
-    constant,
-    flat,
-    ints,
-    like,
-    ranked,
-    scalar,
-)
+from bridge_savedmodel.import_ops.common import T, ranked, scalar
 
 ops = OpTable()
 
@@ -36,7 +29,7 @@ def _reduce(op: Any, native: str, node: Any, x: Any, axes: Any) -> Any:
     keep = int(node.get("keep_dims"))
     if known is not None and known.size == 0 and known.ndim:
         return op.Identity(x)
-    return op.node(native, x, flat(op, axes), keepdims=keep)
+    return op.node(native, x, int64_vector(op, axes), keepdims=keep)
 
 
 @ops.op(*SAME_KIND, needs=(ranked(),))
@@ -64,7 +57,7 @@ def arg_max(op, node, x, axis):
 
 @ops.op("TopK", "TopKV2", needs=(ranked(),))
 def top_k(op, node, x, k=None):
-    count = op.const(ints(node.get("k"))) if k is None else flat(op, k)
+    count = op.const(ints(node.get("k"))) if k is None else int64_vector(op, k)
     values, places = op.TopK(x, count, axis=-1, sorted=1, _outputs=2)
     kind = node.get("index_type", T.INT32)
     return values, places if kind == T.INT64 else op.Cast(places, to=int(kind))
@@ -113,13 +106,13 @@ def bincount(op, node, x, size, weights):
     if rank_of(x) not in (1, None) and node.op == "DenseBincount":
         return _row_counts(op, node, x, size, weights)
     places = op.Reshape(as_int64(op, x), ints(-1, 1))
-    length = flat(op, size)
+    length = int64_vector(op, size)
     kind = node.get("T")
     weighted = shape_of(weights) != [0]
     values = (
         op.Reshape(weights, ints(-1))
         if weighted
-        else op.Expand(op.const(np.ones((), kind.numpy())), flat(op, op.Size(x)))
+        else op.Expand(op.const(np.ones((), kind.numpy())), int64_vector(op, op.Size(x)))
     )
     inside = op.Less(op.Reshape(places, ints(-1)), length)
     kept = op.Where(inside, values, op.const(np.zeros((), kind.numpy())))

@@ -9,15 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import rank_of
+from bridge.importing import as_int64, int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    as_int64,
-    flat,
-    ints,
-    like,
-    need,
-    ranked,
-)
+from bridge_savedmodel.import_ops.common import ranked
 
 ops = OpTable()
 
@@ -52,7 +47,7 @@ def _segments(op: Any, x: Any, ids: Any, count: Any, kind: str) -> Any:
 
 @ops.op("UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin", "UnsortedSegmentProd")
 def unsorted_segment(op, node, x, ids, count):
-    return _segments(op, x, ids, flat(op, count), node.op.removeprefix("UnsortedSegment"))
+    return _segments(op, x, ids, int64_vector(op, count), node.op.removeprefix("UnsortedSegment"))
 
 
 @ops.op(
@@ -69,7 +64,11 @@ def unsorted_segment(op, node, x, ids, count):
 def segment(op, node, x, ids, count=None):
     """Segments without a row are zero, or one for products."""
     kind = node.op.removeprefix("Segment").removesuffix("V2")
-    size = op.Add(op.ReduceMax(as_int64(op, ids), keepdims=1), ints(1)) if count is None else flat(op, count)
+    size = (
+        op.Add(op.ReduceMax(as_int64(op, ids), keepdims=1), ints(1))
+        if count is None
+        else int64_vector(op, count)
+    )
     if kind == "Mean":
         return _means(op, x, ids, size)
     made = _segments(op, x, ids, size, kind)
@@ -99,7 +98,11 @@ SPARSE = ("SparseSegmentSum", "SparseSegmentMean", "SparseSegmentSqrtN")
 def sparse_segment(op, node, x, indices, ids, count=None):
     rows = op.Gather(x, as_int64(op, indices), axis=0)
     rows.shape = ir.Shape([None, *list(x.shape)[1:]])
-    size = op.Add(op.ReduceMax(as_int64(op, ids), keepdims=1), ints(1)) if count is None else flat(op, count)
+    size = (
+        op.Add(op.ReduceMax(as_int64(op, ids), keepdims=1), ints(1))
+        if count is None
+        else int64_vector(op, count)
+    )
     kind = node.op.removeprefix("SparseSegment").removesuffix("WithNumSegments")
     if kind == "Sum":
         return _segments(op, rows, ids, size, "Sum")
@@ -114,7 +117,7 @@ def sparse_segment(op, node, x, indices, ids, count=None):
 def dynamic_stitch(op, node, *inputs):
     """Rows put where their indices say; later ones win."""
     count = len(inputs) // 2
-    indices = [flat(op, i) for i in inputs[:count]]
+    indices = [int64_vector(op, i) for i in inputs[:count]]
     rank = (
         None
         if rank_of(inputs[0]) is None or rank_of(inputs[count]) is None
@@ -136,7 +139,9 @@ def dynamic_stitch(op, node, *inputs):
     return made
 
 
-@ops.op("DynamicPartition", needs=(need("partitions of one dimension", lambda n: rank_of(n.inputs[1]) == 1),))
+@ops.op(
+    "DynamicPartition", needs=(condition("partitions of one dimension", lambda n: rank_of(n.inputs[1]) == 1),)
+)
 def dynamic_partition(op, node, x, partitions):
     places = as_int64(op, partitions)
     made = []

@@ -8,19 +8,10 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import rank_of, shape_of
+from bridge.importing import as_int64, attribute, constant_ints, int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    FAR,
-    T,
-    as_int64,
-    attribute,
-    flat,
-    ints,
-    like,
-    need,
-    ranked,
-    vector,
-)
+from bridge_savedmodel.import_ops.common import FAR, T, ranked
 from bridge_savedmodel.import_ops.sparse import COORDINATES, place, strides
 
 ops = OpTable()
@@ -99,7 +90,7 @@ def dense(op: Any, indices: Any, values: Any, shape: Any, rest: Any) -> Any:
 @ops.op("SparseReduceSum", needs=(COORDINATES,))
 def sparse_reduce_sum(op, node, indices, values, shape, axes):
     whole = dense(op, indices, values, shape, like(op, values, 0))
-    return op.ReduceSum(whole, flat(op, axes), keepdims=int(node.get("keep_dims")))
+    return op.ReduceSum(whole, int64_vector(op, axes), keepdims=int(node.get("keep_dims")))
 
 
 @ops.op("SparseReduceMax", needs=(COORDINATES, attribute("T", T.FLOAT, T.INT32, T.INT64, T.DOUBLE)))
@@ -115,7 +106,7 @@ def sparse_reduce_max(op, node, indices, values, shape, axes):
         shape,
         op.const(np.array(0, np.int32)),
     )
-    at, keep = flat(op, axes), int(node.get("keep_dims"))
+    at, keep = int64_vector(op, axes), int(node.get("keep_dims"))
     any_ = op.Greater(op.ReduceMax(here, at, keepdims=keep), op.const(np.array(0, np.int32)))
     return op.Where(any_, op.ReduceMax(whole, at, keepdims=keep), like(op, values, 0))
 
@@ -148,11 +139,11 @@ def sparse_matmul(op, node, a, b):
     return op.MatMul(*floats)
 
 
-OPERATIONS = need(
+OPERATIONS = condition(
     "one of four operations", lambda n: n.get("set_operation") in ("a-b", "b-a", "intersection", "union")
 )
-DENSE = need("sets that are rows of a known number of dimensions", lambda n: bool(rank_of(n.inputs[0])))
-SHAPED = need("a known number of dimensions", lambda n: shape_of(n.inputs[-1]) is not None)
+DENSE = condition("sets that are rows of a known number of dimensions", lambda n: bool(rank_of(n.inputs[0])))
+SHAPED = condition("a known number of dimensions", lambda n: shape_of(n.inputs[-1]) is not None)
 
 
 @ops.op("DenseToDenseSetOperation", needs=(OPERATIONS, DENSE))
@@ -226,13 +217,13 @@ def _in_rows(op: Any, rows: Any, values: Any, outer: Any, rank: int) -> tuple[An
 
 
 def _kept_axes(node: Any) -> list[int] | None:
-    axes, depth = vector(node.inputs[3]), shape_of(node.inputs[2])
+    axes, depth = constant_ints(node.inputs[3]), shape_of(node.inputs[2])
     if axes is None or depth is None:
         return None
     return [n for n in range(depth[0]) if n not in {a % depth[0] for a in axes}]
 
 
-PARTLY = need("constant axes, and one at least that stays", lambda n: bool(_kept_axes(n)))
+PARTLY = condition("constant axes, and one at least that stays", lambda n: bool(_kept_axes(n)))
 
 
 @ops.op(
@@ -267,7 +258,7 @@ def sparse_reduce_sparse(op, node, indices, values, shape, axes):
     )
 
 
-@ops.op("SetSize", needs=(need("indices of rows", lambda n: (shape_of(n.inputs[2]) or [0])[0] == 2),))
+@ops.op("SetSize", needs=(condition("indices of rows", lambda n: (shape_of(n.inputs[2]) or [0])[0] == 2),))
 def set_size(op, node, indices, values, shape):
     """How many elements that differ each row holds."""
     rows, own = op.Slice(indices, ints(0), ints(1), ints(1)), op.Unsqueeze(numbered(op, values), ints(1))
@@ -285,19 +276,20 @@ def numbered(op: Any, values: Any) -> Any:
 
 
 @ops.op(
-    "SparseBincount", needs=(need("a vector or rows", lambda n: (shape_of(n.inputs[2]) or [9])[0] in (1, 2)),)
+    "SparseBincount",
+    needs=(condition("a vector or rows", lambda n: (shape_of(n.inputs[2]) or [9])[0] in (1, 2)),),
 )
 def sparse_bincount(op, node, indices, values, shape, size, weights):
     """How often each number under `size` occurs in a row, or the sum of its weights."""
     kind, rank = node.get("T"), shape_of(shape)[0]
     at = as_int64(op, values)
-    kept = op.Reshape(op.NonZero(op.Less(at, flat(op, size))), ints(-1))
+    kept = op.Reshape(op.NonZero(op.Less(at, int64_vector(op, size))), ints(-1))
     own, rows = op.Unsqueeze(at, ints(1)), op.Slice(indices, ints(0), ints(1), ints(1))
     places = op.Concat(rows, own, axis=1) if rank == 2 else own
     whole = (
-        op.Concat(op.Slice(shape, ints(0), ints(1), ints(0)), flat(op, size), axis=0)
+        op.Concat(op.Slice(shape, ints(0), ints(1), ints(0)), int64_vector(op, size), axis=0)
         if rank == 2
-        else flat(op, size)
+        else int64_vector(op, size)
     )
     binary = node.get("binary_output")
     plain = binary or list(weights.shape or [None]) == [0]
@@ -307,10 +299,12 @@ def sparse_bincount(op, node, indices, values, shape, size, weights):
     return op.ScatterND(zeros, *chosen, reduction="none" if binary else "add")
 
 
-@ops.op("SparseSplit", needs=(need("constant axis and shape", lambda n: shape_of(n.inputs[3]) is not None),))
+@ops.op(
+    "SparseSplit", needs=(condition("constant axis and shape", lambda n: shape_of(n.inputs[3]) is not None),)
+)
 def sparse_split(op, node, axis, indices, values, shape):
     """Parts of nearly one length, the first ones longer."""
-    count, at, size = node.get("num_split"), vector(axis), vector(shape)
+    count, at, size = node.get("num_split"), constant_ints(axis), constant_ints(shape)
     if at is None or size is None:
         return NotImplemented
     along = at[0] % len(size)

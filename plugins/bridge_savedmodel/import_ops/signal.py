@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import constant_ints, ints
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import constant, ints, need, vector
 from bridge_savedmodel.import_ops.math import atan2
 from bridge_savedmodel.values import Pair
 
 ops = OpTable()
 
-COMPLEX = need("a complex input made of parts", lambda n: isinstance(n.inputs[0], Pair))
+COMPLEX = condition("a complex input made of parts", lambda n: isinstance(n.inputs[0], Pair))
 
 
 @ops.op("Complex")
@@ -82,7 +83,7 @@ def _cut(op: Any, x: Any, axis: int, length: int) -> Any:
 
 @ops.op("RFFT", "RFFT2D", "RFFT3D", needs=(LENGTH,))
 def rfft(op, node, x, length):
-    lengths, rank = vector(length), rank_of(x)
+    lengths, rank = constant_ints(length), rank_of(x)
     for back, size in enumerate(reversed(lengths), 1):
         x = _cut(op, x, rank - back, size)
     made = op.DFT(op.Unsqueeze(x, ints(-1)), None, _axis(op, rank, 1), onesided=1)
@@ -94,7 +95,7 @@ def rfft(op, node, x, length):
 @ops.op("IRFFT", needs=(COMPLEX, LENGTH))
 def irfft(op, node, x, length):
     """The half that is left out is the conjugate of the other, backwards."""
-    size, rank = vector(length)[0], rank_of(x.real)
+    size, rank = constant_ints(length)[0], rank_of(x.real)
     half = size // 2 + 1
     real, imag = (_cut(op, v, rank - 1, half) for v in (x.real, x.imag))
     tail = list(range(half - 1 if size % 2 == 0 else half, 1, -1))
@@ -187,7 +188,7 @@ PARTWISE = frozenset(
 @ops.op("IRFFT2D", "IRFFT3D", needs=(COMPLEX, LENGTH))
 def irfft_of_many(op, node, x, length):
     """The outer dimensions in full, then the last from its half."""
-    lengths, rank = vector(length), rank_of(x.real)
+    lengths, rank = constant_ints(length), rank_of(x.real)
     parts = x
     for back, size in enumerate(reversed(lengths[:-1]), 2):
         parts = Pair(*(_cut(op, v, rank - back, size) for v in (parts.real, parts.imag)))

@@ -9,25 +9,18 @@ import onnx_ir as ir
 
 from bridge.dims import arange
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import as_int64, constant_ints, int64_vector, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.slices import python_slice
-from bridge_savedmodel.import_ops.common import (
-    FAR,
-    as_int64,
-    flat,
-    ints,
-    like,
-    need,
-    parts,
-    vector,
-)
+from bridge_savedmodel.import_ops.common import FAR, parts
 
 ops = OpTable()
 
 
-@ops.op("Slice", needs=(need("a known number of axes", lambda n: shape_of(n.inputs[1]) is not None),))
+@ops.op("Slice", needs=(condition("a known number of axes", lambda n: shape_of(n.inputs[1]) is not None),))
 def slice_(op, node, x, begin, size):
-    sizes, begin = vector(size), as_int64(op, begin)
+    sizes, begin = constant_ints(size), as_int64(op, begin)
     start = const(begin)
     if start is not None and sizes is not None:
         pairs = list(zip(start.tolist(), sizes, strict=True))
@@ -54,12 +47,12 @@ def _spec_known(node: Any) -> bool:
     return shape_of(node.inputs[1]) is not None and const(node.inputs[3]) is not None
 
 
-@ops.op("StridedSlice", needs=(need("a known number of axes, and constant strides", _spec_known),))
+@ops.op("StridedSlice", needs=(condition("a known number of axes, and constant strides", _spec_known),))
 def strided_slice(op, node, x, begin, end, strides):
     """Every entry of the specification is a slice of an axis, one element of it, a new axis, or the axes in
     between."""
-    steps = vector(strides)
-    known = _known_part(node, x, vector(begin), vector(end), steps) if rank_of(x) == 1 else None
+    steps = constant_ints(strides)
+    known = _known_part(node, x, constant_ints(begin), constant_ints(end), steps) if rank_of(x) == 1 else None
     if known is not None:
         return op.const(known)
     on = {m: [node.get(m) >> i & 1 for i in range(len(steps))] for m in MASKS}
@@ -110,7 +103,7 @@ def _known_part(node: Any, x: Any, begin: Any, end: Any, steps: list[int]) -> np
 
 
 def _sliced(op: Any, x: Any, begin: Any, end: Any, plan: list, on: dict) -> Any:
-    starts, ends = vector(begin), vector(end)
+    starts, ends = constant_ints(begin), constant_ints(end)
     firsts, lasts = [], []
     for _, i, step, one in plan:
         if on["begin_mask"][i] and not one:
@@ -161,13 +154,13 @@ def _joined(op: Any, values: list) -> Any:
 
 @ops.op("Gather", "GatherV2", "ResourceGather")
 def gather(op, node, x, indices, axis=None):
-    at = 0 if axis is None else vector(axis)[0] if const(axis) is not None else None
+    at = 0 if axis is None else constant_ints(axis)[0] if const(axis) is not None else None
     batch = node.get("batch_dims")
     if at is None:
         return NotImplemented
     x = x.read() if hasattr(x, "read") else x
-    if rank_of(x) == 1 and vector(indices) is not None:
-        known = [(parts(x) or [None] * (i + 1))[i] for i in vector(indices)]
+    if rank_of(x) == 1 and constant_ints(indices) is not None:
+        known = [(parts(x) or [None] * (i + 1))[i] for i in constant_ints(indices)]
         if None not in known:
             return op.const(np.array(known, x.dtype.numpy()).reshape(const(indices).shape))
     if not batch:
@@ -228,7 +221,8 @@ def sparse_to_dense(op, node, indices, target, values, default):
 
 
 @ops.op(
-    "TensorStridedSliceUpdate", needs=(need("a known number of axes, and constant strides", _spec_known),)
+    "TensorStridedSliceUpdate",
+    needs=(condition("a known number of axes, and constant strides", _spec_known),),
 )
 def strided_slice_update(op, node, x, begin, end, strides, value):
     return written(op, node, x, begin, end, strides, value)
@@ -251,7 +245,7 @@ def written(op: Any, node: Any, x: Any, begin: Any, end: Any, strides: Any, valu
 @ops.op("InplaceUpdate", "InplaceAdd", "InplaceSub")
 def in_place(op, node, x, rows, values):
     """Rows replaced, or added to."""
-    at = op.Unsqueeze(flat(op, rows), ints(1))
+    at = op.Unsqueeze(int64_vector(op, rows), ints(1))
     values = values if node.op != "InplaceSub" else op.Sub(like(op, values, 0), values)
     return op.ScatterND(x, at, values, reduction="none" if node.op == "InplaceUpdate" else "add")
 

@@ -8,23 +8,16 @@ import numpy as np
 
 from bridge.dims import arange
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import as_dtype, as_int64, ints, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    T,
-    as_dtype,
-    as_int64,
-    ints,
-    like,
-    need,
-    ranked,
-    scalar,
-)
+from bridge_savedmodel.import_ops.common import T, ranked, scalar
 from bridge_savedmodel.import_ops.patterns import compacted
 from bridge_savedmodel.values import tensor_of, text
 
 ops = OpTable()
 
-COORDINATES = need(
+COORDINATES = condition(
     "indices of known rank",
     lambda n: isinstance(list(n.inputs[0].shape or [None])[-1], int) and rank_of(n.inputs[0]) == 2,
 )
@@ -42,7 +35,7 @@ def place(op: Any, indices: Any, shape: Any) -> Any:
 
 @ops.op(
     "SparseReshape",
-    needs=(COORDINATES, need("a new shape of known rank", lambda n: shape_of(n.inputs[2]) is not None)),
+    needs=(COORDINATES, condition("a new shape of known rank", lambda n: shape_of(n.inputs[2]) is not None)),
 )
 def sparse_reshape(op, node, indices, shape, wanted):
     total = op.ReduceProd(shape, keepdims=1)
@@ -118,7 +111,7 @@ def unravel_index(op, node, indices, dims):
 @ops.op(
     "StringSplitV2",
     needs=(
-        need(
+        condition(
             "a vector and a constant separator",
             lambda n: rank_of(n.inputs[0]) == 1 and const(n.inputs[1]) is not None,
         ),
@@ -147,7 +140,7 @@ def string_split(op, node, x, separator):
     "CTCGreedyDecoder",
     needs=(
         ranked(),
-        need("a known number of classes", lambda n: isinstance(list(n.inputs[0].shape)[2], int)),
+        condition("a known number of classes", lambda n: isinstance(list(n.inputs[0].shape)[2], int)),
     ),
 )
 def ctc_greedy_decoder(op, node, logits, lengths):

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from bridge.importing import as_dtype, attribute
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, attribute
+from bridge_savedmodel.import_ops.common import T
 from bridge_savedmodel.tensorflow import tensorflow
 
 ops = OpTable()

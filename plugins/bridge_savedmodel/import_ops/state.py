@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import as_int64, like
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_int64, like, need, never
+from bridge_savedmodel.import_ops.common import T, never
 from bridge_savedmodel.import_ops.slices import written
 from bridge_savedmodel.variables import Variable
 
 ops = OpTable()
 
-HANDLE = need("a variable of the model", lambda n: isinstance(n.inputs[0], Variable))
+HANDLE = condition("a variable of the model", lambda n: isinstance(n.inputs[0], Variable))
 
 
 @ops.op("ReadVariableOp", needs=(HANDLE,))

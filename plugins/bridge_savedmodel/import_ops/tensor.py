@@ -8,24 +8,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import as_dtype, as_int64, constant_ints, int64_vector, ints, like, shape_tensor
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import (
-    FAR,
-    T,
-    as_dtype,
-    as_int64,
-    constant,
-    flat,
-    ints,
-    like,
-    need,
-    parts,
-    ranked,
-    reshaped,
-    scalar,
-    static,
-    vector,
-)
+from bridge_savedmodel.import_ops.common import FAR, T, parts, ranked, reshaped, scalar
 from bridge_savedmodel.values import Pair, tensor_of
 
 ops = OpTable()
@@ -79,7 +65,7 @@ def ensure_shape(op, node, x):
 
 @ops.op("Shape")
 def shape(op, node, x):
-    return static(op, x, node.get("out_type"))
+    return shape_tensor(op, x, node.get("out_type"))
 
 
 @ops.op("complex::Shape")
@@ -89,7 +75,7 @@ def shape_of_pair(op, node, x):
 
 @ops.op("ShapeN")
 def shape_n(op, node, *inputs):
-    return [static(op, x, node.get("out_type")) for x in inputs]
+    return [shape_tensor(op, x, node.get("out_type")) for x in inputs]
 
 
 @ops.op("Size")
@@ -104,7 +90,7 @@ def rank(op, node, x):
 
 @ops.op("Reshape")
 def reshape(op, node, x, target):
-    return reshaped(op, x, flat(op, target) if rank_of(target) != 1 else as_int64(op, target))
+    return reshaped(op, x, int64_vector(op, target) if rank_of(target) != 1 else as_int64(op, target))
 
 
 @ops.op("Squeeze")
@@ -119,12 +105,12 @@ def squeeze(op, node, x):
 
 @ops.op("ExpandDims")
 def expand_dims(op, node, x, axis):
-    return op.Unsqueeze(x, flat(op, axis))
+    return op.Unsqueeze(x, int64_vector(op, axis))
 
 
 @ops.op("Transpose", "ConjugateTranspose", needs=(constant(1, "permutation"),))
 def transpose(op, node, x, perm):
-    order = [p % len(vector(perm)) for p in vector(perm)]
+    order = [p % len(constant_ints(perm)) for p in constant_ints(perm)]
     return x if order == sorted(order) else op.Transpose(x, perm=order)
 
 
@@ -137,7 +123,7 @@ def invert_permutation(op, node, x):
 @ops.op("ConcatV2", "Concat")
 def concat(op, node, *inputs):
     values, axis = (inputs[:-1], inputs[-1]) if node.op == "ConcatV2" else (inputs[1:], inputs[0])
-    at = vector(axis)
+    at = constant_ints(axis)
     if at is None:
         return NotImplemented
     kept = [v for v in values if shape_of(v) != [0]] or [values[0]]
@@ -166,13 +152,13 @@ def split(op, node, axis, x):
     return (
         [op.Identity(x)]
         if count == 1
-        else list(op.Split(x, axis=vector(axis)[0], num_outputs=count, _outputs=count))
+        else list(op.Split(x, axis=constant_ints(axis)[0], num_outputs=count, _outputs=count))
     )
 
 
 @ops.op("SplitV", needs=(constant(2, "axis"),))
 def split_v(op, node, x, sizes, axis):
-    known, at, count = vector(sizes), vector(axis)[0], node.get("num_split")
+    known, at, count = constant_ints(sizes), constant_ints(axis)[0], node.get("num_split")
     if known is not None and -1 in known:
         dim = None if x.shape is None else x.shape[at]
         if not isinstance(dim, int):
@@ -245,7 +231,7 @@ def where(op, node, x):
 @ops.op("ReverseV2", "Reverse", needs=(constant(1, "axes"), ranked()))
 def reverse(op, node, x, axes):
     known = const(axes)
-    at = [i for i, f in enumerate(known) if f] if known.dtype == bool else vector(axes)
+    at = [i for i, f in enumerate(known) if f] if known.dtype == bool else constant_ints(axes)
     if not at:
         return op.Identity(x)
     count = len(at)
@@ -267,9 +253,9 @@ def reverse_sequence(op, node, x, lengths):
 @ops.op("Roll", needs=(constant(2, "axis"), ranked()))
 def roll(op, node, x, shift, axis):
     """The last elements of each axis, as many as the remainder of the shift, before the others."""
-    shifts, at = flat(op, shift), vector(axis)
+    shifts, at = int64_vector(op, shift), constant_ints(axis)
     for n, place in enumerate(at):
-        length = static(op, x)
+        length = shape_tensor(op, x)
         size = op.Max(op.Slice(length, ints(place % rank_of(x)), ints(place % rank_of(x) + 1)), ints(1))
         amount = shifts if len(at) == 1 else op.Slice(shifts, ints(n), ints(n + 1))
         cut = op.Sub(size, op.Mod(amount, size))
@@ -352,7 +338,7 @@ def to_bool(op, node, x):
 def concat_offset(op, node, axis, *shapes):
     """Where each of several tensors begins once they are put together."""
     along = np.zeros(shape_of(shapes[0]) or [1], shapes[0].dtype.numpy())
-    along[vector(axis)[0]] = 1
+    along[constant_ints(axis)[0]] = 1
     made = [op.const(np.zeros_like(along))]
     for shape in shapes[:-1]:
         made.append(op.Add(made[-1], op.Mul(shape, op.const(along))))
@@ -384,13 +370,13 @@ def parallel_concat(op, node, *inputs):
     return op.Concat(*inputs, axis=0) if len(inputs) > 1 else op.Identity(inputs[0])
 
 
-@ops.op("Empty", needs=(need("numbers", lambda n: n.get("dtype") not in (None, T.STRING)),))
+@ops.op("Empty", needs=(condition("numbers", lambda n: n.get("dtype") not in (None, T.STRING)),))
 def empty(op, node, target):
     """Zeros, which any contents may be."""
     return fill(op, node, target, op.const(np.zeros((), node.get("dtype").numpy())))
 
 
-@ops.op("FakeParam", needs=(need("a known shape", lambda n: None not in (n.get("shape") or (None,))),))
+@ops.op("FakeParam", needs=(condition("a known shape", lambda n: None not in (n.get("shape") or (None,))),))
 def fake_param(op, node):
     """Stands for what a branch does not make."""
     return op.const(np.zeros(node.get("shape"), node.get("dtype").numpy()))
@@ -406,7 +392,7 @@ def device_index(op, node):
 def histogram(op, node, x, bounds, bins):
     """How many values fall into each bin; those outside of the bounds into the first and last."""
     low, high = (op.Gather(bounds, np.array(i, np.int64), axis=0) for i in (0, 1))
-    count = flat(op, bins)
+    count = int64_vector(op, bins)
     scaled = op.Div(op.Sub(op.Reshape(x, ints(-1)), low), op.Sub(high, low))
     places = op.Floor(op.Mul(scaled, op.Cast(count, to=int(x.dtype))))
     at = op.Min(op.Max(op.Cast(places, to=int(T.INT64)), ints(0)), op.Sub(count, ints(1)))

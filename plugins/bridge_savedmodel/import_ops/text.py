@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.importing import as_dtype, constant_ints
+from bridge.needs import condition, constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, as_dtype, constant, get, need, vector
+from bridge_savedmodel.import_ops.common import T, get
 from bridge_savedmodel.values import Table, tensor_of, text
 
 ops = OpTable(get)
@@ -16,7 +18,7 @@ ops = OpTable(get)
 ML = "ai.onnx.ml"
 
 
-STRINGS = need("strings", lambda n: n.get("T") == T.STRING)
+STRINGS = condition("strings", lambda n: n.get("T") == T.STRING)
 
 ops.same(needs=(STRINGS,), Add="StringConcat", AddV2="StringConcat")
 
@@ -34,7 +36,7 @@ def join(op, node, first, *rest):
 ops.same(attributes={"pattern": "pattern"}, StaticRegexFullMatch="RegexFullMatch")
 
 
-@ops.op("RegexFullMatch", needs=(need("a constant pattern", lambda n: const(n.inputs[1]) is not None),))
+@ops.op("RegexFullMatch", needs=(condition("a constant pattern", lambda n: const(n.inputs[1]) is not None),))
 def regex_of(op, node, x, pattern):
     return op.RegexFullMatch(x, pattern=str(text(const(pattern)).reshape(())))
 
@@ -47,7 +49,7 @@ def to_number(op, node, x):
 @ops.op(
     "AsString",
     needs=(
-        need(
+        condition(
             "integers, plainly written",
             lambda n: n.inputs[0].dtype.is_integer() and not n.get("fill") and n.get("width") == -1,
         ),
@@ -70,7 +72,7 @@ def _fits(node: Any) -> bool:
 @ops.op(
     "LookupTableFindV2",
     "LookupTableFind",
-    needs=(need("a table of constants and a constant default", _fits),),
+    needs=(condition("a table of constants and a constant default", _fits),),
 )
 def find(op, node, table, keys, default):
     """A LabelEncoder: integers as int64, floats as float32."""
@@ -105,12 +107,12 @@ def table_size(op, node, table):
     "ReduceJoin",
     needs=(
         constant(1, "axes"),
-        need("a known number of strings to join", lambda n: n.inputs[0].shape is not None),
+        condition("a known number of strings to join", lambda n: n.inputs[0].shape is not None),
     ),
 )
 def reduce_join(op, node, x, axes):
     """Joined along the axes in the order given; along all of them from the last."""
-    rank, at = rank_of(x), vector(axes)
+    rank, at = rank_of(x), constant_ints(axes)
     places = [a % rank for a in at] if at else list(range(rank))[::-1] if rank else []
     for axis in places:
         size = x.shape[axis]

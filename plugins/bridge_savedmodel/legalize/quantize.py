@@ -6,17 +6,17 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.dims import reshape
-from bridge.hub import attr, rank_of, shape_of
+from bridge.hub import attr
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along
+from bridge.passes.decompose.quantize import broadcast_parameter
+from bridge.quant import limits
 
 ops = OpTable()
 
 T = ir.DataType
 EIGHT = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
-BOUNDS = {T.INT4: (-8, 7), T.UINT4: (0, 15)}
+FOUR = (T.INT4, T.UINT4)
 RANKED = condition("inputs of known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
 WHOLE_BLOCKS = condition("one scale, or one for each place of the axis", lambda n: not attr(n, "block_size"))
 
@@ -28,32 +28,24 @@ def dequantize(op, node, x, scale, zero=None):
     to = attr(node, "output_dtype") or int(scale.dtype)
     values = op.Cast(x, to=1)
     if zero is not None:
-        values = op.Sub(values, _placed(op, node, x, op.Cast(zero, to=1)))
-    return _cast(op, op.Mul(values, _placed(op, node, x, _cast(op, scale, 1))), to)
+        values = op.Sub(values, broadcast_parameter(op, node, x, op.Cast(zero, to=1)))
+    return _cast(op, op.Mul(values, broadcast_parameter(op, node, x, _cast(op, scale, 1))), to)
 
 
 @ops.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16"), RANKED, WHOLE_BLOCKS))
 def quantize(op, node, x, scale, zero=None):
     target = node.outputs[0].dtype
-    if target not in (*EIGHT, *BOUNDS) or attr(node, "precision") not in (0, 1):
+    if target not in (*EIGHT, *FOUR) or attr(node, "precision") not in (0, 1):
         return NotImplemented
-    values = op.Div(_cast(op, x, 1), _placed(op, node, x, _cast(op, scale, 1)))
-    offset = None if zero is None else _placed(op, node, x, op.Cast(zero, to=1))
+    values = op.Div(_cast(op, x, 1), broadcast_parameter(op, node, x, _cast(op, scale, 1)))
+    offset = None if zero is None else broadcast_parameter(op, node, x, op.Cast(zero, to=1))
     if target in EIGHT:
         values = values if offset is None else op.Add(values, offset)
         return op.Cast(values, to=int(target), saturate=attr(node, "saturate"))
-    low, high = BOUNDS[target]
+    low, high = limits(target)
     values = op.Round(values) if offset is None else op.Add(op.Round(values), offset)
-    return op.Cast(op.Cast(op.Min(op.Max(values, float(low)), float(high)), to=6), to=int(target))
+    return op.Cast(op.Cast(op.Min(op.Max(values, low), high), to=6), to=int(target))
 
 
 def _cast(op: Any, value: Any, to: int) -> Any:
     return value if int(value.dtype) == to else op.Cast(value, to=to)
-
-
-def _placed(op: Any, node: ir.Node, x: ir.Value, value: Any) -> Any:
-    """A scale or zero point along the axis of `x` it belongs to."""
-    if rank_of(value) == 0 or shape_of(value) == [1]:
-        return reshape(op, value, [])
-    rank = rank_of(x) or 1
-    return along(op, value, attr(node, "axis") % rank, rank)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, max_rank
 from bridge.ops import Need, OpTable
 from bridge_tflite.export_ops.common import INDEX, NOT_EMPTY, NUMBERS, TFLITE, axis_of, i32
@@ -14,18 +14,18 @@ ops = OpTable()
 
 
 def reduced_axes(node: ir.Node) -> np.ndarray:
-    axes = const(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    axes = const(input_at(node, 1))
     rank = rank_of(node.inputs[0]) or 0
     return i32(range(rank) if axes is None or axes.size == 0 else sorted(int(a) % rank for a in axes))
 
 
 def really_reduces(node: ir.Node) -> bool:
-    axes = node.inputs[1] if len(node.inputs) > 1 else None
+    axes = input_at(node, 1)
     return not attr(node, "noop_with_empty_axes") or (shape_of(axes) or [0])[0] > 0
 
 
 def int32_axes(node: ir.Node) -> bool:
-    axes = node.inputs[1] if len(node.inputs) > 1 else None
+    axes = input_at(node, 1)
     return axes is not None and axes.dtype == ir.DataType.INT32 and (shape_of(axes) or [0])[0] > 0
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.passes.decompose.farmhash import BLOCK, Fingerprint
-from bridge_tflite.import_ops.common import BOOL, INT64, UINT64, ints
+from bridge.importing import ints
+from bridge.passes.decompose.text_farmhash import BLOCK, Fingerprint
+from bridge_tflite.import_ops.common import BOOL, INT64, UINT64
 
 
 def parts(op: Any, x: Any, width: int) -> Any:

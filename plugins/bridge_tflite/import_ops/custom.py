@@ -8,19 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from bridge.importing import ints, permuted, to_channels_first, to_channels_last
+from bridge.needs import condition
 from bridge.ops import Need, OpTable
-from bridge_tflite.import_ops.common import (
-    FLOAT,
-    INT32,
-    INT64,
-    bounded,
-    counted,
-    first,
-    ints,
-    last,
-    need,
-    permuted,
-)
+from bridge_tflite.import_ops.common import FLOAT, INT32, INT64, bounded, counted
 from bridge_tflite.import_ops.math import atan2
 
 ops = OpTable()
@@ -79,7 +70,7 @@ FLEX = {
 
 
 def _whole(*places: int) -> Need:
-    return need("static shapes", lambda n: all(None not in n.shape(i) for i in places))
+    return condition("static shapes", lambda n: all(None not in n.shape(i) for i in places))
 
 
 def _numbers(node: Any, count: int) -> tuple[int, ...]:
@@ -98,7 +89,7 @@ def _pool(node: Any) -> tuple[int, list[int], list[int]]:
     return padding, [down, across], [height, width]
 
 
-POOL = need("pool parameters", lambda n: "ksize" in n.custom or len(n.operator.custom_options) >= 24)
+POOL = condition("pool parameters", lambda n: "ksize" in n.custom or len(n.operator.custom_options) >= 24)
 
 MOST = 4096
 
@@ -111,7 +102,7 @@ def _sizes(node: Any) -> bool:
     return min(*strides, *kernel) > 0 and math.prod(kernel) <= MOST
 
 
-SIZES = need(f"windows of at most {MOST} elements", _sizes)
+SIZES = condition(f"windows of at most {MOST} elements", _sizes)
 
 
 def _before(size: int, out: int, kernel: int, stride: int) -> int:
@@ -128,7 +119,9 @@ def max_pooling_with_argmax(op, node, x):
         if padding == SAME:
             total = _before(size, -(-size // strides[i]), kernel[i], strides[i])
             pads[i], pads[i + 2] = total // 2, total - total // 2
-    best = last(op, op.MaxPool(first(op, x), kernel_shape=kernel, strides=strides, pads=pads))
+    best = to_channels_last(
+        op, op.MaxPool(to_channels_first(op, x), kernel_shape=kernel, strides=strides, pads=pads)
+    )
     rows, columns = (
         -(-(s + pads[i] + pads[i + 2] - kernel[i] + 1) // strides[i]) for i, s in enumerate((height, width))
     )
@@ -157,7 +150,7 @@ def _windows(
     return op.Concat(*found, axis=0)
 
 
-APART = need("windows that do not overlap", lambda n: _sizes(n) and _pool(n)[1] == _pool(n)[2])
+APART = condition("windows that do not overlap", lambda n: _sizes(n) and _pool(n)[1] == _pool(n)[2])
 
 
 @ops.op("custom::MaxUnpooling2D", needs=(POOL, SIZES, _whole(0), APART))
@@ -182,7 +175,8 @@ def max_unpooling(op, node, x, indices):
 
 
 @ops.op(
-    "custom::Convolution2DTransposeBias", needs=(need("static sizes", lambda n: None not in n.shape(0)[1:3]),)
+    "custom::Convolution2DTransposeBias",
+    needs=(condition("static sizes", lambda n: None not in n.shape(0)[1:3]),),
 )
 def transpose_conv_bias(op, node, x, w, bias):
     padding, across, down = _numbers(node, 3)
@@ -193,17 +187,17 @@ def transpose_conv_bias(op, node, x, w, bias):
         begin.append(total // 2)
         end.append(total - total // 2)
     y = op.ConvTranspose(
-        first(op, x),
+        to_channels_first(op, x),
         permuted(op, w, [3, 0, 1, 2]),
         bias,
         kernel_shape=kernel,
         strides=strides,
         pads=begin + end,
     )
-    return last(op, y)
+    return to_channels_last(op, y)
 
 
-THREE = need("an input of rank 3", lambda n: len(n.shape(0)) == 3)
+THREE = condition("an input of rank 3", lambda n: len(n.shape(0)) == 3)
 
 
 @ops.op("custom::Landmarks2TransformMatrix", needs=(THREE,))
@@ -262,7 +256,7 @@ def _transformed(op: Any, matrix: Any, x: Any, y: Any, shift: float = 0.0) -> li
 
 @ops.op(
     "custom::TransformLandmarks",
-    needs=(THREE, need("points of 2 or 3 coordinates", lambda n: n.shape(0)[2] in (2, 3))),
+    needs=(THREE, condition("points of 2 or 3 coordinates", lambda n: n.shape(0)[2] in (2, 3))),
 )
 def transform_landmarks(op, node, landmarks, matrix):
     parts = [op.Slice(landmarks, ints(i), ints(i + 1), ints(2)) for i in range(node.shape(0)[2])]
@@ -270,7 +264,7 @@ def transform_landmarks(op, node, landmarks, matrix):
     return op.Concat(*moved, *parts[2:], axis=2)
 
 
-ONE = need("a batch of 1 and static sizes", lambda n: n.shape(0)[0] == 1 and None not in n.shape(0))
+ONE = condition("a batch of 1 and static sizes", lambda n: n.shape(0)[0] == 1 and None not in n.shape(0))
 
 
 @ops.op("custom::TransformTensorBilinear", needs=(ONE,))

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
+from bridge.importing import constant, int64_vector, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import FLOAT, INT32, as_int64, constant, ints, need
+from bridge_tflite.import_ops.common import FLOAT, INT32
 
 ops = OpTable()
 
@@ -39,7 +41,7 @@ def filled(op: Any, values: Any, count: int) -> Any:
     "NON_MAX_SUPPRESSION_V5",
     needs=(
         constant(3, "overlap threshold"),
-        need(
+        condition(
             "a soft suppression of 0",
             lambda n: n.op.endswith("V4") or (n.constant(5) and not n.file.array(n.tensor(5)).any()),
         ),
@@ -47,7 +49,7 @@ def filled(op: Any, values: Any, count: int) -> Any:
 )
 def non_max_suppression(op, node, boxes, scores, most, overlap, least, sigma=None):
     """TFLite suppresses from the threshold on, ONNX above it."""
-    count = as_int64(op, op.Reshape(most, ints(1)))
+    count = int64_vector(op, op.Reshape(most, ints(1)))
     kept = suppressed(op, boxes, scores, count, below(const(overlap).item()), op.Reshape(least, ints(1)))
     indices = op.Cast(filled(op, kept, count), to=INT32)
     number = op.Cast(op.Squeeze(op.Shape(kept), ints(0)), to=INT32)
@@ -75,7 +77,9 @@ def decoded(op: Any, encodings: Any, anchors: Any, scales: Any) -> Any:
     return op.Concat(top, left, bottom, right, axis=1)
 
 
-@ops.op("custom::TFLite_Detection_PostProcess", needs=(need("a batch of 1", lambda n: n.shape(0)[0] == 1),))
+@ops.op(
+    "custom::TFLite_Detection_PostProcess", needs=(condition("a batch of 1", lambda n: n.shape(0)[0] == 1),)
+)
 def detection_postprocess(op, node, encodings, predictions, anchors):
     options = node.custom
     scales = [np.float64(np.float32(options[f"{k}_scale"])) for k in "yxhw"]

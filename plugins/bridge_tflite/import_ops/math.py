@@ -8,24 +8,15 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import constant_ints, int64_vector, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops import bits
-from bridge_tflite.import_ops.common import (
-    FUSED,
-    INT32,
-    UINT32,
-    activate,
-    approximated,
-    as_int64,
-    clip,
-    ints,
-    need,
-    vector,
-)
+from bridge_tflite.import_ops.common import FUSED, INT32, UINT32, activate, approximated, clip
 
 ops = OpTable()
 
-FLOAT = need("a float input", lambda n: n.kind(0).startswith("FLOAT") or n.tensor(0).quantized)
+FLOAT = condition("a float input", lambda n: n.kind(0).startswith("FLOAT") or n.tensor(0).quantized)
 
 ops.same(
     ABS="Abs",
@@ -57,7 +48,7 @@ ops.same(
 )
 
 
-INT16 = need("an input of int16", lambda n: n.kind(0) == "INT16")
+INT16 = condition("an input of int16", lambda n: n.kind(0) == "INT16")
 
 
 @ops.op("LOGISTIC", "TANH", needs=(INT16,))
@@ -249,7 +240,7 @@ def gelu(op, node, x):
 
 @ops.op(
     "CAST",
-    needs=(need("a cast without complex numbers", lambda n: "COMPLEX" not in n.kind(0) + n.out_kind()),),
+    needs=(condition("a cast without complex numbers", lambda n: "COMPLEX" not in n.kind(0) + n.out_kind()),),
 )
 def cast(op, node, x):
     """To less than a byte the fraction is cut off, and what lies beyond comes to its ends."""
@@ -291,16 +282,16 @@ def _seeds(node: Any) -> float | None:
 @ops.op("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL")
 def random(op, node, shape):
     """Other numbers of the same distribution: the generators differ."""
-    like = op.Expand(np.float32(0), as_int64(op, shape))
+    like = op.Expand(np.float32(0), int64_vector(op, shape))
     kind = "RandomUniformLike" if node.op == "RANDOM_UNIFORM" else "RandomNormalLike"
     made = op.node(kind, like, seed=_seeds(node))
     return approximated(made, "LiteRT draws other random numbers")
 
 
-@ops.op("MULTINOMIAL", needs=(need("a constant number of samples", lambda n: n.constant(1)),))
+@ops.op("MULTINOMIAL", needs=(condition("a constant number of samples", lambda n: n.constant(1)),))
 def multinomial(op, node, logits, count):
     """The largest of the logits, each with noise of Gumbel's distribution."""
-    samples, classes = ints(vector(count)[0]), op.Shape(logits, start=1)
+    samples, classes = ints(constant_ints(count)[0]), op.Shape(logits, start=1)
     like = op.Expand(np.float32(0), op.Concat(op.Shape(logits, end=1), op.const(samples), classes, axis=0))
     even = op.RandomUniformLike(like, low=1e-7, seed=_seeds(node))
     noisy = op.Sub(op.Unsqueeze(logits, ints(1)), op.Log(op.Neg(op.Log(even))))

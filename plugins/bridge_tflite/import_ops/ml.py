@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import ints
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops.bits import Key, parts
-from bridge_tflite.import_ops.common import DOUBLE, FLOAT, INT32, INT64, UINT32, counted, ints, need
+from bridge_tflite.import_ops.common import DOUBLE, FLOAT, INT32, INT64, UINT32, counted
 
 ops = OpTable()
 
@@ -26,7 +28,7 @@ def embedding_lookup(op, node, ids, table):
 
 @ops.op(
     "EMBEDDING_LOOKUP_SPARSE",
-    needs=(need("indices of known rank", lambda n: n.shape(1)[1] is not None),),
+    needs=(condition("indices of known rank", lambda n: n.shape(1)[1] is not None),),
 )
 def embedding_lookup_sparse(op, node, ids, indices, shape, weights, table):
     """Rows of the table, weighted, are combined where all but the last of their indices are the same."""
@@ -51,7 +53,7 @@ def embedding_lookup_sparse(op, node, ids, indices, shape, weights, table):
     return op.Div(total, op.Unsqueeze(over, list(range(outer, outer + depth))) if depth else over)
 
 
-@ops.op("HASHTABLE_LOOKUP", needs=(need("values of numbers", lambda n: n.kind(2) != "STRING"),))
+@ops.op("HASHTABLE_LOOKUP", needs=(condition("values of numbers", lambda n: n.kind(2) != "STRING"),))
 def hashtable_lookup(op, node, lookup, keys, values):
     """Rows of the values whose key is looked up, zeros where there is none; and where there is one."""
     same = op.Equal(op.Unsqueeze(lookup, ints(1)), op.Unsqueeze(keys, ints(0)))
@@ -81,9 +83,11 @@ def _signatures(node: Any) -> bool:
 @ops.op(
     "LSH_PROJECTION",
     needs=(
-        need("type=SPARSE or DENSE", lambda n: n.get("type") in (SPARSE, DENSE)),
-        need("hash functions of known shape, their signatures of 32 bits at most", _signatures),
-        need("items of known length, of 4092 bytes at most and no text", lambda n: 0 < _key_bytes(n) <= 4096),
+        condition("type=SPARSE or DENSE", lambda n: n.get("type") in (SPARSE, DENSE)),
+        condition("hash functions of known shape, their signatures of 32 bits at most", _signatures),
+        condition(
+            "items of known length, of 4092 bytes at most and no text", lambda n: 0 < _key_bytes(n) <= 4096
+        ),
     ),
 )
 def lsh_projection(op, node, seeds, items, weights=None):

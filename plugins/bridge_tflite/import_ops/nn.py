@@ -7,24 +7,19 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of, shape_of
-from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    FLOAT,
-    FUSED,
-    INT64,
-    activate,
-    as_int64,
-    bounded,
+from bridge.importing import (
     constant,
-    counted,
-    first,
+    constant_ints,
+    int64_vector,
     ints,
-    last,
-    need,
     permuted,
-    told,
-    vector,
+    to_channels_first,
+    to_channels_last,
 )
+from bridge.interpolation import ResizeAxis, nearest_index, original_coordinates, step_between
+from bridge.needs import condition
+from bridge.ops import OpTable
+from bridge_tflite.import_ops.common import FLOAT, FUSED, INT64, activate, bounded, told
 
 ops = OpTable()
 
@@ -53,7 +48,7 @@ def window(node: Any) -> tuple[list[int], list[int]]:
     ]
 
 
-STATIC_WINDOW = need(
+STATIC_WINDOW = condition(
     "a static input size where SAME padding meets dilation",
     lambda n: (
         n.get("padding", SAME) == VALID
@@ -63,7 +58,7 @@ STATIC_WINDOW = need(
 )
 
 
-CHANNELS = need("a known number of channels", lambda n: n.shape(0)[-1] is not None)
+CHANNELS = condition("a known number of channels", lambda n: n.shape(0)[-1] is not None)
 
 
 @ops.op("CONV_2D", needs=(FUSED, STATIC_WINDOW, CHANNELS))
@@ -72,7 +67,7 @@ def conv_2d(op, node, x, w, bias=None):
     kernel = node.shape(1)[1:3]
     group = node.shape(0)[3] // node.shape(1)[3]
     y = op.Conv(
-        first(op, x),
+        to_channels_first(op, x),
         permuted(op, w, [0, 3, 1, 2]),
         bias,
         kernel_shape=kernel,
@@ -81,7 +76,7 @@ def conv_2d(op, node, x, w, bias=None):
         group=group,
         **padding(node, x, kernel, strides, dilations),
     )
-    return last(op, activate(op, node, told(node, y, 1)))
+    return to_channels_last(op, activate(op, node, told(node, y, 1)))
 
 
 @ops.op("DEPTHWISE_CONV_2D", needs=(FUSED, STATIC_WINDOW))
@@ -89,7 +84,7 @@ def depthwise_conv_2d(op, node, x, w, bias=None):
     strides, dilations = window(node)
     kernel = node.shape(1)[1:3]
     y = op.Conv(
-        first(op, x),
+        to_channels_first(op, x),
         permuted(op, w, [3, 0, 1, 2]),
         bias,
         kernel_shape=kernel,
@@ -98,11 +93,11 @@ def depthwise_conv_2d(op, node, x, w, bias=None):
         group=node.shape(0)[3] or node.shape(1)[3] // node.get("depthMultiplier", 1),
         **padding(node, x, kernel, strides, dilations),
     )
-    return last(op, activate(op, node, told(node, y, 1)))
+    return to_channels_last(op, activate(op, node, told(node, y, 1)))
 
 
-STATIC = need("a static input size", lambda n: all(d is not None for d in n.tensor(2).dims[1:]))
-STATIC_VOLUME = need(
+STATIC = condition("a static input size", lambda n: all(d is not None for d in n.tensor(2).dims[1:]))
+STATIC_VOLUME = condition(
     "a static input size where SAME padding meets dilation",
     lambda n: (
         n.get("padding", SAME) == VALID
@@ -137,7 +132,13 @@ def _transposed(
         end.append(full - before - wanted if full - before > wanted else 0)
         extra.append(max(wanted - (full - before), 0))
     y = op.ConvTranspose(
-        first(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations, pads=begin + end
+        to_channels_first(op, x),
+        w,
+        None,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        pads=begin + end,
     )
     if any(extra):
         y = op.Pad(y, ints(0, 0, *[0] * rank, 0, 0, *extra))
@@ -157,23 +158,27 @@ def _transposed_to(
 ) -> Any:
     """`_transposed` where the size of the result, or of the input, is known at run time only: cut out of the whole, channels last."""
     rank, same = len(kernel), node.get("padding", SAME) != VALID
-    whole = op.ConvTranspose(first(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations)
-    wanted = op.Slice(as_int64(op, shape), ints(1), ints(1 + rank), ints(0))
+    whole = op.ConvTranspose(
+        to_channels_first(op, x), w, None, kernel_shape=kernel, strides=strides, dilations=dilations
+    )
+    wanted = op.Slice(int64_vector(op, shape), ints(1), ints(1 + rank), ints(0))
     step, reach = ints(*strides), ints(*((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)))
     steps = op.Div(op.Add(wanted, step - 1 if same else step - reach), step)
     over = op.Sub(op.Add(op.Mul(op.Sub(steps, ints(*[1] * rank)), step), reach), wanted)
     before = op.Div(op.Max(over, ints(*[0] * rank)), ints(*[2] * rank))
     pads = op.Concat(ints(*[0] * (rank + 3)), wanted, ints(0), axis=0)
-    y = op.Slice(op.Pad(last(op, whole), pads), before, op.Add(before, wanted), ints(*range(1, rank + 1)))
+    y = op.Slice(
+        op.Pad(to_channels_last(op, whole), pads), before, op.Add(before, wanted), ints(*range(1, rank + 1))
+    )
     return y if bias is None else op.Add(y, bias)
 
 
 @ops.op("TRANSPOSE_CONV", needs=(FUSED, constant(0, "output shape"), STATIC))
 def transpose_conv(op, node, shape, w, x, bias=None):
     strides, _ = window(node)
-    kernel, out = node.shape(1)[1:3], vector(shape)[1:3]
+    kernel, out = node.shape(1)[1:3], constant_ints(shape)[1:3]
     y = _transposed(op, node, x, permuted(op, w, [3, 0, 1, 2]), bias, out, kernel, strides, [1, 1])
-    return last(op, activate(op, node, y))
+    return to_channels_last(op, activate(op, node, y))
 
 
 @ops.op("TRANSPOSE_CONV", needs=(FUSED,))
@@ -188,13 +193,18 @@ def transpose_conv_computed(op, node, shape, w, x, bias=None):
 def pool_2d(op, node, x):
     kernel, strides = [node.get("filterHeight", 1), node.get("filterWidth", 1)], window(node)[0]
     pool = op.MaxPool if node.op == "MAX_POOL_2D" else op.AveragePool
-    y = pool(first(op, x), kernel_shape=kernel, strides=strides, **padding(node, x, kernel, strides, [1, 1]))
-    return last(op, activate(op, node, y))
+    y = pool(
+        to_channels_first(op, x),
+        kernel_shape=kernel,
+        strides=strides,
+        **padding(node, x, kernel, strides, [1, 1]),
+    )
+    return to_channels_last(op, activate(op, node, y))
 
 
 @ops.op(
     "FULLY_CONNECTED",
-    needs=(FUSED, need("weights in the default format", lambda n: n.get("weightsFormat", 0) == 0)),
+    needs=(FUSED, condition("weights in the default format", lambda n: n.get("weightsFormat", 0) == 0)),
 )
 def fully_connected(op, node, x, w, bias=None):
     if not node.get("keepNumDims", False) and rank_of(x) != 2:
@@ -232,12 +242,14 @@ def l2_normalization(op, node, x):
 
 @ops.op("DEPTH_TO_SPACE")
 def depth_to_space(op, node, x):
-    return last(op, op.DepthToSpace(first(op, x), blocksize=node.get("blockSize", 1), mode="DCR"))
+    return to_channels_last(
+        op, op.DepthToSpace(to_channels_first(op, x), blocksize=node.get("blockSize", 1), mode="DCR")
+    )
 
 
 @ops.op("SPACE_TO_DEPTH")
 def space_to_depth(op, node, x):
-    return last(op, op.SpaceToDepth(first(op, x), blocksize=node.get("blockSize", 1)))
+    return to_channels_last(op, op.SpaceToDepth(to_channels_first(op, x), blocksize=node.get("blockSize", 1)))
 
 
 def _mode(node: Any) -> str:
@@ -263,29 +275,34 @@ def _corners(op: Any, node: Any, x: Any, axis: int, wanted: Any) -> tuple[Any, A
 
 
 def _length(op: Any, size: Any, place: int) -> Any:
-    known = vector(size)
+    known = constant_ints(size)
     if known is not None:
         return op.const(np.int64(bounded(known[place])))
-    return op.Squeeze(op.Slice(as_int64(op, size), ints(place), ints(place + 1)), ints(0))
+    return op.Squeeze(op.Slice(int64_vector(op, size), ints(place), ints(place + 1)), ints(0))
 
 
 @ops.op(
     "RESIZE_BILINEAR",
     needs=(
         constant(1, "size"),
-        need(
+        condition(
             "an input size that ONNX resizes alike",
             lambda n: n.get("alignCorners", False) or 0 not in n.tensor(0).dims,
         ),
     ),
 )
 def resize_bilinear(op, node, x, size):
-    sizes = op.Concat(op.Shape(first(op, x), end=2), op.const(np.array(vector(size), np.int64)), axis=0)
+    sizes = op.Concat(
+        op.Shape(to_channels_first(op, x), end=2), op.const(np.array(constant_ints(size), np.int64)), axis=0
+    )
     if shape_of(x):
-        sizes = op.const(np.array([x.shape[0], x.shape[3], *vector(size)], np.int64))
+        sizes = op.const(np.array([x.shape[0], x.shape[3], *constant_ints(size)], np.int64))
     mode = _mode(node)
-    return last(
-        op, op.Resize(first(op, x), None, None, sizes, mode="linear", coordinate_transformation_mode=mode)
+    return to_channels_last(
+        op,
+        op.Resize(
+            to_channels_first(op, x), None, None, sizes, mode="linear", coordinate_transformation_mode=mode
+        ),
     )
 
 
@@ -306,21 +323,18 @@ def resize_bilinear_computed(op, node, x, size):
 
 @ops.op(
     "RESIZE_NEAREST_NEIGHBOR",
-    needs=(constant(1, "size"), need("a static input", lambda n: None not in n.tensor(0).dims[1:3])),
+    needs=(constant(1, "size"), condition("a static input", lambda n: None not in n.tensor(0).dims[1:3])),
 )
 def resize_nearest(op, node, x, size):
-    """Rows and columns are gathered: TFLite rounds otherwise than ONNX."""
-    for axis, wanted in zip((1, 2), vector(size), strict=True):
-        have = node.shape(0)[axis]
-        align, half = node.get("alignCorners", False), node.get("halfPixelCenters", False)
-        ratio = (
-            np.float32(have - 1) / np.float32(wanted - 1)
-            if align and wanted > 1
-            else np.float32(have) / np.float32(wanted)
-        )
-        place = (counted(wanted).astype(np.float32) + np.float32(0.5 if half else 0)) * ratio
-        index = np.floor(place + np.float32(0.5)) if align else np.floor(place)
-        x = op.Gather(x, np.clip(index, 0, have - 1).astype(np.int64), axis=axis)
+    """Rows and columns are gathered: coordinates are of float32, rounded half up where corners are aligned, else down."""
+    align, half = node.get("alignCorners", False), node.get("halfPixelCenters", False)
+    for axis, length_resized in zip((1, 2), constant_ints(size), strict=True):
+        length_original = node.shape(0)[axis]
+        step = step_between(length_original, bounded(length_resized), align)
+        resized = ResizeAxis.static(length_original, length_resized, np.float32, step=step)
+        x_original = original_coordinates(resized, "tf_half_pixel_for_nn" if half else "asymmetric")
+        index = nearest_index(x_original, "round_prefer_ceil" if align else "floor", length_original)
+        x = op.Gather(x, index, axis=axis)
     return x
 
 
@@ -339,8 +353,8 @@ def resize_nearest_computed(op, node, x, size):
 def l2_pool_2d(op, node, x):
     kernel, strides = [node.get("filterHeight", 1), node.get("filterWidth", 1)], window(node)[0]
     pads = padding(node, x, kernel, strides, [1, 1])
-    y = op.AveragePool(first(op, op.Mul(x, x)), kernel_shape=kernel, strides=strides, **pads)
-    return last(op, activate(op, node, op.Sqrt(y)))
+    y = op.AveragePool(to_channels_first(op, op.Mul(x, x)), kernel_shape=kernel, strides=strides, **pads)
+    return to_channels_last(op, activate(op, node, op.Sqrt(y)))
 
 
 @ops.op("LOCAL_RESPONSE_NORMALIZATION")
@@ -349,13 +363,13 @@ def local_response_normalization(op, node, x):
     size = 2 * node.get("radius", 0) + 1
     alpha = float(node.get("alpha", 0.0)) * size
     y = op.LRN(
-        first(op, x),
+        to_channels_first(op, x),
         alpha=alpha,
         beta=float(node.get("beta", 0.0)),
         bias=float(node.get("bias", 0.0)),
         size=size,
     )
-    return last(op, y)
+    return to_channels_last(op, y)
 
 
 def _volume(node: Any) -> tuple[list[int], list[int]]:
@@ -369,7 +383,7 @@ def conv_3d(op, node, x, w, bias=None):
     strides, dilations = _volume(node)
     kernel = node.shape(1)[:3]
     y = op.Conv(
-        first(op, x),
+        to_channels_first(op, x),
         permuted(op, w, [4, 3, 0, 1, 2]),
         bias,
         kernel_shape=kernel,
@@ -378,7 +392,7 @@ def conv_3d(op, node, x, w, bias=None):
         group=node.shape(0)[4] // node.shape(1)[3],
         **padding(node, x, kernel, strides, dilations),
     )
-    return last(op, activate(op, node, y))
+    return to_channels_last(op, activate(op, node, y))
 
 
 @ops.op("CONV_3D_TRANSPOSE", needs=(FUSED, constant(0, "output shape"), STATIC))
@@ -390,12 +404,12 @@ def conv_3d_transpose(op, node, shape, w, x, bias=None):
         x,
         permuted(op, w, [4, 3, 0, 1, 2]),
         bias,
-        vector(shape)[1:4],
+        constant_ints(shape)[1:4],
         node.shape(1)[:3],
         strides,
         dilations,
     )
-    return last(op, activate(op, node, y))
+    return to_channels_last(op, activate(op, node, y))
 
 
 @ops.op("CONV_3D_TRANSPOSE", needs=(FUSED,))
@@ -407,7 +421,7 @@ def conv_3d_transpose_computed(op, node, shape, w, x, bias=None):
 @ops.op("RFFT2D", needs=(constant(1, "length"),))
 def rfft2d(op, node, x, length):
     """Both last axes, cut or padded to the length; complex numbers are pairs in a last axis of the hub."""
-    rank, sizes = rank_of(x), vector(length)
+    rank, sizes = rank_of(x), constant_ints(length)
     for axis, size in zip((rank - 2, rank - 1), sizes, strict=True):
         x = op.Slice(x, ints(0), ints(size), ints(axis))
         x = op.Pad(

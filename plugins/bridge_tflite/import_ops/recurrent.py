@@ -10,16 +10,20 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, rank_of
+from bridge.importing import ints
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops import fixed
-from bridge_tflite.import_ops.common import RELU, RELU6, RELU_N1_TO_1, TANH, activate, ints, need, told
+from bridge_tflite.import_ops.common import RELU, RELU6, RELU_N1_TO_1, TANH, activate, told
 
 ops = OpTable()
 
 T = ir.DataType
 EPSILON = 1e-8
 
-ACTIVATION = need("an activation other than SIGN_BIT", lambda n: n.get("fusedActivationFunction", 0) <= TANH)
+ACTIVATION = condition(
+    "an activation other than SIGN_BIT", lambda n: n.get("fusedActivationFunction", 0) <= TANH
+)
 
 
 def loop(op: Any, states: list, scanned: list, body: Any, reverse: bool = False) -> tuple[list, Any]:
@@ -242,12 +246,12 @@ def cell(op: Any, node: Any, values: list, start: int = 1, **more: Any) -> Cell:
     return Cell(node, part[0:4], part[4:8], part[8:11], part[11:15], norms, part[15], part[16], **more)
 
 
-SIGN = need(
+SIGN = condition(
     "an activation of none, RELU, RELU_N1_TO_1, RELU6 or TANH",
     lambda n: n.get("fusedActivationFunction", 0) in (0, RELU, RELU_N1_TO_1, RELU6, TANH),
 )
-FULL = need("the full kernel", lambda n: n.get("kernelType", 0) == 0)
-FLOATS = need("floats", lambda n: not n.tensor(0).quantized)
+FULL = condition("the full kernel", lambda n: n.get("kernelType", 0) == 0)
+FLOATS = condition("floats", lambda n: not n.tensor(0).quantized)
 
 
 @ops.op("LSTM", needs=(FULL, SIGN, FLOATS))
@@ -263,7 +267,9 @@ def lstm(op, node, *values):
 @ops.op(
     "LSTM",
     needs=(
-        need("the basic kernel on floats", lambda n: n.get("kernelType", 0) == 1 and n.kind(0) == "FLOAT32"),
+        condition(
+            "the basic kernel on floats", lambda n: n.get("kernelType", 0) == 1 and n.kind(0) == "FLOAT32"
+        ),
     ),
 )
 def basic_lstm(op, node, x, h, weights, biases, c):
@@ -276,16 +282,16 @@ def basic_lstm(op, node, x, h, weights, biases, c):
 
 
 INTEGER = (
-    need("integers", lambda n: n.tensor(0).quantized),
-    need(
+    condition("integers", lambda n: n.tensor(0).quantized),
+    condition(
         "a cell state of int16 with a scale of a power of two",
         lambda n: n.kind(19) == "INT16" and _power(n.tensor(19)),
     ),
-    need(
+    condition(
         "neither peepholes nor projection nor layer normalization",
         lambda n: not any(map(n.has, (9, 10, 11, 16, 20, 21))),
     ),
-    need("weights of int8", lambda n: n.kind(2) == "INT8"),
+    condition("weights of int8", lambda n: n.kind(2) == "INT8"),
 )
 
 

@@ -8,19 +8,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import constant, constant_ints, int64_vector, ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import (
-    BOOL,
-    INT32,
-    INT64,
-    as_int64,
-    bounded,
-    constant,
-    counted,
-    ints,
-    need,
-    vector,
-)
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, counted
 
 ops = OpTable()
 
@@ -37,7 +28,7 @@ REDUCTIONS = {
 
 def _reduction(native: str) -> Callable[..., Any]:
     def handler(op: Any, node: Any, x: Any, axes: Any) -> Any:
-        axes = as_int64(op, axes)
+        axes = int64_vector(op, axes)
         return op.node(native, x, axes, keepdims=int(node.get("keepDims", False)), noop_with_empty_axes=1)
 
     return handler
@@ -46,7 +37,9 @@ def _reduction(native: str) -> Callable[..., Any]:
 for _name, _native in REDUCTIONS.items():
     ops.op(
         _name,
-        needs=() if _name != "MEAN" else (need("a float or quantized input", lambda n: real(n.tensor(0))),),
+        needs=()
+        if _name != "MEAN"
+        else (condition("a float or quantized input", lambda n: real(n.tensor(0))),),
     )(_reduction(_native))
 
 
@@ -57,7 +50,7 @@ def real(tensor: Any) -> bool:
 @ops.op("MEAN")
 def integer_mean(op, node, x, axes):
     """The sum over the number of elements, cut towards zero."""
-    axes, keep = as_int64(op, axes), int(node.get("keepDims", False))
+    axes, keep = int64_vector(op, axes), int(node.get("keepDims", False))
     total = op.ReduceSum(op.Cast(x, to=INT64), axes, keepdims=keep, noop_with_empty_axes=1)
     count = op.ReduceProd(op.Gather(op.Shape(x), axes, axis=0), keepdims=0)
     return op.Cast(op.Div(total, count), to=int(x.dtype))
@@ -67,13 +60,15 @@ def integer_mean(op, node, x, axes):
 def reduce_any(op, node, x, axes):
     reduce = op.ReduceMax if node.op == "REDUCE_ANY" else op.ReduceMin
     keep = int(node.get("keepDims", False))
-    return op.Cast(reduce(op.Cast(x, to=6), as_int64(op, axes), keepdims=keep, noop_with_empty_axes=1), to=9)
+    return op.Cast(
+        reduce(op.Cast(x, to=6), int64_vector(op, axes), keepdims=keep, noop_with_empty_axes=1), to=9
+    )
 
 
 @ops.op("ARG_MAX", "ARG_MIN", needs=(constant(1, "axis"),))
 def arg_max(op, node, x, axis):
     search = op.ArgMax if node.op == "ARG_MAX" else op.ArgMin
-    found = search(x, axis=vector(axis)[0], keepdims=0)
+    found = search(x, axis=constant_ints(axis)[0], keepdims=0)
     return op.Cast(found, to=int(node.out_dtype()))
 
 
@@ -85,11 +80,7 @@ def cumsum(op, node, x, axis):
 
 @ops.op("TOPK_V2")
 def topk_v2(op, node, x, k):
-    values, indices = op.TopK(
-        x,
-        as_int64(op, op.Reshape(k, [1])) if rank_of(k) == 0 and vector(k) is None else as_int64(op, k),
-        _outputs=2,
-    )
+    values, indices = op.TopK(x, int64_vector(op, k), _outputs=2)
     return values, op.Cast(indices, to=int(node.out_dtype(1)))
 
 
@@ -157,10 +148,10 @@ def windows(
 @ops.op(
     "REDUCE_WINDOW",
     needs=(
-        need("a known reduction", lambda n: n.get("reduceFunction", 0) in WINDOWED),
+        condition("a known reduction", lambda n: n.get("reduceFunction", 0) in WINDOWED),
         *(constant(i, n) for i, n in ((2, "window"), (3, "strides"), (4, "dilations"))),
     ),
 )
 def reduce_window(op, node, x, start, shape, strides, dilations):
-    parameters = (vector(v) for v in (shape, strides, dilations))
+    parameters = (constant_ints(v) for v in (shape, strides, dilations))
     return windows(op, x, start, node.get("reduceFunction", 0), *parameters)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import rank_of
+from bridge.importing import ints, permuted
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, ints, need, permuted, spread
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, spread
 from bridge_tflite.import_ops.reduce import COMBINED, WINDOWED, windows
 from bridge_tflite.import_ops.tensor import dynamic_update_slice
 
@@ -100,7 +102,7 @@ def convert(op, node, x):
     return op.Cast(x, to=int(node.out_dtype()))
 
 
-STATIC_OUT = need("a static result", lambda n: None not in n.out(0).dims)
+STATIC_OUT = condition("a static result", lambda n: None not in n.out(0).dims)
 
 
 @ops.op("STABLEHLO_RESHAPE", needs=(STATIC_OUT,))
@@ -209,8 +211,8 @@ def function(node: Any, field: str = "bodySubgraphIndex") -> int:
     return FUNCTIONS.get(body.operators[0].name.removeprefix("STABLEHLO_"), 0)
 
 
-KNOWN = need("a body that adds, multiplies, compares or combines", lambda n: function(n) > 0)
-SINGLE = need("one operand", lambda n: len(n.operator.inputs) == 2)
+KNOWN = condition("a body that adds, multiplies, compares or combines", lambda n: function(n) > 0)
+SINGLE = condition("one operand", lambda n: len(n.operator.inputs) == 2)
 
 
 @ops.op("STABLEHLO_REDUCE_WINDOW", needs=(KNOWN, SINGLE))
@@ -288,7 +290,7 @@ def grid(lengths: Sequence[int]) -> np.ndarray:
     return np.stack(np.meshgrid(*map(np.arange, lengths), indexing="ij"), -1).reshape(*lengths, len(lengths))
 
 
-STATIC_IN = need(
+STATIC_IN = condition(
     "static shapes", lambda n: all(None not in n.shape(i) for i in range(2)) and None not in n.out(0).dims
 )
 
@@ -325,12 +327,12 @@ def gather(op, node, x, indices):
 
 UPDATED = "updateComputationSubgraphIndex"
 REDUCTIONS = {ASSIGN: "none", 1: "add", 2: "mul", 3: "min", 4: "max"}
-UPDATES = need(
+UPDATES = condition(
     "a body that replaces, adds, multiplies or compares", lambda n: function(n, UPDATED) in REDUCTIONS
 )
 
 
-@ops.op("STABLEHLO_SCATTER", needs=(STATIC_IN, UPDATES, need("numbers", lambda n: n.kind(0) != "BOOL")))
+@ops.op("STABLEHLO_SCATTER", needs=(STATIC_IN, UPDATES, condition("numbers", lambda n: n.kind(0) != "BOOL")))
 def scatter(op, node, x, indices, updates):
     """Elements by their flat places; those that fall outside go to one more element, which is cut off."""
     shape, inserted = node.shape(0), numbers(node, "insertedWindowDims")
@@ -383,7 +385,7 @@ def ordering(node: Any) -> tuple[int, bool] | None:
     return min(pair) // 2, (kind == GREATER) == (pair[0] < pair[1])
 
 
-@ops.op("STABLEHLO_SORT", needs=(need("a body that compares two elements of one operand", ordering),))
+@ops.op("STABLEHLO_SORT", needs=(condition("a body that compares two elements of one operand", ordering),))
 def sort(op, node, *operands):
     """All operands in the order of one; equal elements stay in their order."""
     by, falling = ordering(node)
@@ -397,7 +399,7 @@ def sort(op, node, *operands):
 
 @ops.op(
     "STABLEHLO_CONVOLUTION",
-    needs=(need("no groups of the batch", lambda n: n.get("batchGroupCount", 1) <= 1),),
+    needs=(condition("no groups of the batch", lambda n: n.get("batchGroupCount", 1) <= 1),),
 )
 def convolution(op, node, x, weights):
     """Both sides with their dimensions as ONNX orders them; copies of zero between elements and around."""

@@ -12,8 +12,8 @@ from bridge import hub
 from bridge.errors import UnreadableFile
 from bridge.facts import TFLITE_VARIABLE
 from bridge.hub import const
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import need
 
 ops = OpTable()
 
@@ -148,7 +148,7 @@ def hashtable(op, node):
 
 @ops.op(
     "HASHTABLE_IMPORT",
-    needs=(need("keys and values stored in the file", lambda n: n.constant(1) and n.constant(2)),),
+    needs=(condition("keys and values stored in the file", lambda n: n.constant(1) and n.constant(2)),),
 )
 def hashtable_import(op, node, handle, keys, values):
     """A table that is filled already stays as it is."""
@@ -162,7 +162,7 @@ def hashtable_size(op, node, handle):
     return op.const(np.array([len(np.unique(keys.astype(str)))], np.int64))
 
 
-@ops.op("HASHTABLE_FIND", needs=(need("a default stored in the file", lambda n: n.constant(2)),))
+@ops.op("HASHTABLE_FIND", needs=(condition("a default stored in the file", lambda n: n.constant(2)),))
 def hashtable_find(op, node, handle, keys, default):
     names, values = _table(node, handle)
     first = dict(reversed(list(zip(_plain(names), _plain(values), strict=True))))

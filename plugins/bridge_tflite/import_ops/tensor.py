@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const, rank_of
+from bridge.importing import as_int64, constant, constant_ints, int64_vector, ints
+from bridge.needs import condition
 from bridge.ops import Need, OpTable
 from bridge.passes.slices import python_slice
 from bridge_tflite.import_ops.common import (
@@ -16,14 +18,9 @@ from bridge_tflite.import_ops.common import (
     INT32,
     INT64,
     activate,
-    as_int64,
     bounded,
-    constant,
     counted,
-    ints,
-    need,
     spread,
-    vector,
 )
 
 ops = OpTable()
@@ -34,15 +31,17 @@ REFLECT = 0
 
 def few(place: int) -> Need:
     """Input `place` is a shape of a rank that tensors have."""
-    return need("a shape of 64 dimensions at most", lambda n: all((d or 0) <= 64 for d in n.shape(place)))
+    return condition(
+        "a shape of 64 dimensions at most", lambda n: all((d or 0) <= 64 for d in n.shape(place))
+    )
 
 
-@ops.op("RESHAPE", needs=(need("a shape", lambda n: n.has(1) or n.get("newShape", None) is not None),))
+@ops.op("RESHAPE", needs=(condition("a shape", lambda n: n.has(1) or n.get("newShape", None) is not None),))
 def reshape(op, node, x, shape=None):
     """A length of 0 is 0, not the input's."""
-    wanted = [int(d) for d in node.get("newShape", [])] if shape is None else vector(shape)
+    wanted = [int(d) for d in node.get("newShape", [])] if shape is None else constant_ints(shape)
     if wanted is None:
-        return op.Reshape(x, as_int64(op, shape), allowzero=1)
+        return op.Reshape(x, int64_vector(op, shape), allowzero=1)
     return op.Reshape(x, ints(*wanted), allowzero=1 if 0 in wanted else None)
 
 
@@ -55,12 +54,12 @@ def squeeze(op, node, x):
 
 @ops.op("EXPAND_DIMS")
 def expand_dims(op, node, x, axis):
-    return op.Unsqueeze(x, as_int64(op, axis))
+    return op.Unsqueeze(x, int64_vector(op, axis))
 
 
 @ops.op("TRANSPOSE", needs=(constant(1, "permutation"),))
 def transpose(op, node, x, perm):
-    return op.Transpose(x, perm=[p % rank_of(x) for p in vector(perm)])
+    return op.Transpose(x, perm=[p % rank_of(x) for p in constant_ints(perm)])
 
 
 @ops.op("CONCATENATION", needs=(FUSED,))
@@ -86,14 +85,14 @@ def unpack(op, node, x):
 @ops.op("SPLIT", needs=(constant(0, "axis"),))
 def split(op, node, axis, x):
     count = len(node.outputs)
-    return op.Split(x, axis=vector(axis)[0], num_outputs=count, _outputs=count)
+    return op.Split(x, axis=constant_ints(axis)[0], num_outputs=count, _outputs=count)
 
 
 @ops.op("SPLIT_V", needs=(constant(2, "axis"),))
 def split_v(op, node, x, sizes, axis):
     """A size of -1 takes what the others leave."""
-    axis, count, sizes = vector(axis)[0], len(node.outputs), as_int64(op, sizes)
-    known = vector(sizes)
+    axis, count, sizes = constant_ints(axis)[0], len(node.outputs), int64_vector(op, sizes)
+    known = constant_ints(sizes)
     if known is None or -1 in known:
         length = op.Shape(x, start=axis, end=axis + 1 if axis != -1 else None)
         rest = op.Sub(length, op.ReduceSum(op.Max(sizes, ints(0)), keepdims=1))
@@ -121,14 +120,16 @@ def _amounts(op: Any, paddings: Any) -> Any:
 
 
 @ops.op(
-    "MIRROR_PAD", needs=(need("mode REFLECT", lambda n: n.get("mode", 0) == REFLECT), constant(1, "paddings"))
+    "MIRROR_PAD",
+    needs=(condition("mode REFLECT", lambda n: n.get("mode", 0) == REFLECT), constant(1, "paddings")),
 )
 def mirror_pad(op, node, x, paddings):
     return op.Pad(x, op.const(const(paddings).T.ravel().astype(np.int64)), mode="reflect")
 
 
 @ops.op(
-    "MIRROR_PAD", needs=(need("mode SYMMETRIC", lambda n: n.get("mode", 0) == 1), constant(1, "paddings"))
+    "MIRROR_PAD",
+    needs=(condition("mode SYMMETRIC", lambda n: n.get("mode", 0) == 1), constant(1, "paddings")),
 )
 def mirror_pad_symmetric(op, node, x, paddings):
     """The edge is mirrored too: each axis is gathered in the order before, itself, after."""
@@ -152,8 +153,8 @@ def _mirrored(op: Any, node: Any, x: Any, axis: int, before: int, after: int) ->
 @ops.op("SLICE")
 def slice_(op, node, x, begin, size):
     """A size of -1 reaches the end."""
-    start, length = as_int64(op, begin), as_int64(op, size)
-    begins, sizes = vector(start), vector(length)
+    start, length = int64_vector(op, begin), int64_vector(op, size)
+    begins, sizes = constant_ints(start), constant_ints(length)
     axes = op.const(np.arange(len(node.shape(0))))
     if begins is not None and sizes is not None:
         ends = op.const(ints(*(FAR if n < 0 else b + n for b, n in zip(begins, sizes, strict=True))))
@@ -164,7 +165,7 @@ def slice_(op, node, x, begin, size):
 
 @ops.op(
     "STRIDED_SLICE",
-    needs=(constant(3, "strides"), need("begin of known length", lambda n: n.shape(1)[0] is not None)),
+    needs=(constant(3, "strides"), condition("begin of known length", lambda n: n.shape(1)[0] is not None)),
 )
 def strided_slice(op, node, x, begin, end, strides):
     """Ellipses become whole axes and new axes are made first; then one Slice, and the shrunken axes go."""
@@ -172,7 +173,7 @@ def strided_slice(op, node, x, begin, end, strides):
     fresh = [axis for axis, kind, _ in entries if kind == "new"]
     if fresh:
         x = op.Unsqueeze(x, ints(*fresh))
-    starts, ends, steps = as_int64(op, begin), as_int64(op, end), vector(strides)
+    starts, ends, steps = int64_vector(op, begin), int64_vector(op, end), constant_ints(strides)
     columns, axes, shrunk = [], [], []
     for axis, kind, place in entries:
         if kind == "shrink":
@@ -189,8 +190,8 @@ def strided_slice(op, node, x, begin, end, strides):
 @ops.op(
     "STRIDED_SLICE",
     needs=(
-        need("begin of known length", lambda n: n.shape(1)[0] is not None),
-        need("ends, not offsets", lambda n: not n.get("offset", False)),
+        condition("begin of known length", lambda n: n.shape(1)[0] is not None),
+        condition("ends, not offsets", lambda n: not n.get("offset", False)),
     ),
 )
 def strided_slice_by_places(op, node, x, begin, end, strides):
@@ -198,7 +199,7 @@ def strided_slice_by_places(op, node, x, begin, end, strides):
     entries = _entries(node, len(node.shape(0)))
     fresh = [axis for axis, kind, _ in entries if kind == "new"]
     x = op.Unsqueeze(x, ints(*fresh)) if fresh else x
-    values = [as_int64(op, v) for v in (begin, end, strides)]
+    values = [int64_vector(op, v) for v in (begin, end, strides)]
     shrunk = [axis for axis, kind, _ in entries if kind == "shrink"]
     for axis, kind, place in entries:
         if kind != "new":
@@ -274,7 +275,7 @@ def _behind(op: Any, low: Any, length: Any) -> Any:
 
 
 def _at(op: Any, values: Any, place: int) -> Any:
-    known = vector(values)
+    known = constant_ints(values)
     return op.Slice(values, ints(place), ints(place + 1)) if known is None else known[place]
 
 
@@ -288,7 +289,7 @@ def _joined(op: Any, parts: list[Any]) -> Any:
     return op.Concat(*(_one(op, p) for p in parts), axis=0)
 
 
-NUMBERED = need("indices of numbers", lambda n: n.kind(1).startswith("INT"))
+NUMBERED = condition("indices of numbers", lambda n: n.kind(1).startswith("INT"))
 
 
 def wide(op: Any, indices: Any) -> Any:
@@ -296,7 +297,7 @@ def wide(op: Any, indices: Any) -> Any:
     return indices if int(indices.dtype) in (INT32, INT64) else op.Cast(indices, to=INT64)
 
 
-@ops.op("GATHER", needs=(NUMBERED, need("no batch dimensions", lambda n: n.get("batchDims", 0) == 0)))
+@ops.op("GATHER", needs=(NUMBERED, condition("no batch dimensions", lambda n: n.get("batchDims", 0) == 0)))
 def gather(op, node, x, indices):
     return op.Gather(x, wide(op, indices), axis=node.get("axis", 0))
 
@@ -332,17 +333,17 @@ def gather_nd(op, node, x, indices):
 
 @ops.op("TILE")
 def tile(op, node, x, repeats):
-    return op.Tile(x, as_int64(op, repeats))
+    return op.Tile(x, int64_vector(op, repeats))
 
 
 @ops.op("BROADCAST_TO", needs=(few(1),))
 def broadcast_to(op, node, x, shape):
-    return op.Expand(x, as_int64(op, shape))
+    return op.Expand(x, int64_vector(op, shape))
 
 
 @ops.op("FILL", needs=(few(0),))
 def fill(op, node, shape, value):
-    return op.Expand(value, as_int64(op, shape))
+    return op.Expand(value, int64_vector(op, shape))
 
 
 @ops.op("SHAPE")
@@ -366,7 +367,7 @@ def range_(op, node, start, limit, delta):
 
 @ops.op("REVERSE_V2", needs=(constant(1, "axis"),))
 def reverse_v2(op, node, x, axis):
-    axes = vector(axis)
+    axes = constant_ints(axis)
     return op.Slice(
         x, ints(*[-1] * len(axes)), ints(*[-FAR] * len(axes)), ints(*axes), ints(*[-1] * len(axes))
     )
@@ -386,7 +387,7 @@ def reverse_sequence(op, node, x, lengths):
 
 @ops.op("SPACE_TO_BATCH_ND", needs=(constant(1, "block shape"),))
 def space_to_batch_nd(op, node, x, block, paddings):
-    blocks, rank = vector(block), len(node.shape(0))
+    blocks, rank = constant_ints(block), len(node.shape(0))
     count = len(blocks)
     padded = op.Pad(x, _amounts(op, paddings), None, ints(*range(1, count + 1)))
     parts = [op.Shape(padded, start=i, end=i + 1) for i in range(rank)]
@@ -406,7 +407,7 @@ def space_to_batch_nd(op, node, x, block, paddings):
 
 @ops.op("BATCH_TO_SPACE_ND", needs=(constant(1, "block shape"),))
 def batch_to_space_nd(op, node, x, block, crops):
-    blocks, rank = vector(block), len(node.shape(0))
+    blocks, rank = constant_ints(block), len(node.shape(0))
     count = len(blocks)
     parts = [op.Shape(x, start=i, end=i + 1) for i in range(rank)]
     batch = op.Div(parts[0], ints(int(np.prod(blocks))))
@@ -425,7 +426,7 @@ def batch_to_space_nd(op, node, x, block, crops):
 
 
 def _rows(op: Any, like: Any, shape: Any, value: float = 0) -> Any:
-    return op.Expand(np.array(value, like.dtype.numpy()), as_int64(op, shape))
+    return op.Expand(np.array(value, like.dtype.numpy()), int64_vector(op, shape))
 
 
 @ops.op("SCATTER_ND")
@@ -443,7 +444,7 @@ def sparse_to_dense(op, node, indices, shape, values, default):
         places = op.Reshape(places, ints(-1, 1))
     count = op.Shape(places, start=0, end=1)
     spread = op.Expand(op.Reshape(values, ints(-1)), count)
-    whole = op.Expand(op.Reshape(default, ints()), as_int64(op, shape))
+    whole = op.Expand(op.Reshape(default, ints()), int64_vector(op, shape))
     return op.ScatterND(whole, places, spread)
 
 
@@ -452,7 +453,7 @@ def one_hot(op, node, indices, depth, on, off):
     """An index below zero or beyond the depth is off."""
     rank = len(node.shape(0))
     axis = node.get("axis", -1) % (rank + 1)
-    known = vector(depth)
+    known = constant_ints(depth)
     count = (
         op.Reshape(op.Cast(depth, to=INT64), ints())
         if known is None
@@ -547,7 +548,7 @@ def bucketize(op, node, x):
 @ops.op("DILATE", needs=(constant(1, "dilations"),))
 def dilate(op, node, x, dilations, padding):
     """Every element but the last of an axis is followed by copies of the padding value."""
-    for axis, step in enumerate(vector(dilations)):
+    for axis, step in enumerate(constant_ints(dilations)):
         spread(x, axis, max(step, 0))
         if step > 1:
             rank = len(node.shape(0))

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from bridge.importing import ints
+from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import INT64, ints, need
+from bridge_tflite.import_ops.common import INT64
 
 ops = OpTable()
 
@@ -37,8 +39,10 @@ def _few(node: Any) -> bool:
 @ops.op(
     "SKIP_GRAM",
     needs=(
-        need("one text", lambda n: n.shape(0) in ([1], [])),
-        need(f"an ngram_size of 1 to {LONGEST} and at most {MOST} n-grams that begin with one word", _few),
+        condition("one text", lambda n: n.shape(0) in ([1], [])),
+        condition(
+            f"an ngram_size of 1 to {LONGEST} and at most {MOST} n-grams that begin with one word", _few
+        ),
     ),
 )
 def skip_gram(op, node, x):

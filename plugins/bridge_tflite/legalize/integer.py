@@ -17,16 +17,15 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.facts import QUANTIZED
 from bridge.hub import const, rank_of
+from bridge.quant import QuantParams, is_dequantize, is_quantize
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
 from bridge_tflite.legalize.bodies import give
 from bridge_tflite.legalize.quantize import (
     WEIGHTS,
-    Parameters,
     Weights,
-    is_quantize,
     kept,
     kept_input,
-    parameters,
+    kernel_params,
 )
 
 T = ir.DataType
@@ -123,16 +122,15 @@ class IntegerKernels(ir.passes.InPlacePass):
         if not any(kept(n) for n in graph):
             return ir.passes.PassResult(model, False)
         for node in reversed(list(graph)):
-            if node.graph is graph and is_quantize(node, "Quantize") and kept(node):
+            if node.graph is graph and is_quantize(node) and kept(node):
                 _rise(graph, node)
         for node in list(graph):
             if node.graph is graph:
                 _step(graph, node)
         _drop_unread(graph)
         for node in list(graph):
-            for kind in ("Quantize", "Dequantize"):
-                if is_quantize(node, kind) and kept(node):
-                    _edge(graph, node, kind)
+            if (is_quantize(node) or is_dequantize(node)) and kept(node):
+                _edge(graph, node)
         give(model)
         return ir.passes.PassResult(model, True)
 
@@ -153,7 +151,7 @@ def _rise(graph: ir.Graph, node: ir.Node) -> None:
     above = value.producer()
     if above is None or not _alone(value) or len(above.outputs) > 1:
         return
-    name, given = hub.qualified(above), parameters(node)
+    name, given = hub.qualified(above), kernel_params(node)
     joined = name in JOINERS and len(above.inputs) > 0
     moved = name in MOVERS and name != "Tile" and not kept_input(above.inputs[0])
     moved = moved and not (name == f"{TFLITE}::Pad" and len(above.inputs) > 2)
@@ -169,18 +167,18 @@ def _rise(graph: ir.Graph, node: ir.Node) -> None:
             _rise(graph, low.producer())
 
 
-def _lowered(op: hub.Builder, value: Any, node: ir.Node, given: Parameters) -> ir.Value:
+def _lowered(op: hub.Builder, value: Any, node: ir.Node, given: QuantParams) -> ir.Value:
     """`value` quantized as `node` does: a constant now."""
     array = const(value)
     if array is not None:
-        return op.const(given.quantized(array))
+        return op.const(given.quantize(array))
     low = op.QuantizeLinear(value, *node.inputs[1:])
     low.type, low.shape = ir.TensorType(given.dtype), value.shape
     QUANTIZED.set(low.producer(), True)
     return low
 
 
-def _made(node: ir.Node, inputs: list, given: list[Parameters], out: Parameters) -> ir.Node:
+def _made(node: ir.Node, inputs: list, given: list[QuantParams], out: QuantParams) -> ir.Node:
     """The integer form of `node`, whose results are quantized as `out`."""
     made = ir.Node(
         INTEGER,
@@ -196,7 +194,7 @@ def _made(node: ir.Node, inputs: list, given: list[Parameters], out: Parameters)
     every = [*given, *[out] * len(node.outputs)]
     made.attributes["scales"] = ir.AttrFloat32s("scales", [float(p.scale) for p in every])
     made.attributes["form"] = ir.AttrString("form", hub.qualified(node))
-    made.attributes["zeros"] = ir.AttrInt64s("zeros", [p.zero for p in every])
+    made.attributes["zeros"] = ir.AttrInt64s("zeros", [int(p.zero_point) for p in every])
     for new, old in zip(made.outputs, node.outputs, strict=True):
         new.type, new.shape = ir.TensorType(out.dtype), old.shape
     return made
@@ -214,7 +212,7 @@ def _put(graph: ir.Graph, made: ir.Node, node: ir.Node, below: ir.Node) -> None:
 
 
 def _step(graph: ir.Graph, node: ir.Node) -> None:
-    if is_quantize(node, "Quantize"):
+    if is_quantize(node):
         if kept(node) and kept_input(node.inputs[0]):
             _rescale(graph, node)
         return
@@ -231,14 +229,14 @@ def _step(graph: ir.Graph, node: ir.Node) -> None:
         _sink(graph, node, len(node.inputs))
     elif len(node.outputs) == 1 and _alone(node.outputs[0]):
         below = next(iter(node.outputs[0].uses())).node
-        if is_quantize(below, "Quantize") and kept(below):
-            _integer(graph, node, below, parameters(below))
+        if is_quantize(below) and kept(below):
+            _integer(graph, node, below, kernel_params(below))
 
 
 def _rescale(graph: ir.Graph, node: ir.Node) -> None:
     """Quantizing what was dequantized alike is nothing, otherwise a change of scale."""
-    above, asked = node.inputs[0].producer(), parameters(node)
-    source, given = above.inputs[0], parameters(above)
+    above, asked = node.inputs[0].producer(), kernel_params(node)
+    source, given = above.inputs[0], kernel_params(above)
     assert given is not None
     assert asked is not None
     if given == asked and not node.outputs[0].is_graph_output():
@@ -263,13 +261,13 @@ def _shaped(node: ir.Node, like: Any) -> ir.Node:
 def _same_below(node: ir.Node) -> bool:
     if not all(kept_input(v) for v in node.inputs):
         return False
-    return len({parameters(v.producer()) for v in node.inputs}) == 1
+    return len({kernel_params(v.producer()) for v in node.inputs}) == 1
 
 
 def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
     """Move the integers themselves, and dequantize what comes out."""
     dequantize = node.inputs[0].producer()
-    given = parameters(dequantize)
+    given = kernel_params(dequantize)
     rest: Any = list(node.inputs[count:])
     if hub.qualified(node) == f"{TFLITE}::Pad" and len(rest) > 1 and rest[1] is not None:
         rest[1] = _filling(graph, rest[1], given)
@@ -288,18 +286,18 @@ def _sink(graph: ir.Graph, node: ir.Node, count: int) -> None:
     graph.remove(node, safe=True)
 
 
-def _filling(graph: ir.Graph, value: ir.Value, given: Parameters) -> ir.Value | None:
+def _filling(graph: ir.Graph, value: ir.Value, given: QuantParams) -> ir.Value | None:
     """The padding value as an integer: the lowest for the lowest float, else one that stands for it exactly."""
     number = const(value)
     if number is None:
         return None
-    made = given.quantized(number.reshape(()))
-    exact = np.float32(int(made) - given.zero) * given.scale == number.reshape(())
+    made = given.quantize(number.reshape(()))
+    exact = given.dequantize(made) == number.reshape(())
     lowest = number.item() < -3e38
     return hub.Builder(graph).const(made.reshape(())) if exact or lowest else None
 
 
-def _integer(graph: ir.Graph, node: ir.Node, below: ir.Node, asked: Parameters) -> None:
+def _integer(graph: ir.Graph, node: ir.Node, below: ir.Node, asked: QuantParams) -> None:
     name = hub.qualified(node)
     if name in LAYERS:
         found = _layer(graph, node, asked)
@@ -331,41 +329,40 @@ def _integer(graph: ir.Graph, node: ir.Node, below: ir.Node, asked: Parameters) 
     _put(graph, _made(_shaped(change, made.outputs[0]), [made.outputs[0]], [own], asked), node, below)
 
 
-def _fixed(kernel: Kernel, asked: Parameters) -> Parameters:
+def _fixed(kernel: Kernel, asked: QuantParams) -> QuantParams:
     """The kernel's own parameters: those asked for, unless it knows one pair only."""
     if kernel.fixed is None or asked.dtype not in kernel.fixed:
         return asked
     scale, zero = kernel.fixed[asked.dtype]
-    return Parameters(np.float32(scale), zero, asked.dtype)
+    return QuantParams.of(scale, zero, asked.dtype)
 
 
-def _operand(graph: ir.Graph, value: Any, kind: ir.DataType) -> tuple[ir.Value, Parameters] | None:
+def _operand(graph: ir.Graph, value: Any, kind: ir.DataType) -> tuple[ir.Value, QuantParams] | None:
     """An input as integers of dtype `kind`; a constant of one element, or one that remembers its integers, too."""
     if kept_input(value):
-        given = parameters(value.producer())
+        given = kernel_params(value.producer())
         return (value.producer().inputs[0], given) if given is not None and given.dtype == kind else None
     array, held = const(value), value.meta.get(WEIGHTS)
     op = hub.Builder(graph)
-    if held is not None and held.scale.size == 1 and held.integers.dtype == kind.numpy():
-        zero = int(held.zero[0])
-        valid = held.integers.shape == array.shape and (kind != T.INT16 or not zero)
-        return (op.const(held.integers), Parameters(held.scale[0], zero, kind)) if valid else None
+    if held is not None and held.params.per_tensor and held.params.dtype == kind:
+        valid = held.integers.shape == array.shape and (kind != T.INT16 or held.params.symmetric)
+        return (op.const(held.integers), held.params) if valid else None
     if array is None or array.size != 1 or not np.isfinite(array).all():
         return None
     number = array.astype(np.float32)
     zero = 128 if kind == T.UINT8 else 0
     scale = np.abs(number).reshape(())[()] or np.float32(1)
-    return op.const((np.sign(number) + zero).astype(kind.numpy())), Parameters(scale, zero, kind)
+    return op.const((np.sign(number) + zero).astype(kind.numpy())), QuantParams.of(scale, zero, kind)
 
 
-def _layer(graph: ir.Graph, node: ir.Node, asked: Parameters) -> Any:
+def _layer(graph: ir.Graph, node: ir.Node, asked: QuantParams) -> Any:
     """Inputs and their parameters of a layer: int8 weights around zero, for uint8 ones with one zero point, and a bias by the
     product of both scales."""
     x, weights = node.inputs[:2]
     if rank_of(weights) == 5:
         return None
     held, axis = weights.meta.get(WEIGHTS), LAYERS[hub.qualified(node)]
-    given = parameters(x.producer()) if kept_input(x) else None
+    given = kernel_params(x.producer()) if kept_input(x) else None
     if held is None or given is None or given.dtype != asked.dtype:
         return None
     held = _fitting(held, given.dtype, axis)
@@ -373,14 +370,15 @@ def _layer(graph: ir.Graph, node: ir.Node, asked: Parameters) -> Any:
         return None
     place = 3 if axis else 2
     bias = node.inputs[place] if len(node.inputs) > place else None
-    found = _bias(bias, given.scale * held.scale, held.integers.shape[axis], WIDTH[given.dtype])
+    scales = held.params.scale.reshape(-1)
+    found = _bias(bias, given.scale * scales, held.integers.shape[axis], WIDTH[given.dtype])
     if found is None:
         return None
     integers, steps = found
     op = hub.Builder(graph)
-    node.attributes["weight_scales"] = ir.AttrFloat32s("weight_scales", [float(s) for s in held.scale])
+    node.attributes["weight_scales"] = ir.AttrFloat32s("weight_scales", [float(s) for s in scales])
     node.attributes["bias_scales"] = ir.AttrFloat32s("bias_scales", [float(s) for s in steps])
-    node.attributes["weight_zero"] = ir.AttrInt64("weight_zero", int(held.zero[0]))
+    node.attributes["weight_zero"] = ir.AttrInt64("weight_zero", int(held.params.zero_point.flat[0]))
     between = node.inputs[2:place]
     inputs = [x.producer().inputs[0], op.const(held.integers), *between, op.const(integers)]
     return inputs, [given]
@@ -388,15 +386,13 @@ def _layer(graph: ir.Graph, node: ir.Node, asked: Parameters) -> Any:
 
 def _fitting(held: Weights, kind: ir.DataType, axis: int) -> Weights | None:
     """The weights as the kernel for activations of `kind` takes them."""
-    single = held.scale.size == 1
+    params = held.params
     if kind == T.UINT8:
-        if held.integers.dtype == np.int8 and held.symmetric and single:
-            return Weights(
-                (held.integers.astype(np.int16) + 128).astype(np.uint8), held.scale, held.zero + 128, 0
-            )
-        return held if held.integers.dtype == np.uint8 and single else None
-    fits = held.integers.dtype == np.int8 and held.symmetric and (single or held.axis == axis)
-    return held if fits else None
+        if params.dtype == T.INT8 and params.symmetric and params.per_tensor:
+            integers = (held.integers.astype(np.int16) + 128).astype(np.uint8)
+            return Weights(integers, QuantParams.of(params.scale, 128, T.UINT8))
+        return held if params.dtype == T.UINT8 and params.per_tensor else None
+    return held if params.dtype == T.INT8 and params.symmetric and params.axis in (None, axis) else None
 
 
 def _bias(
@@ -409,32 +405,31 @@ def _bias(
     if const(bias) is None:
         return None
     own = bias.meta.get(WEIGHTS)
-    if (
-        own is not None
-        and own.integers.dtype == np.int32
-        and np.allclose(own.scale, scale, rtol=1e-6, atol=0)
-    ):
-        same = own.scale.shape == scale.shape
-        return own.integers.reshape(-1).astype(kind.numpy()), own.scale if same else scale
+    if own is not None and own.params.dtype == T.INT32:
+        steps = own.params.scale.reshape(-1)
+        if np.allclose(steps, scale, rtol=1e-6, atol=0):
+            return own.integers.reshape(-1).astype(
+                kind.numpy()
+            ), steps if steps.shape == scale.shape else scale
     numbers = np.asarray(const(bias), np.float64).reshape(-1)
     steps = np.rint(numbers / scale.astype(np.float64))
     room = 2.0**31 - 1 if kind == T.INT32 else 2.0**39
     return None if np.abs(steps).max(initial=0) >= room else (steps.astype(kind.numpy()), scale)
 
 
-def _edge(graph: ir.Graph, node: ir.Node, kind: str) -> None:
-    given = parameters(node)
+def _edge(graph: ir.Graph, node: ir.Node) -> None:
+    given = kernel_params(node)
     assert given is not None
     op = hub.Builder(graph, before=node, source=hub.origin(node))
     old = node.outputs[0]
     result = op.node(
-        kind,
+        node.op_type.removesuffix("Linear"),
         node.inputs[0],
         _domain=INTEGER,
         _dtype=old.dtype,
         _shape=old.shape,
         scales=[float(given.scale)],
-        zeros=[given.zero],
+        zeros=[int(given.zero_point)],
     )
     result.name, old.name = old.name, None
     ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)

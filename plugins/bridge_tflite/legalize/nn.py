@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.dims import lengths, product, reshape, vector
 from bridge.geometry import is_same, pads_of, plain_resize, same_at_run_time, transposed_pads, window_of
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.channels_last import to_first, to_last
@@ -353,14 +353,14 @@ def _window(node: ir.Node, x: Any) -> bool:
 
 
 def _conv(node: ir.Node, x: Any) -> bool:
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = input_at(node, 2)
     constant = const(node.inputs[1]) is not None and (bias is None or const(bias) is not None)
     single = rank_of(x) == 4 or attr(node, "group") == 1
     return constant and single and isinstance(x.shape[1], int) and _window(node, x)
 
 
 def _transposed(node: ir.Node, x: Any) -> bool:
-    weights, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
+    weights, bias = node.inputs[1], input_at(node, 2)
     constant = const(weights) is not None and (bias is None or const(bias) is not None)
     plain = attr(node, "group") == 1 and set(attr(node, "dilations") or [1]) == {1}
     sizes = list(x.shape[2:])

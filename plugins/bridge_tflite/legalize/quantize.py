@@ -13,7 +13,8 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.facts import QUANTIZED
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.quant import QuantParams, is_dequantize, is_quantize, quant_params
 from bridge_tflite.export_ops.common import TFLITE
 from bridge_tflite.legalize.bodies import give
 from bridge_tflite.legalize.nn import added_bias
@@ -26,53 +27,33 @@ WEIGHTS = "bridge.quantization"
 
 @dataclass(frozen=True)
 class Weights:
-    """The integers a constant was dequantized from: one scale and zero point, or one for each place of `axis`."""
+    """The integers a constant was dequantized from, per tensor or per axis."""
 
     integers: np.ndarray
-    scale: np.ndarray
-    zero: np.ndarray
-    axis: int
+    params: QuantParams
 
-    @property
-    def symmetric(self) -> bool:
-        return not self.zero.any()
+    def transpose(self, perm: list[int]) -> Weights:
+        """With the dimensions in the order of `perm`."""
+        return Weights(np.ascontiguousarray(self.integers.transpose(perm)), self.params.transpose(perm))
 
 
-@dataclass(frozen=True)
-class Parameters:
-    """One scale and zero point for all elements of a tensor of int8, uint8 or int16."""
-
-    scale: np.float32
-    zero: int
-    dtype: ir.DataType
-
-    def quantized(self, array: np.ndarray) -> np.ndarray:
-        """What QuantizeLinear makes of `array`."""
-        with np.errstate(over="ignore"):
-            places = np.rint(np.asarray(array, np.float32) / self.scale).astype(np.float64) + self.zero
-        info = np.iinfo(self.dtype.numpy())
-        return np.clip(places, info.min, info.max).astype(self.dtype.numpy())
-
-
-def is_quantize(node: ir.Node | None, kind: str) -> bool:
-    return node is not None and node.op_type == f"{kind}Linear" and not node.domain
-
-
-def parameters(node: ir.Node) -> Parameters | None:
-    """Of a QuantizeLinear or DequantizeLinear of all elements alike, known before run time; None where it is another."""
-    integers = node.inputs[0] if is_quantize(node, "Dequantize") else node.outputs[0]
-    scale = const(node.inputs[1])
-    zero = node.inputs[2] if len(node.inputs) > 2 else None
-    offset = np.zeros((), np.int64) if zero is None else const(zero)
-    if scale is None or offset is None or scale.size != 1 or scale.dtype != np.float32:
+def kernel_params(node: ir.Node) -> QuantParams | None:
+    """The parameters of a QuantizeLinear or DequantizeLinear that TFLite's kernels compute with: int8, uint8 or
+    int16 per tensor, known before run time; None for any other."""
+    params = quant_params(node)
+    if (
+        params is None
+        or not params.per_tensor
+        or params.scale.dtype != np.float32
+        or params.dtype not in KINDS
+    ):
         return None
-    if attr(node, "block_size") or attr(node, "precision") or integers is None or integers.dtype not in KINDS:
+    if attr(node, "precision") or (
+        is_dequantize(node) and attr(node, "output_dtype") not in (0, int(T.FLOAT))
+    ):
         return None
-    if is_quantize(node, "Dequantize") and attr(node, "output_dtype") not in (0, int(T.FLOAT)):
-        return None
-    made = Parameters(np.float32(scale.reshape(())), int(offset.reshape(())), integers.dtype)
-    valid = np.isfinite(made.scale) and made.scale > 0 and (made.dtype != T.INT16 or not made.zero)
-    return made if valid else None
+    valid = np.isfinite(params.scale) and params.scale > 0 and (params.dtype != T.INT16 or params.symmetric)
+    return params if valid else None
 
 
 def kept(node: ir.Node) -> bool:
@@ -81,7 +62,7 @@ def kept(node: ir.Node) -> bool:
 
 
 def kept_input(value: ir.Value | None) -> bool:
-    return value is not None and is_quantize(value.producer(), "Dequantize") and kept(value.producer())
+    return value is not None and is_dequantize(value.producer()) and kept(value.producer())
 
 
 class QuantizedWeights(ir.passes.InPlacePass):
@@ -98,7 +79,7 @@ class QuantizedWeights(ir.passes.InPlacePass):
         if not any(n.op_type in ("QuantizeLinear", "DequantizeLinear") for n in graph):
             return ir.passes.PassResult(model, False)
         for node in list(graph):
-            if is_quantize(node, "Dequantize"):
+            if is_dequantize(node):
                 _remember(graph, node)
             elif node.op_type == "Transpose" and WEIGHTS in node.inputs[0].meta:
                 _turned(graph, node)
@@ -114,29 +95,18 @@ class QuantizedWeights(ir.passes.InPlacePass):
 
 
 def _remember(graph: ir.Graph, node: ir.Node) -> None:
-    array, scale = const(node.inputs[0]), const(node.inputs[1])
-    given = node.inputs[2] if len(node.inputs) > 2 else None
-    zero = const(given) if given is not None else np.zeros(1, np.int8)
-    if array is None or scale is None or zero is None or node.outputs[0].is_graph_output():
+    array, params = const(node.inputs[0]), quant_params(node)
+    if array is None or params is None or node.outputs[0].is_graph_output():
         return
-    if scale.dtype != np.float32 or attr(node, "output_dtype") not in (0, 1) or attr(node, "block_size"):
+    if params.scale.dtype != np.float32 or attr(node, "output_dtype") not in (0, 1) or params.block_size:
         return
-    if (
-        array.dtype not in (np.int8, np.uint8, np.int16, np.int32)
-        or scale.ndim > 1
-        or zero.size not in (1, scale.size)
-    ):
+    if params.dtype not in (*KINDS, T.INT32):
         return
-    axis = attr(node, "axis") % max(array.ndim, 1)
-    shape = [1] * array.ndim
-    if scale.size > 1:
-        shape[axis] = -1
-    op = hub.Builder(graph, before=node, source=hub.origin(node))
-    offset = zero.astype(np.int32).reshape(shape if zero.size > 1 else [])
-    made = op.const((array.astype(np.int32) - offset).astype(np.float32) * scale.reshape(shape))
-    if array.dtype == np.uint8 and (zero == 128).all() and array.ndim > 1:
-        array, zero = (array.astype(np.int16) - 128).astype(np.int8), np.zeros(1, np.int8)
-    made.meta[WEIGHTS] = Weights(array, scale.reshape(-1), zero.reshape(-1).astype(np.int64), axis)
+    made = hub.Builder(graph, before=node, source=hub.origin(node)).const(params.dequantize(array))
+    if params.dtype == T.UINT8 and (params.zero_point == 128).all() and array.ndim > 1:
+        array = (array.astype(np.int16) - 128).astype(np.int8)
+        params = QuantParams.of(params.scale, None, T.INT8, params.axis)
+    made.meta[WEIGHTS] = Weights(array, params)
     ir.convenience.replace_all_uses_with(node.outputs[0], made)
     graph.remove(node, safe=True)
 
@@ -148,8 +118,7 @@ def _turned(graph: ir.Graph, node: ir.Node) -> None:
     if node.outputs[0].is_graph_output() or held.integers.ndim < 1:
         return
     made = hub.Builder(graph).const(np.ascontiguousarray(array.transpose(perm)))
-    integers = np.ascontiguousarray(held.integers.transpose(perm))
-    made.meta[WEIGHTS] = Weights(integers, held.scale, held.zero, perm.index(held.axis))
+    made.meta[WEIGHTS] = held.transpose(perm)
     ir.convenience.replace_all_uses_with(node.outputs[0], made)
     graph.remove(node, safe=True)
 
@@ -158,14 +127,14 @@ def _symmetric(graph: ir.Graph) -> bool:
     """Whether there are layers, and the quantized weights of all of them lie around zero."""
     nodes = [n for n in graph if n.op_type in LAYERS and not n.domain]
     weights = [n.inputs[1].meta.get(WEIGHTS) for n in nodes if n.inputs[1] is not None]
-    return bool(nodes) and all(w is None or w.symmetric for w in weights)
+    return bool(nodes) and all(w is None or w.params.symmetric for w in weights)
 
 
-def _agreed(value: ir.Value) -> Parameters | None:
+def _agreed(value: ir.Value) -> QuantParams | None:
     """What every quantization that makes or reads `value` says of it."""
-    nodes = [use.node for use in value.uses() if is_quantize(use.node, "Dequantize") and use.idx == 0]
+    nodes = [use.node for use in value.uses() if is_dequantize(use.node) and use.idx == 0]
     made = value.producer()
-    found = {parameters(n) for n in ([*nodes, made] if is_quantize(made, "Quantize") else nodes)}
+    found = {kernel_params(n) for n in ([*nodes, made] if is_quantize(made) else nodes)}
     return found.pop() if len(found) == 1 else None
 
 
@@ -173,27 +142,24 @@ def _signed(graph: ir.Graph, value: ir.Value) -> None:
     given = _agreed(value) if value.dtype == T.UINT8 else None
     if given is None:
         return
-    readers = [use.node for use in value.uses() if is_quantize(use.node, "Dequantize")]
+    readers = [use.node for use in value.uses() if is_dequantize(use.node)]
     made = value.producer()
     outside = value.is_graph_output() or len(readers) < len(value.uses())
-    if not outside and is_quantize(made, "Quantize"):
+    if not outside and is_quantize(made):
         _retyped(graph, [made, *readers], value, given)  # type: ignore[list-item]
-    elif is_quantize(made, "Quantize"):
+    elif is_quantize(made):
         op = hub.Builder(graph, before=made, source=hub.origin(made))
         low = _low(op, made.inputs[0], given)
         made.replace_input_with(0, op.DequantizeLinear(low, *low.producer().inputs[1:]))
         _reread(graph, readers, low)
     elif readers:
         op = hub.Builder(graph, before=readers[0], source=hub.origin(readers[0]))
-        scale, zero = op.const(np.asarray(given.scale)), op.const(np.array(given.zero, np.uint8))
-        _reread(graph, readers, _low(op, op.DequantizeLinear(value, scale, zero), given))
+        _reread(graph, readers, _low(op, given.dequantize_linear(op, value), given))
 
 
-def _low(op: hub.Builder, x: ir.Value, given: Parameters) -> ir.Value:
+def _low(op: hub.Builder, x: ir.Value, given: QuantParams) -> ir.Value:
     """`x` quantized as `given` says, in int8."""
-    made = op.QuantizeLinear(
-        x, op.const(np.asarray(given.scale)), op.const(np.array(given.zero - 128, np.int8))
-    )
+    made = QuantParams.of(given.scale, int(given.zero_point) - 128, T.INT8).quantize_linear(op, x)
     made.type, made.shape = ir.TensorType(T.INT8), x.shape
     return made
 
@@ -204,8 +170,8 @@ def _reread(graph: ir.Graph, readers: list[ir.Node], low: ir.Value) -> None:
         _with_zero(graph, reader, low.producer().inputs[2])
 
 
-def _retyped(graph: ir.Graph, nodes: list[ir.Node], value: ir.Value, given: Parameters) -> None:
-    zero = hub.Builder(graph).const(np.array(given.zero - 128, np.int8))
+def _retyped(graph: ir.Graph, nodes: list[ir.Node], value: ir.Value, given: QuantParams) -> None:
+    zero = hub.Builder(graph).const(np.array(int(given.zero_point) - 128, np.int8))
     for node in nodes:
         _with_zero(graph, node, zero)
         node.attributes.pop("output_dtype", None)
@@ -221,12 +187,12 @@ def _with_zero(graph: ir.Graph, node: ir.Node, zero: ir.Value | None) -> None:
 def _mark(graph: ir.Graph) -> None:
     flowing: set[ir.Value] = set()
     for node in graph:
-        if is_quantize(node, "Dequantize"):
+        if is_dequantize(node):
             if const(node.inputs[0]) is None and _agreed(node.inputs[0]) is not None:
                 QUANTIZED.set(node, True)
                 flowing.update(node.outputs)
-        elif is_quantize(node, "Quantize"):
-            read = any(is_quantize(use.node, "Dequantize") for use in node.outputs[0].uses())
+        elif is_quantize(node):
+            read = any(is_dequantize(use.node) for use in node.outputs[0].uses())
             whole = node.inputs[0].dtype == T.FLOAT and _agreed(node.outputs[0]) is not None
             if whole and (read or node.inputs[0] in flowing):
                 QUANTIZED.set(node, True)
@@ -236,7 +202,7 @@ def _mark(graph: ir.Graph) -> None:
 
 def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     x, weights = node.inputs[:2]
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = input_at(node, 2)
     held = weights.meta.get(WEIGHTS)
     plain = node.op_type == "MatMul" or (
         attr(node, "alpha") == attr(node, "beta") == 1.0 and not attr(node, "transA")
@@ -245,7 +211,7 @@ def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
         return
     turned = attr(node, "transB")
     width = held.integers.shape[0 if turned else 1]
-    if held.scale.size > 1 and held.axis != (0 if turned else 1):
+    if held.params.axis not in (None, 0 if turned else 1):
         return
     result, replaced = node.outputs[0], [node]
     if node.op_type == "MatMul" and (found := added_bias(node, width)) is not None:
@@ -256,8 +222,7 @@ def _fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     op = hub.Builder(graph, before=replaced[0], source=hub.origin(node))
     array = const(weights)
     table = op.const(np.ascontiguousarray(array if turned else array.T))
-    integers = np.ascontiguousarray(held.integers if turned else held.integers.T)
-    table.meta[WEIGHTS] = Weights(integers, held.scale, held.zero, 0)
+    table.meta[WEIGHTS] = held if turned else held.transpose([1, 0])
     if bias is not None and rank_of(bias) != 1:
         flat = op.const(const(bias).reshape(-1))
         flat.meta.update(bias.meta)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import const
+from bridge.hub import const, input_at
 from bridge_tflite.export_ops.common import TFLITE
 
 POSITIVE = frozenset(["Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax", "Sqrt", f"{TFLITE}::Relu6"])
@@ -34,7 +34,7 @@ def never_negative(value: ir.Value | None, depth: int = DEEPEST) -> bool:
         return False
     name = hub.qualified(node)
     if name == "Clip":
-        lowest = const(node.inputs[1]) if len(node.inputs) > 1 else None
+        lowest = const(input_at(node, 1))
         return lowest is not None and bool((lowest >= 0).all())
     if name == "DequantizeLinear":
         return _starts_at_zero(node)

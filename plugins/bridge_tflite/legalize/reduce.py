@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NOT_EMPTY, TFLITE
@@ -18,7 +18,7 @@ INT32 = int(ir.DataType.INT32)
 
 
 def runtime_int64(node: ir.Node) -> bool:
-    axes = node.inputs[1] if len(node.inputs) > 1 else None
+    axes = input_at(node, 1)
     return (
         axes is not None
         and const(axes) is None

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.dims import lengths, product, reshape, vector
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.dims import lengths, on_last_axis, product, reshape, vector
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import wrapped
@@ -318,7 +318,7 @@ def mirrored(node: ir.Node) -> bool:
 def _table(node: ir.Node) -> np.ndarray | None:
     """Constant amounts before and after every axis."""
     x, amounts = node.inputs[0], const(node.inputs[1])
-    axes = node.inputs[3] if len(node.inputs) > 3 else None
+    axes = input_at(node, 3)
     rank = rank_of(x)
     if rank is None or amounts is None or (axes is not None and const(axes) is None):
         return None
@@ -411,24 +411,20 @@ def non_zero(op, node, x):
 )
 def top_k(op, node, x, k):
     """LiteRT takes the largest of the last axis."""
-    rank = rank_of(x)
-    axis = attr(node, "axis") % rank
-    order = [*range(axis), *range(axis + 1, rank), axis]
-    inverse = [order.index(i) for i in range(rank)]
-    largest = attr(node, "largest")
-    last = x if axis == rank - 1 else op.Transpose(x, perm=order)
-    if not largest:
-        last = _turned(op, last)
-    values, places = op.TopK(
-        last, plain(op, op.Reshape(k, op.const(np.zeros(0, np.int64)))), _domain=TFLITE, _outputs=2
-    )
-    places.type, values.type = ir.TensorType(ir.DataType.INT32), x.type
-    dims = [node.outputs[0].shape[i] for i in order] if node.outputs[0].shape is not None else [None] * rank
-    values.shape = places.shape = ir.Shape(dims)
-    if not largest:
-        values = _turned(op, values)
-    results = values, op.Cast(places, to=int(ir.DataType.INT64))
-    return results if axis == rank - 1 else tuple(op.Transpose(v, perm=inverse) for v in results)
+    rank, shape = rank_of(x), node.outputs[0].shape
+    axis, largest = attr(node, "axis") % rank, attr(node, "largest")
+    dims = [None] * rank if shape is None else [*shape[:axis], *shape[axis + 1 :], shape[axis]]
+
+    def of_last_axis(last: ir.Value) -> tuple[ir.Value, ir.Value]:
+        last = last if largest else _turned(op, last)
+        count = plain(op, op.Reshape(k, op.const(np.zeros(0, np.int64))))
+        values, places = op.TopK(last, count, _domain=TFLITE, _outputs=2)
+        places.type, values.type = ir.TensorType(ir.DataType.INT32), x.type
+        values.shape = places.shape = ir.Shape(dims)
+        values = values if largest else _turned(op, values)
+        return values, op.Cast(places, to=int(ir.DataType.INT64))
+
+    return on_last_axis(op, x, axis, of_last_axis)
 
 
 def _turned(op: Any, x: ir.Value) -> ir.Value:

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from bridge.hub import attr
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
+from bridge.quant import limits, quantized_dtype
 from bridge_torchscript.export_ops.common import flag
 from bridge_torchscript.export_ops.math import converted
 
@@ -16,33 +17,19 @@ T = ir.DataType
 BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1))
 
 
-def target(node: ir.Node) -> ir.DataType:
-    """The dtype QuantizeLinear makes: that of the zero point, else `output_dtype`, else uint8."""
-    zero = node.inputs[2] if len(node.inputs) > 2 else None
-    if zero is not None and zero.dtype is not None:
-        return zero.dtype
-    return T(attr(node, "output_dtype") or int(T.UINT8))
-
-
 SINGLE = condition("precision float", lambda n: T(attr(n, "precision") or int(T.FLOAT)) == T.FLOAT)
 
 
 @ops.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16", "int32"), SINGLE))
 def quantize(ts, node, x, scale, zero=None):
     """saturate(round(x / scale) + zero point); float8 and float4 are rounded by their cast."""
-    made, along = target(node), (attr(node, "axis"), attr(node, "block_size"))
+    made, along = quantized_dtype(node), (attr(node, "axis"), attr(node, "block_size"))
     ratio = ts.lib("scaled", x, scale, *along)
     if not made.is_integer():
         return converted(ts, ratio, T.FLOAT, made, attr(node, "saturate"))
     low, high = limits(made)
     whole = ts.lib("whole", ratio, zero, *along, low, high)
     return converted(ts, whole, T.FLOAT, made)
-
-
-def limits(kind: ir.DataType) -> tuple[float, float]:
-    """The least and the greatest integer of a dtype."""
-    signed, bits = not kind.name.startswith("U"), kind.bitwidth
-    return float(-(2 ** (bits - 1)) if signed else 0), float(2 ** (bits - signed) - 1)
 
 
 @ops.op("DequantizeLinear", needs=(dtype("float", "float16", "bfloat16", index=1),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import Need, OpTable
 from bridge_torchscript.export_ops.common import COMPUTED, FLOATS, NUMBERS, flag, texts
@@ -60,7 +60,7 @@ def element(name: str, x: str) -> str:
 
 def fixed_axes(node: ir.Node) -> bool:
     """Whether there are axes is known before run time, where none at all would change nothing."""
-    axes = node.inputs[1] if len(node.inputs) > 1 else None
+    axes = input_at(node, 1)
     known = axes is None or const(axes) is not None or shape_of(axes) is not None
     return known or not attr(node, "noop_with_empty_axes")
 

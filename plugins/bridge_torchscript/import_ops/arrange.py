@@ -7,16 +7,9 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    axes,
-    axis,
-    cast,
-    ints,
-    promoted,
-    rank,
-    together,
-)
+from bridge_torchscript.import_ops.common import axes, axis, cast, promoted, rank, together
 from bridge_torchscript.import_ops.shapes import as_base, transpose
 from bridge_torchscript.values import Sequence, Unsupported
 

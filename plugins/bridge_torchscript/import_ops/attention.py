@@ -8,19 +8,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints, like
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    T,
-    cast,
-    ints,
-    known,
-    length,
-    number,
-    rank,
-    static,
-    tensor,
-    zero,
-)
+from bridge_torchscript.import_ops.common import T, cast, known, length, number, rank, static, tensor
 from bridge_torchscript.import_ops.nn import dropout, linear, turned
 from bridge_torchscript.import_ops.norm import layer_norm
 
@@ -55,7 +45,7 @@ def attention(
         scores = op.Add(scores, attn_mask)
     weights = op.Softmax(scores, axis=-1)
     if attn_mask is not None:
-        weights = op.Where(op.IsNaN(weights), zero(op, weights), weights)
+        weights = op.Where(op.IsNaN(weights), like(op, weights), weights)
     return op.MatMul(dropout(op, weights, dropout_p, True), value)
 
 

@@ -9,18 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    T,
-    cast,
-    dims_of,
-    ints,
-    number,
-    rank,
-    scalar,
-    shape_vector,
-    static,
-)
+from bridge_torchscript.import_ops.common import T, cast, dims_of, number, rank, scalar, static
 from bridge_torchscript.values import Poison, Unsupported
 
 ops = OpTable()
@@ -73,7 +64,7 @@ def embedding_bag(
         padding = scalar(op, padding_idx if padding_idx >= 0 else static(weight)[0] + padding_idx)
         kept = op.Unsqueeze(op.Not(op.Equal(indices, padding)), ints(1))
         rows = op.Where(kept, rows, number(op, -np.inf if mode == MAX else 0, rows))
-    ones = op.Expand(number(op, 1, rows), op.Concat(shape_vector(op, indices), ints(1), axis=0))
+    ones = op.Expand(number(op, 1, rows), op.Concat(shape_tensor(op, indices), ints(1), axis=0))
     counts = folded(ones if kept is None else cast(op, kept, rows.dtype), "add")
     made = folded(rows, "max" if mode == MAX else "add")
     if mode == MEAN:

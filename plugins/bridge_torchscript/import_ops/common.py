@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge.dims import vector
 from bridge.hub import const, rank_of, shape_of
+from bridge.importing import ints
 from bridge_torchscript.dtypes import HELD
 from bridge_torchscript.values import Poison, Sym, Unsupported
 
@@ -147,10 +148,6 @@ def together(op: Any, *args: Any) -> list[ir.Value]:
     return [tensor(op, a, kind) for a in args]
 
 
-def ints(*values: int) -> np.ndarray:
-    return np.array(values, INT64)
-
-
 def sizes(op: Any, parts: Any) -> ir.Value:
     """A list of ints and run-time ints as an int64 vector."""
     return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in parts])
@@ -163,12 +160,6 @@ def length(op: Any, x: ir.Value, dim: int) -> Any:
     if isinstance(found, int):
         return int(found)
     return Sym(op.Squeeze(op.Shape(x, start=at, end=at + 1), ints(0)))
-
-
-def shape_vector(op: Any, x: ir.Value) -> ir.Value:
-    """The whole shape as an int64 vector, constant where it is static."""
-    found = shape_of(x)
-    return op.Shape(x) if found is None else op.const(np.array(found, INT64))
 
 
 def scalar(op: Any, x: Any) -> ir.Value:
@@ -200,11 +191,6 @@ def spatial(values: Any, count: int) -> list[int]:
     """One number for every spatial dimension: one given stands for all."""
     found = [int(known(v, "sizes")) for v in ([values] if isinstance(values, int) else values)]
     return found * count if len(found) == 1 else found
-
-
-def zero(op: Any, x: ir.Value, value: Any = 0) -> ir.Value:
-    assert x.dtype is not None
-    return op.const(np.asarray(value).astype(x.dtype.numpy()))
 
 
 def filled(op: Any, shape: Any, value: Any, dtype: ir.DataType) -> ir.Value:

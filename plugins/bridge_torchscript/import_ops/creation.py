@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
@@ -14,7 +15,6 @@ from bridge_torchscript.import_ops.common import (
     code_of,
     dtype_of,
     filled,
-    ints,
     known,
     promoted,
     sizes,

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge.passes.decompose.matrices import (
+from bridge.passes.decompose.linalg import (
     WIDEST,
     column_lengths,
     eigenvalues,
@@ -30,7 +31,7 @@ from bridge.passes.decompose.matrices import (
     symmetric,
     transposed,
 )
-from bridge_torchscript.import_ops.common import T, cast, ints, known, number, rank, static, tensor
+from bridge_torchscript.import_ops.common import T, cast, known, number, rank, static, tensor
 from bridge_torchscript.import_ops.linalg import Matrices, sides, singular, solved, triangle
 from bridge_torchscript.import_ops.reduce import matrix_norm
 from bridge_torchscript.values import Poison, Unsupported

@@ -9,17 +9,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    floating,
-    ints,
-    known,
-    length,
-    number,
-    rank,
-    shape_vector,
-    zero,
-)
+from bridge_torchscript.import_ops.common import floating, known, length, number, rank
 from bridge_torchscript.values import Complex, Unsupported
 
 ops = OpTable()
@@ -34,7 +26,7 @@ def part(op: Any, x: Complex, index: int) -> ir.Value:
 
 def pair(op: Any, real: ir.Value, imaginary: ir.Value) -> Complex:
     if real.shape != imaginary.shape:
-        both = shape_vector(op, op.Equal(real, imaginary))
+        both = shape_tensor(op, op.Equal(real, imaginary))
         real, imaginary = op.Expand(real, both), op.Expand(imaginary, both)
     last = ints(rank(real))
     return Complex(op.Concat(op.Unsqueeze(real, last), op.Unsqueeze(imaginary, last), axis=rank(real)))
@@ -44,7 +36,7 @@ def as_complex(op: Any, x: Any) -> Complex:
     if isinstance(x, Complex):
         return x
     x = floating(op, x)
-    return pair(op, x, op.Mul(x, zero(op, x)))
+    return pair(op, x, op.Mul(x, like(op, x)))
 
 
 def conjugate(op: Any, x: Complex) -> Complex:

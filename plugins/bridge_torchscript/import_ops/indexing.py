@@ -8,22 +8,20 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
     cast,
-    ints,
     is_float,
     known,
     number,
     rank,
     scalar,
-    shape_vector,
     sizes,
     static,
     tensor,
-    zero,
 )
 from bridge_torchscript.import_ops.parts import select_back, slice_back
 from bridge_torchscript.import_ops.shapes import Views, as_base, reshape_keeping_empty, size_list
@@ -37,7 +35,7 @@ views = Views(ops)
 def gather(op, x, dim, index, sparse_grad=False):
     if not rank(x):
         return as_base(
-            op, index, op.Expand(op.Reshape(x, ints(1)), shape_vector(op, op.Reshape(index, ints(-1))))
+            op, index, op.Expand(op.Reshape(x, ints(1)), shape_tensor(op, op.Reshape(index, ints(-1))))
         )
     if not rank(index):
         return op.Reshape(
@@ -101,7 +99,7 @@ def _scattered(
 @ops.op("aten::scatter")
 def scatter(op, x, dim, index, src=None, value=None, reduce=None):
     if src is None:
-        src = op.Expand(number(op, value, x), shape_vector(op, index))
+        src = op.Expand(number(op, value, x), shape_tensor(op, index))
     return _scattered(op, x, dim, index, src, REDUCTIONS[reduce] if reduce else "none")
 
 
@@ -119,10 +117,10 @@ def reduced_into(
     op: Any, x: ir.Value, dim: int, index: ir.Value, src: ir.Value, reduce: str, include_self: bool
 ) -> ir.Value:
     """Without the elements that are there, each place written to starts from the neutral element."""
-    wide = op.Expand(number(op, 1, src), shape_vector(op, index)) if rank(index) else number(op, 1, src)
+    wide = op.Expand(number(op, 1, src), shape_tensor(op, index)) if rank(index) else number(op, 1, src)
     hits = _scattered(
         op,
-        op.Mul(x, zero(op, x)) if not is_float(x) else op.Expand(zero(op, x), shape_vector(op, x)),
+        op.Mul(x, like(op, x)) if not is_float(x) else op.Expand(like(op, x), shape_tensor(op, x)),
         dim,
         index,
         wide,
@@ -134,7 +132,7 @@ def reduced_into(
         if neutral is None:
             info = np.iinfo(x.dtype.numpy())
             neutral = info.min if reduce == "amax" else info.max
-        start = op.Where(op.Greater(hits, zero(op, hits)), number(op, neutral, x), x)
+        start = op.Where(op.Greater(hits, like(op, hits)), number(op, neutral, x), x)
     if reduce != "mean":
         return _scattered(op, start, dim, index, src, REDUCTIONS[reduce])
     total = _scattered(op, start, dim, index, src, "add")
@@ -181,7 +179,7 @@ def index_fill(op, x, dim, index, value):
     if not rank(x):
         return number(op, value, x)
     at = axis(x, dim)
-    size = op.Gather(shape_vector(op, x), scalar(op, at))
+    size = op.Gather(shape_tensor(op, x), scalar(op, at))
     places = op.Range(scalar(op, 0), size, scalar(op, 1))
     asked = op.Mod(op.Reshape(cast(op, index, T.INT64), ints(-1, 1)), size)
     hits = op.ReduceSum(op.Cast(op.Equal(asked, places), to=T.INT64), ints(0), keepdims=0)
@@ -215,7 +213,7 @@ def _front(op: Any, x: ir.Value, positions: list[Any]) -> tuple[list[int], ir.Va
         target = given[0]
         for other in given[1:]:
             target = op.Add(target, other)
-        given = [op.Expand(g, shape_vector(op, target)) for g in given]
+        given = [op.Expand(g, shape_tensor(op, target)) for g in given]
     return order, op.Concat(*(op.Unsqueeze(g, ints(-1)) for g in given), axis=-1) if len(
         given
     ) > 1 else op.Unsqueeze(given[0], ints(-1))
@@ -269,7 +267,7 @@ def index_put(op, x, indices, values, accumulate=False, unsafe=False):
         values = op.Transpose(
             values, perm=[*range(first, first + count), *range(first), *range(first + count, total)]
         )
-    spread = op.Expand(values, shape_vector(op, target))
+    spread = op.Expand(values, shape_tensor(op, target))
     made = op.ScatterND(turned, joint, spread, reduction="add" if accumulate else "none")
     return (
         made
@@ -295,16 +293,16 @@ def masked_fill(op, x, mask, value):
 
 @ops.op("aten::masked_select")
 def masked_select(op, x, mask):
-    wide = op.Expand(mask, shape_vector(op, x))
-    x = op.Expand(x, shape_vector(op, wide))
+    wide = op.Expand(mask, shape_tensor(op, x))
+    x = op.Expand(x, shape_tensor(op, wide))
     return op.Compress(op.Reshape(x, ints(-1)), op.Reshape(wide, ints(-1)))
 
 
 @ops.op("aten::masked_scatter")
 def masked_scatter(op, x, mask, source):
     """The n-th true place gets the n-th element of the source."""
-    mask = op.Expand(mask, shape_vector(op, x))
-    x = op.Expand(x, shape_vector(op, mask))
+    mask = op.Expand(mask, shape_tensor(op, x))
+    x = op.Expand(x, shape_tensor(op, mask))
     flat = op.Reshape(mask, ints(-1))
     order = op.Sub(op.CumSum(op.Cast(flat, to=7), np.array(0)), np.array(1))
     picked = op.Gather(op.Reshape(source, ints(-1)), op.Max(order, np.array(0)), axis=0)
@@ -390,7 +388,7 @@ def diag_embed(op, x, offset=0, dim1=-2, dim2=-1):
     wide = op.Pad(x, ints(*[0] * (rank(x) - 1), max(offset, 0), *[0] * (rank(x) - 1), max(-offset, 0)))
     rows = np.arange(size)
     mask = rows[None] - rows[:, None] == offset
-    grid = op.Where(op.const(mask), op.Unsqueeze(wide, ints(-2)), zero(op, x))
+    grid = op.Where(op.const(mask), op.Unsqueeze(wide, ints(-2)), like(op, x))
     one, two = axis(grid, dim1), axis(grid, dim2)
     if one > two:
         one, two, grid = (

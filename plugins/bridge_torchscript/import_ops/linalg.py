@@ -10,8 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge.passes.decompose.matrices import (
+from bridge.passes.decompose.linalg import (
     LARGEST,
     WIDEST,
     cholesky,
@@ -20,7 +21,7 @@ from bridge.passes.decompose.matrices import (
     singular_values,
     transposed,
 )
-from bridge_torchscript.import_ops.common import cast, code_of, ints, number, rank, static
+from bridge_torchscript.import_ops.common import cast, code_of, number, rank, static
 from bridge_torchscript.values import Unsupported
 
 ops = OpTable()

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import like
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops import fourier, indexing
 from bridge_torchscript.import_ops.common import (
@@ -24,7 +25,6 @@ from bridge_torchscript.import_ops.common import (
     tensor,
     together,
     truth,
-    zero,
 )
 from bridge_torchscript.values import Complex, Sym
 
@@ -80,7 +80,7 @@ def sign(op, x):
         return op.Identity(x)
     if not is_float(x):
         return op.Sign(x)
-    up, down = (cast(op, c, x.dtype) for c in (op.Greater(x, zero(op, x)), op.Less(x, zero(op, x))))
+    up, down = (cast(op, c, x.dtype) for c in (op.Greater(x, like(op, x)), op.Less(x, like(op, x))))
     return op.Sub(up, down)
 
 
@@ -109,7 +109,7 @@ def round_(op, x, decimals=0):
 def trunc(op, x):
     if not is_float(x):
         return op.Identity(x)
-    return op.Where(op.Less(x, zero(op, x)), op.Ceil(x), op.Floor(x))
+    return op.Where(op.Less(x, like(op, x)), op.Ceil(x), op.Floor(x))
 
 
 @ops.op("aten::frac")
@@ -166,7 +166,7 @@ def floor_divide(op, x, other):
         return op.Div(op.Sub(a, op.Mod(a, b)), b)
     rest = op.Mod(a, b, fmod=1)
     quotient = op.Div(op.Sub(a, rest), b)
-    nothing = zero(op, a)
+    nothing = like(op, a)
     apart = op.And(op.Not(op.Equal(rest, nothing)), op.Xor(op.Less(b, nothing), op.Less(rest, nothing)))
     whole = op.Round(op.Sub(quotient, cast(op, apart, a.dtype)))
     return op.Where(op.Equal(b, nothing), op.Div(a, b), whole)
@@ -178,7 +178,7 @@ def remainder(op, x, other):
     if not is_float(a):
         return op.Mod(a, b)
     rest = op.Mod(a, b, fmod=1)
-    nothing = zero(op, a)
+    nothing = like(op, a)
     apart = op.And(op.Not(op.Equal(rest, nothing)), op.Xor(op.Less(b, nothing), op.Less(rest, nothing)))
     return op.Where(apart, op.Add(rest, b), rest)
 
@@ -235,7 +235,7 @@ def log1p(op, x):
     x = floating(op, x)
     two, one = number(op, 2.0, x), number(op, 1.0, x)
     small = op.Less(op.Abs(x), number(op, 0.5, x))
-    inside = op.Where(small, x, zero(op, x))
+    inside = op.Where(small, x, like(op, x))
     return op.Where(small, op.Mul(two, op.Atanh(op.Div(inside, op.Add(inside, two)))), op.Log(op.Add(x, one)))
 
 
@@ -273,7 +273,7 @@ def rad2deg(op, x):
 def sinc(op, x):
     x = floating(op, x)
     angle = op.Mul(x, number(op, math.pi, x))
-    nothing = op.Equal(x, zero(op, x))
+    nothing = op.Equal(x, like(op, x))
     return op.Where(
         nothing, number(op, 1.0, x), op.Div(op.Sin(angle), op.Where(nothing, number(op, 1.0, x), angle))
     )
@@ -283,7 +283,7 @@ def sinc(op, x):
 def atan2(op, x, other):
     """By quadrant, zeros with their sign as in C."""
     y, x = (floating(op, v) for v in together(op, x, other))
-    nothing, pi, half = zero(op, x), number(op, math.pi, x), number(op, math.pi / 2, x)
+    nothing, pi, half = like(op, x), number(op, math.pi, x), number(op, math.pi / 2, x)
     plain = op.Atan(op.Div(y, x))
     turned = op.Where(op.Less(y, nothing), op.Sub(plain, pi), op.Add(plain, pi))
     result = op.Where(op.Less(x, nothing), turned, plain)
@@ -316,21 +316,21 @@ def logaddexp2(op, x, other):
 def copysign(op, x, other):
     """The sign of a zero is that of one divided by it."""
     a, b = (floating(op, v) for v in together(op, x, other))
-    negative = op.Or(op.Less(b, zero(op, b)), op.Less(op.Div(number(op, 1.0, b), b), zero(op, b)))
+    negative = op.Or(op.Less(b, like(op, b)), op.Less(op.Div(number(op, 1.0, b), b), like(op, b)))
     return op.Where(negative, op.Neg(op.Abs(a)), op.Abs(a))
 
 
 @ops.op("aten::signbit")
 def signbit(op, x):
     if not is_float(x):
-        return op.Less(x, zero(op, x))
-    return op.Or(op.Less(x, zero(op, x)), op.Less(op.Div(number(op, 1.0, x), x), zero(op, x)))
+        return op.Less(x, like(op, x))
+    return op.Or(op.Less(x, like(op, x)), op.Less(op.Div(number(op, 1.0, x), x), like(op, x)))
 
 
 @ops.op("aten::xlogy", "aten::special_xlogy")
 def xlogy(op, x, other):
     a, b = (floating(op, v) for v in together(op, x, other))
-    nothing = zero(op, a)
+    nothing = like(op, a)
     product = op.Where(op.Equal(a, nothing), nothing, op.Mul(a, op.Log(b)))
     return op.Where(op.IsNaN(b), b, product)
 
@@ -338,14 +338,14 @@ def xlogy(op, x, other):
 @ops.op("aten::special_xlog1py")
 def xlog1py(op, x, other):
     a, b = (floating(op, v) for v in together(op, x, other))
-    nothing = zero(op, a)
+    nothing = like(op, a)
     return op.Where(op.IsNaN(b), b, op.Where(op.Equal(a, nothing), nothing, op.Mul(a, log1p(op, b))))
 
 
 @ops.op("aten::special_entr")
 def entr(op, x):
     x = floating(op, x)
-    nothing = zero(op, x)
+    nothing = like(op, x)
     inside = op.Where(op.Greater(x, nothing), x, number(op, 1.0, x))
     value = op.Where(
         op.Greater(x, nothing),
@@ -468,7 +468,7 @@ def addcdiv(op, x, tensor1, tensor2, value=1):
 
 @ops.op("aten::heaviside")
 def heaviside(op, x, values):
-    nothing = zero(op, x)
+    nothing = like(op, x)
     step = cast(op, op.Greater(x, nothing), x.dtype)
     return op.Where(op.Equal(x, nothing), values, step)
 
@@ -491,7 +491,7 @@ def unchanged(op, x):
 @ops.op("aten::angle")
 def angle(op, x):
     x = floating(op, x)
-    return op.Where(op.Less(x, zero(op, x)), number(op, math.pi, x), op.Where(op.IsNaN(x), x, zero(op, x)))
+    return op.Where(op.Less(x, like(op, x)), number(op, math.pi, x), op.Where(op.IsNaN(x), x, like(op, x)))
 
 
 @ops.op("aten::to", "aten::type_as", "aten::_to_copy")

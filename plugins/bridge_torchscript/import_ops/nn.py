@@ -10,19 +10,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.geometry import halves
+from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
-from bridge.passes.decompose.matrices import inverse
-from bridge_torchscript.import_ops.common import (
-    axes,
-    axis,
-    ints,
-    number,
-    rank,
-    shape_vector,
-    spatial,
-    static,
-    zero,
-)
+from bridge.passes.decompose.linalg import inverse
+from bridge_torchscript.import_ops.common import axes, axis, number, rank, spatial, static
 from bridge_torchscript.import_ops.pool import batched
 from bridge_torchscript.import_ops.reduce import norm_of
 from bridge_torchscript.values import Unsupported
@@ -200,7 +191,7 @@ def matrix_power(op, x, n):
         return matrix_power(op, inverse(op, x), -n)
     if n == 0:
         eye = op.const(np.eye(static(x)[-1], dtype=x.dtype.numpy()))
-        return op.Expand(eye, shape_vector(op, x))
+        return op.Expand(eye, shape_tensor(op, x))
     result = x
     for _ in range(n - 1):
         result = op.MatMul(result, x)
@@ -210,7 +201,7 @@ def matrix_power(op, x, n):
 @ops.op("aten::vander", "aten::linalg_vander")
 def vander(op, x, N=None, increasing=True):
     x, count = (op.Reshape(x, ints(1)) if not rank(x) else x), N or static(x)[-1]
-    powers = [op.Expand(number(op, 1, x), shape_vector(op, x))]
+    powers = [op.Expand(number(op, 1, x), shape_tensor(op, x))]
     for _ in range(count - 1):
         powers.append(op.Mul(powers[-1], x))
     powers = powers[:count] if increasing else powers[:count][::-1]
@@ -284,7 +275,7 @@ def dropout(op, x, p=0.5, train=False):
     if not train or not p:
         return op.Identity(x)
     if p == 1:
-        return op.Mul(x, zero(op, x))
+        return op.Mul(x, like(op, x))
     return op.Dropout(x, np.array(p, np.float32), np.array(True))
 
 
@@ -294,7 +285,7 @@ def feature_dropout(op, x, p=0.5, train=False):
     if not train or not p:
         return op.Identity(x)
     if p == 1:
-        return op.Mul(x, zero(op, x))
+        return op.Mul(x, like(op, x))
     kept = _kept(op, [*static(x)[:2], *[1] * (rank(x) - 2)], p)
     return op.Mul(x, op.Div(op.Cast(kept, to=int(x.dtype)), number(op, 1 - p, x)))
 
@@ -347,7 +338,7 @@ def elu(op, x, alpha=1, scale=1, input_scale=1):
         if input_scale != 1
         else op.Elu(x, alpha=float(alpha))
     )
-    return _scaled(op, inner if input_scale == 1 else op.Where(op.Greater(x, zero(op, x)), x, inner), scale)
+    return _scaled(op, inner if input_scale == 1 else op.Where(op.Greater(x, like(op, x)), x, inner), scale)
 
 
 @ops.op("aten::selu")
@@ -390,7 +381,7 @@ def softshrink(op, x, lambd=0.5):
 @ops.op("aten::hardshrink")
 def hardshrink(op, x, lambd=0.5):
     inside = op.LessOrEqual(op.Abs(x), number(op, lambd, x))
-    return op.Where(inside, zero(op, x), x)
+    return op.Where(inside, like(op, x), x)
 
 
 @ops.op("aten::tanhshrink")
@@ -413,13 +404,13 @@ def prelu(op, x, weight):
     if rank(weight) == 1 and rank(x) > 2:
         weight = op.Reshape(weight, ints(-1, *[1] * (rank(x) - 2)))
     return op.Where(
-        op.Greater(x, zero(op, x)), x, op.Mul(x, weight if rank(x) else op.Reshape(weight, ints()))
+        op.Greater(x, like(op, x)), x, op.Mul(x, weight if rank(x) else op.Reshape(weight, ints()))
     )
 
 
 @ops.op("aten::_prelu_kernel")
 def prelu_kernel(op, x, weight):
-    return op.Where(op.Greater(x, zero(op, x)), x, op.Mul(x, weight))
+    return op.Where(op.Greater(x, like(op, x)), x, op.Mul(x, weight))
 
 
 @ops.op("aten::rrelu")
@@ -428,7 +419,7 @@ def rrelu(op, x, lower=1 / 8, upper=1 / 3, training=False):
         return op.LeakyRelu(x, alpha=(lower + upper) / 2)
     slopes = op.RandomUniform(shape=static(x) or [1], low=float(lower), high=float(upper))
     slopes = slopes if rank(x) else op.Reshape(slopes, ints())
-    return op.Where(op.Less(x, zero(op, x)), op.Mul(x, slopes), x)
+    return op.Where(op.Less(x, like(op, x)), op.Mul(x, slopes), x)
 
 
 @ops.op("aten::glu")

@@ -10,19 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    T,
-    axis,
-    dims_of,
-    filled,
-    ints,
-    known,
-    number,
-    rank,
-    shape_vector,
-    zero,
-)
+from bridge_torchscript.import_ops.common import T, axis, dims_of, filled, known, number, rank
 from bridge_torchscript.import_ops.math import log1p
 from bridge_torchscript.import_ops.reduce import norm_of
 from bridge_torchscript.import_ops.shapes import size_list
@@ -222,7 +212,7 @@ def binary_cross_entropy(op, x, target, weight=None, reduction=1):
 @ops.op("aten::binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(op, x, target, weight=None, pos_weight=None, reduction=1):
     one = number(op, 1.0, x)
-    tail = op.Add(log1p(op, op.Exp(op.Neg(op.Abs(x)))), op.Max(op.Neg(x), zero(op, x)))
+    tail = op.Add(log1p(op, op.Exp(op.Neg(op.Abs(x)))), op.Max(op.Neg(x), like(op, x)))
     if pos_weight is not None:
         tail = op.Mul(tail, op.Add(op.Mul(op.Sub(pos_weight, one), target), one))
     made = op.Add(op.Mul(op.Sub(one, target), x), tail)
@@ -234,7 +224,7 @@ def kl_div(op, x, target, reduction=1, log_target=False):
     if log_target:
         return apart(op, op.Mul(op.Exp(target), op.Sub(target, x)), reduction)
     rest = op.Mul(target, x)
-    own = op.Where(op.Equal(target, zero(op, target)), zero(op, target), op.Mul(target, op.Log(target)))
+    own = op.Where(op.Equal(target, like(op, target)), like(op, target), op.Mul(target, op.Log(target)))
     return apart(op, op.Sub(own, rest), reduction)
 
 
@@ -248,29 +238,29 @@ def poisson_nll(op, x, target, log_input, full, eps, reduction):
         safe = op.Where(op.Greater(target, number(op, 1.0, x)), target, number(op, 1.0, x))
         half = op.Mul(op.Log(op.Mul(safe, number(op, 2 * math.pi, x))), number(op, 0.5, x))
         term = op.Add(op.Sub(op.Mul(safe, op.Log(safe)), safe), half)
-        made = op.Add(made, op.Where(op.Greater(target, number(op, 1.0, x)), term, zero(op, x)))
+        made = op.Add(made, op.Where(op.Greater(target, number(op, 1.0, x)), term, like(op, x)))
     return apart(op, made, reduction)
 
 
 @ops.op("aten::hinge_embedding_loss")
 def hinge_embedding(op, x, target, margin=1.0, reduction=1):
     one = number(op, 1, target)
-    away = op.Max(op.Sub(number(op, margin, x), x), zero(op, x))
-    first = op.Where(op.Equal(target, one), zero(op, x), away)
-    second = op.Where(op.Equal(target, op.Neg(one)), zero(op, x), x)
+    away = op.Max(op.Sub(number(op, margin, x), x), like(op, x))
+    first = op.Where(op.Equal(target, one), like(op, x), away)
+    second = op.Where(op.Equal(target, op.Neg(one)), like(op, x), x)
     return apart(op, op.Add(first, second), reduction)
 
 
 @ops.op("aten::margin_ranking_loss")
 def margin_ranking(op, input1, input2, target, margin=0.0, reduction=1):
     made = op.Add(op.Mul(op.Neg(target), op.Sub(input1, input2)), number(op, margin, input1))
-    return apart(op, op.Max(made, zero(op, made)), reduction)
+    return apart(op, op.Max(made, like(op, made)), reduction)
 
 
 @ops.op("aten::cosine_similarity")
 def cosine_similarity(op, x1, x2, dim=1, eps=1e-8):
     if x1.shape != x2.shape:
-        both = shape_vector(op, op.Add(x1, x2))
+        both = shape_tensor(op, op.Add(x1, x2))
         x1, x2 = op.Expand(x1, both), op.Expand(x2, both)
     one, two = (norm_of(op, v, 2, [dim], True) for v in (x1, x2))
     bound = number(op, eps, x1)
@@ -290,7 +280,7 @@ def cosine_embedding(op, input1, input2, target, margin=0.0, reduction=1):
 
     denominator = op.Sqrt(op.Mul(op.Add(total(input1, input1), tiny), op.Add(total(input2, input2), tiny)))
     cosine = op.Div(total(input1, input2), denominator)
-    nothing, one = zero(op, cosine), number(op, 1, target)
+    nothing, one = like(op, cosine), number(op, 1, target)
     near = op.Sub(number(op, 1.0, cosine), cosine)
     far = op.Max(op.Sub(cosine, number(op, margin, cosine)), nothing)
     first = op.Where(op.Equal(target, one), near, nothing)
@@ -312,7 +302,7 @@ def triplet_margin(op, anchor, positive, negative, margin=1.0, p=2, eps=1e-6, sw
     if swap:
         far = op.Min(far, pairwise_distance(op, positive, negative, p, eps))
     made = op.Add(op.Sub(near, far), number(op, margin, near))
-    return apart(op, op.Max(made, zero(op, made)), reduction)
+    return apart(op, op.Max(made, like(op, made)), reduction)
 
 
 WAYS = {0: "none", 1: "mean", 2: "sum"}

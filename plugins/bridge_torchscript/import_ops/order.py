@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
     cast,
-    ints,
     known,
     length,
     number,

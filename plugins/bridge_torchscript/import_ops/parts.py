@@ -8,19 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    T,
-    axis,
-    cast,
-    dims_of,
-    ints,
-    known,
-    length,
-    rank,
-    scalar,
-    sizes,
-)
+from bridge_torchscript.import_ops.common import T, axis, cast, dims_of, known, length, rank, scalar, sizes
 from bridge_torchscript.import_ops.shapes import Views
 from bridge_torchscript.values import Sym, Unsupported
 

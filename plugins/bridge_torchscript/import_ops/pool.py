@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import on_last_axis
 from bridge.hub import shape_of
+from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     dims_of,
-    ints,
     is_float,
     known,
     number,
     rank,
-    shape_vector,
     sizes,
     spatial,
     static,
@@ -173,9 +173,9 @@ def _bins(size: int, target: int) -> np.ndarray:
 
 
 def multiplied(op: Any, x: ir.Value, at: int, matrix: np.ndarray) -> ir.Value:
-    order = [i for i in range(rank(x)) if i != at] + [at]
-    made = op.MatMul(op.Transpose(x, perm=order) if at != rank(x) - 1 else x, op.const(matrix))
-    return op.Transpose(made, perm=[order.index(i) for i in range(len(order))]) if at != rank(x) - 1 else made
+    """The product along an axis of `x`, whose rank must be known, with a constant matrix."""
+    rank(x)
+    return on_last_axis(op, x, at, lambda rows: op.MatMul(rows, op.const(matrix)))
 
 
 for dims in (1, 2, 3):
@@ -217,7 +217,7 @@ def windows_of_sizes(op: Any, x: ir.Value, shape: list[int], target: list[int]) 
         own[index], own[count + index] = table.shape
         place = place * n + table.reshape(own)
     best = op.ArgMax(flat, axis=rank(flat) - 1, keepdims=1)
-    every = op.Expand(op.const(place.reshape([*target, -1])), shape_vector(op, flat))
+    every = op.Expand(op.const(place.reshape([*target, -1])), shape_tensor(op, flat))
     last = ints(rank(flat) - 1)
     return op.Squeeze(op.GatherElements(flat, best, axis=-1), last), op.Squeeze(
         op.GatherElements(every, best, axis=-1), last

@@ -13,8 +13,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import const
 from bridge.ops import OpTable
+from bridge.quant import QuantParams, limits
 from bridge_torchscript.import_ops import arrange, nn, norm
 from bridge_torchscript.import_ops.common import T, cast, known, rank, tensor
 from bridge_torchscript.import_ops.math import clamp
@@ -24,7 +24,6 @@ from bridge_torchscript.values import Builder, Object, Quantization, Unsupported
 ops = OpTable()
 
 CODES = {12: T.INT8, 13: T.UINT8}
-LIMITS = {T.INT8: (-128, 127), T.UINT8: (0, 255)}
 LAYERS = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 KEPT = frozenset(
     f"aten::{name}"
@@ -120,7 +119,7 @@ def described(
     op: hub.Builder, scale: Any, zero: Any, dtype: ir.DataType | None, axis: Any = None
 ) -> Quantization:
     """Numbers or hub values as a quantization to `dtype`."""
-    if dtype not in LIMITS:
+    if dtype not in CODES.values():
         raise Unsupported("quantizes to another dtype than 8 bits")
     return Quantization(tensor(op, scale, T.FLOAT), tensor(op, zero, dtype), axis)
 
@@ -137,22 +136,26 @@ def code_of(by: Quantization) -> int:
 
 def stored(op: Builder, weight: Any) -> Var:
     """A stored quantized tensor."""
-    by, held = _parts(op, weight)
-    return Var(op, by.numbers(op, op.const(held)), quantization=by)
+    params, integers = _parts(weight)
+    by = Quantization.of(op, params)
+    return Var(op, by.numbers(op, op.const(integers)), quantization=by)
 
 
-def _parts(op: hub.Builder, weight: Any) -> tuple[Quantization, np.ndarray]:
-    """How a quantized torch tensor is held, and its integers."""
+def _parts(weight: Any) -> tuple[QuantParams, np.ndarray]:
+    """The parameters of a quantized torch tensor, and its integers."""
     import torch
 
-    held = weight.int_repr().numpy()
+    integers = weight.int_repr().numpy()
+    dtype = T.from_numpy(integers.dtype)
     if weight.qscheme() == torch.per_tensor_affine:
-        return described(op, weight.q_scale(), weight.q_zero_point(), T.from_numpy(held.dtype)), held
+        if dtype not in CODES.values():
+            raise Unsupported("quantizes to another dtype than 8 bits")
+        return QuantParams.of(weight.q_scale(), weight.q_zero_point(), dtype), integers
     zeros = weight.q_per_channel_zero_points().numpy()
     if zeros.dtype.kind == "f":
         raise Unsupported("has zero points that are no integers")
-    scale = op.const(weight.q_per_channel_scales().numpy().astype(np.float32))
-    return Quantization(scale, op.const(zeros.astype(held.dtype)), weight.q_per_channel_axis()), held
+    scale = weight.q_per_channel_scales().numpy().astype(np.float32)
+    return QuantParams(scale, zeros.astype(integers.dtype), weight.q_per_channel_axis(), 0, dtype), integers
 
 
 def unpacked(name: str, held: Any) -> tuple[Any, Any]:
@@ -172,15 +175,14 @@ def packed(
 ) -> tuple[ir.Value, Any]:
     """Weight and bias of packed parameters, dequantized; the weight's dimensions in another order if asked."""
     weight, bias = unpacked(f"{kind}_unpack", held)
-    by, integers = _parts(op, weight)
+    params, integers = _parts(weight)
     if axes is not None:
         order = axes(integers.ndim)
-        by = Quantization(by.scale, by.zero, None if by.axis is None else order.index(by.axis))
-        integers = np.ascontiguousarray(integers.transpose(order))
+        params, integers = params.transpose(order), np.ascontiguousarray(integers.transpose(order))
     stem = held.path.removesuffix("._packed_params").removesuffix("._packed_params")
     table = op.const(integers)
     table.name = hub.fresh_name(op.graph, f"{stem}.weight")
-    return by.numbers(op, table), None if bias is None else op.const(bias.detach().numpy())
+    return params.dequantize_linear(op, table), None if bias is None else op.const(bias.detach().numpy())
 
 
 def linear(op: hub.Builder, x: ir.Value, held: Any) -> ir.Value:
@@ -227,7 +229,7 @@ def dynamically(
     op: hub.Builder, x: ir.Value, reduce_range: Any, dtype: ir.DataType = T.UINT8
 ) -> Quantization:
     """The quantization to 8 bits (7 if reduced) that the least and the greatest number of `x` give."""
-    low, high = LIMITS[dtype]
+    low, high = limits(dtype)
     if reduce_range:
         low, high = int(low / 2), high // 2
     least = op.Min(op.ReduceMin(x, keepdims=0), np.array(0, np.float32))
@@ -381,11 +383,11 @@ def by_number(name: str, compute: Callable[..., tuple[ir.Value, Quantization]]) 
 
 def _constants(by: Quantization) -> tuple[float, int, int, int]:
     """Scale, zero point, and the limits of the dtype."""
-    scale, zero = const(by.scale), const(by.zero)
-    if scale is None or zero is None or by.axis is not None:
+    params = by.params
+    if params is None or by.axis is not None:
         raise Unsupported("needs one scale known before run time")
-    low, high = LIMITS[by.zero.dtype]  # type: ignore[index]
-    return float(scale), int(zero), low, high
+    low, high = limits(params.dtype)
+    return float(params.scale), int(params.zero_point), int(low), int(high)
 
 
 def plus(op: hub.Builder, x: ir.Value, number: float, by: Quantization) -> tuple[ir.Value, Quantization]:
@@ -455,12 +457,12 @@ def pretended(
     op: hub.Builder, x: ir.Value, by: Callable[[ir.DataType], Quantization], low: int, high: int
 ) -> ir.Value:
     """`x` as integers from `low` to `high` would hold it."""
-    dtype = next((d for d, (least, most) in LIMITS.items() if least <= low and high <= most), None)
+    dtype = next((d for d in CODES.values() if limits(d)[0] <= low and high <= limits(d)[1]), None)
     if dtype is None:
         raise Unsupported(f"quantizes to {low}…{high}, more than 8 bits")
     held = by(dtype)
     whole = held.integers(op, x)
-    if (low, high) != LIMITS[dtype]:
+    if (low, high) != limits(dtype):
         narrow = op.Clip(cast(op, whole, T.INT32), np.array(low, np.int32), np.array(high, np.int32))
         whole = cast(op, narrow, dtype)
     return held.numbers(op, whole)

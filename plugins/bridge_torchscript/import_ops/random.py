@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
     dtype_of,
     filled,
-    ints,
     number,
     rank,
     scalar,

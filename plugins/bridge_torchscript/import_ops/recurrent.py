@@ -9,9 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import const
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge.recurrent import GATES, order, reorder
-from bridge_torchscript.import_ops.common import T, ints, number, rank, scalar, static
+from bridge_torchscript.import_ops.common import T, number, rank, scalar, static
 from bridge_torchscript.import_ops.nn import linear
 from bridge_torchscript.values import Unsupported
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     FLOATS,
@@ -18,15 +19,12 @@ from bridge_torchscript.import_ops.common import (
     cast,
     dtype_of,
     floating,
-    ints,
     is_float,
     known,
     length,
     number,
     rank,
-    shape_vector,
     tensor,
-    zero,
 )
 from bridge_torchscript.import_ops.linalg import singular
 from bridge_torchscript.import_ops.math import extreme
@@ -60,7 +58,7 @@ def sum_(op, x, dim=None, keepdim=False, dtype=None):
 @ops.op("aten::nansum")
 def nansum(op, x, dim=None, keepdim=False, dtype=None):
     x = cast(op, x, summed(x, dtype))
-    return reduced(op, "ReduceSum", op.Where(op.IsNaN(x), zero(op, x), x) if is_float(x) else x, dim, keepdim)
+    return reduced(op, "ReduceSum", op.Where(op.IsNaN(x), like(op, x), x) if is_float(x) else x, dim, keepdim)
 
 
 @ops.op("aten::mean")
@@ -171,7 +169,7 @@ def logsumexp(op, x, dim, keepdim=False):
         return op.Identity(x)
     where = ints(*axes(x, dim))
     high = op.ReduceMax(x, where, keepdims=1)
-    high = op.Where(op.IsInf(high), zero(op, high), high)
+    high = op.Where(op.IsInf(high), like(op, high), high)
     total = op.Add(op.Log(op.ReduceSum(op.Exp(op.Sub(x, high)), where, keepdims=1)), high)
     return total if keepdim else op.Squeeze(total, where)
 
@@ -243,7 +241,7 @@ def norm_of(op: Any, x: ir.Value, order: Any, dim: Any, keepdim: bool) -> ir.Val
         return _nan_aware(op, "ReduceMax" if order > 0 else "ReduceMin", size, dim, keepdim)
     if order == 0:
         return reduced(
-            op, "ReduceSum", op.Cast(op.Not(op.Equal(x, zero(op, x))), to=int(x.dtype)), dim, keepdim
+            op, "ReduceSum", op.Cast(op.Not(op.Equal(x, like(op, x))), to=int(x.dtype)), dim, keepdim
         )
     if order == 1:
         return reduced(op, "ReduceSum", size, dim, keepdim)
@@ -335,7 +333,7 @@ def _running_extreme(name: str, hub_name: str) -> None:
             raise Unsupported("runs over a dimension of at most 256")
         values, places = [], []
         best = op.Gather(x, np.array([0]), axis=at)
-        place = op.Expand(np.zeros([1] * rank(x), np.int64), shape_vector(op, best))
+        place = op.Expand(np.zeros([1] * rank(x), np.int64), shape_tensor(op, best))
         values.append(best)
         places.append(place)
         for index in range(1, size):
@@ -376,7 +374,7 @@ def quantile(op, x, q, dim=None, keepdim=False, interpolation="linear"):
     low = op.Floor(place)
     part = op.Sub(place, low)
     if interpolation == "lower":
-        part = op.Mul(part, zero(op, x))
+        part = op.Mul(part, like(op, x))
     elif interpolation == "higher":
         part = op.Ceil(part)
     elif interpolation == "midpoint":

@@ -8,8 +8,17 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints
+from bridge.interpolation import (
+    ResizeAxis,
+    dense,
+    linear_taps,
+    nearest_index,
+    original_coordinates,
+    step_between,
+)
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import dims_of, ints, known, sizes
+from bridge_torchscript.import_ops.common import dims_of, known, sizes
 from bridge_torchscript.import_ops.pool import multiplied
 from bridge_torchscript.values import Unsupported
 
@@ -90,14 +99,10 @@ def weighted(op: Any, x: ir.Value, mode: str, lengths: list[Any], factors: list[
         size = dims_of(x)[at]
         if not isinstance(size, int) or not isinstance(target, int):
             raise Unsupported("resizes by factors what has lengths known at run time alone")
-        scale = 1 / factor if factor else size / target
-        places = np.maximum((np.arange(target) + 0.5) * scale - 0.5, 0)
-        low = np.minimum(places.astype(np.int64), size - 1)
-        part = places - low
-        matrix = np.zeros((size, target))
-        np.add.at(matrix, (low, np.arange(target)), 1 - part)
-        np.add.at(matrix, (np.minimum(low + 1, size - 1), np.arange(target)), part)
-        x = multiplied(op, x, at, matrix.astype(x.dtype.numpy()))
+        step = 1 / factor if factor else size / target
+        x_original = original_coordinates(ResizeAxis.static(size, target, step=step), "half_pixel")
+        weights = dense(linear_taps(np.maximum(x_original, 0)), size)
+        x = multiplied(op, x, at, np.ascontiguousarray(weights.T.astype(x.dtype.numpy())))
     return x
 
 
@@ -172,9 +177,9 @@ def nearest_neighbour(count: int, exact: bool) -> None:
         given = [scales] if count == 1 else [scales_d, scales_h, scales_w][-count:]
         factors = scale_factors if scale_factors is not None else given
         how = ("half_pixel", "round_prefer_ceil") if exact else ("asymmetric", "floor")
-        picked = _picked(op, x, count, output_size, factors, exact)
-        if picked is not None:
-            return picked
+        gathered = _gathered(op, x, count, output_size, factors, exact)
+        if gathered is not None:
+            return gathered
         return resized(
             op,
             x,
@@ -187,8 +192,10 @@ def nearest_neighbour(count: int, exact: bool) -> None:
         )
 
 
-def _picked(op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, exact: bool) -> ir.Value | None:
-    """Elements picked by torch's own arithmetic, where all lengths are known."""
+def _gathered(
+    op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, exact: bool
+) -> ir.Value | None:
+    """Elements at the indices of torch's own arithmetic in float32, where all lengths are known."""
     shape = dims_of(x)[2 : count + 2]
     wanted = _scales(op, x, output_size, factors, count)["sizes"]
     if wanted is None or not all(isinstance(n, int) for n in [*shape, *wanted]):
@@ -196,9 +203,10 @@ def _picked(op: Any, x: ir.Value, count: int, output_size: Any, factors: Any, ex
     listed = factors if isinstance(factors, (list, tuple)) else [factors] * count
     for index, (n, m) in enumerate(zip(shape, wanted, strict=True)):
         factor = listed[index] if listed and listed[index] is not None else None
-        scale = np.float32(1.0 / factor) if factor else np.float32(n) / np.float32(m)
-        places = (np.arange(m, dtype=np.float32) + np.float32(0.5 if exact else 0)) * scale
-        x = op.Gather(x, op.const(np.minimum(np.floor(places).astype(np.int64), n - 1)), axis=index + 2)
+        step = np.float32(1.0 / factor) if factor else step_between(n, m)
+        axis = ResizeAxis.static(n, m, np.float32, step=step)
+        x_original = original_coordinates(axis, "tf_half_pixel_for_nn" if exact else "asymmetric")
+        x = op.Gather(x, op.const(nearest_index(x_original, "floor", n)), axis=index + 2)
     return op.Identity(x)
 
 

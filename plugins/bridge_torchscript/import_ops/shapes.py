@@ -11,18 +11,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
+from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import (
-    T,
-    axes,
-    axis,
-    cast,
-    ints,
-    length,
-    rank,
-    shape_vector,
-    sizes,
-)
+from bridge_torchscript.import_ops.common import T, axes, axis, cast, length, rank, sizes
 from bridge_torchscript.values import Sym, Unsupported
 
 ops = OpTable()
@@ -299,11 +290,11 @@ def broadcast_to(op, x, size):
 
 @ops.op("aten::broadcast_tensors")
 def broadcast_tensors(op, tensors):
-    shape = shape_vector(op, tensors[0])
+    shape = shape_tensor(op, tensors[0])
     total = tensors[0]
     for other in tensors[1:]:
         total = op.Add(cast(op, total, T.FLOAT), cast(op, other, T.FLOAT))
-    return [op.Expand(v, shape_vector(op, total) if len(tensors) > 1 else shape) for v in tensors]
+    return [op.Expand(v, shape_tensor(op, total) if len(tensors) > 1 else shape) for v in tensors]
 
 
 @ops.op("aten::meshgrid")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import ints, shape_vector
 
 ops = OpTable()
 
@@ -17,7 +17,7 @@ def nms(op, dets, scores, iou_threshold):
     rows = op.NonMaxSuppression(
         boxes,
         op.Unsqueeze(scores, ints(0, 1)),
-        shape_vector(op, scores),
+        shape_tensor(op, scores),
         np.array([iou_threshold], np.float32),
     )
     return op.Gather(rows, np.array(2), axis=1)

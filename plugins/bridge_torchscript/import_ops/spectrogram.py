@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.importing import ints, like
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import ints, known, number, rank, scalar, zero
+from bridge_torchscript.import_ops.common import known, number, rank, scalar
 from bridge_torchscript.import_ops.fourier import part
 from bridge_torchscript.import_ops.pool import PADDING, padded
 from bridge_torchscript.values import Complex, Unsupported
@@ -95,7 +96,7 @@ def istft(
     rows = op.Concat(part(op, Complex(value), 0), part(op, Complex(value), 1), axis=1)
     added = op.ConvTranspose(rows, kernel, strides=[hop])
     ones = op.Slice(rows, ints(0, 0), ints(1, 1), ints(0, 1))
-    ones = op.Add(op.Mul(ones, zero(op, ones)), number(op, 1, ones))
+    ones = op.Add(op.Mul(ones, like(op, ones)), number(op, 1, ones))
     square = op.Reshape(op.Mul(window, window), ints(1, 1, size))
     weights = op.ConvTranspose(ones, square, strides=[hop])
     start = size // 2 if center else 0

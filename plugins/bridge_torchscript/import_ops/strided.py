@@ -9,8 +9,9 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, shape_of
+from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import axis, ints, known, length, rank, scalar
+from bridge_torchscript.import_ops.common import axis, known, length, rank, scalar
 from bridge_torchscript.import_ops.python import PYTHON, sym
 from bridge_torchscript.import_ops.shapes import VIEWS, MayCopy, Views, as_base, unchanged
 from bridge_torchscript.values import Unsupported, Var
