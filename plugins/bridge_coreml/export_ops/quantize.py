@@ -59,7 +59,7 @@ def steps(mil: Any, node: ir.Node) -> dict[str, Any]:
     """Scale, zero point and axis as MIL takes them: numbers, or arrays along an axis."""
     params = quant_params(node)
     assert params is not None
-    scale: np.ndarray = params.scale.astype(NUMPY[mil.kind(node.inputs[1])])
+    scale: np.ndarray = params.scale.astype(NUMPY[mil.dtype_of(node.inputs[1])])
     zero = params.zero_point if len(node.inputs) > 2 and node.inputs[2] is not None else None
     return {
         "scale": scale[()],

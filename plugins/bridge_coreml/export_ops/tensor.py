@@ -1,4 +1,4 @@
-"""Moving, choosing and making elements."""
+"""Shapes, layouts, padding, concatenation and ranges."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ ops = OpTable()
 ops.same(needs=(MOVED,), Identity="identity")
 
 
-def one_unknown(node: ir.Node) -> bool:
-    """A result of static shape, or with one dimension to be told from the others."""
+def has_one_dynamic_dim(node: ir.Node) -> bool:
+    """True if the output shape has at most one dynamic dimension, and no length 0."""
     shape = node.outputs[0].shape
     return shape is not None and sum(not isinstance(d, int) for d in shape) <= 1 and 0 not in list(shape)
 
 
-ONE_UNKNOWN = condition("at most one dynamic dimension in the result", one_unknown)
+ONE_UNKNOWN = condition("at most one dynamic dimension in the result", has_one_dynamic_dim)
 
 
 @ops.op("Reshape", "Flatten", "Squeeze", "Unsqueeze", needs=(MOVED, ONE_UNKNOWN))
-def reshape(mil, node, x, *rest):
+def reshape(mil, node, x, *inputs):
     dims = [d if isinstance(d, int) else -1 for d in node.outputs[0].shape]
     if not dims:
         return mil.squeeze(x=x) if rank_of(x) else mil.identity(x=x)
@@ -88,45 +88,45 @@ def concat(mil, node, *inputs):
 
 
 def split_sizes(node: ir.Node) -> list[int] | None:
-    given = const(input_at(node, 1))
-    if given is not None:
-        return [int(v) for v in given]
+    sizes = const(input_at(node, 1))
+    if sizes is not None:
+        return [int(v) for v in sizes]
     length = node.inputs[0].shape[axis_of(node)] if node.inputs[0].shape is not None else None
     if not isinstance(length, int) or input_at(node, 1) is not None:
         return None
     count = len(node.outputs)
-    each = -(-length // count)
-    return [*[each] * (count - 1), length - each * (count - 1)]
+    part = -(-length // count)
+    return [*[part] * (count - 1), length - part * (count - 1)]
 
 
 @ops.op(
     "Split", needs=(MOVED, TENSOR, condition("constant sizes", lambda n: 0 not in (split_sizes(n) or [0])))
 )
 def split(mil, node, x, sizes=None):
-    found = split_sizes(node)
-    if len(found) == 1:
+    split_lens = split_sizes(node)
+    if len(split_lens) == 1:
         return mil.identity(x=x)
-    return mil.split(x=x, split_sizes=ints(found), axis=axis_of(node))
+    return mil.split(x=x, split_sizes=ints(split_lens), axis=axis_of(node))
 
 
-def repeats(node: ir.Node) -> list[int] | None:
-    """How often each dimension of the input, led by ones, is repeated to give the result."""
-    before, after = shape_of(node.inputs[0]), shape_of(node.outputs[0])
-    if before is None or after is None or len(after) < len(before):
+def tile_repeats(node: ir.Node) -> list[int] | None:
+    """Repeats per output dimension that broadcast the input, padded with leading ones, to the output."""
+    in_shape, out_shape = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    if in_shape is None or out_shape is None or len(out_shape) < len(in_shape):
         return None
-    before = [1] * (len(after) - len(before)) + before
-    return [b // a if a else 0 for a, b in zip(before, after, strict=True)]
+    in_shape = [1] * (len(out_shape) - len(in_shape)) + in_shape
+    return [b // a if a else 0 for a, b in zip(in_shape, out_shape, strict=True)]
 
 
-@ops.op("Expand", needs=(MOVED, condition("a static result", lambda n: repeats(n) is not None)))
+@ops.op("Expand", needs=(MOVED, condition("a static result", lambda n: tile_repeats(n) is not None)))
 def expand(mil, node, x, shape):
-    times, rank = repeats(node), len(shape_of(node.outputs[0]))
-    made = mil.var(x)
+    repeats, rank = tile_repeats(node), len(shape_of(node.outputs[0]))
+    expanded = mil.var(x)
     if rank != rank_of(x):
-        made = mil.reshape(x=made, shape=ints([1] * (rank - rank_of(x)) + shape_of(x)))
-    if all(t == 1 for t in times):
-        return mil.identity(x=made)
-    return mil.tile(x=made, reps=ints(times))
+        expanded = mil.reshape(x=expanded, shape=ints([1] * (rank - rank_of(x)) + shape_of(x)))
+    if all(t == 1 for t in repeats):
+        return mil.identity(x=expanded)
+    return mil.tile(x=expanded, reps=ints(repeats))
 
 
 @ops.op(
@@ -138,19 +138,19 @@ def expand(mil, node, x, shape):
     ),
 )
 def expand_at_run_time(mil, node, x, shape):
-    """Met by a tensor of the shape that changes nothing."""
-    kind = HELD[x.dtype]
-    if kind == "bool":
-        frame = mil.fill(shape=shape, value=np.int32(0))
-        return mil.cast_to(mil.add(x=mil.cast_to(x, "int32"), y=frame), "bool")
-    frame = mil.fill(shape=shape, value=mil.like(1, x))
-    return mil.mul(x=x, y=frame)
+    """Broadcast against a tensor of the target shape: zeros added to booleans, ones multiplied otherwise."""
+    dtype = HELD[x.dtype]
+    if dtype == "bool":
+        neutral = mil.fill(shape=shape, value=np.int32(0))
+        return mil.cast_to(mil.add(x=mil.cast_to(x, "int32"), y=neutral), "bool")
+    neutral = mil.fill(shape=shape, value=mil.like(1, x))
+    return mil.mul(x=x, y=neutral)
 
 
-def repeated(node: ir.Node) -> bool:
-    """Every dimension is there once at least, as far as that is known."""
-    times = const(node.inputs[1])
-    return times is None or bool((times > 0).all())
+def has_positive_repeats(node: ir.Node) -> bool:
+    """True unless constant repeats have a 0."""
+    repeats = const(node.inputs[1])
+    return repeats is None or bool((repeats > 0).all())
 
 
 @ops.op(
@@ -159,7 +159,7 @@ def repeated(node: ir.Node) -> bool:
         MOVED,
         TENSOR,
         in_range(1),
-        condition("repeats", repeated),
+        condition("repeats", has_positive_repeats),
     ),
 )
 def tile(mil, node, x, reps):
@@ -167,33 +167,33 @@ def tile(mil, node, x, reps):
 
 
 def pads_of(node: ir.Node) -> np.ndarray | None:
-    """Pads of every dimension, [rank, 2]; None when they are known at run time alone."""
-    given = const(node.inputs[1])
+    """Pads of every dimension, int64 [rank, 2]; None if they are no constants."""
+    pads = const(node.inputs[1])
     axes = input_at(node, 3)
     rank = rank_of(node.inputs[0])
-    if given is None or rank is None or (axes is not None and const(axes) is None):
+    if pads is None or rank is None or (axes is not None and const(axes) is None):
         return None
-    found = np.zeros((rank, 2), np.int64)
-    where = range(rank) if axes is None else [int(a) % rank for a in const(axes)]
-    half = given.reshape(2, -1).T
-    for place, pair in zip(where, half, strict=True):
-        found[place] = pair
-    return found
+    all_pads = np.zeros((rank, 2), np.int64)
+    padded_axes = range(rank) if axes is None else [int(a) % rank for a in const(axes)]
+    pairs = pads.reshape(2, -1).T
+    for axis, pair in zip(padded_axes, pairs, strict=True):
+        all_pads[axis] = pair
+    return all_pads
 
 
 PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
 
 
-def paddable(node: ir.Node) -> bool:
+def has_supported_pads(node: ir.Node) -> bool:
     pads, mode = pads_of(node), attr(node, "mode")
     if pads is None or (pads < 0).any() or mode not in PAD_MODES:
         return False
     shape = list(node.inputs[0].shape or ())
-    padded = [i for i in range(len(pads)) if pads[i].any()]
+    padded_axes = [i for i in range(len(pads)) if pads[i].any()]
     if mode == "constant":
         return True
-    fits = all(isinstance(d := shape[i], int) and pads[i].max() < d for i in padded)
-    return fits and all(i >= len(pads) - 2 for i in padded)
+    smaller = all(isinstance(d := shape[i], int) and pads[i].max() < d for i in padded_axes)
+    return smaller and all(i >= len(pads) - 2 for i in padded_axes)
 
 
 @ops.op(
@@ -205,16 +205,18 @@ def paddable(node: ir.Node) -> bool:
         condition(
             "constant pads that are not negative, smaller than the image and along its last two axes unless "
             "constant",
-            paddable,
+            has_supported_pads,
         ),
     ),
 )
 def pad(mil, node, x, pads, value=None, axes=None):
-    found, mode = pads_of(node), attr(node, "mode")
-    if not found.any():
+    all_pads, mode = pads_of(node), attr(node, "mode")
+    if not all_pads.any():
         return mil.identity(x=x)
-    number = float(const(value).item()) if value is not None and mode == "constant" else 0.0
-    return mil.pad(x=x, pad=ints(found.ravel()), mode=PAD_MODES[mode], constant_val=mil.like(number, x))
+    constant_value = float(const(value).item()) if value is not None and mode == "constant" else 0.0
+    return mil.pad(
+        x=x, pad=ints(all_pads.ravel()), mode=PAD_MODES[mode], constant_val=mil.like(constant_value, x)
+    )
 
 
 @ops.op(
@@ -225,35 +227,35 @@ def pad(mil, node, x, pads, value=None, axes=None):
         STATIC,
         constant(2, "value"),
         attribute("mode", "constant"),
-        condition("constant pads that are not negative", paddable),
+        condition("constant pads that are not negative", has_supported_pads),
     ),
 )
-def pad_whole(mil, node, x, pads, value=None, axes=None):
-    """Joined with what goes before and after, dimension by dimension."""
-    found, shape = pads_of(node), shape_of(x)
-    number = const(value).item() if value is not None else 0
-    made = mil.cast_to(x, "int32")
-    for axis, (before, after) in enumerate(found):
-        parts = [made]
-        for count, place in ((before, 0), (after, len(parts))):
+def pad_integers(mil, node, x, pads, value=None, axes=None):
+    """Pad by concatenation with constants, one dimension after the other."""
+    all_pads, shape = pads_of(node), shape_of(x)
+    constant_value = const(value).item() if value is not None else 0
+    padded = mil.cast_to(x, "int32")
+    for axis, (before, after) in enumerate(all_pads):
+        parts = [padded]
+        for count, position in ((before, 0), (after, len(parts))):
             if count:
                 dims = [*shape[:axis], int(count), *shape[axis + 1 :]]
-                parts.insert(0 if place == 0 else len(parts), np.full(dims, number, np.int32))
+                parts.insert(0 if position == 0 else len(parts), np.full(dims, constant_value, np.int32))
         shape[axis] += int(before + after)
-        made = mil.concat(values=parts, axis=axis) if len(parts) > 1 else made
-    made = mil.cast_to(made, HELD[x.dtype])
-    return made if made is not mil.var(x) else mil.identity(x=made)
+        padded = mil.concat(values=parts, axis=axis) if len(parts) > 1 else padded
+    padded = mil.cast_to(padded, HELD[x.dtype])
+    return padded if padded is not mil.var(x) else mil.identity(x=padded)
 
 
 @ops.op("Shape", needs=(RANKED, TENSOR, MOVED))
 def shape(mil, node, x):
     start, end = attr(node, "start"), attr(node, "end")
     rank = rank_of(x)
-    first, last = (max(min(v + rank if v < 0 else v, rank), 0) for v in (start, rank if end is None else end))
-    made = mil.shape(x=x)
-    if (first, last) == (0, rank):
-        return made
-    return mil.slice_by_index(x=made, begin=ints([first]), end=ints([last]))
+    begin, stop = (max(min(v + rank if v < 0 else v, rank), 0) for v in (start, rank if end is None else end))
+    dims = mil.shape(x=x)
+    if (begin, stop) == (0, rank):
+        return dims
+    return mil.slice_by_index(x=dims, begin=ints([begin]), end=ints([stop]))
 
 
 @ops.op("Range", needs=(dtype(*FLOATS, *INTS), IN_RANGE))
@@ -288,31 +290,31 @@ def space_to_depth(mil, node, x):
     "Trilu",
     needs=(
         MOVED,
-        condition("a constant k of 0, or on the side that is kept", lambda n: _band(n) is not None),
+        condition("a constant k of 0, or on the side that is kept", lambda n: band(n) is not None),
         RANKED,
     ),
 )
 def trilu(mil, node, x, k=None):
-    lower, upper = _band(node)
+    lower, upper = band(node)
     return mil.band_part(x=x, lower=lower, upper=upper)
 
 
-def _band(node: ir.Node) -> tuple[int, int] | None:
-    """Diagonals kept below and above the middle, -1 for all of them."""
-    given = input_at(node, 1)
-    if given is not None and const(given) is None:
+def band(node: ir.Node) -> tuple[int, int] | None:
+    """Numbers of diagonals to keep below and above the main one, -1 for all; None where Trilu removes it."""
+    k_input = input_at(node, 1)
+    if k_input is not None and const(k_input) is None:
         return None
-    k = 0 if given is None else int(const(given).item())
+    k = 0 if k_input is None else int(const(k_input).item())
     if attr(node, "upper"):
         return (-k, -1) if k <= 0 else None
     return (-1, k) if k >= 0 else None
 
 
-PADDED = f"{MIL}::Pad"
+MIL_PAD = f"{MIL}::Pad"
 
 
-@ops.op(PADDED, needs=(dtype(*FLOATS, "double"), TENSOR, constant(2, "value")))
+@ops.op(MIL_PAD, needs=(dtype(*FLOATS, "double"), TENSOR, constant(2, "value")))
 def pad_at_run_time(mil, node, x, pads, value=None):
-    """Pads in pairs, none negative."""
-    number = float(const(value).item()) if value is not None else 0.0
-    return mil.pad(x=x, pad=pads, mode="constant", constant_val=mil.like(number, x))
+    """Pad with run-time pads [before, after] of each dimension, none negative."""
+    constant_value = float(const(value).item()) if value is not None else 0.0
+    return mil.pad(x=x, pad=pads, mode="constant", constant_val=mil.like(constant_value, x))

@@ -1,4 +1,4 @@
-"""Products, convolutions, pools, normalizations, attention."""
+"""Convolutions and transposed convolutions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ ops = OpTable()
 PADDINGS = attribute("pad_type", "valid", "same", "same_lower", "custom")
 
 
-def window(node: Any, spatial: int) -> list[list[int]]:
-    """Strides and dilations per spatial dimension."""
+def strides_and_dilations(node: Any, spatial: int) -> list[list[int]]:
+    """Strides and dilations, each one integer per spatial dimension."""
     return [np.ravel(node.get(n, [1] * spatial)).tolist() for n in ("strides", "dilations")]
 
 
-def padding(node: Any, kernel: list[int]) -> dict[str, Any]:
-    """The hub's attributes for pad_type and pad."""
-    kind = node.get("pad_type", "valid")
-    if kind == "custom":
+def padding_attributes(node: Any, kernel: list[int]) -> dict[str, Any]:
+    """Conv's attributes `pads` or `auto_pad` for the MIL parameters pad_type and pad."""
+    pad_type = node.get("pad_type", "valid")
+    if pad_type == "custom":
         pad = np.reshape(node.get("pad", [0] * 2 * len(kernel)), (-1, 2))
         return {"pads": [int(v) for v in (*pad[:, 0], *pad[:, 1])]}
-    return {"auto_pad": {"same": "SAME_UPPER", "same_lower": "SAME_LOWER"}.get(kind)}
+    return {"auto_pad": {"same": "SAME_UPPER", "same_lower": "SAME_LOWER"}.get(pad_type)}
 
 
 STATIC_WINDOW = condition(
@@ -45,7 +45,7 @@ STATIC_WINDOW = condition(
 def conv(op, node, x, weight, bias=None):
     weight, bias = as_type(op, weight, x), as_type(op, bias, x)
     kernel = [int(d) for d in weight.shape[2:]]
-    strides, dilations = window(node, len(kernel))
+    strides, dilations = strides_and_dilations(node, len(kernel))
     return op.Conv(
         x,
         weight,
@@ -54,7 +54,7 @@ def conv(op, node, x, weight, bias=None):
         strides=strides,
         dilations=dilations,
         group=node.get("groups", 1),
-        **padding(node, kernel),
+        **padding_attributes(node, kernel),
     )
 
 
@@ -63,38 +63,38 @@ def conv(op, node, x, weight, bias=None):
     needs=(RANKED, PADDINGS, STATIC_WINDOW, constant("weight"), attribute("quantization_type", "linear")),
 )
 def conv_quantized(op, node, x, bias=None):
-    stored, scale, offset = (node.array(n) for n in ("weight", "quant_scale", "quant_bias"))
-    spread = [-1] + [1] * (stored.ndim - 1)
-    scale, offset = (np.reshape(v, spread) if np.size(v) > 1 else v for v in (scale, offset))
-    return conv(op, node, x, like(op, x, stored * scale + offset), bias)
+    quantized, scale, quant_bias = (node.array(n) for n in ("weight", "quant_scale", "quant_bias"))
+    broadcast_shape = [-1] + [1] * (quantized.ndim - 1)
+    scale, quant_bias = (np.reshape(v, broadcast_shape) if np.size(v) > 1 else v for v in (scale, quant_bias))
+    return conv(op, node, x, like(op, x, quantized * scale + quant_bias), bias)
 
 
-def transposed(
+def transposed_pads(
     node: Any, x: ir.Value, kernel: list[int], strides: list[int], dilations: list[int]
 ) -> dict[str, Any]:
-    """Pads and output padding of a transposed convolution whose output may be given."""
-    kind = node.get("pad_type", "valid")
-    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    wanted = node.get("output_shape")
-    sizes = list(x.shape)[2:]
-    begin, end, extra = [], [], []
-    for i, (span, stride) in enumerate(zip(spans, strides, strict=True)):
-        if kind == "same":
-            length = wanted[2 + i] if wanted else None
-            total = (sizes[i] - 1) * stride + span - length if length else span - stride
-            begin.append(max(total, 0) // 2)
-            end.append(max(total, 0) - max(total, 0) // 2)
-            extra.append(max(-total, 0))
+    """ConvTranspose's `pads` and `output_padding`; the node's output_shape is honored where it has one."""
+    pad_type = node.get("pad_type", "valid")
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    output_shape = node.get("output_shape")
+    in_lens = list(x.shape)[2:]
+    pads_begin, pads_end, output_padding = [], [], []
+    for i, (extent, stride) in enumerate(zip(extents, strides, strict=True)):
+        if pad_type == "same":
+            out_len = output_shape[2 + i] if output_shape else None
+            total = (in_lens[i] - 1) * stride + extent - out_len if out_len else extent - stride
+            pads_begin.append(max(total, 0) // 2)
+            pads_end.append(max(total, 0) - max(total, 0) // 2)
+            output_padding.append(max(-total, 0))
             continue
-        pads = [0, 0] if kind == "valid" else node.get("pad", [0] * 2 * len(kernel))[2 * i : 2 * i + 2]
-        natural = (sizes[i] - 1) * stride + span - sum(pads) if wanted else 0
-        missing = wanted[2 + i] - natural if wanted else 0
-        begin.append(pads[0])
-        end.append(pads[1] + max(-missing, 0))
-        extra.append(max(missing, 0))
+        pads = [0, 0] if pad_type == "valid" else node.get("pad", [0] * 2 * len(kernel))[2 * i : 2 * i + 2]
+        default_len = (in_lens[i] - 1) * stride + extent - sum(pads) if output_shape else 0
+        excess = output_shape[2 + i] - default_len if output_shape else 0
+        pads_begin.append(pads[0])
+        pads_end.append(pads[1] + max(-excess, 0))
+        output_padding.append(max(excess, 0))
     return {
-        "pads": [int(v) for v in begin + end],
-        "output_padding": [int(v) for v in extra] if any(extra) else None,
+        "pads": [int(v) for v in pads_begin + pads_end],
+        "output_padding": [int(v) for v in output_padding] if any(output_padding) else None,
     }
 
 
@@ -112,7 +112,7 @@ def transposed(
 def conv_transpose(op, node, x, weight, bias=None):
     weight, bias = as_type(op, weight, x), as_type(op, bias, x)
     kernel = [int(d) for d in weight.shape[2:]]
-    strides, dilations = window(node, len(kernel))
+    strides, dilations = strides_and_dilations(node, len(kernel))
     return op.ConvTranspose(
         x,
         weight,
@@ -121,5 +121,5 @@ def conv_transpose(op, node, x, weight, bias=None):
         strides=strides,
         dilations=dilations,
         group=node.get("groups", 1),
-        **transposed(node, x, kernel, strides, dilations),
+        **transposed_pads(node, x, kernel, strides, dilations),
     )

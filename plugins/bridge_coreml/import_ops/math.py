@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise arithmetic, comparison and logic; casts."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ BINARY = {
 }
 
 
-def together(op: hub.Builder, node: Any, x: ir.Value, y: ir.Value) -> tuple[Any, Any]:
-    """Both operands in one dtype: a constant takes the other's."""
+def in_one_dtype(op: hub.Builder, node: Any, x: ir.Value, y: ir.Value) -> tuple[Any, Any]:
+    """Both operands in one dtype: a constant is cast to the dtype of the other operand."""
     if x.dtype == y.dtype:
         return x, y
     return (as_type(op, x, y), y) if node.array("x") is not None else (x, as_type(op, y, x))
@@ -48,18 +48,18 @@ def together(op: hub.Builder, node: Any, x: ir.Value, y: ir.Value) -> tuple[Any,
 
 @ops.op(*BINARY)
 def binary(op, node, x, y):
-    return op.node(BINARY[node.op], *together(op, node, x, y))
+    return op.node(BINARY[node.op], *in_one_dtype(op, node, x, y))
 
 
 @ops.op("not_equal")
 def not_equal(op, node, x, y):
-    return op.Not(op.Equal(*together(op, node, x, y)))
+    return op.Not(op.Equal(*in_one_dtype(op, node, x, y)))
 
 
 @ops.op("real_div")
 def real_div(op, node, x, y):
-    """Whole numbers are divided as floats, and cut."""
-    x, y = together(op, node, x, y)
+    """Integer division truncates; the quotient is computed in float64."""
+    x, y = in_one_dtype(op, node, x, y)
     if x.dtype in FLOATS:
         return op.Div(x, y)
     quotient = op.Div(cast(op, x, ir.DataType.DOUBLE), cast(op, y, ir.DataType.DOUBLE))
@@ -68,31 +68,33 @@ def real_div(op, node, x, y):
 
 @ops.op("floor_div")
 def floor_div(op, node, x, y):
-    x, y = together(op, node, x, y)
+    x, y = in_one_dtype(op, node, x, y)
     quotient = op.Div(x, y)
     if x.dtype in FLOATS:
         return op.Floor(quotient)
     zero = like(op, x, 0)
-    rest = op.Sub(x, op.Mul(quotient, y))
-    down = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
-    return op.Sub(quotient, op.Cast(down, to=int(x.dtype)))
+    remainder = op.Sub(x, op.Mul(quotient, y))
+    rounds_up = op.And(op.Not(op.Equal(remainder, zero)), op.Xor(op.Less(remainder, zero), op.Less(y, zero)))
+    return op.Sub(quotient, op.Cast(rounds_up, to=int(x.dtype)))
 
 
 @ops.op("mod")
 def mod(op, node, x, y):
-    """The sign of the result is that of `y`."""
-    x, y = together(op, node, x, y)
+    """Remainder with the sign of `y`."""
+    x, y = in_one_dtype(op, node, x, y)
     if x.dtype not in FLOATS:
         return op.Mod(x, y)
     zero = like(op, x, 0)
-    rest = op.Mod(x, y, fmod=1)
-    turned = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
-    return op.Where(turned, op.Add(rest, y), rest)
+    remainder = op.Mod(x, y, fmod=1)
+    has_other_sign = op.And(
+        op.Not(op.Equal(remainder, zero)), op.Xor(op.Less(remainder, zero), op.Less(y, zero))
+    )
+    return op.Where(has_other_sign, op.Add(remainder, y), remainder)
 
 
 @ops.op("pow")
 def power(op, node, x, y):
-    return op.Pow(*together(op, node, x, y))
+    return op.Pow(*in_one_dtype(op, node, x, y))
 
 
 @ops.op("exp2")
@@ -100,25 +102,25 @@ def exp2(op, node, x):
     return op.Pow(like(op, x, 2), x)
 
 
-def _shifted(op: hub.Builder, node: Any, x: ir.Value, default: float) -> Any:
-    """`x` plus the operator's epsilon; one too small for the dtype is nothing."""
+def add_epsilon(op: hub.Builder, node: Any, x: ir.Value, default: float) -> Any:
+    """Add the operator's epsilon to `x`, unless it is 0 in the dtype of `x`."""
     epsilon = np.asarray(node.get("epsilon", default)).astype(x.dtype.numpy())
     return op.Add(x, op.const(epsilon)) if epsilon else x
 
 
 @ops.op("log")
 def log(op, node, x):
-    return op.Log(_shifted(op, node, x, 1e-45))
+    return op.Log(add_epsilon(op, node, x, 1e-45))
 
 
 @ops.op("rsqrt")
 def rsqrt(op, node, x):
-    return op.Reciprocal(op.Sqrt(_shifted(op, node, x, 1e-12)))
+    return op.Reciprocal(op.Sqrt(add_epsilon(op, node, x, 1e-12)))
 
 
 @ops.op("inverse")
 def inverse(op, node, x):
-    return op.Reciprocal(_shifted(op, node, x, 1e-4))
+    return op.Reciprocal(add_epsilon(op, node, x, 1e-4))
 
 
 @ops.op("square")

@@ -13,7 +13,7 @@ from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.quant import QuantParams
 from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18
-from bridge_coreml.reader import NUMBER, unpacked
+from bridge_coreml.reader import DTYPE_NUMBERS, unpack_elements
 
 ops = OpTable()
 
@@ -60,7 +60,7 @@ def blockwise(op, node):
     split = [i for i in range(data.ndim) if scale.shape[i] != 1]
     same = offset is None or offset.dtype == data.dtype
     whole = not split or (len(split) == 1 and scale.shape[split[0]] == data.shape[split[0]])
-    if node.kind("data") in KEPT and same and whole:
+    if node.dtype_name("data") in KEPT and same and whole:
         offset = None if offset is None else offset.ravel()
         params = QuantParams.of(scale.ravel(), offset, T.from_numpy(data.dtype), split[0] if split else None)
         return params.dequantize_linear(op, op.const(data))
@@ -123,7 +123,7 @@ def lut_with_shape(op, node):
 def _unpacked(raw: bytes, bits: int, count: int) -> np.ndarray:
     if bits == 8:
         return np.frombuffer(raw, np.uint8, count)
-    return unpacked(raw, NUMBER[f"uint{bits}"], count).astype(np.uint8)
+    return unpack_elements(raw, DTYPE_NUMBERS[f"uint{bits}"], count).astype(np.uint8)
 
 
 def dense(values: np.ndarray, mask: np.ndarray) -> np.ndarray:

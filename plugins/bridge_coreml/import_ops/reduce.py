@@ -1,4 +1,4 @@
-"""Reductions, running sums, order, and the place of an extreme."""
+"""Reductions, cumulative sums, ArgMax and ArgMin."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def reduction(op, node, x):
 @ops.op("reduce_argmax", "reduce_argmin")
 def arg_extreme(op, node, x):
     name = "ArgMax" if node.op == "reduce_argmax" else "ArgMin"
-    found = op.node(name, x, axis=node.get("axis", -1), keepdims=int(node.get("keep_dims", False)))
-    return cast(op, found, DTYPES[node.get("output_dtype", "int32")])
+    indices = op.node(name, x, axis=node.get("axis", -1), keepdims=int(node.get("keep_dims", False)))
+    return cast(op, indices, DTYPES[node.get("output_dtype", "int32")])
 
 
 @ops.op("cumsum", needs=(RANKED,))

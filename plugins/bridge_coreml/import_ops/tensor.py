@@ -1,4 +1,4 @@
-"""Moving, choosing and making elements."""
+"""Shapes, layouts, padding, concatenation, constants and ranges."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ def shape(op, node, x):
 
 @ops.op("reshape", needs=(RANKED,))
 def reshape_to(op, node, x, shape):
-    """0 copies a length: from the same place, or, from iOS 17 and with another rank, from the same place
-    counted from the end."""
+    """Reshape. A 0 in `shape` copies the length of the same dimension; where the rank changes (iOS 17),
+    dimensions are counted from the end."""
     array = const(shape)
     if array is None:
         return op.Reshape(x, as_int64(op, shape))
-    sizes, rank, want = lengths(op, x), rank_of(x) or 0, array.ravel().tolist()
-    shift = rank - len(want)
-    parts = [n if n else (sizes[i + shift] if 0 <= i + shift < rank else 1) for i, n in enumerate(want)]
-    known = [d for d in node.out_dims()]
-    if -1 not in parts and len(known) == len(parts) and all(isinstance(d, int) for d in known):
-        parts = known
-    return reshape(op, x, parts)
+    sizes, rank, new_shape = lengths(op, x), rank_of(x) or 0, array.ravel().tolist()
+    offset = rank - len(new_shape)
+    dims = [n if n else (sizes[i + offset] if 0 <= i + offset < rank else 1) for i, n in enumerate(new_shape)]
+    declared = [d for d in node.out_dims()]
+    if -1 not in dims and len(declared) == len(dims) and all(isinstance(d, int) for d in declared):
+        dims = declared
+    return reshape(op, x, dims)
 
 
 @ops.op("reshape_like", needs=(RANKED,))
 def reshape_like(op, node, x):
     begins, ends, masks = (np.ravel(node.get(n)).tolist() for n in ("begins", "ends", "end_masks"))
-    parts = []
-    for given, begin, end, mask in zip(node.values("ref_tensors"), begins, ends, masks, strict=True):
-        parts += lengths(op, given)[begin:] if mask else lengths(op, given)[begin:end]
-    return reshape(op, x, parts)
+    dims = []
+    for reference, begin, end, mask in zip(node.values("ref_tensors"), begins, ends, masks, strict=True):
+        dims += lengths(op, reference)[begin:] if mask else lengths(op, reference)[begin:end]
+    return reshape(op, x, dims)
 
 
 @ops.op("expand_dims")
@@ -94,9 +94,9 @@ def reverse(op, node, x):
 def reverse_sequence(op, node, x, lengths):
     rank = rank_of(x) or 2
     seq, batch = node.get("seq_axis", 0) % rank, node.get("batch_axis", 0) % rank
-    order = [seq, batch, *(i for i in range(rank) if i not in (seq, batch))]
-    turned = op.ReverseSequence(permuted(op, x, order), as_int64(op, lengths), time_axis=0, batch_axis=1)
-    return permuted(op, turned, [order.index(i) for i in range(rank)])
+    perm = [seq, batch, *(i for i in range(rank) if i not in (seq, batch))]
+    reversed_ = op.ReverseSequence(permuted(op, x, perm), as_int64(op, lengths), time_axis=0, batch_axis=1)
+    return permuted(op, reversed_, [perm.index(i) for i in range(rank)])
 
 
 @ops.op("concat", needs=(ranked("values"),))
@@ -138,9 +138,9 @@ PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
 def pad(op, node, x, pad):
     mode, rank, array = PAD_MODES[node.get("mode", "constant")], rank_of(x) or 0, const(pad)
     if array is not None:
-        pairs = np.zeros((rank, 2), np.int64)
-        pairs[rank - array.size // 2 :] = array.reshape(-1, 2)
-        pads = op.const(pairs.T.ravel())
+        all_pads = np.zeros((rank, 2), np.int64)
+        all_pads[rank - array.size // 2 :] = array.reshape(-1, 2)
+        pads = op.const(all_pads.T.ravel())
     else:
         pads = op.Reshape(op.Transpose(op.Reshape(as_int64(op, pad), ints(rank, 2)), perm=[1, 0]), ints(-1))
     value = like(op, x, node.get("constant_val", 0)) if mode == "constant" else None
@@ -181,11 +181,11 @@ def sliding_windows(op, node, x):
     length = lengths(op, x)[axis]
     offsets = op.const(np.arange(size, dtype=np.int64)[None])
     if isinstance(length, int):
-        firsts = op.const((np.arange((length - size) // stride + 1, dtype=np.int64) * stride)[:, None])
+        starts = op.const((np.arange((length - size) // stride + 1, dtype=np.int64) * stride)[:, None])
     else:
         count = op.Add(op.Div(op.Sub(length, size), stride), 1)
-        firsts = op.Unsqueeze(op.Mul(arange(op, count), stride), ints(1))
-    return op.Gather(x, op.Add(firsts, offsets), axis=axis)
+        starts = op.Unsqueeze(op.Mul(arange(op, count), stride), ints(1))
+    return op.Gather(x, op.Add(starts, offsets), axis=axis)
 
 
 @ops.op("depth_to_space", "pixel_shuffle")
@@ -212,15 +212,20 @@ def pixel_unshuffle(op, node, x):
 
 @ops.op("space_to_batch", needs=(RANKED,))
 def space_to_batch(op, node, x):
-    """The block's place comes first in the batch, as TensorFlow has it."""
-    (a, b), pads = node.get("block_shape"), node.get("paddings")
+    """SpaceToBatch in the order of TensorFlow: the position inside the block is the outer part of the
+    batch."""
+    (block_h, block_w), pads = node.get("block_shape"), node.get("paddings")
     (top, bottom), (left, right) = pads
     x = op.Pad(x, ints(0, 0, top, left, 0, 0, bottom, right))
-    n, c, h, w = lengths(op, x)
-    height, width = (v // f if isinstance(v, int) else op.Div(v, f) for v, f in ((h, a), (w, b)))
-    split = reshape(op, x, [n, c, height, a, width, b])
+    batch, channels, height_in, width_in = lengths(op, x)
+    height, width = (
+        v // f if isinstance(v, int) else op.Div(v, f) for v, f in ((height_in, block_h), (width_in, block_w))
+    )
+    split = reshape(op, x, [batch, channels, height, block_h, width, block_w])
     return reshape(
-        op, op.Transpose(split, perm=[3, 5, 0, 1, 2, 4]), [product(op, [n, a * b]), c, height, width]
+        op,
+        op.Transpose(split, perm=[3, 5, 0, 1, 2, 4]),
+        [product(op, [batch, block_h * block_w]), channels, height, width],
     )
 
 
@@ -230,14 +235,14 @@ def batch_to_space(op, node, x):
     n, c, h, w = lengths(op, x)
     batch = n // (a * b) if isinstance(n, int) else op.Div(n, a * b)
     split = op.Transpose(reshape(op, x, [a, b, batch, c, h, w]), perm=[2, 3, 4, 0, 5, 1])
-    whole = reshape(op, split, [batch, c, product(op, [h, a]), product(op, [w, b])])
+    joined = reshape(op, split, [batch, c, product(op, [h, a]), product(op, [w, b])])
     (top, bottom), (left, right) = crops
-    ends = [-v if v else I64_MAX for v in (bottom, right)]
-    return op.Slice(whole, ints(top, left), np.asarray(ends, np.int64), ints(2, 3))
+    crop_ends = [-v if v else I64_MAX for v in (bottom, right)]
+    return op.Slice(joined, ints(top, left), np.asarray(crop_ends, np.int64), ints(2, 3))
 
 
 @ops.op("crop", needs=(RANKED,))
 def crop(op, node, x):
     (top, bottom), (left, right) = node.get("crop_height"), node.get("crop_width")
-    ends = [-v if v else I64_MAX for v in (bottom, right)]
-    return op.Slice(x, ints(top, left), np.asarray(ends, np.int64), ints(-2, -1))
+    crop_ends = [-v if v else I64_MAX for v in (bottom, right)]
+    return op.Slice(x, ints(top, left), np.asarray(crop_ends, np.int64), ints(-2, -1))

@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise arithmetic, comparison and logic."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SQRT, RSQRT, INVERSE, POWER, EXP, LOG, ABS, THRESHOLD = range(8)
 
 
 @ops.op("unary")
-def function(op, layer, x):
+def unary_function(op, layer, x):
     p = layer.params
     x = op.Mul(x, p.scale) if p.scale not in (0.0, 1.0) else x
     x = op.Add(x, p.shift) if p.shift else x
@@ -53,12 +53,12 @@ def function(op, layer, x):
     }[p.type]()
 
 
-MANY = {"add": "Add", "multiply": "Mul", "max": "Max", "min": "Min"}
+VARIADIC = {"add": "Add", "multiply": "Mul", "max": "Max", "min": "Min"}
 
 
-@ops.op(*MANY)
-def combined(op, layer, *inputs):
-    name = MANY[layer.kind]
+@ops.op(*VARIADIC)
+def combine(op, layer, *inputs):
+    name = VARIADIC[layer.kind]
     if len(inputs) == 1:
         return (
             op.node(name, inputs[0], layer.params.alpha)
@@ -78,12 +78,14 @@ def floor_div(op, layer, x, y):
 
 @ops.op("modBroadcastable")
 def mod(op, layer, x, y):
-    rest = op.Mod(x, y, fmod=1)
-    turned = op.And(op.Not(op.Equal(rest, 0.0)), op.Xor(op.Less(rest, 0.0), op.Less(y, 0.0)))
-    return op.Where(turned, op.Add(rest, y), rest)
+    remainder = op.Mod(x, y, fmod=1)
+    has_other_sign = op.And(
+        op.Not(op.Equal(remainder, 0.0)), op.Xor(op.Less(remainder, 0.0), op.Less(y, 0.0))
+    )
+    return op.Where(has_other_sign, op.Add(remainder, y), remainder)
 
 
-COMPARED = {
+COMPARISONS = {
     "equal": "Equal",
     "notEqual": "Equal",
     "lessThan": "Less",
@@ -93,10 +95,10 @@ COMPARED = {
 }
 
 
-@ops.op(*COMPARED)
-def compared(op, layer, x, y=None):
-    made = op.node(COMPARED[layer.kind], x, np.float32(layer.params.alpha) if y is None else y)
-    return op.Not(made) if layer.kind == "notEqual" else made
+@ops.op(*COMPARISONS)
+def compare(op, layer, x, y=None):
+    result = op.node(COMPARISONS[layer.kind], x, np.float32(layer.params.alpha) if y is None else y)
+    return op.Not(result) if layer.kind == "notEqual" else result
 
 
 LOGICAL = {"logicalAnd": "And", "logicalOr": "Or", "logicalXor": "Xor"}

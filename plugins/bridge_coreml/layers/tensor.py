@@ -1,4 +1,4 @@
-"""Moving, choosing and making elements."""
+"""Shapes, layouts, padding, concatenation, constants and ranges."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def transpose(op, layer, x):
 
 @ops.op("permute")
 def permute(op, layer, x):
-    """Of sequence, channel, height, width; the batch stays."""
+    """Transpose of sequence, channel, height and width; the batch axis stays."""
     order = list(layer.params.axis) or [0, 1, 2, 3]
-    places = {0: 0, 1: 2, 2: 3, 3: 4}
-    perm = [places[int(a)] for a in order]
+    positions = {0: 0, 1: 2, 2: 3, 3: 4}
+    perm = [positions[int(a)] for a in order]
     return op.Transpose(x, perm=[perm[0], 1, *perm[1:]])
 
 
@@ -49,9 +49,9 @@ def reshape_blob(op, layer, x):
     shape = [target[0], sizes[1], *target[1:]] if len(target) == 4 else [*sizes[:2], *target]
     if p.mode == 0:
         return reshape(op, x, shape)
-    last = op.Transpose(x, perm=[0, 1, 3, 4, 2])
-    made = reshape(op, last, [*shape[:2], shape[3], shape[4], shape[2]])
-    return op.Transpose(made, perm=[0, 1, 4, 2, 3])
+    channels_last = op.Transpose(x, perm=[0, 1, 3, 4, 2])
+    reshaped = reshape(op, channels_last, [*shape[:2], shape[3], shape[4], shape[2]])
+    return op.Transpose(reshaped, perm=[0, 1, 4, 2, 3])
 
 
 @ops.op("flatten")
@@ -93,17 +93,17 @@ def split(op, layer, x):
     if count == 1:
         return op.Identity(x)
     if sizes is None:
-        sizes = alike(op, lengths(op, x)[axis], count)
+        sizes = even_split_sizes(op, lengths(op, x)[axis], count)
     return op.Split(x, sizes, axis=axis, _outputs=count)
 
 
-def alike(op: hub.Builder, length: Any, count: int) -> Any:
-    """Lengths of so many parts, the first ones longer by one where they do not come out even."""
+def even_split_sizes(op: hub.Builder, length: Any, count: int) -> Any:
+    """Lengths of `count` parts; the first ones are longer by 1 where `length` is not divisible."""
     if isinstance(length, int):
         return np.asarray([length // count + (i < length % count) for i in range(count)], np.int64)
-    rest = op.Mod(length, op.const(ints(count)))
-    longer = op.Cast(op.Less(op.const(ints(*range(count))), rest), to=int(ir.DataType.INT64))
-    return op.Add(op.Div(length, op.const(ints(count))), longer)
+    remainder = op.Mod(length, op.const(ints(count)))
+    extra = op.Cast(op.Less(op.const(ints(*range(count))), remainder), to=int(ir.DataType.INT64))
+    return op.Add(op.Div(length, op.const(ints(count))), extra)
 
 
 @ops.op("sequenceRepeat")
@@ -115,28 +115,36 @@ def sequence_repeat(op, layer, x):
 def tile(op, layer, x, reps=None):
     if reps is not None:
         return op.Tile(x, as_int64(op, reps))
-    given = [int(r) for r in layer.params.reps]
-    return op.Tile(x, np.asarray([1] * ((rank_of(x) or len(given)) - len(given)) + given, np.int64))
+    reps_list = [int(r) for r in layer.params.reps]
+    return op.Tile(
+        x, np.asarray([1] * ((rank_of(x) or len(reps_list)) - len(reps_list)) + reps_list, np.int64)
+    )
 
 
 @ops.op("reorganizeData")
 def reorganize(op, layer, x):
     p = layer.params
-    x, back = images(op, x)
+    x, restore = images(op, x)
     size = int(p.blockSize)
     if p.mode == 0:
-        return back(op.SpaceToDepth(x, blocksize=size))
-    return back(op.DepthToSpace(x, blocksize=size, mode="CRD" if p.mode == 2 else "DCR"))
+        return restore(op.SpaceToDepth(x, blocksize=size))
+    return restore(op.DepthToSpace(x, blocksize=size, mode="CRD" if p.mode == 2 else "DCR"))
 
 
 @ops.op("crop")
 def crop(op, layer, x, like=None):
     p = layer.params
     if like is None:
-        found = [(e.startEdgeSize, e.endEdgeSize) for e in p.cropAmounts.borderAmounts] or [(0, 0), (0, 0)]
-        ends = [-int(e) if e else I64_MAX for _, e in found]
+        border_amounts = [(e.startEdgeSize, e.endEdgeSize) for e in p.cropAmounts.borderAmounts] or [
+            (0, 0),
+            (0, 0),
+        ]
+        crop_ends = [-int(e) if e else I64_MAX for _, e in border_amounts]
         return op.Slice(
-            x, np.asarray([int(s) for s, _ in found], np.int64), np.asarray(ends, np.int64), ints(-2, -1)
+            x,
+            np.asarray([int(s) for s, _ in border_amounts], np.int64),
+            np.asarray(crop_ends, np.int64),
+            ints(-2, -1),
         )
     offset = [int(v) for v in p.offset] or [0, 0]
     sizes = vector(op, lengths(op, like)[-2:])
@@ -148,15 +156,20 @@ def crop(op, layer, x, like=None):
 @ops.op("padding")
 def padding(op, layer, x):
     p, rank = layer.params, rank_of(x) or 2
-    found = [(int(e.startEdgeSize), int(e.endEdgeSize)) for e in p.paddingAmounts.borderAmounts] or [
+    border_amounts = [(int(e.startEdgeSize), int(e.endEdgeSize)) for e in p.paddingAmounts.borderAmounts] or [
         (0, 0),
         (0, 0),
     ]
-    pads = [*[0] * (rank - 2), *(s for s, _ in found), *[0] * (rank - 2), *(e for _, e in found)]
-    kind = p.WhichOneof("PaddingType") or "constant"
-    if kind == "constant":
+    pads = [
+        *[0] * (rank - 2),
+        *(s for s, _ in border_amounts),
+        *[0] * (rank - 2),
+        *(e for _, e in border_amounts),
+    ]
+    padding_type = p.WhichOneof("PaddingType") or "constant"
+    if padding_type == "constant":
         return op.Pad(x, np.asarray(pads, np.int64), np.float32(p.constant.value))
-    return op.Pad(x, np.asarray(pads, np.int64), mode="reflect" if kind == "reflection" else "edge")
+    return op.Pad(x, np.asarray(pads, np.int64), mode="reflect" if padding_type == "reflection" else "edge")
 
 
 @ops.op("constantPad")
@@ -171,25 +184,27 @@ def constant_pad(op, layer, x, amounts=None):
         return op.Pad(x, op.Reshape(pads, ints(-1)), value)
     pairs = np.array(p.padAmounts, np.int64).reshape(rank, 2)
     if p.padToGivenOutputSizeMode:
-        parts = [[], []]
+        pads_by_side = [[], []]
         for i, size in enumerate(lengths(op, x)):
             for side in (0, 1):
-                wanted = int(pairs[i, side])
+                target_length = int(pairs[i, side])
                 if isinstance(size, int):
-                    parts[side].append(max(wanted - size, 0))
+                    pads_by_side[side].append(max(target_length - size, 0))
                 else:
-                    parts[side].append(op.Max(op.Sub(op.const(ints(wanted)), size), 0) if wanted else 0)
-        return op.Pad(x, vector(op, parts[0] + parts[1]), value)
+                    pads_by_side[side].append(
+                        op.Max(op.Sub(op.const(ints(target_length)), size), 0) if target_length else 0
+                    )
+        return op.Pad(x, vector(op, pads_by_side[0] + pads_by_side[1]), value)
     return op.Pad(x, np.asarray(pairs.T.ravel(), np.int64), value)
 
 
 @ops.op("squeeze")
 def squeeze(op, layer, x):
     p, rank = layer.params, rank_of(x)
-    named = [int(a) for a in p.axes] if rank is None else [int(a) % rank for a in p.axes]
-    gone = [i for i, d in enumerate(x.shape or ()) if d == 1] if p.squeezeAll else named
-    gone = gone[1:] if len(gone) == rank else gone
-    return op.Squeeze(x, np.asarray(gone, np.int64)) if gone else op.Identity(x)
+    axes = [int(a) for a in p.axes] if rank is None else [int(a) % rank for a in p.axes]
+    squeezed_axes = [i for i, d in enumerate(x.shape or ()) if d == 1] if p.squeezeAll else axes
+    squeezed_axes = squeezed_axes[1:] if len(squeezed_axes) == rank else squeezed_axes
+    return op.Squeeze(x, np.asarray(squeezed_axes, np.int64)) if squeezed_axes else op.Identity(x)
 
 
 @ops.op("expandDims")
@@ -247,8 +262,8 @@ def fill_like(op, layer, like):
 
 @ops.op("fillStatic")
 def fill_static(op, layer):
-    made = np.full([int(d) for d in layer.params.targetShape], layer.params.value, np.float32)
-    return op.Identity(op.const(made))
+    array = np.full([int(d) for d in layer.params.targetShape], layer.params.value, np.float32)
+    return op.Identity(op.const(array))
 
 
 @ops.op("fillDynamic")
@@ -286,9 +301,9 @@ def reverse(op, layer, x):
 def reverse_seq(op, layer, x, sizes):
     rank = rank_of(x) or 2
     seq, batch = int(layer.params.sequenceAxis) % rank, int(layer.params.batchAxis) % rank
-    order = [seq, batch, *(i for i in range(rank) if i not in (seq, batch))]
-    turned = op.ReverseSequence(op.Transpose(x, perm=order), as_int64(op, sizes), time_axis=0, batch_axis=1)
-    return op.Transpose(turned, perm=[order.index(i) for i in range(rank)])
+    perm = [seq, batch, *(i for i in range(rank) if i not in (seq, batch))]
+    reversed_ = op.ReverseSequence(op.Transpose(x, perm=perm), as_int64(op, sizes), time_axis=0, batch_axis=1)
+    return op.Transpose(reversed_, perm=[perm.index(i) for i in range(rank)])
 
 
 @ops.op("slidingWindows")
@@ -298,11 +313,11 @@ def sliding_windows(op, layer, x):
     length = lengths(op, x)[axis]
     offsets = op.const(np.arange(size, dtype=np.int64)[None])
     if isinstance(length, int):
-        firsts = op.const((np.arange((length - size) // step + 1) * step)[:, None])
+        starts = op.const((np.arange((length - size) // step + 1) * step)[:, None])
     else:
         count = op.Add(op.Div(op.Sub(length, size), step), 1)
-        firsts = op.Unsqueeze(op.Mul(arange(op, count), step), ints(1))
-    return op.Gather(x, op.Add(firsts, offsets), axis=axis)
+        starts = op.Unsqueeze(op.Mul(arange(op, count), step), ints(1))
+    return op.Gather(x, op.Add(starts, offsets), axis=axis)
 
 
 @ops.op("rangeStatic")
@@ -316,9 +331,11 @@ def range_static(op, layer):
 @ops.op("rangeDynamic")
 def range_dynamic(op, layer, end, start=None, step=None):
     p = layer.params
-    first = op.const(np.float32(p.startValue)) if start is None else op.Reshape(start, op.const([]))
-    by = op.const(np.float32(p.stepSizeValue or 1.0)) if step is None else op.Reshape(step, op.const([]))
-    return op.Range(first, op.Reshape(end, op.const([])), by)
+    start_scalar = op.const(np.float32(p.startValue)) if start is None else op.Reshape(start, op.const([]))
+    step_scalar = (
+        op.const(np.float32(p.stepSizeValue or 1.0)) if step is None else op.Reshape(step, op.const([]))
+    )
+    return op.Range(start_scalar, op.Reshape(end, op.const([])), step_scalar)
 
 
 @ops.op("matrixBandPart", "lowerTriangular", "upperTriangular")
