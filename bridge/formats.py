@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bridge.ops import Need, OpTable
     from bridge.report import Report
-    from bridge.runtime import Session
+    from bridge.session import Session
 
 __all__ = ["Exporter", "Format", "Importer", "Option", "Part", "Runtime", "flag"]
 
@@ -125,7 +125,7 @@ class Exporter:
 
 @dataclass(frozen=True)
 class Runtime:
-    """The format's own runtime: `open(path, **options)` gives a `bridge.runtime.Session`; of the importer's
+    """The format's own runtime: `open(path, **options)` gives a `bridge.session.Session`; of the importer's
     options it takes those named in `options`."""
 
     open: Callable[..., Session]

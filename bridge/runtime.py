@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.load import Reader, reader
 from bridge.passes.opset.down import for_runtime
 from bridge.ports import Port, port_of
+from bridge.session import Outputs, Session
 
 __all__ = ["HubSession", "Outputs", "Session", "open_session", "run"]
 
@@ -23,31 +23,6 @@ __all__ = ["HubSession", "Outputs", "Session", "open_session", "run"]
 DISABLED_OPTIMIZERS = ["WeightBiasQuantization", "MatMulScaleFusion"]
 # A product with dequantized weights would quantize its other side to 8 bits: 1 computes it in float32
 SESSION_CONFIG = {"session.qdq_matmulnbits_accuracy_level": "1"}
-
-
-class Outputs(dict[str, Any]):
-    """Results by output name, in the model's order. `engine` names the runtime that computed them."""
-
-    def __init__(self, values: dict[str, Any], engine: str) -> None:
-        super().__init__(values)
-        self.engine = engine
-
-
-class Session(ABC):
-    """A model opened in a runtime. It runs as often as asked, every time as if it had just been opened.
-
-    `engine` names the runtime and its version; `inputs` and `outputs` are those the runtime tells of, before
-    the first run where it can.
-    """
-
-    engine: str = ""
-    inputs: tuple[Port, ...] = ()
-    outputs: tuple[Port, ...] = ()
-
-    @abstractmethod
-    def run(self, inputs: dict[str, Any]) -> Outputs:
-        """Outputs by name for arrays by name. Raises InvalidInput, and ExecutionFailed in the runtime's
-        words."""
 
 
 def run(model: Any, inputs: dict[str, np.ndarray], *, source: str | None = None, **options: Any) -> Outputs:
