@@ -1,4 +1,4 @@
-"""How a case of a Core ML program is declared, and written by coremltools."""
+"""Declaration of a case of a Core ML program, and its writing by coremltools."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Program:
         return [a.array if isinstance(a, State) else a for a in self.arrays]
 
     def inferred(self) -> list[np.ndarray]:
-        """What coremltools infers of the operator on constants. Raises NotImplementedError where it does not."""
+        """Value that coremltools infers of the operator on constants. Raises NotImplementedError where it does not."""
         from coremltools.converters.mil.mil import Builder as mb
         from coremltools.converters.mil.mil import Function, types
 

@@ -47,7 +47,7 @@ def paired(node: ir.Node) -> bool:
 
 
 def opened(node: ir.Node) -> bool:
-    """What a QuantizeLinear beside it made."""
+    """True if the input is the output of a QuantizeLinear."""
     maker = node.inputs[0].producer() if node.inputs[0] is not None else None
     return is_quantize(maker) and stepped(maker) and paired(maker)
 

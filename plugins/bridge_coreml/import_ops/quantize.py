@@ -126,7 +126,7 @@ def _unpacked(raw: bytes, bits: int, count: int) -> np.ndarray:
     return unpack_elements(raw, DTYPE_NUMBERS[f"uint{bits}"], count).astype(np.uint8)
 
 
-def dense(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def scatter_by_mask(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Values where the mask is set, zero elsewhere."""
     made = np.zeros(mask.shape, values.dtype)
     made[mask.astype(bool)] = values.ravel()
@@ -135,7 +135,7 @@ def dense(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 @ops.op("constexpr_sparse_to_dense", since=IOS18)
 def sparse_to_dense(op, node):
-    return dense(node.array("nonzero_data"), node.array("mask"))
+    return scatter_by_mask(node.array("nonzero_data"), node.array("mask"))
 
 
 @ops.op(
@@ -147,14 +147,14 @@ def sparse_with_shape(op, node):
     """Before iOS 18: the mask is packed."""
     shape = [int(d) for d in node.array("shape")]
     mask = _unpacked(node.array("mask").astype(np.uint8).tobytes(), 1, int(np.prod(shape)))
-    return dense(node.array("nonzero_data"), mask.reshape(shape))
+    return scatter_by_mask(node.array("nonzero_data"), mask.reshape(shape))
 
 
 @ops.op("constexpr_lut_to_sparse", since=IOS18)
 def lut_to_sparse(op, node):
     mask, lut = node.array("indices_mask"), node.array("lut")
     axis = node.get("vector_axis", 0)
-    whole = looked_up(dense(node.array("indices_nonzero_data"), mask), lut, axis)
+    whole = looked_up(scatter_by_mask(node.array("indices_nonzero_data"), mask), lut, axis)
     wide = np.repeat(mask, lut.shape[-1], axis) if lut.shape[-1] > 1 else mask
     return wide, whole[wide.astype(bool)]
 
@@ -162,5 +162,7 @@ def lut_to_sparse(op, node):
 @ops.op("constexpr_sparse_blockwise_shift_scale", since=IOS18)
 def sparse_blockwise(op, node):
     mask = node.array("data_mask")
-    whole = expanded(dense(node.array("nonzero_data"), mask), node.array("scale"), node.array("offset"))
+    whole = expanded(
+        scatter_by_mask(node.array("nonzero_data"), mask), node.array("scale"), node.array("offset")
+    )
     return mask, whole[mask.astype(bool)]
