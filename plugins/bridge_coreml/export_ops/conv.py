@@ -1,4 +1,4 @@
-"""Products, convolutions, pools, normalizations, resizing, recurrent layers."""
+"""Convolutions and transposed convolutions."""
 
 from __future__ import annotations
 

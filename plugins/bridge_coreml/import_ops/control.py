@@ -19,8 +19,8 @@ ops = OpTable()
 def cond(op, node, pred):
     branches = [node.branch(block) for block in node.operation.blocks]
     condition = op.Reshape(pred, op.const([]))
-    made = op.If(condition, then_branch=branches[0], else_branch=branches[1], _outputs=len(node.outputs))
-    return made
+    result = op.If(condition, then_branch=branches[0], else_branch=branches[1], _outputs=len(node.outputs))
+    return result
 
 
 @ops.op("while_loop")

@@ -480,6 +480,6 @@ def non_maximum_suppression(op, node, boxes, scores):
 
 def _picked(op: hub.Builder, values: ir.Value, order: ir.Value, there: ir.Value, missing: int) -> Any:
     """Rows of [n, B, K] in the order found; zero where there is none, and up to the number asked for."""
-    found = op.GatherND(values, op.Unsqueeze(order, ints(-1)), batch_dims=1)
-    found = op.Where(op.Unsqueeze(there, ints(-1)), found, like(op, values, 0))
-    return op.Pad(found, ints(0, 0, 0, 0, missing, 0)) if missing else found
+    rows = op.GatherND(values, op.Unsqueeze(order, ints(-1)), batch_dims=1)
+    rows = op.Where(op.Unsqueeze(there, ints(-1)), rows, like(op, values, 0))
+    return op.Pad(rows, ints(0, 0, 0, 0, missing, 0)) if missing else rows

@@ -49,8 +49,8 @@ def affine(op, node):
         return QuantParams.of(scale, zero, T.from_numpy(stored.dtype), axis).dequantize_linear(
             op, op.const(stored)
         )
-    spread = [-1 if i == axis else 1 for i in range(stored.ndim)]
-    scale, zero = (v.reshape(spread) if v.ndim else v for v in (scale, zero))
+    broadcast_shape = [-1 if i == axis else 1 for i in range(stored.ndim)]
+    scale, zero = (v.reshape(broadcast_shape) if v.ndim else v for v in (scale, zero))
     return ((stored.astype(np.float32) - zero.astype(np.float32)) * scale).astype(scale.dtype)
 
 
@@ -128,9 +128,9 @@ def _unpacked(raw: bytes, bits: int, count: int) -> np.ndarray:
 
 def scatter_by_mask(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Values where the mask is set, zero elsewhere."""
-    made = np.zeros(mask.shape, values.dtype)
-    made[mask.astype(bool)] = values.ravel()
-    return made
+    array = np.zeros(mask.shape, values.dtype)
+    array[mask.astype(bool)] = values.ravel()
+    return array
 
 
 @ops.op("constexpr_sparse_to_dense", since=IOS18)
