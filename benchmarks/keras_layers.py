@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bridge_savedmodel.cases import plain
+from bridge_savedmodel.cases import as_array
 from bridge_savedmodel.cases.layers import cases
 from bridge_savedmodel.tensorflow import tensorflow
 
@@ -73,7 +73,7 @@ def measured(model: Any, folder: Path) -> dict[str, tuple[str, str]]:
     arrays = filled(hub, np.random.default_rng(1))
     tensors = [tensorflow().constant(a) for a in arrays.values()]
     made = model(tensors if len(tensors) > 1 else tensors[0], training=False)
-    values = [plain(t) for t in tensorflow().nest.flatten(made)]
+    values = [as_array(t) for t in tensorflow().nest.flatten(made)]
     expected = Outputs(dict(zip((v.name for v in hub.graph.outputs), values, strict=True)), "Keras")
     return {to: outcome(hub, to, folder, arrays, expected) for to in TARGETS}
 

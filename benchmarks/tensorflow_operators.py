@@ -18,13 +18,13 @@ import argparse
 import re
 from pathlib import Path
 
-from bridge_savedmodel.frames import REFERRED, TABLES
+from bridge_savedmodel.import_context import REFERENCE_VARIABLES, TABLES
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.import_ops.common import readable
 from bridge_savedmodel.reader import PIPELINES
 from bridge_savedmodel.tensorflow import tensorflow
 
-HANDLES = ("VarHandleOp", "Placeholder", "PlaceholderV2", *REFERRED, *TABLES, *PIPELINES)
+HANDLES = ("VarHandleOp", "Placeholder", "PlaceholderV2", *REFERENCE_VARIABLES, *TABLES, *PIPELINES)
 LOOPS = ("Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond")
 RAISED = {*LOOPS, *(f"Ref{name}" for name in LOOPS)}
 OUTSIDE = re.compile(

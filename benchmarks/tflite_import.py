@@ -122,7 +122,7 @@ def recorded(path: Path) -> Any:
         found = []
         for place, index in enumerate(indices):
             tensor, raw = graph.tensors[index], path.with_suffix(f".{stem}{place}").read_bytes()[1:]
-            array = np.frombuffer(raw, DTYPES[tensor.kind])
+            array = np.frombuffer(raw, DTYPES[tensor.type])
             found.append(array.reshape([d or 1 for d in tensor.dims] if stem == "inp" else -1))
         return found
 

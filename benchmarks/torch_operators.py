@@ -40,7 +40,7 @@ def measure(entry: Any, limit: int) -> tuple[str, str]:
     for sample in samples(entry)[: limit or None]:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                made = Sample(entry, sample).made(Path(folder))
+                made = Sample(entry, sample).write(Path(folder))
             except Untraceable as error:
                 if str(error) == "sparse tensors":
                     return "refused", str(error)

@@ -85,20 +85,20 @@ def convert_all(
             )
         names[name] = source
     folder.mkdir(parents=True, exist_ok=True)
-    with workers.pool(jobs, executor) as pool:
+    with workers.worker_pool(jobs, executor) as pool:
         futures = {
-            pool.submit(one, source, str(folder / name), options | {"to": to}): name
+            pool.submit(convert_one, source, str(folder / name), options | {"to": to}): name
             for name, source in names.items()
         }
-        found: dict[str, Done] = {}
+        finished: dict[str, Done] = {}
         progress(0, len(futures))
         for future in as_completed(futures):
-            found[futures[future]] = future.result()
-            progress(len(found), len(futures))
-    return Batch(tuple(found[name] for name in names))
+            finished[futures[future]] = future.result()
+            progress(len(finished), len(futures))
+    return Batch(tuple(finished[name] for name in names))
 
 
-def one(source: str, destination: str, options: dict[str, Any]) -> Done:
+def convert_one(source: str, destination: str, options: dict[str, Any]) -> Done:
     """One file, in this thread's worker process."""
     arguments = {"source": source, "destination": destination, "options": options}
     try:

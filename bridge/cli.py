@@ -35,15 +35,19 @@ def command(function: Callable) -> Callable:
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @wraps(function)
-    def wrapped(as_json: bool, **arguments: Any) -> None:
+    def print_result(as_json: bool, **arguments: Any) -> None:
         from bridge.errors import BridgeError, UnsupportedModel, VerificationFailed
 
         try:
             with waiting("" if arguments.get("folder") else function.__name__):
                 code, result = function(**arguments)
         except BridgeError as error:
-            kind = type(error).__name__
-            text = json.dumps({"error": kind, "message": str(error)}) if as_json else f"{kind}: {error}"
+            error_type = type(error).__name__
+            text = (
+                json.dumps({"error": error_type, "message": str(error)})
+                if as_json
+                else f"{error_type}: {error}"
+            )
             click.echo(text, err=not as_json)
             sys.exit(
                 3
@@ -52,10 +56,10 @@ def command(function: Callable) -> Callable:
                 if isinstance(error, UnsupportedModel)
                 else 1
             )
-        click.echo(json.dumps(_plain(result), default=str, indent=2) if as_json else str(result))
+        click.echo(json.dumps(_as_data(result), default=str, indent=2) if as_json else str(result))
         sys.exit(code)
 
-    return wrapped
+    return print_result
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def waiting(name: str, after: float = 1.0) -> Iterator[None]:
         spinner.join()
 
 
-def _plain(result: Any) -> Any:
+def _as_data(result: Any) -> Any:
     if hasattr(result, "to_dict"):
         return result.to_dict()
     return result
@@ -135,11 +139,16 @@ def dims_option(function: Callable) -> Callable:
     )(function)
 
 
+DIGITS = len(str(2**63 - 1))
+
+
 def parsed_dims(dims: tuple[str, ...]) -> dict[str, int]:
     """NAME=LENGTH pairs as a dict."""
     pairs = [pair.rpartition("=") for pair in dims]
     bad = [
-        pair for pair, (name, _, length) in zip(dims, pairs, strict=True) if not name or not length.isdigit()
+        pair
+        for pair, (name, _, length) in zip(dims, pairs, strict=True)
+        if not name or not length.isdecimal() or len(length) > DIGITS
     ]
     if bad:
         raise click.BadParameter(f"{bad[0]!r} is not NAME=LENGTH", param_hint="--dims")
@@ -151,17 +160,17 @@ class WithFormatOptions(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = {name for parameter in self.get_params(ctx) for name in parameter.opts}
-        words, rest = [], list(args)
-        while rest:
-            word = rest.pop(0)
+        words, remaining = [], list(args)
+        while remaining:
+            word = remaining.pop(0)
             if word == "--":
-                words += [word, *rest]
+                words += [word, *remaining]
                 break
             name, equals, value = word.removeprefix("--").partition("=")
             if not word.startswith("--") or f"--{name}" in known or name not in _declared():
                 words.append(word)
-            elif equals or rest:
-                words += ["-O", f"{name}={value if equals else rest.pop(0)}"]
+            elif equals or remaining:
+                words += ["-O", f"{name}={value if equals else remaining.pop(0)}"]
             else:
                 raise click.UsageError(f"--{name} needs a value.", ctx)
         return super().parse_args(ctx, words)
@@ -278,9 +287,9 @@ def verify(
     """Run two models on the same inputs and compare every output."""
     import bridge
 
-    given = _read(reference, inputs) if inputs else None
+    arrays = _read_arrays(reference, inputs) if inputs else None
     result = bridge.verify(
-        reference, candidate, given, seed=seed, rtol=rtol, atol=atol, dims=parsed_dims(dims)
+        reference, candidate, arrays, seed=seed, rtol=rtol, atol=atol, dims=parsed_dims(dims)
     )
     return (0 if result.ok else 3), result
 
@@ -301,8 +310,10 @@ def run(model: str, inputs: tuple[str, ...], seed: int, output: str | None, dims
     import bridge
     from bridge.inputs import random_inputs
 
-    given = _read(model, inputs) if inputs else random_inputs(bridge.load(model), seed, parsed_dims(dims))
-    results = bridge.run(model, given)
+    arrays = (
+        _read_arrays(model, inputs) if inputs else random_inputs(bridge.load(model), seed, parsed_dims(dims))
+    )
+    results = bridge.run(model, arrays)
     if output:
         np.savez(output, **results)
     lines = [f"{name}: {np.asarray(v).dtype}{list(np.asarray(v).shape)}\n{v}" for name, v in results.items()]
@@ -326,7 +337,7 @@ def _listed(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def _read(model: str, files: tuple[str, ...]) -> dict[str, Any]:
+def _read_arrays(model: str, files: tuple[str, ...]) -> dict[str, Any]:
     import bridge
     from bridge.inputs import read_inputs
 
@@ -353,8 +364,8 @@ def formats(name: str | None) -> Any:
     from bridge.detect import by_name
 
     if name:
-        found = by_name(name)
-        return 0, Printed(_described(found), _declaration(found))
+        fmt = by_name(name)
+        return 0, Printed(_described(fmt), _declaration(fmt))
     lines = [
         f"{f.name:<12} {'read ' if f.importer else '     '}{'write ' if f.exporter else '      '}{f.versions}"
         for f in bridge.formats()
@@ -500,7 +511,7 @@ def matrix(
         cases, tuple(ops.split(",")) if ops else (), None if everything else most, sorted(sources)
     )
     with executor(scheduler) as pool, progress_bar("cases") as progress:
-        found = run(
+        evidence = run(
             chosen,
             names,
             Path(folder),
@@ -511,7 +522,7 @@ def matrix(
             progress=progress,
         )
     publish(Path(folder))
-    return 0, Printed(summary(found.results), counts(found.results))
+    return 0, Printed(summary(evidence.results), counts(evidence.results))
 
 
 @contextmanager

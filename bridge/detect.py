@@ -42,9 +42,9 @@ def of_source(src: Any, name: str | None = None) -> Format:
         if fmt.detect(src):
             return fmt
     if isinstance(src, (str, Path)):
-        found = by_suffix(Path(src))
-        if found:
-            return found
+        suffix_format = by_suffix(Path(src))
+        if suffix_format:
+            return suffix_format
     what = src if isinstance(src, (str, Path)) else type(src).__name__
     raise UnknownFormat(
         f"The format of {what} is not recognised.", "Name it with source=… (--from on the command line)."
@@ -53,10 +53,10 @@ def of_source(src: Any, name: str | None = None) -> Format:
 
 def by_suffix(path: Path) -> Format | None:
     """The format one of whose suffixes `path` has. Raises UnknownFormat when several have it."""
-    found = [f for f in plugins.formats() if f.suffixes and path.name.lower().endswith(f.suffixes)]
-    if len(found) > 1:
-        names = " and ".join(f.name for f in found)
+    matches = [f for f in plugins.formats() if f.suffixes and path.name.lower().endswith(f.suffixes)]
+    if len(matches) > 1:
+        names = " and ".join(f.name for f in matches)
         raise UnknownFormat(
             f"{path.name} may be a file of {names}.", "Name the format: to=… or source=… (--to, --from)."
         )
-    return found[0] if found else None
+    return matches[0] if matches else None

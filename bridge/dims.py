@@ -44,12 +44,12 @@ def length_of(op: Builder, number: ir.Value) -> Length:
     )
 
 
-def entries(op: Builder, values: ir.Value, places: Sequence[int]) -> list[Any]:
-    """The elements of an int64 vector at `places`, as lengths."""
+def entries(op: Builder, values: ir.Value, positions: Sequence[int]) -> list[Any]:
+    """The elements of an int64 vector at `positions`, as lengths."""
     array = const(values)
     if array is not None:
-        return [int(array[i]) for i in places]
-    return [Dim(op, op.Slice(values, [i], [i + 1], [0])) for i in places]
+        return [int(array[i]) for i in positions]
+    return [Dim(op, op.Slice(values, [i], [i + 1], [0])) for i in positions]
 
 
 def sizes_of(op: Builder, x: ir.Value) -> ir.Value:

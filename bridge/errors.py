@@ -84,7 +84,7 @@ class Blocker:
     reason: str
 
 
-def table(blockers: Sequence[Blocker]) -> str:
+def blocker_table(blockers: Sequence[Blocker]) -> str:
     """Blockers as aligned rows, like reasons on like operators folded to one row."""
     groups: dict[tuple[str, str], list[Blocker]] = {}
     for blocker in blockers:
@@ -103,4 +103,4 @@ class UnsupportedModel(BridgeError):
 
     def __init__(self, headline: str, blockers: Sequence[Blocker], hint: str = "") -> None:
         self.blockers = tuple(blockers)
-        super().__init__(f"{headline}\n{table(self.blockers)}" if blockers else headline, hint)
+        super().__init__(f"{headline}\n{blocker_table(self.blockers)}" if blockers else headline, hint)

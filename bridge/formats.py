@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bridge.report import Report
     from bridge.session import Session
 
-__all__ = ["Exporter", "Format", "Importer", "Option", "Part", "Runtime", "flag"]
+__all__ = ["Exporter", "Format", "Importer", "Option", "Part", "Runtime", "flag", "within"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,17 @@ class Option:
         return self.parser(self.default) if self.parser else self.default
 
 
+def within(name: str, lowest: int, highest: int) -> Callable[[Any], Any]:
+    """The parser of an option whose value is a whole number of that range, or None."""
+
+    def parse(value: Any) -> Any:
+        if value is not None and not (isinstance(value, int) and lowest <= value <= highest):
+            raise InvalidOption(f"{name}={value!r} is not a whole number from {lowest} to {highest}.")
+        return value
+
+    return parse
+
+
 def flag(text: str) -> bool:
     """A yes/no option from the command line."""
     if text.lower() in ("1", "true", "yes", "on"):
@@ -70,14 +81,14 @@ def flag(text: str) -> bool:
     raise ValueError(text)
 
 
-def parse_options(options: tuple[Option, ...], given: dict[str, Any], whose: str) -> dict[str, Any]:
+def parse_options(options: tuple[Option, ...], values: dict[str, Any], whose: str) -> dict[str, Any]:
     """Given values over the declared defaults. Raises InvalidOption for one nobody declared."""
     known = {option.name: option for option in options}
-    for name in given:
+    for name in values:
         if name not in known:
             listed = ", ".join(sorted(known)) or "none"
             raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
-    return {name: o.parse(given[name]) if name in given else o.value for name, o in known.items()}
+    return {name: o.parse(values[name]) if name in values else o.value for name, o in known.items()}
 
 
 @dataclass(frozen=True)
@@ -88,9 +99,9 @@ class Importer:
     options: tuple[Option, ...] = ()
     table: OpTable | None = None
 
-    def parse(self, given: dict[str, Any], whose: str) -> dict[str, Any]:
+    def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""
-        return parse_options(self.options, given, whose)
+        return parse_options(self.options, values, whose)
 
 
 @dataclass(frozen=True)
@@ -118,9 +129,9 @@ class Exporter:
     choose: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
     way_out: str = "Add a rule: plugins/README.md#one-operator"
 
-    def parse(self, given: dict[str, Any], whose: str) -> dict[str, Any]:
+    def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""
-        return parse_options(self.options, given, whose)
+        return parse_options(self.options, values, whose)
 
 
 @dataclass(frozen=True)
@@ -208,10 +219,10 @@ class Format:
 
     def installed(self) -> dict[str, str]:
         """Version of each package behind the format; empty text where one is not installed."""
-        found = {}
+        versions = {}
         for package in self.packages:
             try:
-                found[package] = importlib.metadata.version(package)
+                versions[package] = importlib.metadata.version(package)
             except importlib.metadata.PackageNotFoundError:
-                found[package] = ""
-        return found
+                versions[package] = ""
+        return versions

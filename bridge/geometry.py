@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import NHWC, Dim, Length, attr, const, input_at, largest, shape_of
@@ -108,13 +109,13 @@ def pads_of(node: ir.Node, lengths: Sequence[Any] | None = None, ceil: bool = Fa
     if window is None:
         return None
     count, auto = len(window.kernel), attr(node, "auto_pad")
-    given = attr(node, "pads") if auto == "NOTSET" else None
-    given = given or [0] * 2 * count
+    own_pads = attr(node, "pads") if auto == "NOTSET" else None
+    own_pads = own_pads or [0] * 2 * count
     ceil = ceil and bool(attr(node, "ceil_mode")) and not auto.startswith("SAME")
-    made: Pads = []
+    pads: Pads = []
     for i, length in enumerate(spatial_lengths(node) if lengths is None else lengths):
         span, stride = window.spans[i], window.strides[i]
-        before, after = given[i], given[i + count]
+        before, after = own_pads[i], own_pads[i + count]
         known = isinstance(length, (int, Dim)) or stride == 1
         if (auto.startswith("SAME") or ceil) and not known:
             return None
@@ -122,8 +123,8 @@ def pads_of(node: ir.Node, lengths: Sequence[Any] | None = None, ceil: bool = Fa
             before, after = halves(same_total(length, span, stride), auto == "SAME_UPPER")
         elif ceil and stride != 1:
             after = after + ceil_extra(length, span, stride, before, after)
-        made.append((before, after))
-    return made
+        pads.append((before, after))
+    return pads
 
 
 def is_same(pads: Pads, window: Window, lengths: Sequence[Any]) -> bool:
@@ -142,10 +143,12 @@ def same_at_run_time(node: ir.Node, lengths: Sequence[Any]) -> bool:
     return dynamic and attr(node, "auto_pad") == "SAME_UPPER" and not attr(node, "count_include_pad")
 
 
-def transposed_total(length: Length, span: int, stride: int, more: int, asked: Length) -> Length:
-    """Elements a ConvTranspose cuts from both ends together of (length - 1) * stride + span + `more`
-    (output_padding) for a result of length `asked`; below 0 where that is longer."""
-    return (length - 1) * stride + (span + more) - asked
+def transposed_total(
+    length: Length, span: int, stride: int, output_padding: int, output_length: Length
+) -> Length:
+    """Elements a ConvTranspose cuts from both ends of (length - 1) * stride + span + `output_padding`
+    together, for a result of length `output_length`; below 0 where that is longer."""
+    return (length - 1) * stride + (span + output_padding) - output_length
 
 
 def transposed_pads(node: ir.Node, lengths: Sequence[Any] | None = None) -> Pads | None:
@@ -154,28 +157,33 @@ def transposed_pads(node: ir.Node, lengths: Sequence[Any] | None = None) -> Pads
     window = window_of(node)
     if window is None:
         return None
-    count, auto, asked = len(window.kernel), attr(node, "auto_pad"), attr(node, "output_shape")
-    given = (attr(node, "pads") if auto == "NOTSET" else None) or [0] * 2 * count
-    more = attr(node, "output_padding") or [0] * count
-    made: Pads = []
+    count, auto, output_shape = len(window.kernel), attr(node, "auto_pad"), attr(node, "output_shape")
+    own_pads = (attr(node, "pads") if auto == "NOTSET" else None) or [0] * 2 * count
+    output_padding = attr(node, "output_padding") or [0] * count
+    cropped: Pads = []
     for i, length in enumerate(spatial_lengths(node) if lengths is None else lengths):
         span, stride = window.spans[i], window.strides[i]
-        if not asked and not auto.startswith("SAME"):
-            made.append((given[i], given[i + count]))
+        if not output_shape and not auto.startswith("SAME"):
+            cropped.append((own_pads[i], own_pads[i + count]))
             continue
-        if asked and not isinstance(length, (int, Dim)):
+        if output_shape and not isinstance(length, (int, Dim)):
             return None
         total = (
-            transposed_total(length, span, stride, more[i], asked[i]) if asked else span + more[i] - stride
+            transposed_total(length, span, stride, output_padding[i], output_shape[i])
+            if output_shape
+            else span + output_padding[i] - stride
         )
-        made.append(halves(largest(total, 0), auto == "SAME_UPPER"))
-    return made
+        cropped.append(halves(largest(total, 0), auto == "SAME_UPPER"))
+    return cropped
 
 
 def plain_resize(node: ir.Node) -> list[int] | None:
     """Lengths of the result of a Resize of static shape whose samples lie as the quotients of the lengths
     say: sizes that stretch, or scales that are those quotients but for rounding to float32; no region of
-    interest, antialias or exclude_outside."""
+    interest, antialias or exclude_outside.
+
+    For mode nearest the scales are the quotients exactly: a little aside another element is the nearest.
+    """
     x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     roi, scales, _ = [*node.inputs[1:4], None, None, None][:3]
     if x is None or y is None or 0 in x or roi is not None:
@@ -188,5 +196,6 @@ def plain_resize(node: ir.Node) -> list[int] | None:
     if factors is None:
         return None
     axes = attr(node, "axes") or range(len(x))
-    near = [math.isclose(y[a] / x[a], f, rel_tol=1e-6) for a, f in zip(axes, factors, strict=True)]
-    return y if all(near) else None
+    nearest = attr(node, "mode") == "nearest"
+    rows = [(np.float32(y[a] / x[a]), f) for a, f in zip(axes, factors, strict=True)]
+    return y if all(q == f if nearest else math.isclose(q, f, rel_tol=1e-6) for q, f in rows) else None

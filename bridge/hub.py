@@ -64,11 +64,11 @@ def qualified(node: ir.Node) -> str:
 def attr(node: ir.Node, name: str, default: Any = None) -> Any:
     """Value of an attribute as Python (int, float, str, list, tensor, graph); where the node has none,
     `default`, else the default of the operator's schema at the hub's opset, else None."""
-    found = node.attributes.get(name)
-    if found is None or found.is_ref():
+    attribute = node.attributes.get(name)
+    if attribute is None or attribute.is_ref():
         value = _declared(node.domain, node.op_type, name) if default is None else default
     else:
-        value = found.value
+        value = attribute.value
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -95,9 +95,9 @@ def const(value: ir.Value | None) -> np.ndarray | None:
 
 def decoded(array: np.ndarray) -> np.ndarray:
     """Strings as str."""
-    found = np.empty(array.size, object)
-    found[:] = [t.decode() if isinstance(t, bytes) else str(t) for t in array.ravel()]
-    return found.reshape(array.shape)
+    texts = np.empty(array.size, object)
+    texts[:] = [t.decode() if isinstance(t, bytes) else str(t) for t in array.ravel()]
+    return texts.reshape(array.shape)
 
 
 def strings(values: Any) -> ir.StringTensor:
@@ -152,13 +152,13 @@ def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
 
 def subgraphs(node: ir.Node) -> list[ir.Graph]:
     """The graphs a node's attributes hold."""
-    found: list[ir.Graph] = []
+    graphs: list[ir.Graph] = []
     for attribute in node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH and not attribute.is_ref():
-            found.append(attribute.as_graph())
+            graphs.append(attribute.as_graph())
         elif attribute.type == ir.AttributeType.GRAPHS and not attribute.is_ref():
-            found.extend(attribute.as_graphs())
-    return found
+            graphs.extend(attribute.as_graphs())
+    return graphs
 
 
 def origin(node: ir.Node) -> Origin:
@@ -198,36 +198,38 @@ class Dim:
     def __init__(self, op: Builder, value: ir.Value) -> None:
         self.op, self.value = op, value
 
-    def _with(self, kind: str, one: Length, other: Length) -> Dim:
+    def _combine(self, op_type: str, one: Length, other: Length) -> Dim:
         return Dim(
             self.op,
-            self.op.node(kind, *(n if isinstance(n, Dim) else np.array([n], np.int64) for n in (one, other))),
+            self.op.node(
+                op_type, *(n if isinstance(n, Dim) else np.array([n], np.int64) for n in (one, other))
+            ),
         )
 
     def __add__(self, other: Length) -> Dim:
-        return self if isinstance(other, int) and other == 0 else self._with("Add", self, other)
+        return self if isinstance(other, int) and other == 0 else self._combine("Add", self, other)
 
     def __radd__(self, other: int) -> Dim:
         return self + other
 
     def __sub__(self, other: Length) -> Dim:
-        return self if isinstance(other, int) and other == 0 else self._with("Sub", self, other)
+        return self if isinstance(other, int) and other == 0 else self._combine("Sub", self, other)
 
     def __rsub__(self, other: int) -> Dim:
-        return self._with("Sub", other, self)
+        return self._combine("Sub", other, self)
 
     def __mul__(self, other: Length) -> Dim:
-        return self if isinstance(other, int) and other == 1 else self._with("Mul", self, other)
+        return self if isinstance(other, int) and other == 1 else self._combine("Mul", self, other)
 
     def __rmul__(self, other: int) -> Dim:
         return self * other
 
     def __floordiv__(self, other: Length) -> Dim:
         """Rounded towards zero, as ONNX's Div: for lengths that are not negative the floor."""
-        return self if isinstance(other, int) and other == 1 else self._with("Div", self, other)
+        return self if isinstance(other, int) and other == 1 else self._combine("Div", self, other)
 
     def __rfloordiv__(self, other: int) -> Dim:
-        return self._with("Div", other, self)
+        return self._combine("Div", other, self)
 
 
 Length = int | Dim
@@ -235,18 +237,18 @@ Length = int | Dim
 
 def largest(one: Length, other: Length) -> Length:
     """The larger of two lengths."""
-    return _chosen("Max", max, one, other)
+    return _compare_lengths("Max", max, one, other)
 
 
 def smallest(one: Length, other: Length) -> Length:
     """The smaller of two lengths."""
-    return _chosen("Min", min, one, other)
+    return _compare_lengths("Min", min, one, other)
 
 
-def _chosen(kind: str, known: Any, one: Length, other: Length) -> Length:
+def _compare_lengths(op_type: str, compute: Any, one: Length, other: Length) -> Length:
     if isinstance(one, Dim):
-        return one._with(kind, one, other)
-    return other._with(kind, one, other) if isinstance(other, Dim) else known(one, other)
+        return one._combine(op_type, one, other)
+    return other._combine(op_type, one, other) if isinstance(other, Dim) else compute(one, other)
 
 
 class Builder:
@@ -292,11 +294,11 @@ class Builder:
         """Append one node; its value, or a tuple of them when `_outputs` is more than 1."""
         values = self._values(inputs)
         attrs = ir.convenience.convert_attributes({k: v for k, v in attributes.items() if v is not None})
-        made = ir.Node(_domain, op_type, values, attrs, num_outputs=_outputs)
-        for output in made.outputs:
+        node = ir.Node(_domain, op_type, values, attrs, num_outputs=_outputs)
+        for output in node.outputs:
             output.type = None if _dtype is None else ir.TensorType(_dtype)
             output.shape = None if _shape is None else ir.Shape(_shape)
-        return self.insert(made)
+        return self.insert(node)
 
     def insert(self, node: ir.Node) -> Any:
         """Append a node made elsewhere, infer its outputs, and return them like `node`."""
@@ -368,7 +370,7 @@ def infer_node(node: ir.Node) -> None:
         return
     named = NodeProto(node)
     try:
-        found = onnx.shape_inference.infer_node_outputs(
+        inferred_types = onnx.shape_inference.infer_node_outputs(
             described,
             named.proto,
             named.types,
@@ -378,11 +380,11 @@ def infer_node(node: ir.Node) -> None:
     except Exception:
         return
     for name, output in zip(named.proto.output, node.outputs, strict=True):
-        if name in found:
-            inferred = ir.serde.deserialize_type_proto_for_type(found[name])
+        if name in inferred_types:
+            inferred = ir.serde.deserialize_type_proto_for_type(inferred_types[name])
             output.type = output.type or inferred
             if output.shape is None:
-                output.shape = ir.serde.deserialize_type_proto_for_shape(found[name])
+                output.shape = ir.serde.deserialize_type_proto_for_shape(inferred_types[name])
 
 
 WIDTHS = {
@@ -405,8 +407,8 @@ def _infer_classical(node: ir.Node) -> None:
         output.shape = output.shape or ir.Shape([x.shape[0], attr(node, WIDTHS[node.op_type], 1)])
     elif node.op_type == "ArrayFeatureExtractor":
         output.type = output.type or ir.TensorType(x.dtype)
-        places = shape_of(node.inputs[1])
-        count = None if places is None else int(np.prod(places))
+        indices_shape = shape_of(node.inputs[1])
+        count = None if indices_shape is None else int(np.prod(indices_shape))
         output.shape = output.shape or ir.Shape([*(list(x.shape)[:-1] or [1]), count])
 
 

@@ -27,10 +27,10 @@ def random_inputs(model: ir.Model, seed: int = 0, dims: dict[str, int] | None = 
     table they index, else in [0, 2). Raises InvalidOption for a name of `dims` that no input has.
     """
     rng = np.random.default_rng(seed)
-    given = dims or {}
-    check_dimensions(model, given)
+    lengths = dims or {}
+    check_dimensions(model, lengths)
     return {
-        value.name or "": _random(value, rng, given)
+        value.name or "": _random(value, rng, lengths)
         if value.const_value is None
         else value.const_value.numpy()
         for value in model.graph.inputs
@@ -44,7 +44,7 @@ def _random(value: ir.Value, rng: np.random.Generator, dims: dict[str, int]) -> 
         )
     shape = [d if isinstance(d, int) else dims.get(str(d.value), SYMBOLIC) for d in value.shape or ()]
     if value.shape and not isinstance(value.shape[-1], int) and str(value.shape[-1].value) not in dims:
-        shape[-1] = max([SYMBOLIC, *_features(value)])
+        shape[-1] = max([SYMBOLIC, *_feature_counts(value)])
     if value.dtype == ir.DataType.STRING:
         return rng.choice(np.array(["a", "b", "c"], object), shape)
     dtype = value.dtype.numpy() if value.dtype else np.dtype(np.float32)
@@ -52,11 +52,13 @@ def _random(value: ir.Value, rng: np.random.Generator, dims: dict[str, int]) -> 
         return rng.integers(0, 2, shape).astype(bool)
     if value.dtype is not None and value.dtype.is_integer():
         quantized = any(use.node.op_type == "DequantizeLinear" for use in value.uses())
-        return rng.integers(0, 100 if quantized else min(_rows(value), default=2), shape).astype(dtype)
+        return rng.integers(0, 100 if quantized else min(_indexed_lengths(value), default=2), shape).astype(
+            dtype
+        )
     return rng.standard_normal(shape).astype(dtype)
 
 
-def _rows(value: ir.Value) -> Iterator[int]:
+def _indexed_lengths(value: ir.Value) -> Iterator[int]:
     """Lengths of the axes that `value` indexes."""
     for use in value.uses():
         node = use.node
@@ -66,10 +68,10 @@ def _rows(value: ir.Value) -> Iterator[int]:
             if isinstance(length, int):
                 yield length
         elif is_a(node, MOVES_DATA, {"Cast"}) and use.idx == 0:
-            yield from _rows(node.outputs[0])
+            yield from _indexed_lengths(node.outputs[0])
 
 
-def _features(value: ir.Value) -> Iterator[int]:
+def _feature_counts(value: ir.Value) -> Iterator[int]:
     """Numbers of features that trees reading `value` split on."""
     for use in value.uses():
         node = use.node
@@ -77,12 +79,12 @@ def _features(value: ir.Value) -> Iterator[int]:
         if ids:
             yield max(ids) + 1
         elif is_a(node, RESHAPES, {"Cast", "Identity"}) and use.idx == 0:
-            yield from _features(node.outputs[0])
+            yield from _feature_counts(node.outputs[0])
 
 
 def read_inputs(files: list[str], names: list[str]) -> dict[str, Any]:
     """Arrays from one `.npz` (keys are input names) or several `.npy` (NAME=FILE, or in input order)."""
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for index, item in enumerate(files):
         name, _, path = item.rpartition("=")
         try:
@@ -92,7 +94,7 @@ def read_inputs(files: list[str], names: list[str]) -> dict[str, Any]:
         if isinstance(loaded, np.ndarray):
             if not name and index >= len(names):
                 raise InvalidInput(f"{path} is one file too many: the model's inputs are {', '.join(names)}.")
-            found[name or names[index]] = loaded
+            arrays[name or names[index]] = loaded
         else:
-            found.update(loaded)
-    return found
+            arrays.update(loaded)
+    return arrays

@@ -28,7 +28,7 @@ __all__ = [
     "linear_taps",
     "nearest",
     "nearest_index",
-    "normalized",
+    "normalize_taps",
     "original_coordinates",
     "step_between",
     "within",
@@ -172,10 +172,10 @@ def filter_taps(x_original: Any, kernel: Callable[[Any], Any], radius: int, scal
 
 def excluding_outside(taps: list[Tap], length_original: Any) -> list[Tap]:
     """Taps of which those outside of the axis weigh nothing, and the others as much more."""
-    return normalized([(x, np.where(inside(x, length_original), weight, 0.0)) for x, weight in taps])
+    return normalize_taps([(x, np.where(inside(x, length_original), weight, 0.0)) for x, weight in taps])
 
 
-def normalized(taps: list[Tap]) -> list[Tap]:
+def normalize_taps(taps: list[Tap]) -> list[Tap]:
     """Taps whose weights add up to 1."""
     total = taps[0][1]
     for _, weight in taps[1:]:

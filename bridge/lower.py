@@ -76,12 +76,14 @@ class Writer:
         return self.exporter.table.extended(plugins.rules(self.format, "export") if own else ())
 
     def require_interface(self) -> None:
-        """Raise InvalidOption for options under which the file has other input or output shapes than its source."""
+        """Raise InvalidOption for options that give the file other input or output shapes than its source
+        has."""
         for option in self.exporter.options:
             value = self.options[option.name]
             if option.reshapes and value != option.default:
                 raise InvalidOption(
-                    f"{option.name}={value} changes the shapes of inputs and outputs, so the result cannot be verified.",
+                    f"{option.name}={value} changes the shapes of inputs and outputs, "
+                    "so the result cannot be verified.",
                     f"Verify with {option.name}={option.default}, or convert without verify.",
                 )
 
@@ -141,12 +143,12 @@ def target_format(dst: str | Path | None, to: str | None) -> Format:
     """The format to write: as named, else by the suffix of `dst`. Raises UnknownFormat."""
     if to:
         return by_name(to)
-    found = by_suffix(Path(dst)) if dst is not None else None
-    if found is None:
+    fmt = by_suffix(Path(dst)) if dst is not None else None
+    if fmt is None:
         raise UnknownFormat(
             "Which format to write is not said.", "Name it with to=… (--to on the command line)."
         )
-    return found
+    return fmt
 
 
 def _custom(model: ir.Model) -> Iterator[str]:
@@ -168,8 +170,8 @@ def _reason(node: ir.Node, writer: Writer, passes: Sequence[ir.passes.PassBase])
     name, table = hub.qualified(node), writer.exporter.table
     rewrites = [p.table for p in passes if isinstance(p, Rewrite) and name in p.table and name not in table]
     title = writer.exporter.version_title
-    found = [reason for t in rewrites if (reason := t.refusal(name, node, writer.version, title))]
-    return ", or ".join(dict.fromkeys(found)) or writer.refusal(name, node) or ""
+    reasons = [reason for t in rewrites if (reason := t.refusal(name, node, writer.version, title))]
+    return ", or ".join(dict.fromkeys(reasons)) or writer.refusal(name, node) or ""
 
 
 def _value_blockers(model: ir.Model, need: Need) -> Iterator[Blocker]:

@@ -58,8 +58,8 @@ def max_rank(limit: int, index: int = 0) -> Need:
     """Input `index` has a known rank of at most `limit`."""
 
     def holds(node: ir.Node) -> bool:
-        found = hub.rank_of(hub.input_at(node, index))
-        return found is not None and found <= limit
+        known = hub.rank_of(hub.input_at(node, index))
+        return known is not None and known <= limit
 
     return Need(f"input {index} of rank {limit} at most", holds)
 

@@ -37,7 +37,8 @@ def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def require_free(path: Path, overwrite: bool) -> None:
-    """Raise DestinationExists where `path` is taken and not to be overwritten, BridgeError where its folder does not exist."""
+    """Raise DestinationExists where `path` exists and `overwrite` is not given, BridgeError where its folder
+    does not exist."""
     _free(path, overwrite)
     if not path.parent.is_dir():
         raise BridgeError(

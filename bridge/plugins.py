@@ -56,13 +56,13 @@ class Contents:
 class Plugins:
     """The registered plugins, who brought them, and the ones that failed."""
 
-    def __init__(self, found: list[EntryPoint]) -> None:
+    def __init__(self, entry_points: list[EntryPoint]) -> None:
         self.manager = pluggy.PluginManager("bridge")
         self.manager.add_hookspecs(hookspecs)
         self.distributions: dict[str, str] = {}
         self.broken: list[Broken] = []
         self.clashes: dict[str, PluginError] = {}
-        for point in sorted(found, key=lambda p: p.name):
+        for point in sorted(entry_points, key=lambda p: p.name):
             self._register(point)
 
     def _register(self, point: EntryPoint) -> None:
@@ -83,10 +83,10 @@ class Plugins:
         return [
             (self.distributions[name], item)
             for name in sorted(self.distributions)
-            for item in self._given(name, hook, **arguments)
+            for item in self._hook_items(name, hook, **arguments)
         ]
 
-    def _given(self, name: str, hook: str, **arguments: Any) -> list[Any]:
+    def _hook_items(self, name: str, hook: str, **arguments: Any) -> list[Any]:
         """Items one plugin returns from a hook; a plugin that raises is added to `broken`."""
         plugin = self.manager.get_plugin(name)
         if not hasattr(plugin, hook):
@@ -103,26 +103,29 @@ class Plugins:
     def contents(self) -> list[Contents]:
         """Contents of each plugin, by name."""
         formats = self.formats()
-        asked = [(f, d) for f in sorted(formats) for d in ("import", "export")]
-        for name, direction in asked:
+        directions = [(f, d) for f in sorted(formats) for d in ("import", "export")]
+        for name, direction in directions:
             self.rules(name, direction)
-        found = []
+        contents = []
         for name, distribution in sorted(self.distributions.items()):
-            rules = {f"{f} {d}": self._given(name, "bridge_rules", format=f, direction=d) for f, d in asked}
-            passes = {f: len(self._given(name, "bridge_passes", format=f)) for f in sorted(formats)}
-            claimed = self._given(name, "bridge_formats")
-            found.append(
+            rules = {
+                f"{f} {d}": self._hook_items(name, "bridge_rules", format=f, direction=d)
+                for f, d in directions
+            }
+            passes = {f: len(self._hook_items(name, "bridge_passes", format=f)) for f in sorted(formats)}
+            claimed = self._hook_items(name, "bridge_formats")
+            contents.append(
                 Contents(
                     name,
                     distribution,
                     tuple(f.name for f in claimed),
                     tuple(f.name for f in claimed if f.override),
-                    {where: [rule.op for rule in given] for where, given in rules.items() if given},
+                    {where: [rule.op for rule in added] for where, added in rules.items() if added},
                     {f: n for f, n in passes.items() if n},
-                    tuple(f"{f.domain}::{f.name}" for f in self._given(name, "bridge_functions")),
+                    tuple(f"{f.domain}::{f.name}" for f in self._hook_items(name, "bridge_functions")),
                 )
             )
-        return found
+        return contents
 
     def formats(self) -> dict[str, Format]:
         """Formats by name. Of several claims, one that overrides holds, else that of bridge itself, else
@@ -131,15 +134,19 @@ class Plugins:
         for distribution, fmt in self.provided("bridge_formats"):
             claims.setdefault(fmt.name, []).append((distribution, fmt))
         chosen = {}
-        for name, made in claims.items():
-            first = [c for c in made if c[1].override] or [c for c in made if c[0] == DISTRIBUTION] or made
+        for name, claimants in claims.items():
+            first = (
+                [c for c in claimants if c[1].override]
+                or [c for c in claimants if c[0] == DISTRIBUTION]
+                or claimants
+            )
             if len(first) == 1:
                 distribution, fmt = first[0]
                 chosen[name] = replace(fmt, distribution=distribution)
             else:
                 self.clashes[name] = clash(f"The format {name!r}", first[0][0], first[1][0])
-            if not any(c[1].override for c in made):
-                self._outvoted(name, made, first)
+            if not any(c[1].override for c in claimants):
+                self._outvoted(name, claimants, first)
         return chosen
 
     def rules(self, name: str, direction: str) -> list[Rule]:
@@ -149,8 +156,8 @@ class Plugins:
         for distribution, rule in self.provided("bridge_rules", format=name, direction=direction):
             offered.setdefault(rule.op, []).append((distribution, rule))
         chosen = []
-        for op, made in offered.items():
-            first = [c for c in made if c[1].override] or made
+        for op, rules_of_op in offered.items():
+            first = [c for c in rules_of_op if c[1].override] or rules_of_op
             owners = list(dict.fromkeys(distribution for distribution, _ in first))
             if len(owners) == 1:
                 chosen += [rule for _, rule in first]
@@ -159,11 +166,13 @@ class Plugins:
                 self.clashes[f"{name} {direction} {op}"] = clash(what, *owners[:2])
         return chosen
 
-    def _outvoted(self, name: str, made: list[tuple[str, Format]], first: list[tuple[str, Format]]) -> None:
+    def _outvoted(
+        self, name: str, claimants: list[tuple[str, Format]], first: list[tuple[str, Format]]
+    ) -> None:
         """Tell of the claims on a format of bridge's own that did not say override."""
         self.broken += [
             Broken(name, distribution, str(clash(f"The format {name!r}", first[0][0], distribution)))
-            for distribution, fmt in made
+            for distribution, fmt in claimants
             if len(first) == 1 and fmt is not first[0][1]
         ]
 
@@ -177,8 +186,8 @@ def registry() -> Plugins:
 @functools.cache
 def formats() -> tuple[Format, ...]:
     """Every format, ordered by name."""
-    found = registry().formats()
-    return tuple(found[name] for name in sorted(found))
+    by_name = registry().formats()
+    return tuple(by_name[name] for name in sorted(by_name))
 
 
 def rules(fmt: Format, direction: Literal["import", "export"]) -> list[Rule]:

@@ -130,18 +130,18 @@ class QuantParams:
         """
         scale, zero_point = self.broadcast(np.shape(array))
         divided = precision.numpy() if precision is not None else _precision(scale.dtype)
-        made = self.dtype.numpy()
+        storage = self.dtype.numpy()
         with np.errstate(all="ignore"):
             ratio = np.asarray(array).astype(divided) / scale.astype(divided)
             if self.dtype.is_integer():
                 whole = np.rint(ratio.astype(np.float64)) + zero_point.astype(np.float64)
-                return np.asarray(np.clip(whole, *limits(self.dtype)).astype(made))
+                return np.asarray(np.clip(whole, *limits(self.dtype)).astype(storage))
             ratio = ratio.astype(np.float32)
             if not self.symmetric:
                 ratio = ratio + zero_point.astype(np.float32)
             if saturate:
                 ratio = np.clip(ratio, *limits(self.dtype))
-            return np.asarray(ratio.astype(made))
+            return np.asarray(ratio.astype(storage))
 
     def dequantize(self, array: np.ndarray, dtype: ir.DataType | None = None) -> np.ndarray:
         """(x - zero point) · scale in float32, rounded once to `dtype`, else to the dtype of the scale. int32
@@ -191,8 +191,8 @@ def _precision(scale: np.dtype) -> np.dtype:
 
 def limits(dtype: ir.DataType) -> tuple[float, float]:
     """The least and the greatest finite number of a quantized dtype."""
-    kind = dtype.numpy()
-    info = ml_dtypes.iinfo(kind) if dtype.is_integer() else ml_dtypes.finfo(kind)
+    numpy_dtype = dtype.numpy()
+    info = ml_dtypes.iinfo(numpy_dtype) if dtype.is_integer() else ml_dtypes.finfo(numpy_dtype)
     return float(info.min), float(info.max)
 
 
@@ -221,9 +221,9 @@ def quant_params(node: ir.Node) -> QuantParams | None:
     """The parameters of a QuantizeLinear or DequantizeLinear; None if they, the dtype, or the rank that an
     axis needs are known only at run time."""
     scale, dtype = const(node.inputs[1]), quantized_dtype(node)
-    given = node.inputs[2] if len(node.inputs) > 2 else None
-    zero_point = None if given is None else const(given)
-    if scale is None or dtype is None or (given is not None and zero_point is None):
+    zero_point_input = node.inputs[2] if len(node.inputs) > 2 else None
+    zero_point = None if zero_point_input is None else const(zero_point_input)
+    if scale is None or dtype is None or (zero_point_input is not None and zero_point is None):
         return None
     axis, block_size = attr(node, "axis"), attr(node, "block_size")
     if scale.ndim:

@@ -37,6 +37,6 @@ def activations(node: ir.Node) -> list[list[str]]:
     """Names of the activations of each direction of an LSTM, GRU or RNN, as ONNX spells the defaults."""
     usual = DEFAULT_ACTIVATIONS[node.op_type]
     directions = 2 if attr(node, "direction") == "bidirectional" else 1
-    given = node.attributes.get("activations")
-    names = list(given.as_strings()) if given is not None else usual * directions
+    attribute = node.attributes.get("activations")
+    names = list(attribute.as_strings()) if attribute is not None else usual * directions
     return [names[d * len(usual) : (d + 1) * len(usual)] for d in range(directions)]

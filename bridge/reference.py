@@ -61,6 +61,6 @@ class StringNormalizer(OpRun):
         fold = str if is_case_sensitive else str.lower
         banned = {fold(w) for w in stopwords or ()}
         change = {"LOWER": str.lower, "UPPER": str.upper}.get(case_change_action or "", str)
-        kept = [change(w) for w in map(str, x.ravel()) if fold(w) not in banned]
-        found = np.array(kept if kept or not x.size else [""], object)
-        return (found if x.ndim == 1 else found.reshape(1, -1),)
+        words = [change(w) for w in map(str, x.ravel()) if fold(w) not in banned]
+        result = np.array(words if words or not x.size else [""], object)
+        return (result if x.ndim == 1 else result.reshape(1, -1),)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from bridge.errors import Blocker, UnsupportedModel, table
+from bridge.errors import Blocker, UnsupportedModel, blocker_table
 
 __all__ = ["Blocker", "Crossing", "Outcome", "Report"]
 
@@ -71,8 +71,8 @@ class Report:
 
     def counts(self) -> dict[str, int]:
         """Number of operators per outcome, in the order of Outcome."""
-        found = Counter(c.outcome for c in self.crossings)
-        return {o.value: found[o] for o in Outcome if found[o]}
+        outcomes = Counter(c.outcome for c in self.crossings)
+        return {o.value: outcomes[o] for o in Outcome if outcomes[o]}
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
@@ -81,4 +81,4 @@ class Report:
     def __str__(self) -> str:
         counts = ", ".join(f"{n} {o}" for o, n in self.counts().items()) or "no operators"
         lines = [f"{self.source} → {self.target}: {counts}", *(f"  note: {n}" for n in self.notes)]
-        return "\n".join([*lines, table(self.blockers)] if self.blockers else lines)
+        return "\n".join([*lines, blocker_table(self.blockers)] if self.blockers else lines)

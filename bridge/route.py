@@ -38,13 +38,17 @@ def route(
 
     Raises UnreadableFile, UnknownFormat, MissingDependency, InvalidOption.
     """
-    target, given = target_format(dst, to), options or {}
-    unread = Reader(src, of_source(src, source), {}, dims)
-    own = {option.name for option in unread.importer.options}
-    settings = unread.importer.parse({k: v for k, v in given.items() if k in own}, unread.format.title)
-    first = replace(unread, options=settings)
-    path = Path(dst) if dst is not None else Path(first.stem + target.suffixes[0])
-    last = writer(path, target.name, {k: v for k, v in given.items() if k not in own})
+    target, all_options = target_format(dst, to), options or {}
+    source_reader = Reader(src, of_source(src, source), {}, dims)
+    reader_options = {option.name for option in source_reader.importer.options}
+    parsed = source_reader.importer.parse(
+        {k: v for k, v in all_options.items() if k in reader_options}, source_reader.format.title
+    )
+    reader = replace(source_reader, options=parsed)
+    path = Path(dst) if dst is not None else Path(reader.stem + target.suffixes[0])
+    target_writer = writer(
+        path, target.name, {k: v for k, v in all_options.items() if k not in reader_options}
+    )
     if verify:
-        last.require_interface()
-    return Route(first, last)
+        target_writer.require_interface()
+    return Route(reader, target_writer)

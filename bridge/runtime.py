@@ -70,14 +70,14 @@ class HubSession(Session):
             if self._session is None:
                 proto = ir.to_proto(for_runtime(self._model))
                 self._session = OnnxRuntimeSession(proto.SerializeToString())
-            found = self._session.run(inputs, [port.name for port in self.outputs])
+            outputs = self._session.run(inputs, [port.name for port in self.outputs])
         except ExecutionFailed as refused:
             try:
-                found = run_reference(ir.to_proto(self._model), inputs)
+                outputs = run_reference(ir.to_proto(self._model), inputs)
             except Exception as error:
                 raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
-        self.engine = found.engine = f"{self._prefix}{found.engine}"
-        return found
+        self.engine = outputs.engine = f"{self._prefix}{outputs.engine}"
+        return outputs
 
 
 def run_hub(model: ir.Model, inputs: dict[str, Any]) -> Outputs:
@@ -136,16 +136,16 @@ def run_reference(proto: Any, inputs: dict[str, Any]) -> Outputs:
     return Outputs(dict(zip(names, values, strict=True)), f"onnx.reference {onnx.__version__}")
 
 
-def check_inputs(expected: dict[str, ir.Value], given: dict[str, Any]) -> None:
+def check_inputs(expected: dict[str, ir.Value], inputs: dict[str, Any]) -> None:
     """Raise InvalidInput unless names, dtypes and known dimensions agree with the typed values `expected`."""
-    missing = [name for name, v in expected.items() if name not in given and v.const_value is None]
-    extra = [name for name in given if name not in expected]
+    missing = [name for name, v in expected.items() if name not in inputs and v.const_value is None]
+    extra = [name for name in inputs if name not in expected]
     if missing or extra:
         wrong = [f"missing: {', '.join(missing)}"] * bool(missing)
         wrong += [f"unknown: {', '.join(extra)}"] * bool(extra)
         raise InvalidInput(f"The model's inputs are {', '.join(expected) or 'none'}; {'; '.join(wrong)}")
     for name, value in expected.items():
-        array = given.get(name)
+        array = inputs.get(name)
         if not isinstance(array, np.ndarray) or not isinstance(value.type, ir.TensorType):
             continue
         wanted = value.type.dtype

@@ -119,17 +119,19 @@ def verify(
 
     Raises InvalidInput, ExecutionFailed and what `load` raises.
     """
-    first = _model(reference, reference_source, reference_options)
+    first = _hub_or_reader(reference, reference_source, reference_options)
     if inputs is None:
-        inputs = random_inputs(_hub(first), seed, dims)
-    return _compared(first, _model(candidate, candidate_source), inputs, rtol, atol, lossy)
+        inputs = random_inputs(_hub_model(first), seed, dims)
+    return _compared(first, _hub_or_reader(candidate, candidate_source), inputs, rtol, atol, lossy)
 
 
-def _model(model: Any, source: str | None, options: dict[str, Any] | None = None) -> ir.Model | Reader:
+def _hub_or_reader(
+    model: Any, source: str | None, options: dict[str, Any] | None = None
+) -> ir.Model | Reader:
     return model if isinstance(model, ir.Model) else reader(model, source, options)
 
 
-def _hub(model: ir.Model | Reader) -> ir.Model:
+def _hub_model(model: ir.Model | Reader) -> ir.Model:
     return model if isinstance(model, ir.Model) else model.read()
 
 
@@ -142,15 +144,15 @@ def _compared(
     lossy: float | None = None,
 ) -> Verification:
     expected = open_session(reference).run(inputs)
-    found = open_session(candidate).run(inputs)
-    result = compare(expected, found, rtol, atol, lossy=lossy)
+    actual = open_session(candidate).run(inputs)
+    result = compare(expected, actual, rtol, atol, lossy=lossy)
     if result.ok:
         return result
     try:
-        steps = quanta(_hub(reference))
+        steps = quanta(_hub_model(reference))
     except BridgeError:
         steps = {}
-    return compare(expected, found, rtol, atol, steps, lossy) if steps else result
+    return compare(expected, actual, rtol, atol, steps, lossy) if steps else result
 
 
 class Proof:
@@ -178,11 +180,11 @@ def quanta(model: Any) -> dict[str, float]:
 
     Integer kernels of different runtimes round differently, so such an output agrees within one step.
     """
-    found = {value.name or "": _step(value) for value in model.graph.outputs}
-    return {name: step for name, step in found.items() if step}
+    steps = {value.name or "": _quantum(value) for value in model.graph.outputs}
+    return {name: step for name, step in steps.items() if step}
 
 
-def _step(value: ir.Value | None) -> float:
+def _quantum(value: ir.Value | None) -> float:
     """The largest step of the quantizations that `value` comes from; 0 where other operators compute it."""
     node = value.producer() if value is not None else None
     if node is None or node.domain:
@@ -191,14 +193,14 @@ def _step(value: ir.Value | None) -> float:
         return 1.0
     if is_dequantize(node):
         params = quant_params(node)
-        return 0.0 if params is None else _step(node.inputs[0]) * float(params.scale.max(initial=0))
+        return 0.0 if params is None else _quantum(node.inputs[0]) * float(params.scale.max(initial=0))
     moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
-    return max(map(_step, moved)) if is_a(node, MOVES_DATA, {"MaxPool"}) else 0.0
+    return max(map(_quantum, moved)) if is_a(node, MOVES_DATA, {"MaxPool"}) else 0.0
 
 
 def compare(
     expected: Outputs,
-    found: Outputs,
+    actual: Outputs,
     rtol: float | None = None,
     atol: float | None = None,
     steps: dict[str, float] | None = None,
@@ -207,18 +209,18 @@ def compare(
     """The Verification of two results. `steps` are the quanta of quantized outputs; `lossy` is as `verify`
     says."""
     extra = [
-        Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in found if n not in expected
+        Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in actual if n not in expected
     ]
     rows = [
         _within_a_step(
-            _compare(name, value, found[name], rtol, _allowed(value, atol, lossy)),
+            _compare(name, value, actual[name], rtol, _allowed(value, atol, lossy)),
             (steps or {}).get(name, 0.0),
         )
-        if name in found
+        if name in actual
         else Comparison(name, np.inf, np.inf, 0.0, "is missing")
         for name, value in expected.items()
     ]
-    return Verification((*rows, *extra), (expected.engine, found.engine))
+    return Verification((*rows, *extra), (expected.engine, actual.engine))
 
 
 def _allowed(value: Any, atol: float | None, lossy: float | None) -> float | None:

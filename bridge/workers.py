@@ -46,7 +46,7 @@ def isolated(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT) -
 
 
 @contextmanager
-def pool(jobs: int, executor: Executor | None = None) -> Iterator[Executor]:
+def worker_pool(jobs: int, executor: Executor | None = None) -> Iterator[Executor]:
     """`executor` as it is; without one, `jobs` threads, what they have not begun cancelled at the end."""
     if executor is not None:
         yield executor
@@ -91,10 +91,10 @@ class Worker:
         except OSError as error:
             raise WorkerLost("crashed", f"worker ended with code {self.process.wait(5)}") from error
         while True:
-            kind, value = json.loads(self._line(timeout))
-            if kind == "end":
+            message, value = json.loads(self._line(timeout))
+            if message == "end":
                 return
-            if kind == "error":
+            if message == "error":
                 raise RuntimeError(value)
             yield value
 
@@ -119,8 +119,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def answer(kind: str, value: Any = None) -> None:
-        answers.write(json.dumps([kind, value]) + "\n")
+    def answer(message: str, value: Any = None) -> None:
+        answers.write(json.dumps([message, value]) + "\n")
         answers.flush()
 
     for line in sys.stdin:

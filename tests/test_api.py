@@ -17,7 +17,7 @@ PUBLIC = {
     "bridge.errors": """BridgeError DestinationExists ExecutionFailed InvalidHub InvalidInput InvalidOption MissingDependency PluginError
         UnknownFormat UnreadableFile UnsupportedModel VerificationFailed WriteFailed""",
     "bridge.dims": "arange entries known length_of lengths product reshape scalar sizes_of vector",
-    "bridge.formats": "Exporter Format Importer Option Part Runtime flag",
+    "bridge.formats": "Exporter Format Importer Option Part Runtime flag within",
     "bridge.geometry": """Window ceil_extra halves is_same pads_of plain_resize same_at_run_time same_total spatial_lengths transposed_pads
         transposed_total window_of""",
     "bridge.hookspecs": "bridge_formats bridge_functions bridge_passes bridge_rules hookimpl",

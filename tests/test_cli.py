@@ -102,4 +102,5 @@ def test_dimensions_of_random_inputs_are_given_by_name(bridge, tmp_path):
     assert printed["outputs"]["y"]["shape"] == [5, 3]
     assert "agrees" in bridge("verify", path, path, "--dims", "n=4").output
     assert "Symbolic dimensions: n" in bridge("verify", path, path, "--dims", "m=4", code=1).stderr
-    assert "NAME=LENGTH" in bridge("run", path, "--dims", "n", code=2).stderr
+    for wrong in ("n", "n=-1", "n=²", "n=99999999999999999999"):
+        assert "NAME=LENGTH" in bridge("run", path, "--dims", wrong, code=2).stderr

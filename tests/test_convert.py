@@ -155,6 +155,7 @@ def test_a_truncated_file_is_refused_with_the_way_out(mnist, tmp_path):
         ({}, errors.UnknownFormat, "to="),
         ({"to": "onnx", "opsett": 3}, errors.InvalidOption, "opset"),
         ({"to": "onnx", "opset": 5}, errors.InvalidOption, "11"),
+        ({"to": "onnx", "ir_version": 10**20}, errors.InvalidOption, "from 3 to"),
     ],
 )
 def test_a_wrong_request_says_what_is_right(mnist, tmp_path, monkeypatch, arguments, error, word):
@@ -241,6 +242,13 @@ def test_dimensions_are_given_by_name(tmp_path):
     assert [list(v.shape) for v in bridge.load(tmp_path / "m.onnx").graph.outputs] == [[5, 3]]
     with pytest.raises(errors.InvalidOption, match="Symbolic dimensions: n"):
         bridge.convert(model, tmp_path / "n.onnx", dims={"m": 5})
+
+
+@pytest.mark.parametrize("length", [-1, 2**63, 1.5, "3", True, None])
+def test_what_is_no_length_is_no_dimension(length, tmp_path):
+    model = model_from_text("(float[n,3] x) => (float[n,3] y) { y = Relu (x) }")
+    with pytest.raises(errors.InvalidOption, match="is no length of n"):
+        bridge.convert(model, tmp_path / "m.onnx", dims={"n": length})
 
 
 def test_formats_are_listed_by_name():

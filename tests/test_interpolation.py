@@ -20,7 +20,7 @@ from bridge.interpolation import (
     linear_kernel,
     linear_taps,
     nearest_index,
-    normalized,
+    normalize_taps,
     original_coordinates,
     step_between,
 )
@@ -69,7 +69,7 @@ def test_filters_are_widened_and_leave_out_what_is_outside_as_in_the_reference(l
     for antialias, exclude in itertools.product((0, 1), (0, 1)):
         scale = axis.scale if antialias else 1.0
         taps = filter_taps(original_coordinates(axis, "half_pixel"), kernel, radius, scale)
-        taps = excluding_outside(taps, lengths[0]) if exclude else normalized(taps)
+        taps = excluding_outside(taps, lengths[0]) if exclude else normalize_taps(taps)
         want = reference(values, lengths[1], mode=mode, antialias=antialias, exclude_outside=exclude)
         np.testing.assert_allclose(dense(taps, lengths[0]) @ values, want, rtol=1e-6, atol=1e-6)
 

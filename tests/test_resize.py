@@ -50,6 +50,31 @@ def test_scales_that_float32_rounds_are_those_of_the_lengths(length, to, target,
     assert_native(converted(proto, target, tmp_path))
 
 
+@pytest.mark.parametrize("target", [*TARGETS, "torchscript"])
+@pytest.mark.parametrize(
+    ("length", "scale"), [(6, 1.6666665), (7, 1.2857141), (3, 2.3333331), (5, 1.4000001)]
+)
+def test_scales_next_to_a_quotient_give_the_length_of_the_source(length, scale, target, tmp_path):
+    proto = model_from_text(
+        f"(float[1,2,{length},{length}] x) => (float[a,b,c,d] y) {{ y = {RESIZE} }}",
+        s=np.array([1, 1, scale, scale], np.float32),
+    )
+    converted(proto, target, tmp_path)
+
+
+@pytest.mark.parametrize("target", [*TARGETS, "torchscript"])
+@pytest.mark.parametrize("scale", [2, np.nextafter(np.float32(2), np.float32(3)), 2.0000005])
+def test_a_scale_just_above_a_quotient_takes_the_nearest_elements_of_the_source(scale, target, tmp_path):
+    resize = (
+        'Resize <mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"> (x, , s)'
+    )
+    proto = model_from_text(
+        f"(float[1,2,6,6] x) => (float[a,b,c,d] y) {{ y = {resize} }}",
+        s=np.array([1, 1, scale, scale], np.float32),
+    )
+    converted(proto, target, tmp_path)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
 def test_sizes_that_keep_the_aspect_ratio_give_the_numbers_of_the_source(policy, target, tmp_path):

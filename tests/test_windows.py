@@ -118,6 +118,8 @@ TRANSPOSED = [
     'strides=[2,1], auto_pad="SAME_LOWER"',
     'strides=[4,1], auto_pad="SAME_UPPER"',
     'strides=[2,1], auto_pad="VALID"',
+    'strides=[2,1], auto_pad="SAME_UPPER", output_padding=[1,0]',
+    'strides=[3,1], auto_pad="SAME_LOWER", output_padding=[1,0]',
     "strides=[2,1], output_shape=[6,2]",
     'strides=[2,1], output_shape=[6,2], auto_pad="SAME_UPPER"',
     "strides=[2,1], output_shape=[8,2]",
@@ -141,6 +143,21 @@ def test_the_length_asked_of_a_transposed_convolution(attributes, target, tmp_pa
     np.testing.assert_array_equal(bridge.run(loaded, {"x": x})["y"], want)
     found = run_in(target, loaded, {"x": x}, tmp_path)["y"]
     np.testing.assert_allclose(found, want, rtol=1e-6)
+
+
+def test_what_follows_a_transposed_convolution_is_padded_by_the_length_it_gives():
+    """SAME gives input × stride, whatever output_padding is; a Conv of stride 2 over 6, not 7, elements."""
+    loaded = bridge.load(
+        model_from_text(
+            "(float[1,1,3] x) => (float[1,1,M] z) <float[1,1,3] w = {1,10,100}> "
+            '{ y = ConvTranspose <strides=[2], auto_pad="SAME_UPPER", output_padding=[1]> (x, w) '
+            '  z = Conv <strides=[2], auto_pad="SAME_UPPER"> (y, w) }',
+            opset=22,
+        )
+    )
+    (conv,) = [node for node in loaded.graph if node.op_type == "Conv"]
+    assert list(conv.inputs[0].shape) == [1, 1, 6]
+    assert list(conv.attributes["pads"].as_ints()) == [0, 1]
 
 
 def test_padding_is_halved_with_the_rest_behind_or_before():

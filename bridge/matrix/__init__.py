@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bridge.matrix.case_runner import measure
 from bridge.matrix.cases import Case, all_cases, selected
-from bridge.matrix.crossing import measure
 from bridge.matrix.evidence import Evidence, Result, counts, read, summary
 from bridge.matrix.native import Made, NativeCase
 from bridge.matrix.render import publish

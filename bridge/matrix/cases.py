@@ -48,10 +48,10 @@ def case_of(name: str) -> Case | NativeCase:
 
 def all_cases(sources: Iterable[str] = ()) -> dict[str, Case | NativeCase]:
     """Every case by name, all inputs read at run time; of native ones those of the formats `sources`."""
-    found: dict[str, Case | NativeCase] = {**node_cases(), **kit_cases()}
+    cases: dict[str, Case | NativeCase] = {**node_cases(), **kit_cases()}
     for source in sources:
-        found |= native_cases(source)
-    return found
+        cases |= native_cases(source)
+    return cases
 
 
 @functools.cache
@@ -62,26 +62,26 @@ def node_cases() -> dict[str, Case]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = {case.name: _case(case) for case in collect_testcases(None)}
-    for name, case in found.items():
-        base = found.get(EXPANDED.sub("", name))
+        cases = {case.name: _case(case) for case in collect_testcases(None)}
+    for name, case in cases.items():
+        base = cases.get(EXPANDED.sub("", name))
         if base is not None and base is not case:
-            found[name] = replace(case, ops=base.ops)
-    return found
+            cases[name] = replace(case, ops=base.ops)
+    return cases
 
 
 @functools.cache
 def kit_cases() -> dict[str, Case]:
     """`bridge/testing/cases/*.onnxtxt`, run once on seeded random inputs to know what they compute."""
-    found = {}
+    cases = {}
     for path in sorted((Path(__file__).parents[1] / "testing" / "cases").glob("*.onnxtxt")):
         model = load(path)
         inputs = random_inputs(model)
         expected = tuple(run(model, inputs).values())
         proto = ir.to_proto(ir.from_onnx_text(path.read_text()))
         name = f"kit_{path.stem}"
-        found[name] = Case(name, proto, (inputs,), (expected,), 1e-3, 1e-4, _operators(proto))
-    return found
+        cases[name] = Case(name, proto, (inputs,), (expected,), 1e-3, 1e-4, _operators(proto))
+    return cases
 
 
 def _case(case: Any) -> Case:
@@ -90,8 +90,8 @@ def _case(case: Any) -> Case:
     return Case(
         case.name,
         case.model,
-        tuple(dict(zip(names, map(_array, inputs), strict=False)) for inputs, _ in sets),
-        tuple(tuple(map(_array, outputs)) for _, outputs in sets),
+        tuple(dict(zip(names, map(_as_array, inputs), strict=False)) for inputs, _ in sets),
+        tuple(tuple(map(_as_array, outputs)) for _, outputs in sets),
         case.rtol,
         case.atol,
         _operators(case.model),
@@ -99,16 +99,16 @@ def _case(case: Any) -> Case:
 
 
 def _operators(model: Any) -> tuple[str, ...]:
-    found = {qualified(node) for node in model.graph.node}
-    return tuple(sorted(found - {"Constant"} or found))
+    names = {qualified(node) for node in model.graph.node}
+    return tuple(sorted(names - {"Constant"} or names))
 
 
-def _array(value: Any) -> Any:
+def _as_array(value: Any) -> Any:
     """Data sets hold arrays, protobuf tensors, scalars and lists of them."""
     if isinstance(value, onnx.TensorProto):
         return onnx.numpy_helper.to_array(value)
     if isinstance(value, (list, tuple)):
-        return [_array(item) for item in value]
+        return [_as_array(item) for item in value]
     return value if value is None else np.asarray(value)
 
 
@@ -132,25 +132,25 @@ def selected(
             by_op.setdefault(f"{source_of(name)}/{op}", []).append(name)
     if ops:
         wanted = {op.lower() for op in ops}
-        by_op = {op: mine for op, mine in by_op.items() if op.partition("/")[2].lower() in wanted}
-    kept: set[str] = set()
-    for op, mine in sorted(by_op.items()):
-        kept |= set(mine) if most is None else _covering(op.partition("/")[2], mine, most, kept)
-    return [n for n in names if n in kept]
+        by_op = {op: of_op for op, of_op in by_op.items() if op.partition("/")[2].lower() in wanted}
+    chosen: set[str] = set()
+    for op, of_op in sorted(by_op.items()):
+        chosen |= set(of_op) if most is None else _covering(op.partition("/")[2], of_op, most, chosen)
+    return [n for n in names if n in chosen]
 
 
-def _covering(op: str, names: list[str], most: int, kept: set[str]) -> set[str]:
-    """At most so many of the names, and of them those `kept` already first, that show most of what the
+def _covering(op: str, names: list[str], most: int, already: set[str]) -> set[str]:
+    """At most so many of the names, and of them those `already` already first, that show most of what the
     operator takes."""
-    whole = [n for n in names if not EXPANDED.search(n)] or names
-    left = {name: features(case_of(name), op) for name in whole}
-    chosen = {n for n in whole if n in kept}
-    covered: set[Any] = set().union(*(left.pop(n) for n in chosen))
-    while left and len(chosen) < most:
-        best = max(left, key=lambda n: len(left[n] - covered))
-        if not left[best] - covered and chosen:
+    unexpanded = [n for n in names if not EXPANDED.search(n)] or names
+    uncovered = {name: features(case_of(name), op) for name in unexpanded}
+    chosen = {n for n in unexpanded if n in already}
+    covered: set[Any] = set().union(*(uncovered.pop(n) for n in chosen))
+    while uncovered and len(chosen) < most:
+        best = max(uncovered, key=lambda n: len(uncovered[n] - covered))
+        if not uncovered[best] - covered and chosen:
             break
-        covered |= left.pop(best)
+        covered |= uncovered.pop(best)
         chosen.add(best)
     return chosen
 
@@ -160,18 +160,18 @@ def features(case: Case | NativeCase, op: str) -> set[Any]:
     dtypes, ranks; native ones all differ."""
     if isinstance(case, NativeCase):
         return {id(case)}
-    found: set[Any] = set()
+    result: set[Any] = set()
     for node in case.model.graph.node:
         if op == qualified(node):
-            found |= {
+            result |= {
                 ("attribute", a.name, a.SerializeToString()) for a in node.attribute if not a.HasField("g")
             }
-            found.add(("inputs", tuple(map(bool, node.input)), len(node.output)))
+            result.add(("inputs", tuple(map(bool, node.input)), len(node.output)))
     for values in (case.model.graph.input, case.model.graph.output):
         for i, value in enumerate(values):
-            kind = value.type.tensor_type
-            found |= {("dtype", i, kind.elem_type), ("rank", i, len(kind.shape.dim))}
-    return found
+            tensor_type = value.type.tensor_type
+            result |= {("dtype", i, tensor_type.elem_type), ("rank", i, len(tensor_type.shape.dim))}
+    return result
 
 
 def frozen(case: Case | NativeCase) -> Case | None:
@@ -179,21 +179,23 @@ def frozen(case: Case | NativeCase) -> Case | None:
     the case is native."""
     if isinstance(case, NativeCase) or len(case.inputs) != 1 or len(case.inputs[0]) < 2:
         return None
-    first, *rest = case.inputs[0]
-    if any(not isinstance(case.inputs[0][name], np.ndarray) for name in rest):
+    first, *others = case.inputs[0]
+    if any(not isinstance(case.inputs[0][name], np.ndarray) for name in others):
         return None
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
-    kept = [value for value in model.graph.input if value.name not in rest]
+    first_input = [value for value in model.graph.input if value.name not in others]
     del model.graph.input[:]
-    model.graph.input.extend(kept)
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(case.inputs[0][name], name) for name in rest)
+    model.graph.input.extend(first_input)
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(case.inputs[0][name], name) for name in others
+    )
     return replace(case, model=model, inputs=({first: case.inputs[0][first]},))
 
 
 def keys(names: Iterable[str], mode: str) -> list[tuple[str, bool]]:
     """(case, frozen) of what `mode` (as-is, frozen or both) measures."""
-    found = [(n, False) for n in names] if mode != "frozen" else []
+    pairs = [(n, False) for n in names] if mode != "frozen" else []
     if mode != "as-is":
-        found += [(n, True) for n in names if frozen(case_of(n))]
-    return found
+        pairs += [(n, True) for n in names if frozen(case_of(n))]
+    return pairs

@@ -57,7 +57,7 @@ class Evidence:
 def read(path: Path) -> Evidence:
     """The evidence of a results.jsonl or .jsonl.gz; lines that are torn are left out. Raises
     UnreadableFile."""
-    found = Evidence()
+    evidence = Evidence()
     try:
         with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
             lines = file.read().splitlines()
@@ -67,12 +67,12 @@ def read(path: Path) -> Evidence:
         try:
             record = json.loads(line)
             if "facts" in record:
-                found.facts = record["facts"]
+                evidence.facts = record["facts"]
             else:
-                found.results.append(Result(**record | {"ops": tuple(record.get("ops", ()))}))
+                evidence.results.append(Result(**record | {"ops": tuple(record.get("ops", ()))}))
         except (ValueError, TypeError):
             continue
-    return found
+    return evidence
 
 
 def write(path: Path, evidence: Evidence) -> None:
@@ -125,30 +125,30 @@ class Journal:
 def counts(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
     """Per route, how many cases had each outcome, how many survived, and the worst error of those
     approximated."""
-    found: dict[str, dict[str, Any]] = {}
+    by_route: dict[str, dict[str, Any]] = {}
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.route, []).append(result)
     for route, mine in groups.items():
         outcomes = Counter(r.outcome for r in mine)
-        found[route] = {
+        by_route[route] = {
             "cases": len(mine),
             "survived": sum(outcomes[o] for o in SURVIVED),
             "outcomes": {o: outcomes[o] for o in OUTCOMES if outcomes[o]},
             "worst_approximated": max((r.error for r in mine if r.outcome == "approximated"), default=0.0),
         }
-    return found
+    return by_route
 
 
 def summary(results: Iterable[Result]) -> str:
     """`counts` in words, a line a route."""
-    found_lines = []
-    for route, found in counts(results).items():
-        share = 100 * found["survived"] / max(found["cases"], 1)
-        listed = ", ".join(f"{n} {o}" for o, n in found["outcomes"].items())
-        if "approximated" in found["outcomes"]:
-            listed += f" (within {found['worst_approximated']:.1e})"
-        found_lines.append(
-            f"{route}: {found['survived']} of {found['cases']} survived ({share:.1f} %): {listed}"
+    report_lines = []
+    for route, tally in counts(results).items():
+        share = 100 * tally["survived"] / max(tally["cases"], 1)
+        listed = ", ".join(f"{n} {o}" for o, n in tally["outcomes"].items())
+        if "approximated" in tally["outcomes"]:
+            listed += f" (within {tally['worst_approximated']:.1e})"
+        report_lines.append(
+            f"{route}: {tally['survived']} of {tally['cases']} survived ({share:.1f} %): {listed}"
         )
-    return "\n".join(found_lines)
+    return "\n".join(report_lines)

@@ -29,15 +29,15 @@ MARKS = re.compile(r"(<!-- survives -->\n).*?(<!-- /survives -->)", re.DOTALL)
 
 def condensed(results: Iterable[Result]) -> dict[str, dict[str, list[int]]]:
     """Cases that survive and cases tried, as-is, by route and operator."""
-    found: dict[str, dict[str, list[int]]] = {}
+    counts: dict[str, dict[str, list[int]]] = {}
     for result in results:
         if result.frozen or result.outcome == "untried" or source_of(result.case):
             continue
         for op in result.ops:
-            count = found.setdefault(result.route, {}).setdefault(op, [0, 0])
+            count = counts.setdefault(result.route, {}).setdefault(op, [0, 0])
             count[0] += result.survived
             count[1] += 1
-    return found
+    return counts
 
 
 def publish(folder: Path) -> None:
@@ -83,7 +83,7 @@ def markdown(evidence: Evidence, titles: dict[str, str]) -> str:
         *_routes(results, titles),
         "## Operators",
         "Of each format, what it takes from ONNX (*write*) and what comes back from it (*read*), as-is.",
-        _table(["", ""], [[mark, text] for mark, text in LEGEND.items()]),
+        _markdown_table(["", ""], [[mark, text] for mark, text in LEGEND.items()]),
         _operators([r for r in results if not source_of(r.case)], titles),
         *_native_operators([r for r in results if source_of(r.case)], titles),
         "## Why not",
@@ -115,7 +115,7 @@ def _shares(results: list[Result], titles: dict[str, str]) -> str:
             tried = [r for r in results if r.route == f"{source}:{target}" and r.outcome != "untried"]
             row.append(f"{100 * sum(r.survived for r in tried) / len(tried):.1f} %" if tried else "·")
         rows.append(row)
-    return _table(["from \\ to", *(titles.get(t, t) for t in targets)], rows)
+    return _markdown_table(["from \\ to", *(titles.get(t, t) for t in targets)], rows)
 
 
 def _ends(results: Iterable[Result]) -> tuple[list[str], list[str]]:
@@ -142,7 +142,7 @@ def _operators(results: list[Result], titles: dict[str, str]) -> str:
     rows = [
         [op, *(cell(cells[op].get(route, ())) for route in columns)] for op in sorted(cells, key=_by_domain)
     ]
-    return _table(["operator", *columns.values()], rows)
+    return _markdown_table(["operator", *columns.values()], rows)
 
 
 def _native_operators(results: list[Result], titles: dict[str, str]) -> Iterable[str]:
@@ -156,7 +156,7 @@ def _native_operators(results: list[Result], titles: dict[str, str]) -> Iterable
         title = titles.get(source, source)
         heads = [titles.get(to, to) for to in (route.partition(":")[2] for route in routes)]
         rows = [[op, *(cell(cells[op].get(route, ())) for route in routes)] for op in sorted(cells)]
-        table = _table(["operator", *(f"→ {head}" for head in heads)], rows)
+        table = _markdown_table(["operator", *(f"→ {head}" for head in heads)], rows)
         yield f"<details><summary>Operators of {title}</summary>\n\n{table}\n\n</details>"
 
 
@@ -180,15 +180,15 @@ def cell(results: Sequence[Result]) -> str:
 
 def _reasons(results: list[Result], titles: dict[str, str]) -> Iterable[str]:
     for target in _ends(results)[1]:
-        found: dict[str, Counter[str]] = {}
+        reasons: dict[str, Counter[str]] = {}
         for result in results:
             if result.route == f"onnx:{target}" and result.outcome in ("refused", *FAULTS):
                 for op in result.ops:
-                    found.setdefault(op, Counter())[result.reason.replace("|", "\\|")] += 1
-        if found:
+                    reasons.setdefault(op, Counter())[result.reason.replace("|", "\\|")] += 1
+        if reasons:
             lines = [
-                f"- {op}: " + "; ".join(f"{reason} ({n})" for reason, n in found[op].most_common(REASONS))
-                for op in sorted(found, key=_by_domain)
+                f"- {op}: " + "; ".join(f"{reason} ({n})" for reason, n in reasons[op].most_common(REASONS))
+                for op in sorted(reasons, key=_by_domain)
             ]
             title = titles.get(target, target)
             yield f"<details><summary>{title}</summary>\n\n" + "\n".join(lines) + "\n\n</details>"
@@ -202,15 +202,15 @@ def _outcomes(results: list[Result]) -> str:
     rows = [
         [
             f"{route.replace(':', ' → ')}{' frozen' * frozen}",
-            f"{sum(found.values()):,}",
-            *(f"{found[o]:,}" for o in seen),
+            f"{sum(counter.values()):,}",
+            *(f"{counter[o]:,}" for o in seen),
         ]
-        for (route, frozen), found in groups.items()
+        for (route, frozen), counter in groups.items()
     ]
-    return _table(["route", "cases", *seen], rows)
+    return _markdown_table(["route", "cases", *seen], rows)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
@@ -256,4 +256,4 @@ def _own(op: str, result: Result, titles: dict[str, str]) -> str:
 def readme(text: str, evidence: Evidence, titles: dict[str, str]) -> str:
     """The README with the routes' table between its marks replaced."""
     table = "\n\n".join(_routes(evidence.results, titles))
-    return MARKS.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text)
+    return MARKS.sub(lambda match: f"{match[1]}{table}\n{match[2]}", text)

@@ -43,8 +43,8 @@ def run(
     sources = _sources(routes)
     folder.mkdir(parents=True, exist_ok=True)
     todo = keys(names, mode)
-    asked = [(r, *key) for r in routes for key in todo if source_of(key[0]) in ("", r.partition(":")[0])]
-    order = {key: i for i, key in enumerate(asked)}
+    wanted = [(r, *key) for r in routes for key in todo if source_of(key[0]) in ("", r.partition(":")[0])]
+    order = {key: i for i, key in enumerate(wanted)}
     journal = Journal(folder / NAME, _facts(routes), resume)
     done = {r.key for r in journal.evidence.results} & set(order)
     units = []
@@ -56,14 +56,14 @@ def run(
                 units.append((name, frozen, source, left))
     finished, total = len(done), len(order)
     progress(finished, total)
-    with workers.pool(jobs, executor) as pool:
+    with workers.worker_pool(jobs, executor) as pool:
         for results in _each(pool, units):
             for result in results:
                 journal.add(replace(result, ops=case_of(result.case).ops))
             finished += len(results)
             progress(finished, total)
-    found = journal.finish(order)
-    return Evidence(found.facts, [r for r in found.results if r.key in order])
+    evidence = journal.finish(order)
+    return Evidence(evidence.facts, [r for r in evidence.results if r.key in order])
 
 
 def _each(pool: Executor, units: list[Unit]) -> Iterator[list[Result]]:
@@ -80,23 +80,23 @@ def _each(pool: Executor, units: list[Unit]) -> Iterator[list[Result]]:
 def unit(name: str, frozen: bool, source: str, targets: tuple[str, ...]) -> list[Result]:
     """One case from `source` to each target, in a worker process. A route on which the process ends is tried
     once more in a new one, and so are those after it."""
-    found: list[Result] = []
+    results: list[Result] = []
     left, crashed = list(targets), ""
     while left:
         arguments = {"name": name, "frozen": frozen, "source": source, "targets": left}
         try:
-            for record in workers.isolated("bridge.matrix.crossing:cross", arguments):
-                found.append(Result(**record))
+            for record in workers.isolated("bridge.matrix.case_runner:cross", arguments):
+                results.append(Result(**record))
                 left.pop(0)
         except workers.WorkerLost as lost:
             if lost.outcome == "crashed" and crashed != left[0]:
                 crashed = left[0]
                 continue
-            found.append(Result(f"{source}:{left.pop(0)}", name, lost.outcome, str(lost), frozen=frozen))
+            results.append(Result(f"{source}:{left.pop(0)}", name, lost.outcome, str(lost), frozen=frozen))
         except RuntimeError as fault:
-            found += [Result(f"{source}:{t}", name, "failed", str(fault), frozen=frozen) for t in left]
+            results += [Result(f"{source}:{t}", name, "failed", str(fault), frozen=frozen) for t in left]
             left = []
-    return found
+    return results
 
 
 def all_routes() -> list[str]:
@@ -114,17 +114,17 @@ def all_routes() -> list[str]:
 def _sources(routes: list[str]) -> dict[str, list[str]]:
     """Targets by source; the source of a route is read, and unless it is ONNX, cases are first written as
     it."""
-    found: dict[str, list[str]] = {}
+    by_source: dict[str, list[str]] = {}
     for route in routes:
         source, _, target = route.partition(":")
         if not source or not target:
             raise InvalidOption(f"The route {route!r} is not FORMAT:FORMAT.", "Write it as onnx:tflite.")
-        for fmt, part in ((by_name(source), "importer"), (by_name(target.split("?")[0]), "exporter")):
-            if getattr(fmt, part) is None:
-                verb = "read" if part == "importer" else "written"
+        for fmt, side in ((by_name(source), "importer"), (by_name(target.split("?")[0]), "exporter")):
+            if getattr(fmt, side) is None:
+                verb = "read" if side == "importer" else "written"
                 raise InvalidOption(f"The route {route!r} cannot be: {fmt.title} is not {verb}.")
-        found.setdefault(source, []).append(target)
-    return found
+        by_source.setdefault(source, []).append(target)
+    return by_source
 
 
 def _facts(routes: list[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from bridge.passes.constants import LiftConstants
 from bridge.passes.fold import FoldConstants
 from bridge.passes.identities import RemoveNoOps
 from bridge.passes.names import NameValues
-from bridge.passes.pads import ExplicitPads
+from bridge.passes.pads import ExplicitPads, TransposedPads
 from bridge.passes.resizes import ResizeToLengths
 from bridge.passes.shapes import InferShapes
 from bridge.passes.slices import ReachableStarts, RisingRanges
@@ -33,7 +33,7 @@ def clean(model: ir.Model) -> None:
         if not InlineKnownIf()(model).modified:
             break
         _run(model, NameValues(), InferShapes(), FoldConstants())
-    if ResizeToLengths()(model).modified:
+    if any([step(model).modified for step in (ResizeToLengths(), TransposedPads())]):
         _run(model, InferShapes(), FoldConstants())
     _run(
         model,

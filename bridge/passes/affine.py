@@ -20,14 +20,14 @@ class FoldAffine(ir.passes.InPlacePass):
         changed = False
         for node in list(model.graph):
             while node.graph is model.graph and node.op_type == "Conv" and not node.domain:
-                made = _joined(model.graph, node)
-                if made is None:
+                merged = _merge_into_conv(model.graph, node)
+                if merged is None:
                     break
-                node, changed = made, True
+                node, changed = merged, True
         return ir.passes.PassResult(model, changed)
 
 
-def _joined(graph: ir.Graph, node: ir.Node) -> ir.Node | None:
+def _merge_into_conv(graph: ir.Graph, node: ir.Node) -> ir.Node | None:
     """The convolution that stands for `node` and its one reader; None where they stay two."""
     result, uses = node.outputs[0], node.outputs[0].uses()
     weights = const(node.inputs[1])
@@ -54,16 +54,16 @@ def _joined(graph: ir.Graph, node: ir.Node) -> ir.Node | None:
         bias = bias + amounts if reader.op_type == "Add" else bias - amounts
     op = hub.Builder(graph, before=reader, source=hub.origin(node))
     inputs = [node.inputs[0], op.const(weights), op.const(bias)]
-    made = ir.Node("", "Conv", inputs, list(node.attributes.values()), num_outputs=1)
-    made.outputs[0].type, made.outputs[0].shape = result.type, result.shape
-    op.insert(made)
+    conv = ir.Node("", "Conv", inputs, list(node.attributes.values()), num_outputs=1)
+    conv.outputs[0].type, conv.outputs[0].shape = result.type, result.shape
+    op.insert(conv)
     outer = reader.outputs[0]
     if outer.shape is not None:
-        made.outputs[0].shape = outer.shape
-    made.outputs[0].name, outer.name = outer.name, None
-    ir.convenience.replace_all_uses_with(outer, made.outputs[0], replace_graph_outputs=True)
+        conv.outputs[0].shape = outer.shape
+    conv.outputs[0].name, outer.name = outer.name, None
+    ir.convenience.replace_all_uses_with(outer, conv.outputs[0], replace_graph_outputs=True)
     graph.remove([reader, node], safe=True)
-    return made
+    return conv
 
 
 def _by_channel(value: ir.Value | None, rank: int | None, channels: int) -> np.ndarray | None:
@@ -71,7 +71,7 @@ def _by_channel(value: ir.Value | None, rank: int | None, channels: int) -> np.n
     array = None if value is None else const(value)
     if array is None or rank is None or array.ndim > rank or array.size not in (1, channels):
         return None
-    whole = array.reshape([1] * (rank - array.ndim) + list(array.shape))
-    if array.size > 1 and whole.shape[1] != channels:
+    broadcastable = array.reshape([1] * (rank - array.ndim) + list(array.shape))
+    if array.size > 1 and broadcastable.shape[1] != channels:
         return None
-    return np.ascontiguousarray(np.broadcast_to(whole.reshape(-1), (channels,)))
+    return np.ascontiguousarray(np.broadcast_to(broadcastable.reshape(-1), (channels,)))

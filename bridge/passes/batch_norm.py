@@ -52,25 +52,25 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
     if bias is not None:
         offset = offset + addend * np.float32(attr(host, "beta")) * factor
     op = hub.Builder(graph, before=node, source=hub.origin(node))
-    kept = {name: attr(host, name) for name in host.attributes if name != "beta"}
+    attributes = {name: attr(host, name) for name in host.attributes if name != "beta"}
     dtype = weights.dtype
-    scaled = (weights * _spread(host, weights, factor)).astype(dtype)
+    scaled = (weights * _broadcast_factor(host, weights, factor)).astype(dtype)
     if host.op_type == "MatMul":
         result = op.Add(op.MatMul(host.inputs[0], scaled), offset.astype(dtype))
     else:
-        result = op.node(host.op_type, host.inputs[0], scaled, offset.astype(dtype), **kept)
+        result = op.node(host.op_type, host.inputs[0], scaled, offset.astype(dtype), **attributes)
     replace(graph, node, result, op)
     graph.remove(host, safe=True)
     return True
 
 
-def _spread(host: ir.Node, weights: np.ndarray, factor: np.ndarray) -> np.ndarray:
+def _broadcast_factor(host: ir.Node, weights: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """`factor`, one element an output channel, shaped to multiply the weights."""
     tail = [1] * (weights.ndim - 2)
     if host.op_type == "Conv":
         return factor.reshape(-1, 1, *tail)
     if host.op_type == "ConvTranspose":
         groups = attr(host, "group")
-        each = factor.reshape(groups, 1, -1)
-        return np.repeat(each, weights.shape[0] // groups, axis=1).reshape(weights.shape[0], -1, *tail)
+        by_group = factor.reshape(groups, 1, -1)
+        return np.repeat(by_group, weights.shape[0] // groups, axis=1).reshape(weights.shape[0], -1, *tail)
     return factor.reshape(-1, 1) if attr(host, "transB") else factor.reshape(1, -1)

@@ -60,22 +60,22 @@ def permuted(shape: ir.Shape | None, perm: Sequence[int]) -> ir.Shape | None:
 
 
 @_table.op(*OPERATORS)
-def twin(op, node, x, *rest):
+def twin(op, node, x, *others):
     rank = hub.rank_of(x)
     if rank is None or rank < 3 or (any(o.uses() or o.is_graph_output() for o in node.outputs[1:])):
         return NotImplemented
     last = op.Transpose(x, perm=to_last(rank))
-    made = ir.Node(
+    layer = ir.Node(
         hub.NHWC,
         node.op_type,
-        [last, *rest],
+        [last, *others],
         list(node.attributes.values()),
         overload=f"rank{rank}",
         num_outputs=1,
     )
-    made.outputs[0].type = node.outputs[0].type
-    made.outputs[0].shape = permuted(node.outputs[0].shape, to_last(rank))
-    return op.Transpose(op.insert(made), perm=to_first(rank))
+    layer.outputs[0].type = node.outputs[0].type
+    layer.outputs[0].shape = permuted(node.outputs[0].shape, to_last(rank))
+    return op.Transpose(op.insert(layer), perm=to_first(rank))
 
 
 def _body(node: ir.Node) -> ir.Function:

@@ -26,9 +26,9 @@ class LiftConstants(ir.passes.InPlacePass):
             if node.op_type != "Constant" or node.domain or output is None or not output.is_graph_output():
                 continue
             copy = ir.Node("", "Identity", [output], num_outputs=1)
-            made = copy.outputs[0]
-            made.type, made.shape = output.type, output.shape
+            result = copy.outputs[0]
+            result.type, result.shape = output.type, output.shape
             graph.insert_after(node, copy)
-            ir.convenience.replace_all_uses_with(output, made, replace_graph_outputs=True)
+            ir.convenience.replace_all_uses_with(output, result, replace_graph_outputs=True)
             copy.replace_input_with(0, output)
-            made.name, output.name = output.name, f"{output.name}.value"
+            result.name, output.name = output.name, f"{output.name}.value"

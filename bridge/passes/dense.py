@@ -41,7 +41,7 @@ def _merged(graph: ir.Graph, last: ir.Node) -> bool:
         return False
     wanted = _extents(last.inputs[1])
     own: list[Extent] = [d if isinstance(d, int) else (x, n) for n, d in enumerate(x.shape)]
-    if wanted is None or not _same(wanted, [*own[:-1], columns], x):
+    if wanted is None or not _is_same_shape(wanted, [*own[:-1], columns], x):
         return False
     op = hub.Builder(graph, before=last, source=hub.origin(product))
     replace(graph, last, op.MatMul(x, w), op)
@@ -53,7 +53,7 @@ def _producer(value: ir.Value | None, op_type: str) -> ir.Node | None:
     return node if node is not None and node.op_type == op_type and not node.domain else None
 
 
-def _same(wanted: Sequence[Extent], own: Sequence[Extent], x: ir.Value) -> bool:
+def _is_same_shape(wanted: Sequence[Extent], own: Sequence[Extent], x: ir.Value) -> bool:
     """True if the lengths asked for are those there are; one -1 stands for the only one that is left."""
     if len(wanted) != len(own) or wanted.count(-1) > 1:
         return False
@@ -73,17 +73,21 @@ def _extents(value: ir.Value | None, depth: int = 8) -> list[Extent] | None:
         return None
     source = node.inputs[0]
     if node.op_type in ("Cast", "Identity", "Unsqueeze", "Reshape"):
-        found = _extents(source, depth - 1)
-        return found if node.op_type != "Reshape" or rank_of(value) in (0, 1) else None
+        extents = _extents(source, depth - 1)
+        return extents if node.op_type != "Reshape" or rank_of(value) in (0, 1) else None
     if node.op_type == "Concat":
-        parts = [_extents(v, depth - 1) for v in node.inputs]
-        return None if any(p is None for p in parts) else [d for p in parts for d in p or ()]
+        pieces = [_extents(v, depth - 1) for v in node.inputs]
+        return None if any(p is None for p in pieces) else [d for p in pieces for d in p or ()]
     if node.op_type == "Shape" and source is not None and source.shape is not None:
-        whole: list[Extent] = [(source, n) for n in range(len(source.shape))]
-        return whole[slice(attr(node, "start"), attr(node, "end"))]
+        dims: list[Extent] = [(source, n) for n in range(len(source.shape))]
+        return dims[slice(attr(node, "start"), attr(node, "end"))]
     if node.op_type == "Gather" and rank_of(source) == 1:
-        found, at = _extents(source, depth - 1), const(node.inputs[1])
-        if found is None or at is None or (at.size and np.abs(at * 2 + 1).max() > 2 * len(found)):
+        extents, indices = _extents(source, depth - 1), const(node.inputs[1])
+        if (
+            extents is None
+            or indices is None
+            or (indices.size and np.abs(indices * 2 + 1).max() > 2 * len(extents))
+        ):
             return None
-        return [found[int(n)] for n in at.reshape(-1)]
+        return [extents[int(n)] for n in indices.reshape(-1)]
     return None

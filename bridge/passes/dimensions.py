@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import onnx_ir as ir
 
 from bridge import hub
@@ -13,7 +15,7 @@ class FixDimensions(ir.passes.InPlacePass):
     """1. Every dimension called by one of the names has the length given, in inputs and wherever else it
     stands.
 
-    Raises InvalidOption for a name no input has.
+    Raises InvalidOption for a name no input has, and for what is no length.
     """
 
     def __init__(self, sizes: dict[str, int]) -> None:
@@ -35,9 +37,13 @@ class FixDimensions(ir.passes.InPlacePass):
 
 
 def check_dimensions(model: ir.Model, sizes: dict[str, int]) -> None:
-    """Raise InvalidOption for a name in `sizes` that is no symbolic dimension of an input."""
+    """Raise InvalidOption for a name that is no symbolic dimension of an input, and for what is no length."""
     names = {str(d.value) for v in model.graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
-    for name in sizes:
+    for name, length in sizes.items():
+        if isinstance(length, bool) or not isinstance(length, Integral) or not 0 <= length < 2**63:
+            raise InvalidOption(
+                f"dims: {length!r} is no length of {name}.", "Give a whole number of 64 bits."
+            )
         if name not in names:
             known = ", ".join(sorted(names)) or "none: every input has a static shape"
             raise InvalidOption(f"No input has a dimension {name!r}.", f"Symbolic dimensions: {known}.")

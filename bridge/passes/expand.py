@@ -54,8 +54,8 @@ def function_body(model: ir.Model, node: ir.Node) -> tuple[ir.Function, list[str
     if proto is None:
         return None
     names = list(proto.output)
-    made = {*proto.input, *(name for inner in proto.node for name in inner.output)}
-    proto.output[:] = [name for name in names if name in made]
+    known_names = {*proto.input, *(name for inner in proto.node for name in inner.output)}
+    proto.output[:] = [name for name in names if name in known_names]
     function = ir.serde.deserialize_function(proto)
     up.lift(function)
     return function, names
@@ -105,10 +105,10 @@ def copy_node(node: ir.Node, values: dict, attributes: dict, op: hub.Builder) ->
     attrs = []
     for name, attribute in node.attributes.items():
         if attribute.is_ref():
-            given = attributes.get(attribute.ref_attr_name)
-            if given is None or given.value is None:
+            value = attributes.get(attribute.ref_attr_name)
+            if value is None or value.value is None:
                 continue
-            attribute = ir.Attr(name, given.type, given.value)
+            attribute = ir.Attr(name, value.type, value.value)
         elif attribute.type == ir.AttributeType.GRAPH:
             attribute = ir.AttrGraph(name, _copy_graph(attribute.as_graph(), values, attributes))
         attrs.append(attribute)
@@ -132,8 +132,8 @@ def _copy_graph(graph: ir.Graph, outer: dict, attributes: dict) -> ir.Graph:
         result.register_initializer(copy)
         values[value] = copy
     for node in graph:
-        made = copy_node(node, values, attributes, op)
-        op.insert(made)
-        values.update(zip(node.outputs, made.outputs, strict=True))
+        node_copy = copy_node(node, values, attributes, op)
+        op.insert(node_copy)
+        values.update(zip(node.outputs, node_copy.outputs, strict=True))
     result.outputs.extend(values[o] or o for o in graph.outputs)
     return result

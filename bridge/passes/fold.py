@@ -17,7 +17,7 @@ from bridge.traits import RANDOM
 __all__ = ["FoldConstants"]
 
 LIMIT = 2**24
-PLAIN: dict[str, Callable[..., Any]] = {
+NUMPY: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
@@ -34,7 +34,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
     "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes.ravel().tolist())),
     "Identity": lambda x: x,
 }
-KEPT = RANDOM | {"DequantizeLinear", "QuantizeLinear"}
+UNFOLDED = RANDOM | {"DequantizeLinear", "QuantizeLinear"}
 
 
 class FoldConstants(ir.passes.InPlacePass):
@@ -59,10 +59,10 @@ class FoldConstants(ir.passes.InPlacePass):
                 changed |= self._graph(subgraph, news)
             if not news.isdisjoint(node.inputs):
                 news.update(_refined(node))
-            if inner or node.domain or node.op_type in KEPT:
+            if inner or node.domain or node.op_type in UNFOLDED:
                 continue
             arrays: list[Any] | None = (
-                _nothing(node) or _shape_facts(node) or _filling(node) or evaluate(node)
+                _empty_outputs(node) or _shape_facts(node) or _filling(node) or evaluate(node)
             )
             if arrays is not None:
                 news.update(_replace(graph, node, arrays))
@@ -77,15 +77,15 @@ def _refined(node: ir.Node) -> list[ir.Value]:
         value.shape = None
     if before:
         hub.infer_node(node)
-    found = [v for v in before if hub.shape_of(v) is not None]
-    for value in before.keys() - set(found):
+    refined = [v for v in before if hub.shape_of(v) is not None]
+    for value in before.keys() - set(refined):
         value.shape = before[value]
-    return found
+    return refined
 
 
-def _nothing(node: ir.Node) -> list[np.ndarray] | None:
+def _empty_outputs(node: ir.Node) -> list[np.ndarray] | None:
     """Arrays without elements, where every output is one of a known dtype."""
-    made = []
+    arrays = []
     for output in node.outputs:
         shape = hub.shape_of(output)
         if (
@@ -96,8 +96,8 @@ def _nothing(node: ir.Node) -> list[np.ndarray] | None:
             or output.dtype == ir.DataType.STRING
         ):
             return None
-        made.append(np.zeros(shape, output.dtype.numpy()))
-    return made or None
+        arrays.append(np.zeros(shape, output.dtype.numpy()))
+    return arrays or None
 
 
 def _shape_facts(node: ir.Node) -> list[np.ndarray] | None:
@@ -115,12 +115,17 @@ def _filling(node: ir.Node) -> list[np.ndarray] | None:
     """The value of a Pad whose negative amounts leave nothing of its input."""
     if node.op_type != "Pad" or hub.attr(node, "mode") != "constant":
         return None
-    made, dtype = hub.shape_of(node.outputs[0]), node.inputs[0].dtype  # type: ignore[union-attr]
+    shape, dtype = hub.shape_of(node.outputs[0]), node.inputs[0].dtype  # type: ignore[union-attr]
     value = input_at(node, 2)
     number = hub.const(value)
-    if not made or dtype is None or _count(node.outputs[0]) > LIMIT or (value is not None and number is None):
+    if (
+        not shape
+        or dtype is None
+        or _count(node.outputs[0]) > LIMIT
+        or (value is not None and number is None)
+    ):
         return None
-    return [np.full(made, 0 if number is None else number.item(), dtype.numpy())] if cuts_all(node) else None
+    return [np.full(shape, 0 if number is None else number.item(), dtype.numpy())] if cuts_all(node) else None
 
 
 def _lengths(dims: Any) -> list[np.ndarray] | None:
@@ -131,19 +136,23 @@ def _lengths(dims: Any) -> list[np.ndarray] | None:
 
 def _picked(node: ir.Node) -> list[np.ndarray] | None:
     """Known lengths picked from a Shape of which others are unknown."""
-    maker = node.inputs[0].producer() if node.inputs[0] is not None else None
-    if maker is None or maker.op_type != "Shape" or maker.domain or maker.inputs[0].shape is None:
+    producer = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if producer is None or producer.op_type != "Shape" or producer.domain or producer.inputs[0].shape is None:
         return None
-    dims = list(maker.inputs[0].shape)[hub.attr(maker, "start") : hub.attr(maker, "end")]
-    rest: list[Any] = [None if v is None else hub.const(v) for v in list(node.inputs)[1:]]
-    if any(r is None for r, v in zip(rest, list(node.inputs)[1:], strict=True) if v is not None):
+    dims = list(producer.inputs[0].shape)[hub.attr(producer, "start") : hub.attr(producer, "end")]
+    arguments: list[Any] = [None if v is None else hub.const(v) for v in list(node.inputs)[1:]]
+    if any(r is None for r, v in zip(arguments, list(node.inputs)[1:], strict=True) if v is not None):
         return None
-    whole = np.empty(len(dims), object)
-    whole[:] = dims
+    entries = np.empty(len(dims), object)
+    entries[:] = dims
     if node.op_type == "Gather":
-        return _lengths(whole[rest[0]])
-    step = int(rest[3][0]) if len(rest) > 3 and rest[3] is not None else 1
-    return _lengths(whole[int(rest[0][0]) : int(rest[1][0]) : step]) if len(rest[0]) == 1 else None
+        return _lengths(entries[arguments[0]])
+    step = int(arguments[3][0]) if len(arguments) > 3 and arguments[3] is not None else 1
+    return (
+        _lengths(entries[int(arguments[0][0]) : int(arguments[1][0]) : step])
+        if len(arguments[0]) == 1
+        else None
+    )
 
 
 def evaluate(node: ir.Node) -> list[Any] | None:
@@ -159,14 +168,14 @@ def evaluate(node: ir.Node) -> list[Any] | None:
         return None
     if any(isinstance(o.shape, ir.Shape) and o.shape.is_static() and _count(o) > LIMIT for o in node.outputs):
         return None
-    if _spread(node) > LIMIT:
+    if _output_size(node) > LIMIT:
         return None
-    plain = PLAIN.get(node.op_type)
+    function = NUMPY.get(node.op_type)
     strings = any(v.dtype == ir.DataType.STRING for v in values)
-    if plain is not None and not node.attributes and not strings:
+    if function is not None and not node.attributes and not strings:
         try:
             with np.errstate(all="ignore"):
-                return [plain(*(hub.const(v) for v in values))]
+                return [function(*(hub.const(v) for v in values))]
         except ValueError:
             return None
     from onnx.reference import ReferenceEvaluator  # takes 0.1 s, which most models do without
@@ -179,7 +188,7 @@ def evaluate(node: ir.Node) -> list[Any] | None:
     return results if all(isinstance(r, (np.ndarray, np.generic)) for r in results) else None
 
 
-def _spread(node: ir.Node) -> float:
+def _output_size(node: ir.Node) -> float:
     """Number of elements an operator makes, where its constants tell."""
     arrays = [hub.const(v) for v in node.inputs]
     if node.op_type == "Range":
@@ -198,7 +207,7 @@ def _count(value: ir.Value) -> int:
 
 def _single(node: ir.Node) -> Any:
     named = hub.NodeProto(node)
-    types = [onnx.helper.make_value_info(name, kind) for name, kind in named.types.items()]
+    types = [onnx.helper.make_value_info(name, tensor_type) for name, tensor_type in named.types.items()]
     outputs = [onnx.ValueInfoProto(name=name) for name in named.proto.output]
     graph = onnx.helper.make_graph([named.proto], "fold", types, outputs)
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", hub.HUB_OPSET)])
@@ -207,19 +216,19 @@ def _single(node: ir.Node) -> Any:
 def _replace(graph: ir.Graph, node: ir.Node, arrays: list[Any]) -> list[ir.Value]:
     """Put constants in place of a node's outputs; those constants, none where one is not of the dtype
     declared."""
-    made: list[ir.Value] = []
+    constants: list[ir.Value] = []
     op = hub.Builder(graph, before=node, source=hub.origin(node))
     for old, array in zip(node.outputs, arrays, strict=True):
         if not (old.uses() or old.is_graph_output()):
             continue
         array = np.asarray(array)
         if old.dtype is not None and old.dtype != ir.DataType.STRING and array.dtype != old.dtype.numpy():
-            return made
+            return constants
         new = op.const(array)
-        made.append(new)
+        constants.append(new)
         if old.is_graph_output():
             new = op.Identity(new)
             new.name, old.name = old.name, None
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
     graph.remove(node, safe=True)
-    return made
+    return constants

@@ -43,10 +43,10 @@ def _raise(graph: ir.Graph, erf: ir.Node) -> bool:
         if product is None:
             return False
         factor = _other(product, value)
-        number, rest = _split(factor)
+        number, other = _split(factor)
         scale *= number
-        if rest is not None:
-            if rest is not x or seen_x:
+        if other is not None:
+            if other is not x or seen_x:
                 return False
             seen_x = True
         value = product.outputs[0]

@@ -25,7 +25,7 @@ class RemoveNoOps(ir.passes.InPlacePass):
         for node in list(graph):
             for subgraph in subgraphs(node):
                 changed |= self._graph(subgraph)
-            if not node.domain and (kept := _handed_on(node)) is not None and _bypass(graph, node, kept):
+            if not node.domain and (source := _handed_on(node)) is not None and _bypass(graph, node, source):
                 changed = True
         return changed
 
@@ -33,8 +33,8 @@ class RemoveNoOps(ir.passes.InPlacePass):
 def _handed_on(node: ir.Node) -> ir.Value | None:
     """The input that `node` hands on unchanged, if it does."""
     if node.op_type in ("Div", "Mul", "Sub"):
-        places = (1, 0) if node.op_type == "Mul" else (1,)
-        return next((node.inputs[1 - i] for i in places if _neutral(node, i)), None)
+        sides = (1, 0) if node.op_type == "Mul" else (1,)
+        return next((node.inputs[1 - i] for i in sides if _neutral(node, i)), None)
     return node.inputs[0] if _no_op(node) else None
 
 
@@ -67,9 +67,9 @@ def _no_op(node: ir.Node) -> bool:
     return False
 
 
-def _neutral(node: ir.Node, place: int) -> bool:
-    """True if input `place` is a constant that changes neither the elements nor the shape of the other."""
-    other, amount = node.inputs[1 - place], const(node.inputs[place])
+def _neutral(node: ir.Node, index: int) -> bool:
+    """True if input `index` is a constant that changes neither the elements nor the shape of the other."""
+    other, amount = node.inputs[1 - index], const(node.inputs[index])
     if amount is None or other is None or other.shape is None or amount.ndim > len(other.shape):
         return False
     lengths = list(other.shape)[len(other.shape) - amount.ndim :]

@@ -8,8 +8,13 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.geometry import pads_of, transposed_pads, transposed_total, window_of
 from bridge.hub import attr, const, largest, rank_of, shape_of
-from bridge.passes.decompose import windows
+from bridge.ops import OpTable
+from bridge.passes.decompose.pool import PADDED_AT_RUN_TIME, pad_at_run_time, padded_at_run_time
 from bridge.passes.rewrite import Rewrite
+from bridge.passes.shapes import forget_shapes
+
+_padded = OpTable()
+_padded.op("Conv", "MaxPool", "AveragePool", "LpPool", needs=(PADDED_AT_RUN_TIME,))(pad_at_run_time)
 
 
 class ExplicitPads(ir.passes.InPlacePass):
@@ -20,8 +25,8 @@ class ExplicitPads(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        found = [node for node in hub.all_nodes(model) if not node.domain and _automatic(node)]
-        return ir.passes.PassResult(model, any([_write(node) for node in found]))
+        nodes = [node for node in hub.all_nodes(model) if not node.domain and _automatic(node)]
+        return ir.passes.PassResult(model, any([_write(node) for node in nodes]))
 
 
 def _automatic(node: ir.Node) -> bool:
@@ -43,22 +48,41 @@ def _write(node: ir.Node) -> bool:
 
 def _sized(node: ir.Node) -> bool:
     """Say the result's length by output_padding; no where output_shape asks for more than that can add."""
-    shape, asked, window = shape_of(node.inputs[0]), attr(node, "output_shape"), window_of(node)
-    if not asked:
+    shape, output_shape, window = shape_of(node.inputs[0]), attr(node, "output_shape"), window_of(node)
+    if not output_shape:
         return True
     if shape is None or window is None:
         return False
-    more = attr(node, "output_padding") or [0] * len(asked)
-    rows = list(zip(shape[2:], window.spans, window.strides, more, asked, strict=True))
-    wanted = [given + largest(0 - transposed_total(*row), 0) for given, row in zip(more, rows, strict=True)]
-    steps = zip(wanted, more, window.strides, window.dilations, strict=True)
-    if any(
-        padding > given and padding >= max(stride, dilation) for padding, given, stride, dilation in steps
-    ):
+    output_padding = attr(node, "output_padding") or [0] * len(output_shape)
+    rows = list(zip(shape[2:], window.spans, window.strides, output_padding, output_shape, strict=True))
+    needed = [
+        old + largest(0 - transposed_total(*row), 0) for old, row in zip(output_padding, rows, strict=True)
+    ]
+    steps = zip(needed, output_padding, window.strides, window.dilations, strict=True)
+    if any(new > old and new >= max(stride, dilation) for new, old, stride, dilation in steps):
         return False
     node.attributes.pop("output_shape")
-    node.attributes["output_padding"] = ir.AttrInt64s("output_padding", wanted)
+    node.attributes["output_padding"] = ir.AttrInt64s("output_padding", needed)
     return True
+
+
+class TransposedPads(ir.passes.InPlacePass):
+    """1. SAME_… of a ConvTranspose with output_padding becomes pads, which depend on no length: the result is
+    as long as input × stride, to which the shape inference of onnx adds output_padding. Shapes inferred before
+    are forgotten.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        found = [node for node in hub.all_nodes(model) if not node.domain and _padded_beyond(node)]
+        modified = any([_write(node) for node in found])
+        if modified:
+            forget_shapes(model)
+        return ir.passes.PassResult(model, modified)
+
+
+def _padded_beyond(node: ir.Node) -> bool:
+    same = node.op_type == "ConvTranspose" and attr(node, "auto_pad").startswith("SAME")
+    return same and any(attr(node, "output_padding") or ()) and not attr(node, "output_shape")
 
 
 class PadsAtRunTime(Rewrite):
@@ -68,15 +92,11 @@ class PadsAtRunTime(Rewrite):
     """
 
     def __init__(self) -> None:
-        super().__init__(windows.ops, keep=lambda node: not _beyond_onnxruntime(node))
+        super().__init__(_padded, keep=lambda node: not _beyond_onnxruntime(node))
 
 
 def _beyond_onnxruntime(node: ir.Node) -> bool:
-    if (
-        node.domain
-        or not (attr(node, "auto_pad") or "").startswith("SAME")
-        or not windows.padded_at_run_time(node)
-    ):
+    if node.domain or not (attr(node, "auto_pad") or "").startswith("SAME") or not padded_at_run_time(node):
         return False
     window = window_of(node)
     assert window is not None
@@ -93,15 +113,15 @@ class JoinPads(ir.passes.InPlacePass):
     precedes = ("ChannelsLast",)
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        found = [n for n in hub.all_nodes(model) if n.op_type == "Conv" and not n.domain]
-        return ir.passes.PassResult(model, any([_join(node) for node in found]))
+        nodes = [n for n in hub.all_nodes(model) if n.op_type == "Conv" and not n.domain]
+        return ir.passes.PassResult(model, any([_join(node) for node in nodes]))
 
 
 def _join(node: ir.Node) -> bool:
-    rank, padded = rank_of(node.inputs[0]), _alone(node, "Pad")
-    turn = _alone(node, "Transpose")
+    rank, padded = rank_of(node.inputs[0]), _sole_producer(node, "Pad")
+    turn = _sole_producer(node, "Transpose")
     if turn is not None:
-        padded = _alone(turn, "Pad")
+        padded = _sole_producer(turn, "Pad")
     table = _zeros(padded) if padded is not None else None
     if table is None or rank is None or attr(node, "auto_pad") not in ("NOTSET", "VALID"):
         return False
@@ -109,8 +129,8 @@ def _join(node: ir.Node) -> bool:
         table = table[:, attr(turn, "perm") or list(range(rank))[::-1]]
     if table[:, :2].any():
         return False
-    more = table[:, 2:].ravel()
-    pads = np.array(attr(node, "pads") or [0] * len(more)) + more
+    extra = table[:, 2:].ravel()
+    pads = np.array(attr(node, "pads") or [0] * len(extra)) + extra
     node.attributes.pop("auto_pad", None)
     node.attributes["pads"] = ir.AttrInt64s("pads", pads.tolist())
     assert padded is not None
@@ -122,14 +142,14 @@ def _join(node: ir.Node) -> bool:
     return True
 
 
-def _alone(node: ir.Node, kind: str) -> ir.Node | None:
-    """The node of `kind` whose result `node` alone reads, first."""
+def _sole_producer(node: ir.Node, op_type: str) -> ir.Node | None:
+    """The node of `op_type` whose result `node` alone reads, first."""
     value = node.inputs[0]
-    made = value.producer() if value is not None else None
-    if made is None or made.op_type != kind or made.domain or made.graph is not node.graph:
+    producer = value.producer() if value is not None else None
+    if producer is None or producer.op_type != op_type or producer.domain or producer.graph is not node.graph:
         return None
-    alone = len(made.outputs[0].uses()) == 1 and not made.outputs[0].is_graph_output()
-    return made if alone else None
+    only_reader = len(producer.outputs[0].uses()) == 1 and not producer.outputs[0].is_graph_output()
+    return producer if only_reader else None
 
 
 def _zeros(node: ir.Node) -> np.ndarray | None:
@@ -137,8 +157,8 @@ def _zeros(node: ir.Node) -> np.ndarray | None:
     away."""
     pads, rank = const(node.inputs[1]), rank_of(node.inputs[0])
     value, axes = [*node.inputs, None, None][2:4]
-    plain = attr(node, "mode") == "constant" and axes is None
-    if pads is None or rank is None or not plain or (pads < 0).any():
+    constant_mode = attr(node, "mode") == "constant" and axes is None
+    if pads is None or rank is None or not constant_mode or (pads < 0).any():
         return None
     number = const(value)
     return None if value is not None and (number is None or number.any()) else pads.reshape(2, rank)

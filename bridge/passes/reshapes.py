@@ -35,8 +35,8 @@ class MergeReshapes(ir.passes.InPlacePass):
             if joined or (node.op_type == "Transpose" and _keeps_order(node)):
                 op = hub.Builder(graph, before=node, source=hub.origin(node))
                 source = first.inputs[0] if joined else node.inputs[0]  # type: ignore[union-attr]
-                made = op.Reshape(source, np.array(shape, np.int64), allowzero=1 if 0 in shape else None)
-                replace(graph, node, [made], op)
+                reshape = op.Reshape(source, np.array(shape, np.int64), allowzero=1 if 0 in shape else None)
+                replace(graph, node, [reshape], op)
                 changed = True
         return changed
 

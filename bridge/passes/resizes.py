@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, const, input_at, shape_of
+from bridge.passes.shapes import forget_shapes
 
 
 class ResizeToLengths(ir.passes.InPlacePass):
@@ -20,12 +21,10 @@ class ResizeToLengths(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        found = [node for node in hub.all_nodes(model) if node.op_type == "Resize" and not node.domain]
-        modified = any([_write(node) for node in found])
+        nodes = [node for node in hub.all_nodes(model) if node.op_type == "Resize" and not node.domain]
+        modified = any([_write(node) for node in nodes])
         if modified:
-            for node in hub.all_nodes(model):
-                for value in node.outputs:
-                    value.shape = None
+            forget_shapes(model)
         return ir.passes.PassResult(model, modified)
 
 
@@ -40,7 +39,7 @@ def _write(node: ir.Node) -> bool:
         return False
     axes = attr(node, "axes") or range(len(x))
     products = [x[axis] * float(scale) for axis, scale in zip(axes, scales, strict=True)]
-    lengths = [round(product) for product in products]
+    lengths = [math.floor(np.float32(x[axis]) * scale) for axis, scale in zip(axes, scales, strict=True)]
     rounded = zip(products, lengths, strict=True)
     if not all(math.isclose(p, n, rel_tol=1e-6) for p, n in rounded) or lengths == list(
         map(math.floor, products)

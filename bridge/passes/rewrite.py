@@ -52,10 +52,10 @@ class Rewrite(ir.passes.InPlacePass):
                 continue
             for subgraph in hub.subgraphs(node):
                 changed |= self._graph(subgraph)
-            made = self._node(graph, node)
-            if made is not None:
+            created = self._node(graph, node)
+            if created is not None:
                 changed = True
-                pending.extend((each, depth + 1) for each in reversed(made))
+                pending.extend((created_node, depth + 1) for created_node in reversed(created))
         return changed
 
     def _node(self, graph: ir.Graph | ir.Function, node: ir.Node) -> Sequence[ir.Node] | None:
@@ -69,8 +69,8 @@ class Rewrite(ir.passes.InPlacePass):
             if results is not NotImplemented:
                 replace(graph, node, results, op)
                 return op.nodes
-            for made in reversed(op.nodes):
-                graph.remove(made, safe=True)
+            for leftover in reversed(op.nodes):
+                graph.remove(leftover, safe=True)
         return None
 
 
@@ -81,8 +81,8 @@ def replace(graph: ir.Graph | ir.Function, node: ir.Node, results: Any, op: hub.
     for index, (old, new) in enumerate(zip(node.outputs, values, strict=True)):
         if new is None or not (old.uses() or old.is_graph_output()):
             continue
-        made = new.producer() is not None and new.producer() in op.nodes
-        if old.is_graph_output() and (not made or new in values[:index]):
+        is_created = new.producer() is not None and new.producer() in op.nodes
+        if old.is_graph_output() and (not is_created or new in values[:index]):
             new = op.Identity(new)
         if old.type is not None:
             new.type = old.type

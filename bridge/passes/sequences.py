@@ -17,7 +17,7 @@ from bridge.passes.rewrite import replace
 
 __all__ = ["ResolveSequences"]
 
-PARTS = 256
+MAX_ELEMENTS = 256
 
 
 class ResolveSequences(ir.passes.InPlacePass):
@@ -39,7 +39,7 @@ class ResolveSequences(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         collected = CollectSequences()(model).modified
-        return ir.passes.PassResult(model, _graph(model.graph, Facts()) or collected)
+        return ir.passes.PassResult(model, _resolve_in(model.graph, Facts()) or collected)
 
 
 class Facts:
@@ -50,7 +50,7 @@ class Facts:
         self.optionals: dict[ir.Value, ir.Value | None] = {}
 
 
-def _graph(graph: ir.Graph, facts: Facts) -> bool:
+def _resolve_in(graph: ir.Graph, facts: Facts) -> bool:
     changed = False
     pending = list(graph)[::-1]
     while pending:
@@ -58,7 +58,7 @@ def _graph(graph: ir.Graph, facts: Facts) -> bool:
         if node.graph is not graph:
             continue
         for subgraph in subgraphs(node):
-            changed |= _graph(subgraph, facts)
+            changed |= _resolve_in(subgraph, facts)
         rule = RULES.get(hub.qualified(node))
         if rule is None:
             continue
@@ -122,7 +122,7 @@ def _index(array: np.ndarray | None, length: int) -> int | None:
     return index + length if index < 0 else index
 
 
-def _at(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
+def _element_at(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     elements = facts.sequences.get(node.inputs[0])
     if not elements:
         return None
@@ -139,7 +139,7 @@ def _stacked(op: Any, elements: list[Any], axis: int) -> Any:
     return op.Concat(*(op.Unsqueeze(v, op.const([axis])) for v in elements), axis=axis)
 
 
-def _length(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
+def _length_of(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     elements = facts.sequences.get(node.inputs[0])
     return None if elements is None else [op.const(np.array(len(elements), np.int64))]
 
@@ -174,29 +174,29 @@ def _has(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
 
 def _split(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     x, rank = node.inputs[0], rank_of(node.inputs[0])
-    given = input_at(node, 1)
-    if x is None or x.shape is None or not rank or (given is not None and const(given) is None):
+    split = input_at(node, 1)
+    if x is None or x.shape is None or not rank or (split is not None and const(split) is None):
         return None
     axis = attr(node, "axis") % rank
-    sizes = _sizes(x.shape[axis], None if given is None else const(given))
-    if sizes is None or not 0 < len(sizes) <= PARTS:
+    sizes = _split_lengths(x.shape[axis], None if split is None else const(split))
+    if sizes is None or not 0 < len(sizes) <= MAX_ELEMENTS:
         return None
-    parts: Any = (x,)
+    pieces: Any = (x,)
     if len(sizes) > 1:
-        parts = op.Split(x, op.const(np.array(sizes, np.int64)), axis=axis, _outputs=len(sizes))
-    if given is None and not attr(node, "keepdims"):
-        parts = [op.Squeeze(v, op.const([axis])) for v in parts]
-    return [op.SequenceConstruct(*parts)]
+        pieces = op.Split(x, op.const(np.array(sizes, np.int64)), axis=axis, _outputs=len(sizes))
+    if split is None and not attr(node, "keepdims"):
+        pieces = [op.Squeeze(v, op.const([axis])) for v in pieces]
+    return [op.SequenceConstruct(*pieces)]
 
 
-def _sizes(length: Any, split: np.ndarray | None) -> list[int] | None:
+def _split_lengths(length: Any, split: np.ndarray | None) -> list[int] | None:
     """Lengths of the parts: as given, or all alike but a shorter last."""
     if split is not None and split.ndim:
         return [int(s) for s in split]
-    step = 1 if split is None else int(split)
-    if not isinstance(length, int) or step < 1:
+    size = 1 if split is None else int(split)
+    if not isinstance(length, int) or size < 1:
         return None
-    return [min(step, length - start) for start in range(0, length, step)]
+    return [min(size, length - start) for start in range(0, length, size)]
 
 
 def _map(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
@@ -206,9 +206,9 @@ def _map(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     unknown = any(
         m is None and not isinstance(v.type, ir.TensorType) for m, v in zip(mapped, inputs, strict=True)
     )
-    if unknown or not 0 < count <= PARTS or any(m is not None and len(m) != count for m in mapped):
+    if unknown or not 0 < count <= MAX_ELEMENTS or any(m is not None and len(m) != count for m in mapped):
         return None
-    made: list[list[Any]] = [[] for _ in body.outputs]
+    mapped_outputs: list[list[Any]] = [[] for _ in body.outputs]
     for index in range(count):
         elements = [v if m is None else m[index] for m, v in zip(mapped, inputs, strict=True)]
         values = dict(zip(body.inputs, elements, strict=True))
@@ -217,12 +217,12 @@ def _map(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
             copy = copy_node(inner, values, {}, op)
             op.insert(copy)
             values.update(zip(inner.outputs, copy.outputs, strict=True))
-        for results, value in zip(made, body.outputs, strict=True):
+        for results, value in zip(mapped_outputs, body.outputs, strict=True):
             results.append(values.get(value, value))
-    return [op.SequenceConstruct(*results) for results in made]
+    return [op.SequenceConstruct(*results) for results in mapped_outputs]
 
 
-def _loop(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
+def _unroll_loop(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     states = list(node.inputs)[2:]
     if all(v is None or v.type is None or isinstance(v.type, ir.TensorType) for v in states):
         return None
@@ -233,11 +233,12 @@ def _loop(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
 def _if(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     branches = [attr(node, name) for name in ("then_branch", "else_branch")]
     pairs = list(zip(*(list(b.outputs) for b in branches), strict=True))
-    parts = [_parts(pair, facts) for pair in pairs]
-    if all(p is None for p in parts):
+    contents = [_branch_contents(pair, facts) for pair in pairs]
+    if all(p is None for p in contents):
         return None
     flat = [
-        list(zip(*p, strict=True)) if p is not None else [pair] for p, pair in zip(parts, pairs, strict=True)
+        list(zip(*p, strict=True)) if p is not None else [pair]
+        for p, pair in zip(contents, pairs, strict=True)
     ]
     for side, branch in enumerate(branches):
         inner = hub.Builder(branch)
@@ -245,33 +246,33 @@ def _if(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     for name in ("then_branch", "else_branch"):
         node.attributes.pop(name)
     graphs = [ir.AttrGraph(n, b) for n, b in zip(("then_branch", "else_branch"), branches, strict=True)]
-    made = ir.Node("", "If", list(node.inputs), graphs, num_outputs=sum(map(len, flat)))
-    for output, one, other in zip(made.outputs, *(b.outputs for b in branches), strict=True):
+    new_if = ir.Node("", "If", list(node.inputs), graphs, num_outputs=sum(map(len, flat)))
+    for output, one, other in zip(new_if.outputs, *(b.outputs for b in branches), strict=True):
         output.type, output.shape = one.type, _common(one.shape, other.shape)
-    op.insert(made)
-    left = iter(made.outputs)
+    op.insert(new_if)
+    new_outputs = iter(new_if.outputs)
     results = []
-    for old, known, piece in zip(node.outputs, parts, flat, strict=True):
-        mine = [next(left) for _ in piece]
+    for old, known, piece in zip(node.outputs, contents, flat, strict=True):
+        outputs = [next(new_outputs) for _ in piece]
         if known is None:
-            results.append(mine[0])
+            results.append(outputs[0])
         elif isinstance(old.type, ir.OptionalType) or pairs[len(results)][0] in facts.optionals:
-            results.append(op.Optional(mine[0]))
+            results.append(op.Optional(outputs[0]))
         else:
-            results.append(op.SequenceConstruct(*mine))
+            results.append(op.SequenceConstruct(*outputs))
     return results
 
 
-def _parts(pair: tuple[ir.Value, ...], facts: Facts) -> list[list[Any]] | None:
+def _branch_contents(pair: tuple[ir.Value, ...], facts: Facts) -> list[list[Any]] | None:
     """Contents of both branches' containers, where they are equal."""
-    held = [facts.sequences.get(v) for v in pair]
-    if any(h is None for h in held):
+    contents = [facts.sequences.get(v) for v in pair]
+    if any(h is None for h in contents):
         elements = [facts.optionals.get(v) for v in pair]
-        held = [None if v is None or not isinstance(v.type, ir.TensorType) else [v] for v in elements]
-    if any(not h for h in held) or len({len(h or ()) for h in held}) > 1:
+        contents = [None if v is None or not isinstance(v.type, ir.TensorType) else [v] for v in elements]
+    if any(not h for h in contents) or len({len(h or ()) for h in contents}) > 1:
         return None
-    kinds = [[v.dtype for v in h or ()] for h in held]
-    return [list(h or ()) for h in held] if kinds[0] == kinds[1] else None
+    dtypes = [[v.dtype for v in h or ()] for h in contents]
+    return [list(h or ()) for h in contents] if dtypes[0] == dtypes[1] else None
 
 
 def _common(one: ir.Shape | None, other: ir.Shape | None) -> ir.Shape | None:
@@ -285,13 +286,13 @@ RULES: dict[str, Callable[[Any, ir.Node, Facts], list[Any] | None]] = {
         ("SequenceConstruct", "SequenceEmpty", "SequenceInsert", "SequenceErase", "Optional", "Identity"),
         _learn,
     ),
-    "SequenceAt": _at,
-    "SequenceLength": _length,
+    "SequenceAt": _element_at,
+    "SequenceLength": _length_of,
     "ConcatFromSequence": _concat,
     "OptionalGetElement": _get,
     "OptionalHasElement": _has,
     "SplitToSequence": _split,
     "SequenceMap": _map,
-    "Loop": _loop,
+    "Loop": _unroll_loop,
     "If": _if,
 }

@@ -20,6 +20,13 @@ def _endless(graph: ir.Graph) -> bool:
     return any(isinstance(d, int) and d > LONG for shape in shapes for d in shape)
 
 
+def forget_shapes(model: ir.Model) -> None:
+    """Leave the shapes of all results to be inferred again."""
+    for node in hub.all_nodes(model):
+        for value in node.outputs:
+            value.shape = None
+
+
 class InferShapes(ir.passes.InPlacePass):
     """1. Types and shapes are inferred with partial data propagation; weights stay out of it.
 
@@ -85,32 +92,32 @@ def _retype_containers(graph: ir.Graph, untyped: set[ir.Value]) -> None:
 
 def _complete(graph: ir.Graph) -> list[ir.Value]:
     """Infer, node by node, what has no shape yet, loops and branches included; the values that got one."""
-    made = []
+    completed = []
     for node in graph:
         missing = [v for v in node.outputs if v.shape is None]
         for subgraph in subgraphs(node):
-            made += _complete(subgraph)
+            completed += _complete(subgraph)
         hub.infer_node(node)
         rule = _reduced if node.op_type.startswith("Reduce") else RULES.get(node.op_type)
         if rule is not None and not node.domain:
             rule(node)
-        made += [v for v in missing if v.shape is not None]
-    return made
+        completed += [v for v in missing if v.shape is not None]
+    return completed
 
 
-def _loop(node: ir.Node) -> None:
+def _infer_loop(node: ir.Node) -> None:
     """Keep the first shape of what a loop carries, where the body makes it that shape again; so it is for
     what follows."""
     body = hub.attr(node, "body")
-    ends = zip(list(body.outputs)[1:], node.outputs, strict=True)
-    pairs = list(zip(list(body.inputs)[2:], ends, list(node.inputs)[2:], strict=False))
+    results = zip(list(body.outputs)[1:], node.outputs, strict=True)
+    pairs = list(zip(list(body.inputs)[2:], results, list(node.inputs)[2:], strict=False))
     tried = [inner for inner, _, first in pairs if inner.shape is None and first is not None]
     for inner, _, first in pairs:
         if inner in tried and first is not None:
             inner.shape, inner.type = first.shape, inner.type or first.type
-    made = _complete(body) if tried else []
+    completed = _complete(body) if tried else []
     if any(inner in tried and again.shape != inner.shape for inner, (again, _), _ in pairs):
-        for value in [*tried, *made]:
+        for value in [*tried, *completed]:
             value.shape = None
     for inner, (again, outer), _ in pairs:
         if outer.shape is None and inner.shape is not None and again.shape == inner.shape:
@@ -137,16 +144,16 @@ def _reduced(node: ir.Node) -> None:
         node.outputs[0].shape = ir.Shape([None] * left)
 
 
-def _parts(node: ir.Node) -> None:
+def _infer_split(node: ir.Node) -> None:
     """Parts of lengths known at run time alone have the rank of the whole."""
-    whole = node.inputs[0].shape  # type: ignore[union-attr]
-    for part in node.outputs:
-        if part.shape is None and whole is not None:
-            axis = hub.attr(node, "axis") % len(whole)
-            part.shape = ir.Shape([None if i == axis else d for i, d in enumerate(whole)])
+    dims = node.inputs[0].shape  # type: ignore[union-attr]
+    for output in node.outputs:
+        if output.shape is None and dims is not None:
+            axis = hub.attr(node, "axis") % len(dims)
+            output.shape = ir.Shape([None if i == axis else d for i, d in enumerate(dims)])
 
 
-RULES = {"Loop": _loop, "If": join_branches, "Split": _parts}
+RULES = {"Loop": _infer_loop, "If": join_branches, "Split": _infer_split}
 """Rules for what a schema's own inference leaves open."""
 
 

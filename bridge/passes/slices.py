@@ -24,10 +24,10 @@ class ReachableStarts(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        found = [node for node in hub.all_nodes(model) if _reaches_out(node)]
-        for node in found:
+        nodes = [node for node in hub.all_nodes(model) if _reaches_out(node)]
+        for node in nodes:
             _clamp(node)
-        return ir.passes.PassResult(model, bool(found))
+        return ir.passes.PassResult(model, bool(nodes))
 
 
 def _reaches_out(node: ir.Node) -> bool:
@@ -45,10 +45,10 @@ def _reaches_out(node: ir.Node) -> bool:
 
 
 def _clamped(node: ir.Node) -> bool:
-    maker = node.inputs[1].producer()  # type: ignore[union-attr]
-    if maker is not None and maker.op_type == "Cast":
-        maker = maker.inputs[0].producer()  # type: ignore[union-attr]
-    return maker is not None and maker.op_type == "Where"
+    producer = node.inputs[1].producer()  # type: ignore[union-attr]
+    if producer is not None and producer.op_type == "Cast":
+        producer = producer.inputs[0].producer()  # type: ignore[union-attr]
+    return producer is not None and producer.op_type == "Where"
 
 
 def _lengths(node: ir.Node) -> list[int] | None:
@@ -57,8 +57,8 @@ def _lengths(node: ir.Node) -> list[int] | None:
     named = const(axes) if axes is not None else np.arange(*(shape_of(node.inputs[1]) or ()))
     if shape is None or named is None:
         return None
-    found = [shape[int(a)] for a in named]
-    return found if all(isinstance(d, int) for d in found) else None  # type: ignore[return-value]
+    dims = [shape[int(a)] for a in named]
+    return dims if all(isinstance(d, int) for d in dims) else None  # type: ignore[return-value]
 
 
 def _clamp(node: ir.Node) -> None:
@@ -79,11 +79,11 @@ class RisingRanges(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        found = [node for node in hub.all_nodes(model) if _may_fall(node)]
-        for node in found:
+        nodes = [node for node in hub.all_nodes(model) if _may_fall(node)]
+        for node in nodes:
             op = hub.Builder(node.graph, before=node, source=hub.origin(node))  # type: ignore[arg-type]
             replace(node.graph, node, op.Neg(op.Range(*(op.Neg(v) for v in node.inputs))), op)  # type: ignore[arg-type]
-        return ir.passes.PassResult(model, bool(found))
+        return ir.passes.PassResult(model, bool(nodes))
 
 
 def _may_fall(node: ir.Node) -> bool:
@@ -116,7 +116,7 @@ def python_slice(
     return op.Slice(x, starts, ends, along, op.const(np.array(steps, np.int64)))
 
 
-def _past(op: Any, places: ir.Value) -> ir.Value:
+def _past(op: Any, positions: ir.Value) -> ir.Value:
     """One further; from the last element, which is -1, to the end."""
     far, last, one = (op.const(np.array(n, np.int64)) for n in (FAR, -1, 1))
-    return op.Where(op.Equal(places, last), far, op.Add(op.Min(places, far), one))
+    return op.Where(op.Equal(positions, last), far, op.Add(op.Min(positions, far), one))

@@ -80,11 +80,11 @@ def _sink(graph: ir.Graph, node: ir.Node) -> bool:
     op = hub.Builder(graph, before=node, source=hub.origin(node))
     plan = renamed(op, node, perm, perms)
     if plan is None:
-        for made in reversed(op.nodes):
-            graph.remove(made, safe=True)
+        for node_below in reversed(op.nodes):
+            graph.remove(node_below, safe=True)
         return False
     inputs, attributes, result_perm = plan
-    made = ir.Node(
+    node_below = ir.Node(
         "",
         node.op_type,
         inputs,
@@ -92,13 +92,13 @@ def _sink(graph: ir.Graph, node: ir.Node) -> bool:
         num_outputs=len(node.outputs),
         metadata_props=dict(node.metadata_props),
     )
-    for old, new in zip(node.outputs, made.outputs, strict=True):
+    for old, new in zip(node.outputs, node_below.outputs, strict=True):
         new.type = old.type
         inverse = [result_perm.index(i) for i in range(len(result_perm))]
         new.shape = permuted(old.shape, inverse)
-    op.insert(made)
+    op.insert(node_below)
     transposed = [v.producer() for v, p in zip(node.inputs, perms, strict=True) if p is not None]
-    for old, new in zip(node.outputs, made.outputs, strict=True):
+    for old, new in zip(node.outputs, node_below.outputs, strict=True):
         if old.uses() or old.is_graph_output():
             back = (
                 op.Transpose(new, perm=result_perm)
@@ -134,12 +134,12 @@ def _broadcasting(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
             inputs.append(None if value is None else value.producer().inputs[0])
             continue
         array = const(value)
-        found = hub.rank_of(value)
-        if found == 0 or (array is not None and array.size == 1 and array.ndim <= rank):
+        value_rank = hub.rank_of(value)
+        if value_rank == 0 or (array is not None and array.size == 1 and array.ndim <= rank):
             inputs.append(value)
         elif array is not None and array.ndim <= rank:
-            wide = array.reshape((1,) * (rank - array.ndim) + array.shape)
-            inputs.append(op.const(np.ascontiguousarray(wide.transpose(inverse))))
+            expanded = array.reshape((1,) * (rank - array.ndim) + array.shape)
+            inputs.append(op.const(np.ascontiguousarray(expanded.transpose(inverse))))
         else:
             return None
     return inputs, _attributes(node), perm
@@ -177,8 +177,10 @@ def _concatenated(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
 
 def _quantized(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     """One scale for all elements."""
-    alike = all(v is None or hub.rank_of(v) == 0 for v in node.inputs[1:]) and not attr(node, "block_size")
-    return _unary(op, node, perm, perms) if alike else None
+    per_tensor = all(v is None or hub.rank_of(v) == 0 for v in node.inputs[1:]) and not attr(
+        node, "block_size"
+    )
+    return _unary(op, node, perm, perms) if per_tensor else None
 
 
 def _reduce(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
@@ -190,16 +192,16 @@ def _reduce(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     if axes is None or axes.size == 0:
         if attr(node, "noop_with_empty_axes"):
             return None
-        named = list(range(rank))
+        reduced = list(range(rank))
     else:
-        named = [int(a) % rank for a in axes]
+        reduced = [int(a) % rank for a in axes]
     inputs = [
         node.inputs[0].producer().inputs[0],
-        op.const(np.array(sorted(perm[a] for a in named), np.int64)),
+        op.const(np.array(sorted(perm[a] for a in reduced), np.int64)),
     ]
     if attr(node, "keepdims"):
         return inputs, _attributes(node), perm
-    left = [perm[a] for a in range(rank) if a not in named]
+    left = [perm[a] for a in range(rank) if a not in reduced]
     order = sorted(left)
     return inputs, _attributes(node), [order.index(i) for i in left]
 

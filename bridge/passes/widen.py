@@ -95,28 +95,28 @@ class ComputeWider(ir.passes.InPlacePass):
             else _cast(op, v, target)
             for i, (v, target) in enumerate(zip(node.inputs, targets, strict=True))
         ]
-        made = ir.Node(
+        wider = ir.Node(
             "", node.op_type, inputs, list(node.attributes.values()), num_outputs=len(node.outputs)
         )
         approximate = any(v is not None and v.dtype == T.DOUBLE for v in [*node.inputs, *node.outputs])
         results: list[ir.Value | None] = []
         for i, output in enumerate(node.outputs):
             target = wide.get(_formal(schema.outputs, i))
-            made.outputs[i].type = ir.TensorType(target) if target is not None else output.type
-            made.outputs[i].shape = output.shape
-        op.insert(made)
-        if _rounds_inside(node) and not self.accepts(made):
+            wider.outputs[i].type = ir.TensorType(target) if target is not None else output.type
+            wider.outputs[i].shape = output.shape
+        op.insert(wider)
+        if _rounds_inside(node) and not self.accepts(wider):
             for each in reversed(op.nodes):
                 graph.remove(each, safe=True)
             return False
         for i, output in enumerate(node.outputs):
             if not (output.uses() or output.is_graph_output()):
-                made.outputs[i].name = ""
+                wider.outputs[i].name = ""
                 results.append(None)
             elif wide.get(_formal(schema.outputs, i)) is None:
-                results.append(made.outputs[i])
+                results.append(wider.outputs[i])
             else:
-                back = op.Cast(made.outputs[i], to=int(output.dtype))
+                back = op.Cast(wider.outputs[i], to=int(output.dtype))
                 facts.WIDENED.set(back.producer(), True)
                 back.shape = output.shape
                 results.append(back)
@@ -157,7 +157,7 @@ def _wide(node: ir.Node) -> dict[str, ir.DataType]:
     if schema is None:
         return {}
     allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
-    found = {}
+    dtypes = {}
     pairs = [(_formal(schema.inputs, i), v) for i, v in enumerate(node.inputs)]
     pairs += [(_formal(schema.outputs, i), v) for i, v in enumerate(node.outputs)]
     for name, value in pairs:
@@ -165,8 +165,8 @@ def _wide(node: ir.Node) -> dict[str, ir.DataType]:
             continue
         options = [d for d in WIDER[value.dtype] if f"tensor({d.name.lower()})" in allowed.get(name, ())]
         if options:
-            found[name] = options[0]
-    return found
+            dtypes[name] = options[0]
+    return dtypes
 
 
 def _rounds_inside(node: ir.Node) -> bool:

@@ -39,19 +39,19 @@ def create(name: str, folder: Path, *, reads: bool = True, writes: bool = True) 
             continue
         place = root / str(template.relative_to(TEMPLATES)).replace("NAME", name).removesuffix(SUFFIX)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(_filled(template.read_text(), name, reads, writes))
+        place.write_text(_fill_template(template.read_text(), name, reads, writes))
         written.append(place)
     return written
 
 
-def _filled(text: str, name: str, reads: bool, writes: bool) -> str:
+def _fill_template(text: str, name: str, reads: bool, writes: bool) -> str:
     """The name put in; lines marked `#if reads` or `#if writes` kept where they apply, the marks dropped."""
     title = name.replace("_", " ").title()
     lines = []
     for line in text.splitlines():
-        kept, _, mark = line.partition("  #if ")
+        content, _, mark = line.partition("  #if ")
         if not mark or {"reads": reads, "writes": writes}[mark]:
-            lines.append(kept)
+            lines.append(content)
     return (
         "\n".join(lines)
         .replace("NAME", name)

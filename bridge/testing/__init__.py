@@ -4,7 +4,7 @@
 |---|---|
 | `test_declaration_is_valid` | names, suffixes and parts that resolve; `detect` knows its own files alone |
 | `test_declaration_is_light` | no framework imported, loaded in 0.2 s of processor time |
-| `test_every_operator_of_the_table_has_a_case` | an operator with a rule crosses in a case of the onnx package |
+| `test_every_operator_of_the_table_has_a_case` | an operator with a rule crosses in a case of onnx |
 | `test_needs_are_told` | needs hold or do not, whatever is known of a node, and refusals name them |
 | `test_export_runs_and_equals_the_reference` | what is written gives the numbers of the hub model |
 | `test_random_graphs_keep_their_numbers` | graphs of several operators keep their numbers, or are refused |
@@ -127,10 +127,10 @@ class FormatTests:
         """The format's exporter, where it says what it takes."""
         if self.declaration.exporter is None:
             pytest.skip("the format is not written")
-        found = self.declaration.resolve("exporter")
-        if coverage.empty(found):
+        exporter = self.declaration.resolve("exporter")
+        if coverage.claims_nothing(exporter):
             pytest.skip("the exporter's table says nothing")
-        return found
+        return exporter
 
     def test_declaration_is_valid(self, tmp_path: Path) -> None:
         fmt = self.declaration
@@ -140,9 +140,9 @@ class FormatTests:
         assert fmt.suffixes or not fmt.exporter
         assert all(s.startswith(".") and s == s.lower() for s in fmt.suffixes)
         assert bool(fmt.extra) == bool(fmt.requires())
-        for part, kind in (("importer", Importer), ("exporter", Exporter)):
+        for part, part_class in (("importer", Importer), ("exporter", Exporter)):
             if getattr(fmt, part):
-                assert isinstance(fmt.resolve(part), kind)
+                assert isinstance(fmt.resolve(part), part_class)
         if fmt.runtime:
             assert isinstance(fmt.resolve("runtime"), Runtime)
         else:
@@ -169,7 +169,7 @@ class FormatTests:
         problems = []
         for op in coverage.operators(self.exporter.table):
             own = self._own_case(op, tmp_path) if op in self.cases else None
-            outcome, reason = own or coverage.crossed(self.declaration, op, TRIES)
+            outcome, reason = own or coverage.cross_operator(self.declaration, op, TRIES)
             if op in self.known_failures:
                 problems += [f"{op} crosses now"] * (outcome in coverage.SURVIVED)
             elif outcome not in (*coverage.SURVIVED, "unrunnable"):
@@ -194,7 +194,7 @@ class FormatTests:
         for op in coverage.operators(table):
             models = (v for model in coverage.models_of(op) for v in coverage.variants(model))
             for rule, node in coverage.needs_of(table, models):
-                problems |= set(_untold(rule, node))
+                problems |= set(_need_problems(rule, node))
         assert not problems, "\n".join(sorted(problems))
 
     @pytest.mark.parametrize("case", case_names())
@@ -215,9 +215,9 @@ class FormatTests:
         model = bridge.load(CASES / f"{case}.onnxtxt")
         inputs = random_inputs(model)
         expected = bridge.run(model, inputs)
-        found = self.run(self.save(model, self.destination(tmp_path)), inputs)
-        assert list(found) == list(expected)
-        result = compare(expected, Outputs(found, "the file"), self.rtol, self.atol)
+        outputs = self.run(self.save(model, self.destination(tmp_path)), inputs)
+        assert list(outputs) == list(expected)
+        result = compare(expected, Outputs(outputs, "the file"), self.rtol, self.atol)
         assert result.ok, str(result)
 
     def test_random_graphs_keep_their_numbers(self, tmp_path: Path) -> None:
@@ -229,8 +229,8 @@ class FormatTests:
             inputs = random_inputs(model)
             path = self.destination(tmp_path, f"graph_{number}")
             with contextlib.suppress(UnsupportedModel):
-                found = Outputs(self.run(bridge.save(model, path, to=self.format).path, inputs), "the file")
-                result = compare(bridge.run(model, inputs), found, self.rtol, self.atol)
+                outputs = Outputs(self.run(bridge.save(model, path, to=self.format).path, inputs), "the file")
+                result = compare(bridge.run(model, inputs), outputs, self.rtol, self.atol)
                 problems += [] if result.ok else [f"graph {number}:\n{result}"]
         assert not problems, "\n".join(problems)
 
@@ -320,15 +320,15 @@ class FormatTests:
             request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
 
 
-def _untold(rule: Rule, node: ir.Node) -> Iterator[str]:
+def _need_problems(rule: Rule, node: ir.Node) -> Iterator[str]:
     """Problems with the needs of a rule on one node."""
     for need in rule.needs:
         try:
-            held = need.holds(node)
+            is_met = need.holds(node)
         except Exception as error:
             yield f"{rule.op}: the need {need.text!r} raises {type(error).__name__}: {error}"
             continue
         if not need.text.strip():
             yield f"{rule.op}: a need says nothing"
-        if not held and need.text not in (rule.refusal(node, 2**31) or ""):
+        if not is_met and need.text not in (rule.refusal(node, 2**31) or ""):
             yield f"{rule.op}: the refusal does not say {need.text!r}"

@@ -14,8 +14,8 @@ from bridge.errors import BridgeError
 from bridge.formats import Exporter, Format
 from bridge.load import load
 from bridge.lower import legalize, writer
+from bridge.matrix.case_runner import measure
 from bridge.matrix.cases import all_cases, frozen, kit_cases, node_cases, selected
-from bridge.matrix.crossing import measure
 from bridge.ops import OpTable, Rule
 
 SURVIVED = ("native", "expanded", "approximated")
@@ -32,11 +32,11 @@ def operators(table: OpTable) -> list[str]:
 def cases_of(op: str) -> tuple[str, ...]:
     """Names of the cases of an operator, those that show most of it first."""
     first = selected(ops=(op,), most=2)
-    rest = [n for n in all_cases() if op in all_cases()[n].ops and n not in first]
-    return (*first, *rest)
+    others = [n for n in all_cases() if op in all_cases()[n].ops and n not in first]
+    return (*first, *others)
 
 
-def crossed(fmt: Format, op: str, tries: int) -> tuple[str, str]:
+def cross_operator(fmt: Format, op: str, tries: int) -> tuple[str, str]:
     """Outcome of the operator's cases on the way to the format, as-is or with constants for all but the
     first input: the outcome of the first that survives, else of the last, and why. Any that is wrong,
     crashes or fails ends it."""
@@ -111,15 +111,15 @@ def needs_of(table: OpTable, models: Iterable[ir.Model]) -> Iterator[tuple[Rule,
 @functools.cache
 def models_of(op: str) -> tuple[ir.Model, ...]:
     """Hub models of the operator's first cases."""
-    cases, found = node_cases() | kit_cases(), []
+    cases, models = node_cases() | kit_cases(), []
     for name in cases_of(op)[:12]:
         try:
-            found.append(load(cases[name].model))
+            models.append(load(cases[name].model))
         except BridgeError:
             continue
-    return tuple(found)
+    return tuple(models)
 
 
-def empty(exporter: Exporter) -> bool:
+def claims_nothing(exporter: Exporter) -> bool:
     """An exporter that claims no operator: there is nothing to hold it to."""
     return exporter.opaque or not list(exporter.table)

@@ -52,27 +52,27 @@ class Graph:
         fitting = [step for step, rank in STEPS.items() if x.ndim >= rank]
         weights, nodes = dict(self.weights), list(self.nodes)
         try:
-            made = fitting[int(self.rng.integers(len(fitting)))](self, src, x)
-            found = self.computed(made)
+            name = fitting[int(self.rng.integers(len(fitting)))](self, src, x)
+            value = self.agreed_value(name)
         except Exception:
-            found = None
-        if found is None:
+            value = None
+        if value is None:
             self.weights, self.nodes = weights, nodes
         else:
-            self.values[made] = found
+            self.values[name] = value
 
-    def computed(self, name: str) -> np.ndarray | None:
+    def agreed_value(self, name: str) -> np.ndarray | None:
         """The value, where ONNX Runtime and the reference evaluator find the same, of a moderate size."""
         model, x = self.model([name]), self.values["x"]
-        found = run(model, x)
+        value = run(model, x)
         if self.dynamic:
             run(model, np.concatenate([x, x[:1]]))
         with contextlib.suppress(Exception):
             results: Any = ReferenceEvaluator(model).run(None, {"x": x})
-            if found.shape != results[0].shape or not np.allclose(found, results[0], 1e-3, 1e-4):
+            if value.shape != results[0].shape or not np.allclose(value, results[0], 1e-3, 1e-4):
                 return None
-        moderate = 0 < found.size <= 4000 and np.isfinite(found).all() and abs(found).max() <= 1000
-        return found if moderate else None
+        moderate = 0 < value.size <= 4000 and np.isfinite(value).all() and abs(value).max() <= 1000
+        return value if moderate else None
 
     def add(self, op: str, *inputs: Any, **attributes: Any) -> str:
         names = [self.constant(i) if isinstance(i, np.ndarray) else i for i in inputs]
@@ -109,24 +109,24 @@ class Graph:
     def body(self, nodes: list[onnx.NodeProto], inputs: list[tuple], outputs: list[str]) -> onnx.GraphProto:
         """A subgraph; what it makes has names of its own."""
         ports = [helper.make_tensor_value_info(*each) for each in inputs]
-        kinds = {"on": TensorProto.BOOL}
-        ends = [
-            helper.make_tensor_value_info(o, kinds.get(o, TensorProto.FLOAT), [] if o in kinds else None)
+        dtypes = {"on": TensorProto.BOOL}
+        results = [
+            helper.make_tensor_value_info(o, dtypes.get(o, TensorProto.FLOAT), [] if o in dtypes else None)
             for o in outputs
         ]
-        graph = helper.make_graph(nodes, "body", ports, ends)
+        graph = helper.make_graph(nodes, "body", ports, results)
         own = {p.name for p in ports} | {o for n in nodes for o in n.output}
         for each in (*graph.node, *graph.input, *graph.output):
             self._prefix(each, own)
         return graph
 
     def _prefix(self, each: Any, own: set[str]) -> None:
-        place = f"in_{len(self.nodes)}_"
+        prefix = f"in_{len(self.nodes)}_"
         if isinstance(each, onnx.NodeProto):
-            each.input[:] = [place + i if i in own else i for i in each.input]
-            each.output[:] = [place + o for o in each.output]
+            each.input[:] = [prefix + i if i in own else i for i in each.input]
+            each.output[:] = [prefix + o for o in each.output]
         else:
-            each.name = place + each.name
+            each.name = prefix + each.name
 
     def ends(self) -> list[str]:
         read = {i for node in self.nodes for i in node.input}
@@ -321,11 +321,11 @@ def squeeze(g: Graph, src: str, x: np.ndarray) -> str:
 @step()
 def concat(g: Graph, src: str, x: np.ndarray) -> str:
     axis = g.axis(x)
-    rest = np.delete(x.shape, axis % x.ndim)
+    other_lengths = np.delete(x.shape, axis % x.ndim)
     fitting = [
         n
         for n, v in g.values.items()
-        if v.ndim == x.ndim and np.array_equal(np.delete(v.shape, axis % x.ndim), rest)
+        if v.ndim == x.ndim and np.array_equal(np.delete(v.shape, axis % x.ndim), other_lengths)
     ]
     return g.add("Concat", *[str(n) for n in g.rng.choice(fitting, g.pick(2, 3))], axis=axis)
 
@@ -439,7 +439,7 @@ def prelu(g: Graph, src: str, x: np.ndarray) -> str:
 
 
 @step(2)
-def spread(g: Graph, src: str, x: np.ndarray) -> str:
+def reshape_at_run_time(g: Graph, src: str, x: np.ndarray) -> str:
     """Through shape arithmetic at run time: as frameworks write a view."""
     shape = g.add("Shape", src)
     first = g.add("Gather", shape, np.array([0], np.int64), axis=0)

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from bridge.errors import InvalidOption
-from bridge.formats import Option
+from bridge.formats import Option, within
 
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
 TARGETS = tuple(f"iOS{number}" for number in SPECIFICATION)
 UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 COLOURS = {"GRAYSCALE": (10, 1), "RGB": (20, 3), "BGR": (30, 3)}
 UPPER_BOUND = 2048
+LONGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -154,9 +155,10 @@ def parse_shapes(value: Any) -> dict[str, list[list[int]]]:
 
 
 def positive_integers(values: Any) -> list[int] | None:
-    """Positive integers from numbers or their texts; None if one is invalid."""
+    """Lengths above zero, from numbers or their texts; None if one is invalid."""
     texts = [str(each) for each in values] if isinstance(values, (list, tuple)) else [""]
-    return [int(t) for t in texts] if all(t.isdigit() and int(t) > 0 for t in texts) else None
+    lengths = [int(t) if t.isdecimal() and len(t) < 20 else 0 for t in texts]
+    return lengths if all(0 < length <= LONGEST for length in lengths) else None
 
 
 def comma_separated(text: str) -> list[str]:
@@ -239,7 +241,13 @@ PROGRAM = (
         "",
         parser=parse_shapes,
     ),
-    Option("upper_bound", "the highest length of a dimension whose range nobody says", UPPER_BOUND, int),
+    Option(
+        "upper_bound",
+        "the highest length of a dimension whose range nobody says",
+        UPPER_BOUND,
+        int,
+        parser=within("upper_bound", 1, LONGEST),
+    ),
     Option(
         "compute_units",
         "the processors bridge.run lets Core ML use when it runs the file on a Mac, kept in its metadata",

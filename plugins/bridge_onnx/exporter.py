@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bridge import facts, hub
 from bridge.errors import ExecutionFailed
-from bridge.formats import Exporter, Option, flag
+from bridge.formats import Exporter, Option, flag, within
 from bridge.ops import OpTable
 from bridge.passes.opset.down import lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
@@ -78,7 +78,11 @@ exporter = Exporter(
             tuple(range(11, hub.HUB_OPSET + 1)),
         ),
         Option(
-            "ir_version", "the IR version to write; the lowest that fits the opset when omitted", None, int
+            "ir_version",
+            "the IR version to write; the lowest that fits the opset when omitted",
+            None,
+            int,
+            parser=within("ir_version", 3, onnx.IR_VERSION),
         ),
         Option("external_data", "whether weights are written to a file beside the model", False, flag),
     ),

@@ -16,7 +16,7 @@ from bridge_savedmodel.legalize import passes
 from bridge_savedmodel.tensorflow import dtype_of, tensorflow
 
 SIGNATURE = "serving_default"
-FACTS = "bridge"
+FACTS_KEY = "bridge"
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
@@ -27,7 +27,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     if options["weights"] == "variables":
         graph.make_variables(model)
     inputs = sorted(model.graph.inputs, key=lambda v: v.name or "")
-    specs = [_spec(tf, v, place(n)) for n, v in enumerate(inputs)]
+    specs = [_tensor_spec(tf, v, input_name(n)) for n, v in enumerate(inputs)]
 
     def traced(*tensors: Any) -> dict[str, Any]:
         graph.values.update(zip(inputs, tensors, strict=True))
@@ -38,24 +38,24 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     function = tf.function(traced, autograph=False).get_concrete_function(*specs)
     module.weights, module.tables = list(graph.variables.values()), graph.tables
     tf.saved_model.save(module, str(path), signatures={SIGNATURE: function})
-    _name(model, path)
+    _restore_names(model, path)
 
 
-def place(index: int) -> str:
-    """A name for an input while it is traced. TensorFlow takes arguments in the order of their names, so
-    these are in the order of the hub's."""
+def input_name(index: int) -> str:
+    """The name of an input during tracing. TensorFlow sorts arguments by name, so these sort in the hub's
+    order."""
     return f"i{index:06}"
 
 
-def _spec(tf: Any, value: ir.Value, name: str) -> Any:
+def _tensor_spec(tf: Any, value: ir.Value, name: str) -> Any:
     assert value.dtype is not None
     dims = None if value.shape is None else [d if isinstance(d, int) else None for d in value.shape]
     return tf.TensorSpec(dims, dtype_of(value.dtype), name)
 
 
-def _name(model: ir.Model, path: Path) -> None:
-    """Give inputs the hub's names, which a Python function cannot take, and keep what a SavedModel has no
-    place for: their order, symbolic dimensions, and the model's provenance."""
+def _restore_names(model: ir.Model, path: Path) -> None:
+    """Give inputs the hub's names, which a Python function cannot take, and record what a SavedModel cannot
+    hold: their order, symbolic dimensions, and the model's provenance."""
     from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow.python.saved_model import fingerprinting_utils
 
@@ -63,9 +63,9 @@ def _name(model: ir.Model, path: Path) -> None:
     saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     meta = saved.meta_graphs[0]
     names = sorted(v.name or "" for v in model.graph.inputs)
-    inputs = {place(n): name for n, name in enumerate(names)}
+    inputs = {input_name(n): name for n, name in enumerate(names)}
     signature = meta.signature_def[SIGNATURE]
-    _rename(signature.inputs, inputs)
+    _rename_keys(signature.inputs, inputs)
     for node in meta.object_graph_def.nodes:
         if node.WhichOneof("kind") == "bare_concrete_function":
             bare = node.bare_concrete_function
@@ -76,28 +76,28 @@ def _name(model: ir.Model, path: Path) -> None:
                     each.string_value = inputs.get(each.string_value, each.string_value)
             function = meta.object_graph_def.concrete_functions[bare.concrete_function_name]
             keywords = function.canonicalized_input_signature.tuple_value.values[1].dict_value.fields
-            _rename(keywords, inputs)
+            _rename_keys(keywords, inputs)
     facts = {
-        "inputs": [_described(v) for v in model.graph.inputs],
-        "outputs": [_described(v) for v in model.graph.outputs],
+        "inputs": [_port_facts(v) for v in model.graph.inputs],
+        "outputs": [_port_facts(v) for v in model.graph.outputs],
         "metadata": dict(model.metadata_props),
     }
-    meta.collection_def[FACTS].bytes_list.value.append(json.dumps(facts).encode())
+    meta.collection_def[FACTS_KEY].bytes_list.value.append(json.dumps(facts).encode())
     file.write_bytes(saved.SerializeToString(deterministic=True))
     (path / "fingerprint.pb").unlink(missing_ok=True)
     fingerprinting_utils.write_fingerprint(str(path))
 
 
-def _rename(fields: Any, names: dict[str, str]) -> None:
-    """Keys of a protobuf map renamed."""
-    kept = {key: type(fields[key]).FromString(fields[key].SerializeToString()) for key in fields}
-    for key in kept:
+def _rename_keys(fields: Any, names: dict[str, str]) -> None:
+    """Rename the keys of a protobuf map in place."""
+    copies = {key: type(fields[key]).FromString(fields[key].SerializeToString()) for key in fields}
+    for key in copies:
         del fields[key]
-    for key, value in kept.items():
+    for key, value in copies.items():
         fields[names.get(key, key)].CopyFrom(value)
 
 
-def _described(value: ir.Value) -> dict[str, Any]:
+def _port_facts(value: ir.Value) -> dict[str, Any]:
     dims = None if value.shape is None else [d if isinstance(d, int) else str(d.value) for d in value.shape]
     return {"name": value.name, "shape": dims}
 

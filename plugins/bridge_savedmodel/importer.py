@@ -16,15 +16,15 @@ from bridge.passes.dense import MergeFlattenedMatMul
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
-from bridge_savedmodel.frames import Frame, ImportContext
-from bridge_savedmodel.functional import raised
+from bridge_savedmodel.control_flow_v1 import functionalize
+from bridge_savedmodel.import_context import Frame, ImportContext
 from bridge_savedmodel.import_ops import ops
+from bridge_savedmodel.keras_and_frozen import open_source
 from bridge_savedmodel.reader import Port, Source, read_folder, split
-from bridge_savedmodel.sources import open_source
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.variables import Facts
 
-READINGS = 8
+MAX_READINGS = 8
 
 
 def load(
@@ -37,40 +37,41 @@ def load(
 ) -> ir.Model:
     """Read a TensorFlow model into a hub model; inputs and outputs are named by the signature.
 
-    Variables the model writes are inputs (that default to their stored values) and outputs (`<name>/next`) of
-    their own; with `state="initial"` they begin at their stored values in every run. With
-    `examples="features"` the features of serialized tf.Example messages are inputs in their place. With
-    `characters=n` strings are taken apart, which must then be of at most n characters of ASCII: a run that
-    meets another fails.
+    Variables the model writes are inputs (default: their stored values) and outputs (`<name>/next`) of their
+    own. With `state="initial"` they have their stored values at the beginning of every run instead. With
+    `examples="features"` the features of serialized tf.Example messages are inputs in place of the messages.
+    With `characters=n` operators on characters are imported for strings of at most n ASCII characters; a run
+    with any other string fails.
 
-    Raises UnreadableFile for what is no TensorFlow model or misses parts, or has several signatures of which
-    none is named; UnsupportedModel listing every operator without a rule.
+    Raises UnreadableFile if the source is no TensorFlow model, if a part is missing, or if it has several
+    signatures and none is named; UnsupportedModel with every operator that no rule imports.
     """
     source = (
         open_source(src, signature, tags) if not _folder(src) else read_folder(Path(src), signature, tags)
     )
-    model = _model(source, state == "explicit", examples == "features", characters)
+    model = _import_model(source, state == "explicit", examples == "features", characters)
     facts.FORMAT.set(model, "savedmodel")
     facts.TENSORFLOW.set(model, tensorflow().__version__)
     return model
 
 
-def writes(path: Path, signature: str | None) -> dict[str, tuple[str, int | None]]:
-    """Variables a signature of a folder writes: their names as inputs of the hub model; TensorFlow's own, and
-    their place among the resources the signature's function captures."""
+def written_variables(path: Path, signature: str | None) -> dict[str, tuple[str, int | None]]:
+    """Variables that a signature of a folder writes. By the name of its input in the hub model: the name in
+    TensorFlow, and the index among the resources that the signature's function captures (None without
+    one)."""
     source = read_folder(path, signature, "serve")
     graph = ir.Graph([], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET})
     context = ImportContext(source, hub.Builder(graph), Facts(), explicit=True)
     if not context.side_effects([p.tensor for p in source.outputs]):
         return {}
-    inputs = _model(source, explicit=True).graph.inputs
-    captured = _captured(source)
-    held = {v.name or "": name for v in inputs if (name := facts.SAVEDMODEL_VARIABLE.get(v))}
-    return {name: (own, captured.index(own) if own in captured else None) for name, own in held.items()}
+    inputs = _import_model(source, explicit=True).graph.inputs
+    handles = _captured_handles(source)
+    variables = {v.name or "": name for v in inputs if (name := facts.SAVEDMODEL_VARIABLE.get(v))}
+    return {name: (own, handles.index(own) if own in handles else None) for name, own in variables.items()}
 
 
-def _captured(source: Source) -> list[str]:
-    """The handles that the one call a signature is takes after its inputs."""
+def _captured_handles(source: Source) -> list[str]:
+    """Handles that the single call in a signature takes after its inputs."""
     calls = {split(p.tensor)[0] for p in source.outputs}
     nodes = [source.nodes[name] for name in calls if name in source.nodes]
     if len(nodes) != 1 or not nodes[0].op.endswith("PartitionedCall"):
@@ -82,31 +83,32 @@ def _folder(src: Any) -> bool:
     return isinstance(src, (str, Path)) and Path(src).is_dir()
 
 
-def _model(source: Source, explicit: bool, features: bool = False, characters: int = 0) -> ir.Model:
-    """What variables a graph writes is known once it has been read, so such a graph is read again."""
+def _import_model(source: Source, explicit: bool, features: bool = False, characters: int = 0) -> ir.Model:
+    """The hub model. Written variables are known only after a first reading, so such a graph is read
+    again."""
     facts = Facts()
-    for _ in range(READINGS):
+    for _ in range(MAX_READINGS):
         facts.grew = False
-        model = _read(source, facts, explicit, features, characters)
+        model = _import_graph(source, facts, explicit, features, characters)
         if not facts.grew:
             break
     return model
 
 
-def _read(source: Source, facts: Facts, explicit: bool, features: bool, characters: int) -> ir.Model:
+def _import_graph(source: Source, facts: Facts, explicit: bool, features: bool, characters: int) -> ir.Model:
     graph = ir.Graph(
         [], [], nodes=[], name="main", opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
     )
     op = hub.Builder(graph)
     context = ImportContext(source, op, facts, explicit, features, characters)
-    wanted = [p.tensor for p in source.outputs]
-    roots = [*wanted, *context.side_effects(wanted)]
-    frame = Frame(context, raised(source.nodes, roots, source.functions), {})
+    outputs = [p.tensor for p in source.outputs]
+    roots = [*outputs, *context.side_effects(outputs)]
+    frame = Frame(context, functionalize(source.nodes, roots, source.functions), {})
     for port in source.inputs:
-        frame.values[split(port.tensor)] = _input(graph, port)
+        frame.values[split(port.tensor)] = _add_input(graph, port)
     for name, array in source.bound.items():
         frame.values[name, 0] = op.const(array)
-    results = frame.evaluate(op, wanted, source.control_outputs)
+    results = frame.evaluate(op, outputs, source.control_outputs)
     if context.blockers:
         count = len(context.blockers)
         raise UnsupportedModel(
@@ -115,10 +117,10 @@ def _read(source: Source, facts: Facts, explicit: bool, features: bool, characte
             "Add a rule: plugins/README.md#one-operator",
         )
     for serialized, values in context.parsed.items():
-        place = graph.inputs.index(serialized)
-        graph.inputs[place : place + 1] = values
+        index = graph.inputs.index(serialized)
+        graph.inputs[index : index + 1] = values
     for port, value in zip(source.outputs, results, strict=True):
-        _output(graph, op, port, value)
+        _add_output(graph, op, port, value)
     context.state.close()
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(source.metadata)
@@ -132,7 +134,7 @@ def _read(source: Source, facts: Facts, explicit: bool, features: bool, characte
     return model
 
 
-def _input(graph: ir.Graph, port: Port) -> ir.Value:
+def _add_input(graph: ir.Graph, port: Port) -> ir.Value:
     if port.dtype is None:
         raise UnsupportedModel(
             "An input cannot be read:", [Blocker("input", port.name, "", "has a dtype ONNX has not")]
@@ -143,31 +145,31 @@ def _input(graph: ir.Graph, port: Port) -> ir.Value:
     return value
 
 
-def _output(graph: ir.Graph, op: hub.Builder, port: Port, value: Any) -> None:
+def _add_output(graph: ir.Graph, op: hub.Builder, port: Port, value: Any) -> None:
     if value.is_graph_output() or value.producer() is None or value.producer() not in op.nodes:
         value = op.Identity(value)
     value.name = port.name
     if port.dims is not None:
-        known = (
+        inferred = (
             list(value.shape) if value.shape is not None and len(value.shape) == len(port.dims) else port.dims
         )
-        own = [
+        dims = [
             d if d is not None else k if isinstance(k, int) else d
-            for d, k in zip(port.dims, known, strict=True)
+            for d, k in zip(port.dims, inferred, strict=True)
         ]
-        value.shape = ir.Shape(own)
+        value.shape = ir.Shape(dims)
     if value.type is None and port.dtype is not None:
         value.type = ir.TensorType(port.dtype)
     graph.outputs.append(value)
 
 
 def _unique_names(graph: ir.Graph) -> None:
-    """Inputs and outputs keep their names; an output that shares its name with an input is told apart."""
-    taken = {v.name for v in graph.inputs}
+    """Rename outputs that share a name with an input."""
+    names = {v.name for v in graph.inputs}
     for value in graph.outputs:
-        if value.name in taken:
+        if value.name in names:
             value.name = f"{value.name}_output"
-        taken.add(value.name)
+        names.add(value.name)
 
 
 importer = Importer(

@@ -1,4 +1,4 @@
-"""What a SavedModel, a frozen graph or a traced function holds: nodes, functions, a signature, variables,
+"""The content of a SavedModel, a frozen graph or a traced function: nodes, functions, a signature, variables,
 tables."""
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
 from bridge.facts import SHA256
-from bridge_savedmodel.functional import ENTERS, SWITCHES, outside_loops
+from bridge_savedmodel.control_flow_v1 import ENTERS, SWITCHES, outside_loops
 from bridge_savedmodel.resources import tables, variables
 from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
 
-REPEATED = 2**28
+MAX_REPEATED = 2**28
 NO_RESULTS = frozenset(
     [
         "NoOp",
@@ -52,7 +52,7 @@ DTYPES["DT_COMPLEX128"] = ir.DataType.COMPLEX128
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output: its name, the tensor it stands for, dtype, and dimensions (None where unknown)."""
+    """An input or output: its name, its tensor, dtype, and dimensions (None where unknown)."""
 
     name: str
     tensor: str
@@ -62,9 +62,9 @@ class Port:
 
 @dataclass
 class Source:
-    """A graph to import. `variables` and `tables` give contents by the name of the node that makes the
-    handle; `bound` gives what a function captured; `names` those variables have outside; `control_outputs`
-    the nodes that run whoever reads them."""
+    """A graph to import. `variables` and `tables` give contents by the node that returns the handle; `bound`
+    gives captured tensors; `names` the names of variables outside the function; `control_outputs` the nodes
+    that always run."""
 
     what: str
     nodes: dict[str, Any]
@@ -93,9 +93,9 @@ def dims_of(shape: Any) -> tuple[Any, ...] | None:
 
 
 def array_of(tensor: Any) -> np.ndarray:
-    """A stored tensor. Raises UnreadableFile for one that repeats a single number beyond reason."""
+    """A stored tensor. Raises UnreadableFile if it repeats one number more than MAX_REPEATED times."""
     dims = [d.size for d in tensor.tensor_shape.dim]
-    if min(dims, default=1) < 0 or (not tensor.tensor_content and math.prod(dims) > REPEATED):
+    if min(dims, default=1) < 0 or (not tensor.tensor_content and math.prod(dims) > MAX_REPEATED):
         raise UnreadableFile(
             f"A constant of shape {dims} is not stored in the file.", "Is the file complete?"
         )
@@ -103,13 +103,13 @@ def array_of(tensor: Any) -> np.ndarray:
 
 
 def split(reference: str) -> tuple[str, int]:
-    """Node and output of a tensor of a graph."""
+    """Node and output index of a tensor of a graph."""
     name, _, index = reference.partition(":")
     return name, int(index or 0)
 
 
 def file_of(path: Path) -> Path:
-    """The file of a folder that holds the graph. Raises UnreadableFile."""
+    """The file of a folder that contains the graph. Raises UnreadableFile."""
     file = next((path / n for n in FILES if (path / n).is_file()), None)
     if file is None:
         raise UnreadableFile(
@@ -119,15 +119,15 @@ def file_of(path: Path) -> Path:
     return file
 
 
-def saved(path: Path) -> tuple[Any, str]:
-    """The message a folder holds, and the digest of its file. Raises UnreadableFile."""
+def read_message(path: Path) -> tuple[Any, str]:
+    """The protobuf message of a folder and the digest of its file. Raises UnreadableFile."""
     tensorflow()
     from tensorflow.core.protobuf import saved_model_pb2
 
     file = file_of(path)
     raw = file.read_bytes()
     try:
-        model = saved_model_pb2.SavedModel.FromString(raw) if file.suffix == ".pb" else _parsed(raw)
+        model = saved_model_pb2.SavedModel.FromString(raw) if file.suffix == ".pb" else _parse_text(raw)
     except Exception as error:
         raise UnreadableFile(f"{file} is not a valid SavedModel: {error}", "Is the file complete?") from error
     return model, hashlib.sha256(raw).hexdigest()
@@ -135,13 +135,13 @@ def saved(path: Path) -> tuple[Any, str]:
 
 def read_folder(path: Path, signature: str | None, tags: str) -> Source:
     """A signature of a SavedModel folder. Raises UnreadableFile."""
-    model, digest = saved(path)
+    model, digest = read_message(path)
     meta = _meta_graph(path, model, tags)
-    source = _graph(str(path), meta.graph_def)
-    found = meta.signature_def[signature_key(list(meta.signature_def), signature)]
-    places = {name: i for i, name in enumerate(source.nodes)}
-    source.inputs = _ports(found.inputs, places)
-    source.outputs = _ports(found.outputs, places)
+    source = _source_of_graph(str(path), meta.graph_def)
+    definition = meta.signature_def[signature_key(list(meta.signature_def), signature)]
+    order = {name: i for i, name in enumerate(source.nodes)}
+    source.inputs = _ports(definition.inputs, order)
+    source.outputs = _ports(definition.outputs, order)
     assets = {split(a.tensor_info.name)[0]: a.filename for a in meta.asset_file_def}
     source.variables = variables(path, source.nodes, source.functions)
     source.tables = tables(path, source.nodes, source.functions, assets)
@@ -150,25 +150,27 @@ def read_folder(path: Path, signature: str | None, tags: str) -> Source:
     return source
 
 
-def signature_key(names: list[str], asked: str | None) -> str:
-    """The signature asked for, else serving_default, else the only one. Raises UnreadableFile."""
+def signature_key(names: list[str], requested: str | None) -> str:
+    """The requested signature, else serving_default, else the only one. Raises UnreadableFile."""
     public = [n for n in names if not n.startswith("__")]
-    if asked is None and "serving_default" in public:
+    if requested is None and "serving_default" in public:
         return "serving_default"
-    if asked is not None and asked in public:
-        return asked
-    if asked is None and len(public) == 1:
+    if requested is not None and requested in public:
+        return requested
+    if requested is None and len(public) == 1:
         return public[0]
     listed = ", ".join(sorted(public)) or "none"
-    problem = f"no signature {asked!r}" if asked else "several signatures" if public else "no signature"
+    problem = (
+        f"no signature {requested!r}" if requested else "several signatures" if public else "no signature"
+    )
     raise UnreadableFile(
         f"The SavedModel has {problem}; its signatures: {listed}.",
         "Name one with signature=… (-O signature=… on the command line).",
     )
 
 
-def _parsed(raw: bytes) -> Any:
-    """The text form."""
+def _parse_text(raw: bytes) -> Any:
+    """The text form of the message."""
     from google.protobuf import text_format
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -177,26 +179,26 @@ def _parsed(raw: bytes) -> Any:
 
 def _meta_graph(path: Path, saved: Any, tags: str) -> Any:
     sets = [set(m.meta_info_def.tags) for m in saved.meta_graphs]
-    wanted = set(tags.split(","))
-    exact = [m for m, s in zip(saved.meta_graphs, sets, strict=True) if s == wanted]
-    near = [m for m, s in zip(saved.meta_graphs, sets, strict=True) if wanted <= s]
-    if not exact and not near:
+    required = set(tags.split(","))
+    exact = [m for m, s in zip(saved.meta_graphs, sets, strict=True) if s == required]
+    covering = [m for m, s in zip(saved.meta_graphs, sets, strict=True) if required <= s]
+    if not exact and not covering:
         listed = "; ".join(",".join(sorted(s)) for s in sets) or "none"
         raise UnreadableFile(
             f"{path} has no graph tagged {tags}; its graphs: {listed}.", "Name one with tags=…."
         )
-    return (exact or near)[0]
+    return (exact or covering)[0]
 
 
-def _graph(what: str, graph: Any) -> Source:
+def _source_of_graph(what: str, graph: Any) -> Source:
     return Source(
         what, {n.name: n for n in graph.node}, {f.signature.name: f for f in graph.library.function}, [], []
     )
 
 
 def read_graph(path: Path) -> Source:
-    """A frozen GraphDef: its placeholders, and the elements an iterator or a queue gives, are inputs, what
-    nobody reads its outputs. Raises UnreadableFile."""
+    """A frozen GraphDef. Inputs are its placeholders and the elements that iterators and queues return;
+    outputs are the results that nothing reads. Raises UnreadableFile."""
     tensorflow()
     from tensorflow.core.framework import graph_pb2
 
@@ -207,7 +209,7 @@ def read_graph(path: Path) -> Source:
         raise UnreadableFile(f"{path} is not a valid GraphDef: {error}") from error
     if not graph.node:
         raise UnreadableFile(f"{path} is not a valid GraphDef: it holds no node.")
-    source = _graph(str(path), graph)
+    source = _source_of_graph(str(path), graph)
     read = {split(i.lstrip("^"))[0] for n in graph.node for i in n.input}
     once = outside_loops(source.nodes)
     for node in graph.node:
@@ -215,50 +217,49 @@ def read_graph(path: Path) -> Source:
             dims = dims_of(node.attr["shape"].shape) if "shape" in node.attr else None
             source.inputs.append(Port(node.name, node.name, dtype_of(node.attr["dtype"].type), dims))
         elif node.op in ELEMENTS:
-            source.inputs += _elements(source.nodes, node)
+            source.inputs += _element_ports(source.nodes, node)
         elif (
             node.name in once
             and node.name not in read
             and node.op not in NO_RESULTS
             and not node.op.startswith("Iterator")
             and "Dataset" not in node.op
-            and not _pivot(source.nodes, node)
+            and not _is_ordering_node(source.nodes, node)
         ):
             source.outputs.append(Port(node.name, node.name))
     source.metadata = {SHA256.key: hashlib.sha256(raw).hexdigest()}
     return source
 
 
-def _elements(nodes: dict[str, Any], node: Any) -> list[Port]:
-    """What an iterator or a queue gives, as inputs; queues give as many as are asked for along a first
-    dimension."""
-    many = "Many" in node.op or "UpTo" in node.op
+def _element_ports(nodes: dict[str, Any], node: Any) -> list[Port]:
+    """The results of an iterator or a queue, as inputs. Queues return batches along a first dimension."""
+    is_batch = "Many" in node.op or "UpTo" in node.op
     types = node.attr["output_types" if node.op in ELEMENTS[:2] else "component_types"].list.type
-    maker = node if node.op in ELEMENTS[:2] else nodes.get(split(node.input[0])[0], node)
+    resource = node if node.op in ELEMENTS[:2] else nodes.get(split(node.input[0])[0], node)
     shapes: list[Any] = [
-        dims_of(s) for s in maker.attr["output_shapes" if maker is node else "shapes"].list.shape
+        dims_of(s) for s in resource.attr["output_shapes" if resource is node else "shapes"].list.shape
     ]
     ports = []
     for number, (dtype, dims) in enumerate(zip(types, shapes or [None] * len(types), strict=True)):
         name = f"{node.name}:{number}" if len(types) > 1 else node.name
-        whole = dims if dims is None or not many else (None, *dims)
-        ports.append(Port(name, f"{node.name}:{number}", dtype_of(dtype), whole))
+        shape = dims if dims is None or not is_batch else (None, *dims)
+        ports.append(Port(name, f"{node.name}:{number}", dtype_of(dtype), shape))
     return ports
 
 
-def _pivot(nodes: dict[str, Any], node: Any) -> bool:
-    """Whether a node is there to order the others of a branch or loop."""
+def _is_ordering_node(nodes: dict[str, Any], node: Any) -> bool:
+    """True if a node exists only to order the others of a branch or loop."""
     if node.op in (*SWITCHES, *ENTERS):
         return True
-    origin = nodes.get(split(node.input[0])[0]) if node.op == "Identity" and node.input else None
-    return origin is not None and origin.op in SWITCHES
+    producer = nodes.get(split(node.input[0])[0]) if node.op == "Identity" and node.input else None
+    return producer is not None and producer.op in SWITCHES
 
 
 def read_function(function: Any, what: str) -> Source:
-    """A ConcreteFunction: its captured variables as they are now."""
+    """A ConcreteFunction with the current values of its captured variables."""
     tf = tensorflow()
     graph = function.graph.as_graph_def(add_shapes=False)
-    source = _graph(what, graph)
+    source = _source_of_graph(what, graph)
     source.control_outputs = [o.name for o in function.graph.control_outputs]
     captured = {placeholder.name: outer for outer, placeholder in function.graph.captures}
     variables = {id(v.handle): v for v in function.graph.variables}
@@ -272,14 +273,16 @@ def read_function(function: Any, what: str) -> Source:
             source.bound[node] = outer.numpy()
     arguments, keywords = function.structured_input_signature
     specs = [s for s in tf.nest.flatten((arguments, keywords), expand_composites=True)]
-    own = [t for t in function.inputs if t.name not in captured]
-    for spec, tensor in zip(specs, own, strict=False):
+    inputs = [t for t in function.inputs if t.name not in captured]
+    for spec, tensor in zip(specs, inputs, strict=False):
         name = getattr(spec, "name", None) or split(tensor.name)[0]
-        source.inputs.append(_port(name, tensor))
+        source.inputs.append(_port_of_tensor(name, tensor))
     results = function.structured_outputs
-    named = _output_names(results)
+    output_names = _output_names(results)
     for index, tensor in enumerate(function.outputs):
-        source.outputs.append(_port(named[index] if index < len(named) else f"output_{index}", tensor))
+        source.outputs.append(
+            _port_of_tensor(output_names[index] if index < len(output_names) else f"output_{index}", tensor)
+        )
     return source
 
 
@@ -290,23 +293,23 @@ def _output_names(results: Any) -> list[str]:
     return [f"output_{i}" for i in range(count)]
 
 
-def _port(name: str, tensor: Any) -> Port:
+def _port_of_tensor(name: str, tensor: Any) -> Port:
     dims = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
     return Port(name, tensor.name, dtype_of(tensor.dtype.as_datatype_enum), dims)
 
 
-def _parts(name: str, info: Any) -> list[Port]:
-    """A tensor, or the parts of a sparse or ragged one under the names TensorFlow gives them."""
-    kind = info.WhichOneof("encoding")
-    if kind == "name":
+def _component_ports(name: str, info: Any) -> list[Port]:
+    """A tensor, or the components of a sparse or ragged one under TensorFlow's names."""
+    encoding = info.WhichOneof("encoding")
+    if encoding == "name":
         return [Port(name, info.name, dtype_of(info.dtype), dims_of(info.tensor_shape))]
-    if kind == "coo_sparse":
-        parts, whole = info.coo_sparse, ir.DataType.INT64
+    if encoding == "coo_sparse":
+        sparse, index_dtype = info.coo_sparse, ir.DataType.INT64
         rank = None if info.tensor_shape.unknown_rank else len(info.tensor_shape.dim)
         return [
-            Port(f"{name}_indices", parts.indices_tensor_name, whole, (None, rank)),
-            Port(f"{name}_values", parts.values_tensor_name, dtype_of(info.dtype), (None,)),
-            Port(f"{name}_dense_shape", parts.dense_shape_tensor_name, whole, (rank,)),
+            Port(f"{name}_indices", sparse.indices_tensor_name, index_dtype, (None, rank)),
+            Port(f"{name}_values", sparse.values_tensor_name, dtype_of(info.dtype), (None,)),
+            Port(f"{name}_dense_shape", sparse.dense_shape_tensor_name, index_dtype, (rank,)),
         ]
     return [
         Port(f"{name}_component_{n}", c.name, dtype_of(c.dtype), dims_of(c.tensor_shape))
@@ -314,15 +317,17 @@ def _parts(name: str, info: Any) -> list[Port]:
     ]
 
 
-def _ports(fields: Any, places: dict[str, int]) -> list[Port]:
-    """Inputs or outputs in the order of their nodes, then of a node's outputs; parts of one stay together."""
-    made = [_parts(name, info) for name, info in fields.items()]
-    made.sort(key=lambda parts: min((places.get(split(p.tensor)[0], 0), split(p.tensor)[1]) for p in parts))
-    return [port for parts in made for port in parts]
+def _ports(fields: Any, order: dict[str, int]) -> list[Port]:
+    """Inputs or outputs in the order of their nodes, then of a node's outputs; components stay together."""
+    components = [_component_ports(name, info) for name, info in fields.items()]
+    components.sort(
+        key=lambda ports: min((order.get(split(p.tensor)[0], 0), split(p.tensor)[1]) for p in ports)
+    )
+    return [port for ports in components for port in ports]
 
 
 def _apply_facts(source: Source, meta: Any) -> None:
-    """Order and dimension names bridge wrote down when it wrote the file."""
+    """Restore the order and dimension names that bridge recorded when it wrote the file."""
     if "bridge" not in meta.collection_def:
         return
     facts = json.loads(meta.collection_def["bridge"].bytes_list.value[0])
@@ -330,13 +335,13 @@ def _apply_facts(source: Source, meta: Any) -> None:
         ports = {p.name: p for p in getattr(source, role)}
         if sorted(ports) != sorted(f["name"] for f in facts[role]):
             return
-        made = [
-            Port(f["name"], ports[f["name"]].tensor, ports[f["name"]].dtype, _named(f["shape"]))
+        restored = [
+            Port(f["name"], ports[f["name"]].tensor, ports[f["name"]].dtype, _dimensions_of_facts(f["shape"]))
             for f in facts[role]
         ]
-        setattr(source, role, made)
+        setattr(source, role, restored)
     source.metadata.update({str(k): str(v) for k, v in facts.get("metadata", {}).items()} | source.metadata)
 
 
-def _named(dims: Any) -> tuple[Any, ...] | None:
+def _dimensions_of_facts(dims: Any) -> tuple[Any, ...] | None:
     return None if dims is None else tuple(d if isinstance(d, int) or d != "None" else None for d in dims)

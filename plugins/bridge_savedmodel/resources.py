@@ -1,4 +1,4 @@
-"""What variables and tables of a SavedModel hold, as the graph's own operators would fill them."""
+"""Contents of the variables and tables of a SavedModel, as the graph's own operators would restore them."""
 
 from __future__ import annotations
 
@@ -12,44 +12,49 @@ import numpy as np
 from bridge.errors import UnreadableFile
 from bridge_savedmodel.tensorflow import tensorflow
 
-FILLING = ("LookupTableImportV2", "InitializeTableV2", "InitializeTableFromTextFileV2", "InitializeTable")
-RESTORING = ("AssignVariableOp", "Assign")
+TABLE_WRITES = (
+    "LookupTableImportV2",
+    "InitializeTableV2",
+    "InitializeTableFromTextFileV2",
+    "InitializeTable",
+)
+VARIABLE_WRITES = ("AssignVariableOp", "Assign")
 WHOLE_LINE, LINE_NUMBER = -2, -1
 
 
 @dataclass(frozen=True)
 class Body:
-    """The nodes of the graph or of a function called from it; `outer` gives what the function's arguments
-    are."""
+    """The nodes of the graph, or of a function called from it; `outer` maps the function's arguments to
+    tensors of the caller."""
 
     nodes: dict[str, Any]
     outer: dict[str, tuple[Body, str]]
 
     def origin(self, reference: str) -> tuple[Body, str]:
-        """Where a tensor comes from, identities and calls aside: the body, and the reference there."""
-        body, found = self, reference
+        """Body and reference that a tensor comes from, through Identity nodes and calls."""
+        body, source = self, reference
         while True:
-            name = found.split(":")[0]
+            name = source.split(":")[0]
             if name in body.outer and name not in body.nodes:
-                body, found = body.outer[name]
+                body, source = body.outer[name]
             elif name in body.nodes and body.nodes[name].op == "Identity":
-                found = body.nodes[name].input[0]
+                source = body.nodes[name].input[0]
             else:
-                return body, found
+                return body, source
 
     def node(self, reference: str) -> Any:
-        """The node a tensor comes from; None for an argument of the whole graph."""
-        body, found = self.origin(reference)
-        return body.nodes.get(found.split(":")[0])
+        """The node a tensor comes from; None for an argument of the main graph."""
+        body, source = self.origin(reference)
+        return body.nodes.get(source.split(":")[0])
 
 
-def _bodies(main: Body, functions: dict[str, Any], wanted: tuple[str, ...]) -> Iterator[Body]:
-    """The graph, and every function called from it that holds one of the operators."""
+def _bodies(main: Body, functions: dict[str, Any], operators: tuple[str, ...]) -> Iterator[Body]:
+    """The main graph, and every function called from it that contains one of the operators."""
     yield main
-    holding = {name for name, f in functions.items() if any(n.op in wanted for n in f.node_def)}
+    containing = {name for name, f in functions.items() if any(n.op in operators for n in f.node_def)}
     for call in main.nodes.values():
         name = call.attr["f"].func.name if call.op.endswith("PartitionedCall") else ""
-        if name in holding:
+        if name in containing:
             function = functions[name]
             arguments = [a.name for a in function.signature.input_arg]
             outer = {a: (main, i) for a, i in zip(arguments, call.input, strict=False)}
@@ -59,12 +64,12 @@ def _bodies(main: Body, functions: dict[str, Any], wanted: tuple[str, ...]) -> I
 def variables(
     path: Path, nodes: dict[str, Any], functions: dict[str, Any]
 ) -> dict[str, Callable[[], np.ndarray]]:
-    """How to read each variable, by the node of its handle. Raises UnreadableFile where the file misses
-    parts."""
+    """Functions that read each variable, by the node of its handle. Raises UnreadableFile if parts are
+    missing."""
     handles = [n for n in nodes.values() if n.op in ("VarHandleOp", "VariableV2", "Variable")]
     if not handles:
         return {}
-    keys = dict(_restored(nodes, functions))
+    keys = dict(_checkpoint_keys(nodes, functions))
     prefix = path / "variables" / "variables"
     if not prefix.with_suffix(".index").exists():
         if not keys:
@@ -85,7 +90,7 @@ def variables(
 
 
 def _reader(path: Path, checkpoint: Any, key: str) -> Callable[[], np.ndarray]:
-    def read() -> np.ndarray:
+    def read_variable() -> np.ndarray:
         try:
             return checkpoint.get_tensor(key)
         except Exception as error:
@@ -94,61 +99,61 @@ def _reader(path: Path, checkpoint: Any, key: str) -> Callable[[], np.ndarray]:
                 f"The variable {key} of {path} cannot be read: {first}", "Is the folder complete?"
             ) from error
 
-    return read
+    return read_variable
 
 
-def _restored(nodes: dict[str, Any], functions: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _checkpoint_keys(nodes: dict[str, Any], functions: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Pairs of a variable's node and its key in the checkpoint."""
     for body in _bodies(Body(nodes, {}), functions, ("RestoreV2",)):
         for node in body.nodes.values():
-            key = _key(body, node.input[1]) if node.op in RESTORING else None
+            key = _checkpoint_key(body, node.input[1]) if node.op in VARIABLE_WRITES else None
             target = body.node(node.input[0]) if key is not None else None
             if key is not None and target is not None:
                 yield target.name, key
 
 
-def _key(body: Body, reference: str) -> str | None:
-    """The checkpoint key a value is restored from."""
-    where, found = body.origin(reference)
-    node = where.nodes.get(found.split(":")[0])
+def _checkpoint_key(body: Body, reference: str) -> str | None:
+    """The checkpoint key that a value is restored from."""
+    owner, source = body.origin(reference)
+    node = owner.nodes.get(source.split(":")[0])
     if node is None or node.op != "RestoreV2":
         return None
-    names = where.node(node.input[1])
+    names = owner.node(node.input[1])
     if names is None or names.op != "Const":
         return None
-    listed = tensorflow().make_ndarray(names.attr["value"].tensor).reshape(-1)
-    place = found.split(":")[-1]
-    index = int(place) if place.isdigit() else 0
-    return listed[index].decode() if index < len(listed) else None
+    keys = tensorflow().make_ndarray(names.attr["value"].tensor).reshape(-1)
+    output = source.split(":")[-1]
+    index = int(output) if output.isdigit() else 0
+    return keys[index].decode() if index < len(keys) else None
 
 
 def tables(
     path: Path, nodes: dict[str, Any], functions: dict[str, Any], assets: dict[str, str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Keys and values of the hash tables that constants or asset files fill, by the node of the handle."""
-    made, main = {}, Body(nodes, {})
-    for body in _bodies(main, functions, FILLING):
+    """Keys and values of hash tables that constants or asset files initialize, by the node of the handle."""
+    contents, main = {}, Body(nodes, {})
+    for body in _bodies(main, functions, TABLE_WRITES):
         for node in body.nodes.values():
-            target = body.node(node.input[0]) if node.op in FILLING else None
-            filled = None if target is None else _filled(path, main, body, node, assets)
-            if target is not None and filled is not None:
-                made[target.name] = filled
-    return made
+            target = body.node(node.input[0]) if node.op in TABLE_WRITES else None
+            content = None if target is None else _table_contents(path, main, body, node, assets)
+            if target is not None and content is not None:
+                contents[target.name] = content
+    return contents
 
 
-def _filled(path: Path, main: Body, body: Body, node: Any, assets: dict[str, str]) -> Any:
+def _table_contents(path: Path, main: Body, body: Body, node: Any, assets: dict[str, str]) -> Any:
     if node.op == "InitializeTableFromTextFileV2":
         name = _file_name(main, body, node.input[1], assets)
-        return None if name is None else _lines(_asset(path, name), node)
-    found = [body.node(i) for i in node.input[1:3]]
-    if any(n is None or n.op != "Const" for n in found):
+        return None if name is None else _text_columns(_read_asset(path, name), node)
+    constants = [body.node(i) for i in node.input[1:3]]
+    if any(n is None or n.op != "Const" for n in constants):
         return None
-    keys, values = (tensorflow().make_ndarray(n.attr["value"].tensor).reshape(-1) for n in found)
+    keys, values = (tensorflow().make_ndarray(n.attr["value"].tensor).reshape(-1) for n in constants)
     return keys, values
 
 
 def _file_name(main: Body, body: Body, reference: str, assets: dict[str, str]) -> str | None:
-    """The asset a file name stands for: named by the graph's list of assets, or by a constant."""
+    """The asset of a file name: from the graph's list of assets, or from a constant."""
     node = body.node(reference)
     if node is not None and node.op == "ReadVariableOp":
         handle = main.node(node.input[0])
@@ -164,7 +169,7 @@ def _file_name(main: Body, body: Body, reference: str, assets: dict[str, str]) -
     return Path(tensorflow().make_ndarray(node.attr["value"].tensor).reshape(-1)[0].decode()).name
 
 
-def _asset(path: Path, name: str) -> bytes:
+def _read_asset(path: Path, name: str) -> bytes:
     folder = (path / "assets").resolve()
     file = (folder / name).resolve()
     if not file.is_relative_to(folder) or not file.is_file():
@@ -174,19 +179,20 @@ def _asset(path: Path, name: str) -> bytes:
     return file.read_bytes()
 
 
-def _lines(raw: bytes, node: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Columns of a text file: a number of a column, -1 for the number of the line, -2 for the whole line."""
+def _text_columns(raw: bytes, node: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Key and value column of a text file. A column is an index, -1 for the line number or -2 for the whole
+    line."""
     lines = raw.split(b"\n")
     lines = lines[:-1] if lines and not lines[-1] else lines
     delimiter = node.attr["delimiter"].s or b"\t"
     size = node.attr["vocab_size"].i
     lines = lines[:size] if size > 0 else lines
 
-    def column(index: int) -> np.ndarray:
+    def text_column(index: int) -> np.ndarray:
         if index == LINE_NUMBER:
             return np.arange(len(lines), dtype=np.int64)
         if index == WHOLE_LINE:
             return np.array(lines, object)
         return np.array([line.split(delimiter)[index] for line in lines], object)
 
-    return column(node.attr["key_index"].i), column(node.attr["value_index"].i)
+    return text_column(node.attr["key_index"].i), text_column(node.attr["value_index"].i)

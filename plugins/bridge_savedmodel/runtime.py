@@ -13,9 +13,9 @@ from bridge.errors import ExecutionFailed, InvalidInput, UnreadableFile
 from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
-from bridge_savedmodel.importer import writes
+from bridge_savedmodel.importer import written_variables
+from bridge_savedmodel.keras_and_frozen import call_file
 from bridge_savedmodel.reader import signature_key
-from bridge_savedmodel.sources import call_file
 from bridge_savedmodel.tensorflow import FILES, tensorflow
 from bridge_savedmodel.variables import NEXT
 
@@ -23,7 +23,7 @@ from bridge_savedmodel.variables import NEXT
 class TensorFlowSession(Session):
     """A signature of a SavedModel: the one named, serving_default, or the only one.
 
-    Raises UnreadableFile, ExecutionFailed in TensorFlow's words.
+    Raises UnreadableFile, or ExecutionFailed with TensorFlow's message.
     """
 
     def __init__(self, path: Path, signature: str | None = None) -> None:
@@ -34,34 +34,41 @@ class TensorFlowSession(Session):
             # TensorFlow drops the variables of a module nobody holds
             self.loaded = tf.saved_model.load(str(path))
             self.function = self.loaded.signatures[signature_key(list(self.loaded.signatures), signature)]
-            self.held = _held(self.function, writes(path, signature))
+            self.held = _written_variables(self.function, written_variables(path, signature))
         except UnreadableFile:
             raise
         except Exception as error:
-            raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+            raise ExecutionFailed(f"TensorFlow: {_error_text(error)}") from error
         self.engine = f"TensorFlow {tf.__version__}"
         self.order, self.specs = output_order(path), self.function.structured_input_signature[1]
         self.initial = {name: variable.numpy() for name, variable in self.held.items()}
-        self.inputs = tuple(_port(name, spec) for name, spec in self.specs.items())
+        self.inputs = tuple(_port_of_spec(name, spec) for name, spec in self.specs.items())
         results = self.function.structured_outputs
-        self.outputs = tuple(_port(n, s) for n, s in results.items()) if isinstance(results, dict) else ()
+        self.outputs = (
+            tuple(_port_of_spec(n, s) for n, s in results.items()) if isinstance(results, dict) else ()
+        )
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
-        """Variables that are no inputs start as stored. Raises InvalidInput for names, dtypes or shapes the signature does not take,
-        ExecutionFailed in TensorFlow's words."""
+        """Run the signature. Variables without an input begin at their stored values.
+
+        Raises InvalidInput for names, dtypes or shapes that the signature does not take, ExecutionFailed with
+        TensorFlow's message.
+        """
         tf = tensorflow()
-        given = {n: v for n, v in inputs.items() if n not in self.held}
-        tensors = _tensors(tf, self.specs, _serialized(tf, self.specs, given))
+        signature_inputs = {n: v for n, v in inputs.items() if n not in self.held}
+        tensors = _tensors(tf, self.specs, _serialized(tf, self.specs, signature_inputs))
         try:
             for name, variable in self.held.items():
                 variable.assign(inputs.get(name, self.initial[name]))
             results = self.function(**tensors)
-            values = {name: _array(value) for name, value in _parts(tf, results)}
-            values |= {f"{name}{NEXT}": _array(variable) for name, variable in self.held.items()}
+            values = {name: _to_numpy(value) for name, value in _components(tf, results)}
+            values |= {f"{name}{NEXT}": _to_numpy(variable) for name, variable in self.held.items()}
         except Exception as error:
-            raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
-        first = [n for n in self.order if n in values]
-        return Outputs({n: values[n] for n in [*first, *(n for n in values if n not in first)]}, self.engine)
+            raise ExecutionFailed(f"TensorFlow: {_error_text(error)}") from error
+        ordered = [n for n in self.order if n in values]
+        return Outputs(
+            {n: values[n] for n in [*ordered, *(n for n in values if n not in ordered)]}, self.engine
+        )
 
 
 class FileSession(Session):
@@ -73,23 +80,24 @@ class FileSession(Session):
     def run(self, inputs: dict[str, Any]) -> Outputs:
         try:
             results = call_file(self.path, inputs)
-            values = {name: _array(value) for name, value in results.items()}
+            values = {name: _to_numpy(value) for name, value in results.items()}
         except UnreadableFile:
             raise
         except KeyError as error:
             raise InvalidInput(f"The model has an input {error} that is missing.") from error
         except Exception as error:
-            raise ExecutionFailed(f"TensorFlow: {_words(error)}") from error
+            raise ExecutionFailed(f"TensorFlow: {_error_text(error)}") from error
         return Outputs(values, self.engine)
 
 
 def open_session(path: Path, signature: str | None = None) -> Session:
-    """A session of a folder, of the saved_model.pb in one, or of a file. Raises UnreadableFile, ExecutionFailed."""
+    """A session of a folder, of the saved_model.pb in one, or of a file. Raises UnreadableFile,
+    ExecutionFailed."""
     path = path.parent if path.name in FILES else path
     return FileSession(path) if path.is_file() else TensorFlowSession(path, signature)
 
 
-def _port(name: str, spec: Any) -> Port:
+def _port_of_spec(name: str, spec: Any) -> Port:
     dims = getattr(spec, "shape", None)
     shape = None
     if dims is not None and dims.rank is not None:
@@ -100,39 +108,39 @@ def _port(name: str, spec: Any) -> Port:
 runtime = Runtime(open_session, ("signature",))
 
 
-def _parts(tf: Any, results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Tensors, and the parts of sparse and ragged ones, by the names TensorFlow gives those of inputs."""
+def _components(tf: Any, results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Tensors, and the components of sparse and ragged ones, under the names their inputs would have."""
     for name, value in results.items():
         if isinstance(value, tf.SparseTensor):
-            parts = ("indices", "values", "dense_shape")
-            yield from ((f"{name}_{part}", getattr(value, part)) for part in parts)
+            fields = ("indices", "values", "dense_shape")
+            yield from ((f"{name}_{part}", getattr(value, part)) for part in fields)
         elif isinstance(value, tf.RaggedTensor):
-            own = tf.nest.flatten(value, expand_composites=True)
-            yield from ((f"{name}_component_{n}", part) for n, part in enumerate(own))
+            components = tf.nest.flatten(value, expand_composites=True)
+            yield from ((f"{name}_component_{n}", part) for n, part in enumerate(components))
         else:
             yield name, value
 
 
 def _serialized(tf: Any, specs: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
-    """Features by name as tf.Example messages, where a signature takes one input that is such messages."""
+    """Features by name as tf.Example messages, if the only input of the signature is such messages."""
     name, spec = next(iter(specs.items()), ("", None))
     if len(specs) != 1 or name in inputs or not inputs or getattr(spec, "dtype", None) != tf.string:
         return inputs
     rows = [
         tf.train.Example(features=tf.train.Features(feature={n: _feature(tf, v) for n, v in row.items()}))
-        for row in _rows(inputs)
+        for row in _feature_rows(inputs)
     ]
     return {name: np.array([r.SerializeToString() for r in rows], object)}
 
 
-def _rows(inputs: dict[str, Any]) -> list[dict[str, np.ndarray]]:
-    """The features of each row; those of a sparse one are its values there."""
+def _feature_rows(inputs: dict[str, Any]) -> list[dict[str, np.ndarray]]:
+    """The features of each row; of a sparse feature its values there."""
     sparse = {n.removesuffix("/indices") for n in inputs if n.endswith("/indices")}
-    parts = {f"{n}/{part}" for n in sparse for part in ("indices", "values", "shape")}
-    plain = {n: np.asarray(v) for n, v in inputs.items() if n not in parts}
-    count = len(next(iter(plain.values()))) if plain else int(inputs[f"{min(sparse)}/shape"][0])
+    components = {f"{n}/{part}" for n in sparse for part in ("indices", "values", "shape")}
+    dense = {n: np.asarray(v) for n, v in inputs.items() if n not in components}
+    count = len(next(iter(dense.values()))) if dense else int(inputs[f"{min(sparse)}/shape"][0])
     return [
-        {n: v[row] for n, v in plain.items()}
+        {n: v[row] for n, v in dense.items()}
         | {n: np.asarray(inputs[f"{n}/values"])[inputs[f"{n}/indices"][:, 0] == row] for n in sparse}
         for row in range(count)
     ]
@@ -147,21 +155,20 @@ def _feature(tf: Any, array: np.ndarray) -> Any:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[str(v).encode() for v in flat]))
 
 
-def _held(function: Any, written: dict[str, tuple[str, int | None]]) -> dict[str, Any]:
-    """The variables by their names as inputs: those at their places among what is captured, or of their own
-    names."""
+def _written_variables(function: Any, written: dict[str, tuple[str, int | None]]) -> dict[str, Any]:
+    """Variables by the names of their inputs: found by index among the captured resources, else by name."""
     by_name = {v.name.split(":")[0]: v for v in function.variables}
     by_handle = {id(v.handle): v for v in function.variables}
-    places = [by_handle.get(id(t)) for t in function.captured_inputs if id(t) in by_handle]
-    found = {
-        name: places[place] if place is not None and place < len(places) else by_name.get(own)
-        for name, (own, place) in written.items()
+    captured = [by_handle.get(id(t)) for t in function.captured_inputs if id(t) in by_handle]
+    variables = {
+        name: captured[index] if index is not None and index < len(captured) else by_name.get(own)
+        for name, (own, index) in written.items()
     }
-    return {name: variable for name, variable in found.items() if variable is not None}
+    return {name: variable for name, variable in variables.items() if variable is not None}
 
 
 def output_order(path: Path) -> list[str]:
-    """Names of the outputs in the order bridge wrote down; none where another tool wrote the file."""
+    """Names of the outputs in the order recorded by bridge; empty if another tool wrote the file."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     file = path / "saved_model.pb"
@@ -176,10 +183,10 @@ def output_order(path: Path) -> list[str]:
 def _tensors(tf: Any, specs: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
     missing, extra = [n for n in specs if n not in inputs], [n for n in inputs if n not in specs]
     if missing or extra:
-        wrong = [f"missing: {', '.join(missing)}"] * bool(missing)
-        wrong += [f"unknown: {', '.join(extra)}"] * bool(extra)
-        raise InvalidInput(f"The model's inputs are {', '.join(specs) or 'none'}; {'; '.join(wrong)}")
-    made = {}
+        problems = [f"missing: {', '.join(missing)}"] * bool(missing)
+        problems += [f"unknown: {', '.join(extra)}"] * bool(extra)
+        raise InvalidInput(f"The model's inputs are {', '.join(specs) or 'none'}; {'; '.join(problems)}")
+    tensors = {}
     for name, spec in specs.items():
         array = np.asarray(inputs[name])
         if spec.dtype == tf.string:
@@ -190,17 +197,17 @@ def _tensors(tf: Any, specs: dict[str, Any], inputs: dict[str, Any]) -> dict[str
             raise InvalidInput(f"Input {name} takes {spec.dtype.name}, not {array.dtype}.")
         if not spec.shape.is_compatible_with(array.shape):
             raise InvalidInput(f"Input {name} takes shape {spec.shape}, not {list(array.shape)}.")
-        made[name] = tf.constant(array, spec.dtype)
-    return made
+        tensors[name] = tf.constant(array, spec.dtype)
+    return tensors
 
 
-def _array(tensor: Any) -> np.ndarray:
+def _to_numpy(tensor: Any) -> np.ndarray:
     array = np.asarray(tensor.numpy())
     if array.dtype.kind in "OS":
         return np.vectorize(lambda v: v.decode() if isinstance(v, bytes) else v, otypes=[object])(array)
     return array
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return " ".join(lines[:6]) or type(error).__name__

@@ -1,4 +1,4 @@
-"""TensorFlow without its log lines, and what its kernels take on a CPU."""
+"""TensorFlow without its log lines, and the dtypes its CPU kernels take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bridge.hub import input_at
 from bridge.ops import Need
 
 DOMAIN = "bridge.savedmodel"
-"""Operators of TensorFlow's own, in a hub model made ready to be written."""
+"""The domain of TensorFlow operators in a hub model that is legalized for writing."""
 FILES = ("saved_model.pb", "saved_model.pbtxt")
 TYPES = {
     ir.DataType.FLOAT: "DT_FLOAT",
@@ -58,9 +58,9 @@ def tensorflow() -> Any:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """What C++ code writes to the standard error stream before logging is set up goes nowhere."""
+    """Discard what C++ code writes to the standard error stream before logging is set up."""
     try:
-        kept = os.dup(2)
+        stream = os.dup(2)
     except OSError:
         yield
         return
@@ -69,8 +69,8 @@ def _silence() -> Iterator[None]:
         os.dup2(sink, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stream, 2)
+        os.close(stream)
         os.close(sink)
 
 
@@ -82,27 +82,27 @@ def dtype_of(dtype: ir.DataType) -> Any:
 
 
 @functools.cache
-def _kernels(operator: str) -> tuple[dict[str, frozenset[str]], ...]:
+def _cpu_kernels(operator: str) -> tuple[dict[str, frozenset[str]], ...]:
     """The type attributes each CPU kernel of `operator` is registered for."""
     tensorflow()
     from tensorflow.core.framework import types_pb2
     from tensorflow.python.framework import kernels
 
-    found = []
+    constraints = []
     for kernel in kernels.get_registered_kernels_for_op(operator).kernel:
         if kernel.device_type == "CPU":
-            found.append(
+            constraints.append(
                 {
                     c.name: frozenset(types_pb2.DataType.Name(t) for t in c.allowed_values.list.type)
                     for c in kernel.constraint
                     if c.allowed_values.list.type
                 }
             )
-    return tuple(found)
+    return tuple(constraints)
 
 
 @functools.cache
-def _inputs(operator: str) -> tuple[str, ...]:
+def _input_types(operator: str) -> tuple[str, ...]:
     """The type attribute of each input of `operator`."""
     tensorflow()
     from tensorflow.python.framework import op_def_registry
@@ -110,29 +110,29 @@ def _inputs(operator: str) -> tuple[str, ...]:
     return tuple(arg.type_attr for arg in op_def_registry.get(operator).input_arg)
 
 
-def computes(operator: str, types: dict[str, Any]) -> bool:
-    """Whether a CPU kernel of `operator` takes hub dtypes by type attribute."""
-    wanted = {name: TYPES.get(dtype) for name, dtype in types.items()}
-    return None not in wanted.values() and any(
-        all(wanted[name] in allowed for name, allowed in kernel.items() if name in wanted)
-        for kernel in _kernels(operator)
+def has_kernel(operator: str, types: dict[str, Any]) -> bool:
+    """True if a CPU kernel of `operator` takes these hub dtypes, by type attribute."""
+    names = {name: TYPES.get(dtype) for name, dtype in types.items()}
+    return None not in names.values() and any(
+        all(names[name] in allowed for name, allowed in kernel.items() if name in names)
+        for kernel in _cpu_kernels(operator)
     )
 
 
-def kernel(operator: str, **attributes: int) -> Need:
-    """The dtypes of a node's inputs are those of a CPU kernel of `operator`.
+def cpu_kernel(operator: str, **attributes: int) -> Need:
+    """The condition that a CPU kernel of `operator` takes the dtypes of a node's inputs.
 
-    `attributes` say which input each type attribute is the dtype of; without them the node's inputs are the
-    operator's.
+    `attributes` map each type attribute to the input whose dtype it is; without them the node's inputs are
+    the operator's.
     """
 
-    def holds(node: ir.Node) -> bool:
-        places = list(attributes.items()) or [(name, i) for i, name in enumerate(_inputs(operator))]
+    def has_inputs_of_kernel(node: ir.Node) -> bool:
+        pairs = list(attributes.items()) or [(name, i) for i, name in enumerate(_input_types(operator))]
         types: dict[str, Any] = {}
-        for name, index in places:
+        for name, index in pairs:
             value = input_at(node, index)
             if value is not None and name and types.setdefault(name, value.dtype) != value.dtype:
                 return False
-        return computes(operator, types)
+        return has_kernel(operator, types)
 
-    return Need(f"a dtype TensorFlow has a CPU kernel of {operator} for", holds)
+    return Need(f"a dtype TensorFlow has a CPU kernel of {operator} for", has_inputs_of_kernel)

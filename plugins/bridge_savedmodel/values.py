@@ -1,4 +1,4 @@
-"""What flows along a TensorFlow graph beside tensors."""
+"""Values in a TensorFlow graph that are no tensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 
 class Poison:
-    """Stands for what an operator that cannot be read would have made."""
+    """The result of an operator that cannot be imported."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class TensorList:
 
 @dataclass(frozen=True)
 class ListHandle:
-    """What names a list of version 1, whose tensors flow beside it: their dtype, their shape if it is known,
-    and whether the list grows."""
+    """The handle of a version 1 list, whose tensors flow beside it: dtype, shape if known, and if the list
+    grows."""
 
     dtype: ir.DataType | None
     shape: tuple[Any, ...] | None
     grows: bool = False
 
 
-def text(array: Any) -> np.ndarray:
+def decode_strings(array: Any) -> np.ndarray:
     """Bytes as str."""
     return np.vectorize(
         lambda v: v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v), otypes=[object]
@@ -57,9 +57,9 @@ class Pair:
 
 
 def tensor_of(array: Any) -> Any:
-    """An array as the hub keeps it: strings as bytes."""
+    """An array as a hub constant: strings as bytes."""
     array = np.asarray(array)
     if array.dtype.kind not in "OSU":
         return array
-    raw = [v if isinstance(v, bytes) else str(v).encode() for v in array.ravel()]
-    return ir.StringTensor(raw, shape=ir.Shape(array.shape))
+    encoded = [v if isinstance(v, bytes) else str(v).encode() for v in array.ravel()]
+    return ir.StringTensor(encoded, shape=ir.Shape(array.shape))

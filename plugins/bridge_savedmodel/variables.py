@@ -1,4 +1,4 @@
-"""Variables while a graph is read: what they hold at the point reached, and which of them the graph
+"""Variables while a graph is imported: their value at the current position, and which ones the graph
 writes."""
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.facts import SAVEDMODEL_VARIABLE
-from bridge_savedmodel.values import text
+from bridge_savedmodel.values import decode_strings
 
 NEXT = "/next"
 
 
 @dataclass
 class Facts:
-    """What a first reading finds out and the next one builds on: variables written, in all and by each loop's
+    """Results of one reading that the next one needs: variables written by the graph, and by each loop
     body."""
 
     written: dict[str, str] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Facts:
 
 
 class Variable:
-    """A variable. `reference` marks those of version 1, which operators read by taking them as a tensor."""
+    """A variable. `reference` marks the tensors of version 1 that operators read without ReadVariableOp."""
 
     def __init__(self, state: State, name: str, content: Callable[[], np.ndarray], reference: bool) -> None:
         self.name, self.reference = name, reference
@@ -36,15 +36,15 @@ class Variable:
         self._first: ir.Value | None = None
 
     def first(self) -> ir.Value:
-        """What it holds before the run: an initializer, or an input where the graph writes the variable."""
+        """The value before the run: an initializer, or an input if the graph writes the variable."""
         if self._first is None:
             array = self._content()
-            values = np.asarray(array) if array.dtype.kind not in "OSU" else text(array)
+            values = np.asarray(array) if array.dtype.kind not in "OSU" else decode_strings(array)
             self._first = self._state.start(self.name, values)
         return self._first
 
     def read(self) -> ir.Value:
-        """What it holds now."""
+        """The value at the current position."""
         return self._state.now.get(self.name) or self.first()
 
     def write(self, value: ir.Value) -> ir.Value:
@@ -53,8 +53,8 @@ class Variable:
 
 
 class State:
-    """The variables of one graph. One that is written is an input, with its stored value as default, and an
-    output `<name>/next`; when not `explicit`, it begins at its stored value in every run."""
+    """The variables of one graph. A written one is an input, whose default is its stored value, and an output
+    `<name>/next`. Unless `explicit`, it has its stored value at the beginning of every run."""
 
     def __init__(self, op: hub.Builder, facts: Facts, explicit: bool, taken: set[str]) -> None:
         self.op, self.facts, self.explicit, self.taken = op, facts, explicit, taken
@@ -99,23 +99,23 @@ class State:
         self.now[variable.name] = value
 
     def changed(self, before: dict[str, ir.Value], *afters: dict[str, ir.Value]) -> list[str]:
-        """Variables that hold something else after any of several ways."""
+        """Names of variables whose value differs from `before` in any of several states."""
         return sorted({n for after in afters for n, v in after.items() if before.get(n) is not v})
 
     def of_loop(self, body: str) -> dict[str, ir.Value]:
-        """What the variables that the body of a loop writes hold now."""
+        """Current values of the variables that the body of a loop writes."""
         return {
             n: self.variables[n].read() for n in sorted(self.facts.loops.get(body, ())) if n in self.variables
         }
 
     def learn(self, body: str, before: dict[str, ir.Value]) -> None:
-        """Remember what the body of a loop wrote since `before`."""
-        found = set(self.changed(before, self.now)) - self.facts.loops.setdefault(body, set())
-        self.facts.loops[body] |= found
-        self.facts.grew |= bool(found)
+        """Record the variables that the body of a loop wrote since `before`."""
+        written = set(self.changed(before, self.now)) - self.facts.loops.setdefault(body, set())
+        self.facts.loops[body] |= written
+        self.facts.grew |= bool(written)
 
     def close(self) -> None:
-        """Name what the variables hold after the run as outputs."""
+        """Add the value of each written variable after the run as an output."""
         if not self.explicit:
             return
         graph = self.op.graph
@@ -129,8 +129,8 @@ class State:
             graph.outputs.append(value)
 
 
-def changes(node: Any, writes: Callable[[str], bool], operators: frozenset[str]) -> bool:
-    """Whether a node writes to a variable, or calls a function that does."""
+def writes_variable(node: Any, writes: Callable[[str], bool], operators: frozenset[str]) -> bool:
+    """True if a node writes to a variable or calls a function that does."""
     if node.op in operators:
         return True
     called = [a.func.name for a in node.attr.values() if a.WhichOneof("value") == "func"]

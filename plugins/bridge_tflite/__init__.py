@@ -10,7 +10,7 @@ from bridge.hookspecs import hookimpl
 
 
 def detect(src: Any) -> bool:
-    """A file whose flatbuffer identifier is TFL3."""
+    """True if `src` is a file whose flatbuffer identifier is TFL3."""
     if not isinstance(src, (str, Path)) or not Path(src).is_file():
         return False
     with open(src, "rb") as file:

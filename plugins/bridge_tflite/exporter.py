@@ -10,16 +10,19 @@ import onnx_ir as ir
 from bridge.formats import Exporter, Option, flag
 from bridge.report import Report
 from bridge_tflite.export_ops import ops
-from bridge_tflite.flatbuffer import VALUES, File, Tensors
+from bridge_tflite.flatbuffer import VALUES, File, SubgraphBuilder
 from bridge_tflite.legalize import passes
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
-    """Write a legal hub model: its graph, a subgraph for every branch and loop body, one that fills the hash tables, and one
-    signature `serving_default` with the hub's names."""
+    """Write a legal hub model as a .tflite file.
+
+    The file has a subgraph for the graph, one for every branch and loop body, one that fills the hash tables,
+    and the signature `serving_default` with the names of the hub.
+    """
     file = File(model, ops)
-    Tensors(file, model.graph).fill(model.graph.outputs)
-    file.initialize()
+    SubgraphBuilder(file, model.graph).write_graph(model.graph.outputs)
+    file.add_table_initializer()
     file.save(path)
 
 

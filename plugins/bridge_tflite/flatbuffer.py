@@ -1,4 +1,4 @@
-"""A TFLite file under construction: tensors, operators, and the bytes at the end."""
+"""A TFLite file under construction: tensors, operators, subgraphs, and the serialized bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bridge_tflite.versions import Use, version
 
 ALIGNMENT = 16
 LARGEST = 2**31 - 2**20
-WEIGHTS = 1024
+WEIGHT_ELEMENTS = 1024
 OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
@@ -50,7 +50,7 @@ OPTIONS = {
     "UNSORTED_SEGMENT_MIN": "UnsortedSegmentMinOptions",
     "UNSORTED_SEGMENT_PROD": "UnsortedSegmentProdOptions",
 }
-MOVING = frozenset(
+DATA_MOVEMENT = frozenset(
     [
         "BATCH_TO_SPACE_ND",
         "BROADCAST_TO",
@@ -97,7 +97,10 @@ DTYPES = {
 
 
 class AlignedBuffer(schema.BufferT):
-    """A buffer whose bytes start at a multiple of 16, as kernels expect of weights; behind the flatbuffer when it is given an offset."""
+    """A buffer whose bytes start at a multiple of 16, as kernels require for weights.
+
+    A buffer with an offset lies after the flatbuffer instead of inside it.
+    """
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
         data = None
@@ -117,64 +120,71 @@ class AlignedBuffer(schema.BufferT):
 
 
 class File:
-    """The file under construction: what its subgraphs share."""
+    """A file under construction: buffers, operator codes and hash tables that its subgraphs share."""
 
     def __init__(self, model: ir.Model, rules: OpTable) -> None:
         self.model = model
         self.rules = rules
         self.buffers: list[AlignedBuffer] = [AlignedBuffer()]
         self.codes: dict[tuple[str, int], int] = {}
-        self.subgraphs: list[Tensors] = []
+        self.subgraphs: list[SubgraphBuilder] = []
         self.tables: list[tuple[np.ndarray, np.ndarray]] = []
         self._data: dict[bytes, int] = {}
 
-    def table(self, keys: np.ndarray, values: np.ndarray) -> int:
-        """The number of the hash table of `keys` and `values`; equal ones are one."""
+    def hash_table(self, keys: np.ndarray, values: np.ndarray) -> int:
+        """Index of the hash table of `keys` [n] and `values` [n]; tables of equal content share one index."""
         pairs = [(k.tolist(), v.tolist()) for k, v in self.tables]
         if (keys.tolist(), values.tolist()) not in pairs:
             self.tables.append((keys, values))
             return len(pairs)
         return pairs.index((keys.tolist(), values.tolist()))
 
-    def initialize(self) -> None:
-        """A subgraph that fills the hash tables, which the model's own calls once, before all else."""
+    def add_table_initializer(self) -> None:
+        """Add a subgraph that fills the hash tables; the main subgraph calls it once, as its first
+        operator."""
         if not self.tables:
             return
         graph = ir.Graph([], [], nodes=[], name="tables", opset_imports={"": hub.HUB_OPSET})
-        tables, first = Tensors(self, graph), self.subgraphs[0]
+        tables, first = SubgraphBuilder(self, graph), self.subgraphs[0]
         for keys, values in self.tables:
-            tables.HASHTABLE_IMPORT(tables.table(keys, values), keys, values, outputs=())
+            tables.HASHTABLE_IMPORT(tables.hash_table(keys, values), keys, values, outputs=())
         first.CALL_ONCE(outputs=(), init_subgraph_index=self.subgraphs.index(tables))
         first.operators.insert(0, first.operators.pop())
 
     def buffer(self, tensor: Any) -> int:
-        """Index of a buffer with the bytes of `tensor`; small equal ones are one."""
-        raw = memoryview(_bytes(tensor))
+        """Index of a buffer with the bytes of `tensor`; small buffers of equal bytes share one index."""
+        raw = memoryview(_raw_bytes(tensor))
         key = bytes(raw) if len(raw) <= 4096 else None
         if key is not None and key in self._data:
             return self._data[key]
-        made = AlignedBuffer()
-        made.data = raw
-        self.buffers.append(made)
+        buffer = AlignedBuffer()
+        buffer.data = raw
+        self.buffers.append(buffer)
         if key is not None:
             self._data[key] = len(self.buffers) - 1
         return len(self.buffers) - 1
 
     def save(self, path: Path) -> None:
-        """Write the file: the first subgraph is the model's own, with a signature of the hub's names. Where a flatbuffer, which ends at
-        2 GB, does not hold the weights, they follow it."""
+        """Write the file. Its first subgraph is the main one, with a signature of the hub's names.
+
+        A flatbuffer ends at 2 GB: if the weights do not fit, they are appended after it.
+        """
         model = self._packed()
-        held = [b for b in self.buffers if b.data is not None]
-        behind = [b for b in held if len(b.data) > WEIGHTS] if _total(held) > LARGEST else []
-        inside = _total(b for b in held if b not in behind) if behind else _total(held)
-        parts = sum(len(g.tensors) + len(g.operators) for g in self.subgraphs)
-        room = inside + 512 * parts + 65536
-        if behind:
-            _lay_out(behind, _packed_size(model, behind, room))
-        head = _finished(model, room)
+        filled = [b for b in self.buffers if b.data is not None]
+        external = (
+            [b for b in filled if len(b.data) > WEIGHT_ELEMENTS] if _total_size(filled) > LARGEST else []
+        )
+        internal_size = (
+            _total_size(b for b in filled if b not in external) if external else _total_size(filled)
+        )
+        objects = sum(len(g.tensors) + len(g.operators) for g in self.subgraphs)
+        capacity = internal_size + 512 * objects + 65536
+        if external:
+            _assign_offsets(external, _packed_size(model, external, capacity))
+        head = _serialize(model, capacity)
         with path.open("wb") as file:
             file.write(head)
-            for buffer in behind:
+            for buffer in external:
                 file.write(b"\0" * (buffer.offset - file.tell()))
                 file.write(buffer.data)
         metadata.append_files(self.model, path)
@@ -184,9 +194,9 @@ class File:
         model.version = 3
         model.description = self.model.doc_string or "converted by bridge"
         model.subgraphs = [g.packed() for g in self.subgraphs]
-        model.operatorCodes = [_code(*code) for code in self.codes]
+        model.operatorCodes = [_operator_code(*code) for code in self.codes]
         model.signatureDefs = [self._signature()]
-        model.metadata = [self._metadata(name, raw) for name, raw in metadata.written(self.model)]
+        model.metadata = [self._metadata(name, raw) for name, raw in metadata.entries_of(self.model)]
         model.buffers = self.buffers
         return model
 
@@ -203,55 +213,57 @@ class File:
         return port
 
     def _metadata(self, key: str, raw: bytes) -> schema.MetadataT:
-        made = schema.MetadataT()
-        made.name = key
+        entry = schema.MetadataT()
+        entry.name = key
         buffer = AlignedBuffer()
         buffer.data = memoryview(raw or b"\0")
         self.buffers.append(buffer)
-        made.buffer = len(self.buffers) - 1
-        return made
+        entry.buffer = len(self.buffers) - 1
+        return entry
 
 
-def _bytes(tensor: Any) -> Any:
-    """A tensor as it lies in the file; text as its count, where each piece begins and the last ends, and the pieces."""
+def _raw_bytes(tensor: Any) -> Any:
+    """Bytes of a tensor in the file's encoding. Text is int32 count, int32 offsets (one more than texts),
+    then the texts."""
     array = tensor.numpy()
     if tensor.dtype != ir.DataType.STRING:
         return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     pieces = [t if isinstance(t, bytes) else str(t).encode() for t in array.ravel()]
-    places = np.cumsum([4 * (len(pieces) + 2), *map(len, pieces)])
-    head = np.array([len(pieces), *places], np.int32).tobytes()
+    offsets = np.cumsum([4 * (len(pieces) + 2), *map(len, pieces)])
+    head = np.array([len(pieces), *offsets], np.int32).tobytes()
     return np.frombuffer(head + b"".join(pieces), np.uint8)
 
 
-def _total(buffers: Iterable[AlignedBuffer]) -> int:
+def _total_size(buffers: Iterable[AlignedBuffer]) -> int:
     return sum(len(b.data) + 64 for b in buffers)
 
 
-def _finished(model: schema.ModelT, room: int) -> memoryview:
-    builder = flatbuffers.Builder(room)
+def _serialize(model: schema.ModelT, capacity: int) -> memoryview:
+    builder = flatbuffers.Builder(capacity)
     builder.Finish(model.Pack(builder), b"TFL3")
     return memoryview(builder.Bytes)[builder.Head() :]
 
 
-def _packed_size(model: schema.ModelT, behind: list[AlignedBuffer], room: int) -> int:
-    """Length of the flatbuffer alone, which no offset but zero changes."""
-    for buffer in behind:
+def _packed_size(model: schema.ModelT, external: list[AlignedBuffer], capacity: int) -> int:
+    """Length in bytes of the flatbuffer without external buffers. It does not depend on their offsets, if not
+    0."""
+    for buffer in external:
         buffer.offset = 1
-    return len(_finished(model, room))
+    return len(_serialize(model, capacity))
 
 
-def _lay_out(behind: list[AlignedBuffer], start: int) -> None:
-    for buffer in behind:
+def _assign_offsets(external: list[AlignedBuffer], start: int) -> None:
+    for buffer in external:
         buffer.offset = -(-start // ALIGNMENT) * ALIGNMENT
         start = buffer.offset + len(buffer.data)
 
 
-class Tensors:
-    """A subgraph being written. `tfl.ADD(x, y, fused_activation_function="Relu")` appends an operator.
+class SubgraphBuilder:
+    """Builder of one subgraph: `tfl.ADD(x, y, fused_activation_function="Relu")` appends an operator.
 
-    Inputs are hub values, tensors an earlier call returned, numpy constants, or None. The results stand for the outputs of
-    the node being written when `outputs` is left alone, else for new tensors. Its inputs are those of `graph`, then
-    `captured`: values of the graphs around it.
+    Inputs are hub values, numpy constants, or None. The results are the outputs of the hub node being
+    written, or the values given as `outputs`. The inputs of the subgraph are those of `graph`, then
+    `captured`: values of outer graphs.
     """
 
     def __init__(self, file: File, graph: ir.Graph, captured: Sequence[ir.Value] = ()) -> None:
@@ -272,27 +284,28 @@ class Tensors:
         return functools.partial(self.add, operator)
 
     def add(self, operator: str, *inputs: Any, outputs: Any = None, **options: Any) -> None:
-        """Append one builtin operator; options are the schema's fields in snake case, padding and activation by name."""
+        """Append one builtin operator. Options are the schema's fields in snake case; padding and activation
+        are given by name."""
         results = outputs if outputs is not None else self.node.outputs  # type: ignore[union-attr]
         indices = [self.index(value) for value in inputs]
-        made = self._append(operator, indices, [self.index(value) for value in results])
+        entry = self._append(operator, indices, [self.index(value) for value in results])
         name = OPTIONS.get(operator, operator.title().replace("_", "") + "Options")
-        kind = getattr(schema.BuiltinOptions, name, 0) if name else 0
-        if kind:
-            made.builtinOptionsType = kind
-            made.builtinOptions = getattr(schema, name + "T")()
+        options_type = getattr(schema.BuiltinOptions, name, 0) if name else 0
+        if options_type:
+            entry.builtinOptionsType = options_type
+            entry.builtinOptions = getattr(schema, name + "T")()
             for key, value in options.items():
-                number = NUMBERED[key][value] if key in NUMBERED else value
-                setattr(made.builtinOptions, _camel(key), number)
+                code = NUMBERED[key][value] if key in NUMBERED else value
+                setattr(entry.builtinOptions, _camel(key), code)
 
     def _append(self, operator: str, inputs: list[int], outputs: list[int]) -> schema.OperatorT:
-        made = schema.OperatorT()
-        made.inputs, made.outputs = inputs, outputs
-        self.operators.append((operator, made))
-        return made
+        entry = schema.OperatorT()
+        entry.inputs, entry.outputs = inputs, outputs
+        self.operators.append((operator, entry))
+        return entry
 
     def index(self, value: Any) -> int:
-        """Index of the tensor that stands for `value`."""
+        """Index of the tensor of `value`, which is added at its first use; -1 for None."""
         if value is None:
             return -1
         if isinstance(value, np.ndarray):
@@ -309,118 +322,129 @@ class Tensors:
         return self._index[value]
 
     def quantize(self, value: Any, scales: Any, zero_points: Any, axis: int = 0) -> None:
-        """Say by what the tensor of `value` is quantized: one scale, or one for each place of `axis`."""
-        made = schema.QuantizationParametersT()
-        made.scale, made.zeroPoint = np.asarray(scales, np.float32), np.asarray(zero_points, np.int64)
-        made.quantizedDimension = axis
-        self.tensors[self.index(value)].quantization = made
+        """Set the quantization of the tensor of `value`: one scale and zero point, or one per index of
+        `axis`."""
+        parameters = schema.QuantizationParametersT()
+        parameters.scale, parameters.zeroPoint = (
+            np.asarray(scales, np.float32),
+            np.asarray(zero_points, np.int64),
+        )
+        parameters.quantizedDimension = axis
+        self.tensors[self.index(value)].quantization = parameters
 
-    def table(self, keys: np.ndarray, values: np.ndarray) -> ir.Value:
-        """A handle of the hash table of `keys` and `values`."""
-        number = self.file.table(keys, values)
-        handle = ir.Value(name=f"table_{number}", type=ir.TensorType(ir.DataType.INT32), shape=ir.Shape([1]))
+    def hash_table(self, keys: np.ndarray, values: np.ndarray) -> ir.Value:
+        """Handle (int32 [1]) of the hash table of `keys` [n] and `values` [n]."""
+        index = self.file.hash_table(keys, values)
+        handle = ir.Value(name=f"table_{index}", type=ir.TensorType(ir.DataType.INT32), shape=ir.Shape([1]))
         self.tensors[self.index(handle)].type = schema.TensorType.RESOURCE
-        kinds = [
+        types = [
             schema.TensorType.STRING if a.dtype == object else schema.TensorType.INT64 for a in (keys, values)
         ]
-        self.HASHTABLE(outputs=[handle], table_id=number, key_dtype=kinds[0], value_dtype=kinds[1])
+        self.HASHTABLE(outputs=[handle], table_id=index, key_dtype=types[0], value_dtype=types[1])
         return handle
 
     def temporary(self, dtype: ir.DataType, shape: Any, stem: str = "temporary") -> ir.Value:
-        """A new value for a result between two operators of one node."""
+        """New value for an intermediate result between two operators of one hub node."""
         return ir.Value(name=f"{self.node.name}/{stem}", type=ir.TensorType(dtype), shape=ir.Shape(shape))  # type: ignore[union-attr]
 
     def _constant(self, array: np.ndarray) -> int:
         text = array.dtype == object
-        same = array.size <= 64 and not text
-        key = (array.dtype.str, array.shape, array.tobytes() if same else len(self.tensors))
+        shareable = array.size <= 64 and not text
+        key = (array.dtype.str, array.shape, array.tobytes() if shareable else len(self.tensors))
         if key not in self._constants:
-            made = hub.strings(array) if text else ir.tensor(array)
+            tensor = hub.strings(array) if text else ir.tensor(array)
             self._constants[key] = self._tensor(
-                f"constant_{len(self.tensors)}", made.dtype, array.shape, made
+                f"constant_{len(self.tensors)}", tensor.dtype, array.shape, tensor
             )
         return self._constants[key]
 
     def _tensor(self, name: str | None, dtype: Any, shape: Any, data: Any) -> int:
-        half = _half(data)
-        if half is not None:
-            stored = self._tensor(f"{name}/float16", ir.DataType.FLOAT16, shape, half)
-            self.tensors.append(self._described(name, dtype, shape))
+        float16 = _as_float16(data)
+        if float16 is not None:
+            stored = self._tensor(f"{name}/float16", ir.DataType.FLOAT16, shape, float16)
+            self.tensors.append(self._tensor_entry(name, dtype, shape))
             self._append("DEQUANTIZE", [stored], [len(self.tensors) - 1])
             return len(self.tensors) - 1
-        made = self._described(name, dtype, shape)
+        tensor = self._tensor_entry(name, dtype, shape)
         if data is not None:
-            made.buffer = self.file.buffer(data)
-        self.tensors.append(made)
+            tensor.buffer = self.file.buffer(data)
+        self.tensors.append(tensor)
         return len(self.tensors) - 1
 
-    def _described(self, name: str | None, dtype: Any, shape: Any) -> schema.TensorT:
-        made = schema.TensorT()
-        made.name = name or f"tensor_{len(self.tensors)}"
-        made.type = getattr(schema.TensorType, DTYPES[dtype.name])
+    def _tensor_entry(self, name: str | None, dtype: Any, shape: Any) -> schema.TensorT:
+        entry = schema.TensorT()
+        entry.name = name or f"tensor_{len(self.tensors)}"
+        entry.type = getattr(schema.TensorType, DTYPES[dtype.name])
         dims = [] if shape is None else [d if isinstance(d, int) else -1 for d in shape]
-        made.shape = [1 if d < 0 else d for d in dims]
-        made.hasRank = shape is not None
+        entry.shape = [1 if d < 0 else d for d in dims]
+        entry.hasRank = shape is not None
         if -1 in dims:
-            made.shapeSignature = dims
-        return made
+            entry.shapeSignature = dims
+        return entry
 
     def _input(self, value: ir.Value) -> int:
         self._index[value] = self._tensor(value.name, value.dtype, value.shape, None)
         return self._index[value]
 
-    def fill(self, results: Sequence[ir.Value]) -> None:
+    def write_graph(self, results: Sequence[ir.Value]) -> None:
         """Write every node of the graph, and close the subgraph with its results."""
         for node in self.graph:
             self.node = node
             rule = self.file.rules.find(hub.qualified(node), node)
             assert rule is not None
             rule.handler(self, node, *node.inputs)
-        self.end(results)
+        self.close(results)
 
-    def end(self, results: Sequence[ir.Value]) -> None:
-        """Close the subgraph with its outputs; what it did not compute itself is handed through an operator."""
-        own = {value for node in self.graph for value in node.outputs}
+    def close(self, results: Sequence[ir.Value]) -> None:
+        """Set the outputs of the subgraph. In an inner one, an output that is an input or a duplicate goes
+        through an identity operator."""
+        computed = {value for node in self.graph for value in node.outputs}
         main = self.file.subgraphs[0] is self
         for value in results:
             index = self.index(value)
-            if not main and (value not in own or index in self.outputs):
+            if not main and (value not in computed or index in self.outputs):
                 index = self._tensor(None, value.dtype, value.shape, None)
                 shape = hub.shape_of(value)
-                how = ("TRANSPOSE", range(len(value.shape or ()))) if shape is None else ("RESHAPE", shape)
-                self.add(how[0], value, np.array(how[1], np.int32), outputs=())
+                identity = (
+                    ("TRANSPOSE", range(len(value.shape or ()))) if shape is None else ("RESHAPE", shape)
+                )
+                self.add(identity[0], value, np.array(identity[1], np.int32), outputs=())
                 self.operators[-1][1].outputs = [index]
             self.outputs.append(index)
         if main:
-            self._noted([*self.graph.inputs, *results])
+            self._restore_quantization([*self.graph.inputs, *results])
 
-    def _noted(self, values: Sequence[ir.Value]) -> None:
-        """Give inputs and outputs the parameters their source noted, and hand them on, where nothing computes with them."""
+    def _restore_quantization(self, values: Sequence[ir.Value]) -> None:
+        """Give inputs and outputs the quantization noted from the source, and pass it on through data
+        movement.
+
+        Tensors that an operator computes with are left as they are.
+        """
         for value in values:
-            found = metadata.quantization(self.file.model, value)
-            if found is not None and self._moves(self.index(value)):
-                self.quantize(value, found[:1], found[1:])
+            parameters = metadata.quantization(self.file.model, value)
+            if parameters is not None and self._is_only_moved(self.index(value)):
+                self.quantize(value, parameters[:1], parameters[1:])
         for name, operator in self.operators:
-            given = self.tensors[operator.inputs[0]].quantization if name in MOVING else None
-            for index in operator.outputs if given is not None else ():
-                if self._moves(index):
-                    self.tensors[index].quantization = given
+            quantization = self.tensors[operator.inputs[0]].quantization if name in DATA_MOVEMENT else None
+            for index in operator.outputs if quantization is not None else ():
+                if self._is_only_moved(index):
+                    self.tensors[index].quantization = quantization
 
-    def _moves(self, index: int) -> bool:
-        """Whether a tensor without parameters is moved alone."""
+    def _is_only_moved(self, index: int) -> bool:
+        """True if the tensor has no quantization and only data-moving operators read or write it."""
         users = [name for name, o in self.operators if index in (*o.inputs, *o.outputs)]
-        return self.tensors[index].quantization is None and MOVING.issuperset(users)
+        return self.tensors[index].quantization is None and DATA_MOVEMENT.issuperset(users)
 
     def packed(self) -> schema.SubGraphT:
-        made = schema.SubGraphT()
-        made.name = self.graph.name or "main"
-        made.inputs, made.outputs = self.inputs, self.outputs
-        made.tensors = self.tensors
-        made.operators = [self._coded(name, operator) for name, operator in self.operators]
-        return made
+        subgraph = schema.SubGraphT()
+        subgraph.name = self.graph.name or "main"
+        subgraph.inputs, subgraph.outputs = self.inputs, self.outputs
+        subgraph.tensors = self.tensors
+        subgraph.operators = [self._with_opcode(name, operator) for name, operator in self.operators]
+        return subgraph
 
-    def _coded(self, name: str, operator: schema.OperatorT) -> schema.OperatorT:
-        """The operator with the index of its name and version."""
+    def _with_opcode(self, name: str, operator: schema.OperatorT) -> schema.OperatorT:
+        """Set the opcode index of `operator`, by its name and version."""
         inputs, outputs = (
             [None if i < 0 else self.tensors[i] for i in indices]
             for indices in (operator.inputs, operator.outputs)
@@ -430,35 +454,36 @@ class Tensors:
         return operator
 
 
-def _half(data: Any) -> ir.TensorProtocol | None:
-    """Weights that float16 holds exactly, as float16."""
+def _as_float16(data: Any) -> ir.TensorProtocol | None:
+    """Weights as a float16 tensor if that is exact for every element, else None."""
     if not weighty(data):
         return None
     array = data.numpy()
-    if not _survives(array.reshape(-1)[:WEIGHTS]) or not _survives(array):
+    if not _fits_float16(array.reshape(-1)[:WEIGHT_ELEMENTS]) or not _fits_float16(array):
         return None
     return ir.tensor(array.astype(np.float16))
 
 
-def _survives(array: np.ndarray) -> bool:
+def _fits_float16(array: np.ndarray) -> bool:
     with np.errstate(over="ignore"):
         return bool((array.astype(np.float16) == array).all())
 
 
-def _code(operator: str, number: int) -> schema.OperatorCodeT:
-    made = schema.OperatorCodeT()
+def _operator_code(operator: str, version: int) -> schema.OperatorCodeT:
+    entry = schema.OperatorCodeT()
     code = getattr(schema.BuiltinOperator, operator)
-    made.builtinCode, made.deprecatedBuiltinCode, made.version = code, min(code, 127), number
-    return made
+    entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, min(code, 127), version
+    return entry
 
 
 def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.title() for word in rest)
+    first, *others = name.split("_")
+    return first + "".join(word.title() for word in others)
 
 
-def _holds(value: ir.Value) -> bool:
-    """LiteRT's interpreter can be given no tensor of int2, though it has them."""
+def _has_tflite_type(value: ir.Value) -> bool:
+    """True if the type is one of TFLite's and the rank is known. An int2 input is refused: LiteRT's
+    interpreter cannot be fed one."""
     dtype = value.dtype
     if dtype is None or not isinstance(value.type, ir.TensorType):
         return False
@@ -467,4 +492,4 @@ def _holds(value: ir.Value) -> bool:
     return dtype.name in DTYPES and hub.rank_of(value) is not None
 
 
-VALUES = Need("a tensor of known rank and of a dtype TFLite has", _holds)
+VALUES = Need("a tensor of known rank and of a dtype TFLite has", _has_tflite_type)

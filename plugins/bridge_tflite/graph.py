@@ -1,4 +1,5 @@
-"""Subgraphs of a TFLite file becoming hub graphs: operators as their handlers see them, tensors as hub values."""
+"""Subgraphs of a TFLite file built into hub graphs: operators as import handlers see them, tensors as hub
+values."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ from bridge import hub
 from bridge.errors import UnreadableFile
 from bridge.quant import QuantParams
 from bridge_tflite.import_ops import ops
-from bridge_tflite.import_ops.common import bounded
+from bridge_tflite.import_ops.common import check_count
 from bridge_tflite.import_ops.state import Resource, State
 from bridge_tflite.reader import DTYPES, File, Operator, Subgraph, Tensor
 
 DEPTH = 16
 LARGEST = 200_000
-RAW = frozenset(
+INTEGER_SEMANTICS = frozenset(
     [
         "BROADCAST_ARGS",
         "BROADCAST_TO",
@@ -76,6 +77,7 @@ RAW = frozenset(
         "STABLEHLO_COMPOSITE",
     ]
 )
+"""Operators whose handlers take quantized tensors as stored integers; all others take them dequantized."""
 CONTROL = {
     "CALL": ["subgraph"],
     "CALL_ONCE": ["initSubgraphIndex"],
@@ -131,7 +133,7 @@ TEXT = frozenset(
         "LSH_PROJECTION",
     ]
 )
-SCALED = frozenset(
+REAL_SEMANTICS = frozenset(
     [
         "ADD",
         "SUB",
@@ -164,6 +166,7 @@ SCALED = frozenset(
         "TRANSPOSE_CONV",
     ]
 )
+"""Operators whose 8-bit kernels need a scale, because they compute with the real numbers."""
 CUSTOM = "tflite.custom"
 REFUSED = {
     "CONCAT_EMBEDDINGS": "has no kernel in LiteRT",
@@ -174,7 +177,7 @@ REFUSED = {
 
 
 class Node:
-    """One TFLite operator as handlers see it."""
+    """One TFLite operator as import handlers see it."""
 
     def __init__(self, file: File, subgraph: Subgraph, operator: Operator, scope: Scope | None) -> None:
         self.file, self.subgraph, self.operator, self.scope = file, subgraph, operator, scope
@@ -182,29 +185,29 @@ class Node:
         self.rule = f"custom::{self.op}" if operator.custom else self.op
 
     def get(self, field: str, default: Any = None) -> Any:
-        """A field of the operator's options."""
-        found = getattr(self.operator.options, field, default)
-        return default if found is None else found
+        """Field of the operator's options, or `default` without one."""
+        value = getattr(self.operator.options, field, default)
+        return default if value is None else value
 
     def has(self, index: int) -> bool:
         return index < len(self.operator.inputs) and self.operator.inputs[index] >= 0
 
     def tensor(self, index: int) -> Tensor:
-        """The tensor of input `index`."""
+        """Tensor of input `index`."""
         return self.subgraph.tensors[self.operator.inputs[index]]
 
     def out(self, index: int) -> Tensor:
-        """The tensor of output `index`."""
+        """Tensor of output `index`."""
         return self.subgraph.tensors[self.outputs[index]]
 
     def shape(self, index: int) -> list[int | None]:
         return self.tensor(index).dims
 
-    def kind(self, index: int) -> str:
-        return self.tensor(index).kind
+    def type(self, index: int) -> str:
+        return self.tensor(index).type
 
-    def out_kind(self, index: int = 0) -> str:
-        return self.out(index).kind
+    def out_type(self, index: int = 0) -> str:
+        return self.out(index).type
 
     def dtype(self, index: int) -> ir.DataType:
         return dtype_of(self.tensor(index))
@@ -222,49 +225,49 @@ class Node:
         return [self.subgraph.tensors[i] for i in (*self.operator.inputs, *self.outputs) if i >= 0]
 
     def subgraphs(self) -> list[int]:
-        """The subgraphs it runs."""
+        """Indices of the subgraphs that the operator runs."""
         if self.op == "STABLEHLO_CASE":
-            found = self.get("branchSubgraphIndices", [])
-            return [int(i) for i in found]
+            indices = self.get("branchSubgraphIndices", [])
+            return [int(i) for i in indices]
         return [self.get(field, 0) for field in CONTROL.get(self.op, ())]
 
     @functools.cached_property
     def custom(self) -> dict[str, Any]:
-        """Options of a custom operator that are written as a flexbuffer map; empty where they are written otherwise."""
+        """Options of a custom operator as a dict, if they are encoded as a flexbuffer map; else empty."""
         try:
-            found = flexbuffers.Loads(self.operator.custom_options)
+            options = flexbuffers.Loads(self.operator.custom_options)
         except Exception:
             return {}
-        return found if isinstance(found, dict) else {}
+        return options if isinstance(options, dict) else {}
 
     def refusal(self, allow_custom: bool, inner: bool) -> str | None:
-        """Why the operator cannot be read, or None."""
+        """Reason why the operator cannot be read, or None."""
         if self.op in REFUSED and not self.operator.custom:
             return REFUSED[self.op]
         if self.operator.custom and self.rule not in ops and not allow_custom:
             return "is a custom operator without a rule; allow_custom keeps it as it is"
         for tensor in self.tensors():
-            if tensor.kind == "RESOURCE" and self.op in HANDLES:
+            if tensor.type == "RESOURCE" and self.op in HANDLES:
                 continue
-            if tensor.kind not in DTYPES:
-                return f"has a tensor of type {tensor.kind}"
-            if tensor.kind == "COMPLEX64" and self.op in COMPLEX:
+            if tensor.type not in DTYPES:
+                return f"has a tensor of type {tensor.type}"
+            if tensor.type == "COMPLEX64" and self.op in COMPLEX:
                 continue
-            if "COMPLEX" in tensor.kind:
+            if "COMPLEX" in tensor.type:
                 return "has complex numbers"
-            if tensor.kind == "STRING" and self.op not in TEXT and not self.operator.custom:
+            if tensor.type == "STRING" and self.op not in TEXT and not self.operator.custom:
                 return "has strings, which the ONNX operator does not take"
         if (
-            self.op in SCALED
+            self.op in REAL_SEMANTICS
             and self.has(0)
-            and self.kind(0) in ("INT8", "UINT8")
+            and self.type(0) in ("INT8", "UINT8")
             and self.tensor(0).scale is None
         ):
             return "computes on 8-bit integers without a scale, to which LiteRT gives no meaning"
         if (
             self.op in ("SUM", "MEAN", "RELU")
             and self.has(0)
-            and self.kind(0) == "INT16"
+            and self.type(0) == "INT16"
             and self.tensor(0).scale is None
         ):
             return "computes on 16-bit integers without a scale, to which LiteRT gives no meaning"
@@ -275,17 +278,18 @@ class Node:
         return ops.refusal(self.rule, self)
 
     def state(self, op: hub.Builder, index: int) -> Any:
-        """What the variable of input `index` holds, in the numbers it stands for."""
+        """Present value of the variable of input `index`, dequantized."""
         assert self.scope is not None
         return self.scope.real(op, self.operator.inputs[index])
 
     def assign(self, op: hub.Builder, index: int, value: Any) -> None:
-        """Let the variable of input `index` hold `value`, numbers that are quantized as it is."""
+        """Assign the real-valued `value` to the variable of input `index`; a quantized variable quantizes
+        it."""
         assert self.scope is not None
         self.scope.assign(op, self.operator.inputs[index], value)
 
     def inline(self, op: hub.Builder, index: int, inputs: Sequence[Any]) -> list[ir.Value]:
-        """Outputs of subgraph `index` on `inputs`, built in place."""
+        """Outputs of subgraph `index` for `inputs`, inlined into the graph of `op`."""
         assert self.scope is not None
         inner = Scope(self.file, index, op.graph, self.scope.state, self.scope.depth + 1, self.scope.budget)
         inner.values = dict(zip(inner.subgraph.inputs, inputs, strict=True))
@@ -293,67 +297,79 @@ class Node:
         return [inner.value(op, i) for i in inner.subgraph.outputs]
 
     def choice(self, op: hub.Builder, index: Any, branches: Sequence[int], inputs: Sequence[Any]) -> Any:
-        """Outputs of the branch `index`, or of the last where it is none."""
+        """Outputs of branch number `index` of `branches`; of the last one if `index` is out of range."""
         if len(branches) == 1:
             return tuple(self.inline(op, branches[0], inputs))
-        others = ir.Graph([], [], nodes=[], name="others", opset_imports={"": hub.HUB_OPSET})
-        inner = hub.Builder(others)
-        rest = self.choice(inner, index, branches[1:], inputs)
-        others.outputs.extend(inner.Identity(v) for v in (rest if isinstance(rest, tuple) else (rest,)))
-        here = op.Reshape(op.Equal(index, np.int64(len(self.subgraphs()) - len(branches))), [1])
+        else_graph = ir.Graph([], [], nodes=[], name="others", opset_imports={"": hub.HUB_OPSET})
+        inner = hub.Builder(else_graph)
+        else_results = self.choice(inner, index, branches[1:], inputs)
+        else_graph.outputs.extend(
+            inner.Identity(v) for v in (else_results if isinstance(else_results, tuple) else (else_results,))
+        )
+        is_first = op.Reshape(op.Equal(index, np.int64(len(self.subgraphs()) - len(branches))), [1])
         return op.If(
-            here,
+            is_first,
             then_branch=self.branch(branches[0], inputs),
-            else_branch=others,
+            else_branch=else_graph,
             _outputs=len(self.outputs),
         )
 
     def branch(self, index: int, inputs: Sequence[Any]) -> ir.Graph:
-        """Subgraph `index` as a graph without inputs that reads `inputs` from outside."""
+        """Subgraph `index` as a graph without inputs; it captures `inputs` from the outer graph."""
         graph = ir.Graph([], [], nodes=[], name=f"branch_{index}", opset_imports={"": hub.HUB_OPSET})
         op = hub.Builder(graph)
         graph.outputs.extend(op.Identity(v) for v in self.inline(op, index, inputs))
         return graph
 
     def loop(self, condition: int, body: int, inputs: Sequence[Any]) -> ir.Graph:
-        """A Loop body: `body`, then `condition` on its results. What it carries keeps the lengths that each step surely keeps."""
+        """Body of an ONNX Loop: subgraph `body`, then `condition` on its results.
+
+        A carried value is declared with the dimensions that every step keeps.
+        """
         ranks = [len(self.subgraph.tensors[i].dims) for i in self.operator.inputs]
         shapes = [
-            given.shape if given.shape is not None and given.shape.is_static() else ir.Shape([None] * rank)
-            for given, rank in zip(inputs, ranks, strict=True)
+            value.shape if value.shape is not None and value.shape.is_static() else ir.Shape([None] * rank)
+            for value, rank in zip(inputs, ranks, strict=True)
         ]
         graph = self._loop(condition, body, shapes)
-        kept = [_kept(shape, v.shape) for shape, v in zip(shapes, list(graph.outputs)[1:], strict=True)]
-        return graph if kept == shapes else self._loop(condition, body, kept)
+        steady = [
+            _common_lengths(shape, v.shape) for shape, v in zip(shapes, list(graph.outputs)[1:], strict=True)
+        ]
+        return graph if steady == shapes else self._loop(condition, body, steady)
 
     def _loop(self, condition: int, body: int, shapes: Sequence[ir.Shape]) -> ir.Graph:
-        kinds = [dtype_of(self.subgraph.tensors[i]) for i in self.operator.inputs]
+        dtypes = [dtype_of(self.subgraph.tensors[i]) for i in self.operator.inputs]
         carried = [
-            ir.Value(name=f"carried_{i}_{id(self):x}", type=ir.TensorType(kind), shape=shape)
-            for i, (kind, shape) in enumerate(zip(kinds, shapes, strict=True))
+            ir.Value(name=f"carried_{i}_{id(self):x}", type=ir.TensorType(dtype), shape=shape)
+            for i, (dtype, shape) in enumerate(zip(dtypes, shapes, strict=True))
         ]
-        count = ir.Value(
+        iteration = ir.Value(
             name=f"count_{id(self):x}", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])
         )
-        go = ir.Value(name=f"go_{id(self):x}", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([1]))
+        cond_in = ir.Value(name=f"go_{id(self):x}", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([1]))
         graph = ir.Graph(
-            [count, go, *carried], [], nodes=[], name=f"body_{body}", opset_imports={"": hub.HUB_OPSET}
+            [iteration, cond_in, *carried],
+            [],
+            nodes=[],
+            name=f"body_{body}",
+            opset_imports={"": hub.HUB_OPSET},
         )
         op = hub.Builder(graph)
         results = self.inline(op, body, carried)
-        again = op.Reshape(self.inline(op, condition, results)[0], [1])
-        graph.outputs.extend(op.Identity(v) for v in (again, *results))
+        cond_out = op.Reshape(self.inline(op, condition, results)[0], [1])
+        graph.outputs.extend(op.Identity(v) for v in (cond_out, *results))
         return graph
 
 
-def _kept(before: ir.Shape, after: ir.Shape | None) -> ir.Shape:
-    """The lengths of `before` that are those of `after`."""
+def _common_lengths(before: ir.Shape, after: ir.Shape | None) -> ir.Shape:
+    """Dimensions of `before` that `after` has too; the others become unknown."""
     dims = list(after) if after is not None and len(after) == len(before) else [None] * len(before)
     return ir.Shape([b if isinstance(b, int) and a == b else None for a, b in zip(dims, before, strict=True)])
 
 
 class Scope:
-    """One subgraph being built into a hub graph: hub values by tensor index, as stored (quantized ones as integers)."""
+    """One subgraph being built into a hub graph: hub values by tensor index, stored dtypes (quantized tensors
+    as integers)."""
 
     def __init__(
         self,
@@ -377,48 +393,52 @@ class Scope:
         return ir.Value(name=name, type=ir.TensorType(dtype_of(tensor)), shape=ir.Shape(dims))
 
     def value(self, op: hub.Builder, index: int) -> ir.Value:
-        """The hub value of a tensor, as stored."""
+        """Hub value of a tensor in its stored dtype."""
         if index not in self.values:
             tensor = self.subgraph.tensors[index]
             if tensor.variable:
                 return self.state.read(
-                    (id(self.subgraph), index), tensor.name, dtype_of(tensor), tensor.dims, rest(tensor)
+                    (id(self.subgraph), index),
+                    tensor.name,
+                    dtype_of(tensor),
+                    tensor.dims,
+                    initial_state(tensor),
                 )
             array = self.file.array(tensor)
             if array is None and 0 not in tensor.dims:
                 raise UnreadableFile(f"{self.file.path}: {tensor.name} is read before it is made.")
-            array = np.zeros([d or 0 for d in tensor.dims], DTYPES[tensor.kind]) if array is None else array
-            made = op.const(_tensor(array))
-            self.values[index] = made
+            array = np.zeros([d or 0 for d in tensor.dims], DTYPES[tensor.type]) if array is None else array
+            constant = op.const(_ir_tensor(array))
+            self.values[index] = constant
         return self.values[index]
 
     def real(self, op: hub.Builder, index: int) -> ir.Value:
-        """The hub value of a tensor in the numbers it stands for."""
+        """Hub value of a tensor, dequantized if the tensor is quantized."""
         tensor, value = self.subgraph.tensors[index], self.value(op, index)
         if not tensor.quantized:
             return value
-        if tensor.kind == "INT64":
+        if tensor.type == "INT64":
             return self._wide(op, tensor)
         return self._params(tensor).dequantize_linear(op, value)
 
     def _wide(self, op: hub.Builder, tensor: Tensor) -> ir.Value:
-        """A bias in 64 bits: its numbers, since DequantizeLinear takes 32 bits at most."""
+        """An int64 bias as a float32 constant: DequantizeLinear takes 32 bits at most."""
         array = self.file.array(tensor)
         if array is None:
             raise UnreadableFile(f"{self.file.path}: {tensor.name} is computed in 64 bits and has a scale.")
         return op.const((array * tensor.scale.astype(np.float64)).astype(np.float32))  # type: ignore[union-attr]
 
     def _integers(self, op: hub.Builder, tensor: Tensor, value: ir.Value) -> ir.Value:
-        """Numbers as the integers of a tensor, of 16 bits at most as QuantizeLinear makes them."""
-        if tensor.kind in ("INT32", "INT64"):
-            bits = tensor.kind.removeprefix("INT")
+        """`value` quantized to the dtype of the tensor: at most 16 bits, as QuantizeLinear takes."""
+        if tensor.type in ("INT32", "INT64"):
+            bits = tensor.type.removeprefix("INT")
             raise UnreadableFile(
                 f"{self.file.path}: {tensor.name} is computed in {bits} bits and has a scale."
             )
         return self._params(tensor).quantize_linear(op, value)
 
     def _params(self, tensor: Tensor) -> QuantParams:
-        if tensor.kind == "INT32" and np.any(tensor.zero_point):
+        if tensor.type == "INT32" and np.any(tensor.zero_point):
             raise UnreadableFile(f"{self.file.path}: {tensor.name} has a zero point in 32 bits.")
         try:
             return QuantParams.of(tensor.scale, tensor.zero_point, dtype_of(tensor), tensor.axis)
@@ -438,18 +458,19 @@ class Scope:
         op.begin(node.op, node.title())
         rule = ops.find(node.rule, node)
         if rule is None:
-            self._keep(op, node)
+            self._keep_custom(op, node)
             return
-        raw = node.op in RAW
-        get = self.value if raw else self.real
+        stored = node.op in INTEGER_SEMANTICS
+        get = self.value if stored else self.real
         inputs = [None if i < 0 else get(op, i) for i in node.operator.inputs]
         results = rule.handler(op, node, *inputs)
-        self._store(op, node, results, raw)
+        self._store(op, node, results, stored)
 
-    def _keep(self, op: hub.Builder, node: Node) -> None:
-        """An unknown custom operator as it is: its inputs as stored, its options as bytes."""
+    def _keep_custom(self, op: hub.Builder, node: Node) -> None:
+        """Keep an unknown custom operator as a node of domain `tflite.custom`: stored inputs, options as
+        uint8."""
         op.graph.opset_imports[CUSTOM] = 1
-        made = ir.Node(
+        custom_node = ir.Node(
             CUSTOM,
             node.op,
             [None if i < 0 else self.value(op, i) for i in node.operator.inputs],
@@ -460,11 +481,11 @@ class Scope:
             ],
             num_outputs=len(node.outputs),
         )
-        for value, index in zip(made.outputs, node.outputs, strict=True):
+        for value, index in zip(custom_node.outputs, node.outputs, strict=True):
             tensor = self.subgraph.tensors[index]
             value.type, value.shape = ir.TensorType(dtype_of(tensor)), ir.Shape(tensor.dims)
             self.values[index] = value
-        op.insert(made)
+        op.insert(custom_node)
 
     def assign(self, op: hub.Builder, index: int, value: Any) -> None:
         tensor = self.subgraph.tensors[index]
@@ -472,7 +493,7 @@ class Scope:
             value = self._integers(op, tensor, value)
         self.state.write((id(self.subgraph), index), tensor.name, value, index)
 
-    def _store(self, op: hub.Builder, node: Node, results: Any, raw: bool) -> None:
+    def _store(self, op: hub.Builder, node: Node, results: Any, stored: bool) -> None:
         results = results if isinstance(results, tuple) else (results,)
         for index, value in zip(node.outputs, results, strict=True):
             tensor = self.subgraph.tensors[index]
@@ -483,29 +504,29 @@ class Scope:
                 value.shape = ir.Shape([None] * len(tensor.dims))
             if value.type is None:
                 value.type = ir.TensorType(
-                    dtype_of(tensor) if raw or not tensor.quantized else ir.DataType.FLOAT
+                    dtype_of(tensor) if stored or not tensor.quantized else ir.DataType.FLOAT
                 )
             if tensor.quantized and value.dtype == ir.DataType.FLOAT:
                 value = self._integers(op, tensor, value)
             self.values[index] = value
 
 
-def rest(tensor: Tensor) -> np.ndarray:
-    """What a variable tensor holds before the first run: numbers that stand for zero."""
-    zero = 0 if tensor.zero_point is None or tensor.kind != "INT8" else int(tensor.zero_point[0])
-    bounded(int(np.prod([d or 1 for d in tensor.dims], dtype=np.float64)))
-    return np.full([d or 1 for d in tensor.dims], zero, DTYPES[tensor.kind])
+def initial_state(tensor: Tensor) -> np.ndarray:
+    """Initial value of a variable tensor before the first run: its zero point."""
+    zero = 0 if tensor.zero_point is None or tensor.type != "INT8" else int(tensor.zero_point[0])
+    check_count(int(np.prod([d or 1 for d in tensor.dims], dtype=np.float64)))
+    return np.full([d or 1 for d in tensor.dims], zero, DTYPES[tensor.type])
 
 
 def dtype_of(tensor: Tensor) -> ir.DataType:
     return (
         ir.DataType.STRING
-        if tensor.kind == "STRING"
-        else ir.DataType.from_numpy(np.dtype(DTYPES[tensor.kind]))
+        if tensor.type == "STRING"
+        else ir.DataType.from_numpy(np.dtype(DTYPES[tensor.type]))
     )
 
 
-def _tensor(array: np.ndarray) -> Any:
+def _ir_tensor(array: np.ndarray) -> Any:
     if array.dtype == object:
         return ir.StringTensor(np.array([s.encode() for s in array.ravel()], object).reshape(array.shape))
     return ir.tensor(array)

@@ -22,14 +22,15 @@ from bridge_tflite.reader import DTYPES, File, Subgraph, read
 
 
 def load(src: Any, signature: str = "", state: str = "explicit", allow_custom: bool = False) -> ir.Model:
-    """Read a .tflite file into a hub model; inputs and outputs are named by its signature, else by its tensors.
+    """Read a .tflite file into a hub model; inputs and outputs are named by its signature, else by its
+    tensors.
 
-    Variables and the states of recurrent operators are inputs (that default to their initial values) and outputs
-    (`<name>/next`) of their own; with `state="initial"` they begin at their initial values in every run. Unknown custom
-    operators are kept in the domain `tflite.custom` with `allow_custom`.
+    Variables and the states of recurrent operators become inputs (their initial values are the defaults) and
+    outputs (`<name>/next`); with `state="initial"` they start at their initial values in every run. Unknown
+    custom operators are kept in the domain `tflite.custom` with `allow_custom`.
 
-    Raises UnreadableFile for bytes that are no TFLite model, UnsupportedModel listing every operator without a rule,
-    InvalidOption for a signature the file does not have, or for none where it has several.
+    Raises UnreadableFile for bytes that are no TFLite model, UnsupportedModel listing every operator without
+    a rule, InvalidOption for a signature the file does not have, or for none where it has several.
     """
     path = Path(src)
     file = read(path)
@@ -48,16 +49,16 @@ def load(src: Any, signature: str = "", state: str = "explicit", allow_custom: b
     return model
 
 
-def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
+def _model(file: File, key: str, state_mode: str, allow_custom: bool) -> ir.Model:
     if not file.subgraphs:
         raise UnreadableFile(f"{file.path} holds no subgraph.")
     index, inputs, outputs = interface(file, key)
     blockers = list(_blockers(file, index, set(), allow_custom))
     tensors = file.subgraphs[index].tensors
     blockers += [
-        Blocker("input or output", name, "", f"has the type {tensors[i].kind}, which the hub does not have")
+        Blocker("input or output", name, "", f"has the type {tensors[i].type}, which the hub does not have")
         for name, i in (*inputs, *outputs)
-        if tensors[i].kind not in DTYPES or "COMPLEX" in tensors[i].kind
+        if tensors[i].type not in DTYPES or "COMPLEX" in tensors[i].type
     ]
     if blockers:
         count = len(blockers)
@@ -69,20 +70,20 @@ def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
     graph = ir.Graph(
         [], [], nodes=[], name=file.subgraphs[index].name or "main", opset_imports={"": hub.HUB_OPSET}
     )
-    state = State(file, graph, how == "explicit", {name for name, _ in (*inputs, *outputs)})
+    state = State(file, graph, state_mode == "explicit", {name for name, _ in (*inputs, *outputs)})
     scope = Scope(file, index, graph, state)
     op = hub.Builder(graph)
-    for name, number in inputs:
-        value = scope.input(number, name)
+    for name, tensor_index in inputs:
+        value = scope.input(tensor_index, name)
         graph.inputs.append(value)
-        scope.values[number] = value
+        scope.values[tensor_index] = value
     scope.run(op)
-    for name, number in outputs:
-        value = scope.value(op, number)
+    for name, tensor_index in outputs:
+        value = scope.value(op, tensor_index)
         if value.is_graph_output() or value.producer() is None:
             value = op.Identity(value)
         value.name = name
-        value.shape = value.shape or ir.Shape([None] * len(scope.subgraph.tensors[number].dims))
+        value.shape = value.shape or ir.Shape([None] * len(scope.subgraph.tensors[tensor_index].dims))
         graph.outputs.append(value)
     state.close(op)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
@@ -91,19 +92,22 @@ def _model(file: File, key: str, how: str, allow_custom: bool) -> ir.Model:
     _unique_names(graph)
     tensors = [scope.subgraph.tensors[i] for _, i in (*inputs, *outputs)]
     values = [*graph.inputs[: len(inputs)], *graph.outputs[: len(outputs)]]
-    noted = {
+    quantized = {
         str(v.name): (v.dtype.name, t.scale[0], t.zero_point[0])  # type: ignore[union-attr]
         for t, v in zip(tensors, values, strict=True)
         if t.quantized and t.scale.size == 1
     }
-    metadata.note_quantization(model, noted)
+    metadata.note_quantization(model, quantized)
     for _ in range(2):
         SinkTransposes()(model)
     return model
 
 
 def interface(file: File, key: str) -> tuple[int, list[tuple[str, int]], list[tuple[str, int]]]:
-    """Subgraph, inputs and outputs by name: of the signature asked for, else of the only one, else of the tensors."""
+    """Subgraph index, inputs and outputs as (name, tensor index).
+
+    Names come from the requested signature, else from the only one, else from the tensors.
+    """
     keys = [s.key for s in file.signatures]
     if key and key not in keys:
         raise InvalidOption(f"{file.path} has no signature {key!r}.", f"It has: {', '.join(keys) or 'none'}.")
@@ -112,50 +116,50 @@ def interface(file: File, key: str) -> tuple[int, list[tuple[str, int]], list[tu
             f"{file.path} has {len(keys)} signatures: {', '.join(keys)}.", "Choose one with signature=NAME."
         )
     if keys:
-        chosen = file.signatures[keys.index(key) if key else 0]
-        return chosen.subgraph, chosen.inputs, chosen.outputs
+        signature = file.signatures[keys.index(key) if key else 0]
+        return signature.subgraph, signature.inputs, signature.outputs
     graph = file.subgraphs[0]
-    return 0, _named(graph, graph.inputs, "input"), _named(graph, graph.outputs, "output")
+    return 0, _name_tensors(graph, graph.inputs, "input"), _name_tensors(graph, graph.outputs, "output")
 
 
-def _named(graph: Subgraph, indices: list[int], stem: str) -> list[tuple[str, int]]:
-    seen: set[str] = set()
-    found = []
+def _name_tensors(graph: Subgraph, indices: list[int], stem: str) -> list[tuple[str, int]]:
+    names: set[str] = set()
+    named = []
     for position, index in enumerate(indices):
         name = graph.tensors[index].name or f"{stem}_{position}"
-        while name in seen:
+        while name in names:
             name += f"_{position}"
-        seen.add(name)
-        found.append((name, index))
-    return found
+        names.add(name)
+        named.append((name, index))
+    return named
 
 
 def _unique_names(graph: ir.Graph) -> None:
-    """Inputs and outputs keep their names; an input that shares its name with an output is told apart."""
-    taken = {v.name for v in graph.inputs}
+    """Rename an output that shares its name with an input."""
+    used = {v.name for v in graph.inputs}
     for value in graph.outputs:
-        if value.name in taken:
+        if value.name in used:
             value.name = f"{value.name}_output"
-        taken.add(value.name)
+        used.add(value.name)
 
 
 def _blockers(
-    file: File, index: int, seen: set[int], allow_custom: bool, inner: bool = False
+    file: File, index: int, visited: set[int], allow_custom: bool, inner: bool = False
 ) -> Iterator[Blocker]:
-    if index in seen:
+    if index in visited:
         return
-    seen.add(index)
+    visited.add(index)
     if not 0 <= index < len(file.subgraphs):
         raise UnreadableFile(f"{file.path} names a subgraph {index}, which is not there.")
     subgraph = file.subgraphs[index]
-    for number, operator in enumerate(subgraph.operators):
+    for position, operator in enumerate(subgraph.operators):
         node = Node(file, subgraph, operator, None)
         reason = node.refusal(allow_custom, inner)
         if reason:
-            name = node.title() or f"#{number}"
+            name = node.title() or f"#{position}"
             yield Blocker(operator.name, name, "", reason)
         for called in node.subgraphs():
-            yield from _blockers(file, called, seen, allow_custom, inner or operator.name in INNER)
+            yield from _blockers(file, called, visited, allow_custom, inner or operator.name in INNER)
 
 
 importer = Importer(

@@ -48,7 +48,7 @@ DTYPES: dict[str, Any] = {
 }
 
 
-FEW_BITS = {"INT2": 2, "INT4": 4, "UINT4": 4}
+SUB_BYTE_WIDTHS = {"INT2": 2, "INT4": 4, "UINT4": 4}
 QUANTIZED = frozenset(["INT4", "INT8", "UINT8", "INT16", "INT32", "INT64"])
 
 
@@ -57,7 +57,7 @@ class Tensor:
     """One tensor of a subgraph. `dims` has None where the size is known at run time only."""
 
     name: str
-    kind: str
+    type: str
     dims: list[int | None]
     buffer: int
     scale: np.ndarray | None
@@ -68,12 +68,13 @@ class Tensor:
 
     @property
     def quantized(self) -> bool:
-        return self.scale is not None and self.kind in QUANTIZED
+        return self.scale is not None and self.type in QUANTIZED
 
 
 @dataclass
 class Operator:
-    """One operator: builtin name, or the custom code with `custom` set. Inputs are tensor indices, -1 for absent."""
+    """One operator: builtin name, or the custom code with `custom` set. Inputs are tensor indices, -1 if
+    absent."""
 
     name: str
     custom: bool
@@ -136,32 +137,33 @@ class File:
             return np.frombuffer(self.raw, np.uint8, size, start)
         if buffer.DataIsNone():
             return None
-        found = buffer.DataAsNumpy()
-        return None if isinstance(found, int) or found.size == 0 else found
+        array = buffer.DataAsNumpy()
+        return None if isinstance(array, int) or array.size == 0 else array
 
     def bytes(self, index: int) -> bytes:
-        """Bytes of a buffer; none where it is empty."""
-        found = self.data(index)
-        return b"" if found is None else found.tobytes()
+        """Bytes of a buffer; empty where it has none."""
+        array = self.data(index)
+        return b"" if array is None else array.tobytes()
 
     def array(self, tensor: Tensor) -> np.ndarray | None:
-        """Value of a constant tensor; None for one computed at run time. Raises UnreadableFile when bytes are missing."""
+        """Value of a constant tensor; None for one computed at run time. Raises UnreadableFile if bytes are
+        missing."""
         shape = [1 if d is None else d for d in tensor.dims]
         raw = self.data(tensor.buffer)
         if raw is None:
             return None
-        if tensor.kind not in DTYPES:
-            raise UnreadableFile(f"{self.path}: {tensor.name} has the unknown type {tensor.kind}.")
-        count = _product(shape)
-        if tensor.kind == "STRING":
+        if tensor.type not in DTYPES:
+            raise UnreadableFile(f"{self.path}: {tensor.name} has the unknown type {tensor.type}.")
+        count = _element_count(shape)
+        if tensor.type == "STRING":
             return _strings(raw, self.path).reshape(shape)
-        if tensor.kind in FEW_BITS:
-            parts = _parts(raw, FEW_BITS[tensor.kind], tensor.kind.startswith("U"))
-            self._enough(parts.size, count, tensor)
-            return parts[:count].astype(DTYPES[tensor.kind]).reshape(shape)
-        dtype = np.dtype(DTYPES[tensor.kind])
+        if tensor.type in SUB_BYTE_WIDTHS:
+            numbers = _unpack_bits(raw, SUB_BYTE_WIDTHS[tensor.type], tensor.type.startswith("U"))
+            self._enough(numbers.size, count, tensor)
+            return numbers[:count].astype(DTYPES[tensor.type]).reshape(shape)
+        dtype = np.dtype(DTYPES[tensor.type])
         if tensor.sparsity is not None:
-            return sparsity.dense(raw.view(dtype), shape, tensor.sparsity, f"{self.path}: {tensor.name}")
+            return sparsity.to_dense(raw.view(dtype), shape, tensor.sparsity, f"{self.path}: {tensor.name}")
         self._enough(raw.size // dtype.itemsize, count, tensor)
         return raw[: count * dtype.itemsize].view(dtype).reshape(shape)
 
@@ -180,31 +182,31 @@ class File:
 
     def _subgraph(self, graph: Any) -> Subgraph:
         tensors = self._all(graph.TensorsLength, graph.Tensors, self._tensor)
-        made = Subgraph(
+        subgraph = Subgraph(
             _text(graph.Name()),
             tensors,
             self._numbers(graph.InputsAsNumpy()),
             self._numbers(graph.OutputsAsNumpy()),
             self._all(graph.OperatorsLength, graph.Operators, self._operator),
         )
-        used = [made.inputs, made.outputs, *(o.inputs for o in made.operators)]
-        used += [o.outputs for o in made.operators] + [o.intermediates for o in made.operators]
+        used = [subgraph.inputs, subgraph.outputs, *(o.inputs for o in subgraph.operators)]
+        used += [o.outputs for o in subgraph.operators] + [o.intermediates for o in subgraph.operators]
         if any(i >= len(tensors) or i < -1 for group in used for i in group):
             raise UnreadableFile(f"{self.path} names a tensor that is not there.")
-        return made
+        return subgraph
 
     def _tensor(self, tensor: Any) -> Tensor:
         shape = self._numbers(tensor.ShapeAsNumpy())
         signature = self._numbers(tensor.ShapeSignatureAsNumpy())
         dims = signature if len(signature) == len(shape) else shape
-        if len(dims) > 64 or _product([max(d, 1) for d in dims]) > LIMIT:
+        if len(dims) > 64 or _element_count([max(d, 1) for d in dims]) > LIMIT:
             raise UnreadableFile(f"{self.path}: a tensor of shape {dims} is impossible.")
         q = tensor.Quantization()
         scale = zero = None
         if q is not None and q.ScaleLength():
             scale = np.array(q.ScaleAsNumpy(), np.float32)
-            found = q.ZeroPointAsNumpy()
-            zero = np.zeros(1, np.int64) if isinstance(found, int) else np.array(found, np.int64)
+            zero_points = q.ZeroPointAsNumpy()
+            zero = np.zeros(1, np.int64) if isinstance(zero_points, int) else np.array(zero_points, np.int64)
             zero = np.broadcast_to(zero, scale.shape) if zero.size == 1 else zero
             if zero.shape != scale.shape:
                 raise UnreadableFile(f"{self.path}: a tensor has other scales than zero points.")
@@ -224,41 +226,43 @@ class File:
         if operator.OpcodeIndex() >= self.model.OperatorCodesLength():
             raise UnreadableFile(f"{self.path} names an operator code that is not there.")
         code = self.model.OperatorCodes(operator.OpcodeIndex())
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        name = OPERATORS.get(number, f"operator {number}")
+        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        name = OPERATORS.get(builtin, f"operator {builtin}")
         custom = name == "CUSTOM"
         table = operator.BuiltinOptions()
         options = schema.BuiltinOptionsCreator(operator.BuiltinOptionsType(), table) if table else None
         table = operator.BuiltinOptions2()
         if table:
             options = schema.BuiltinOptions2Creator(operator.BuiltinOptions2Type(), table)
-        found = operator.CustomOptionsAsNumpy()
+        custom_options = operator.CustomOptionsAsNumpy()
         return Operator(
             _text(code.CustomCode()) if custom else name,
             custom,
             self._numbers(operator.InputsAsNumpy()),
             self._numbers(operator.OutputsAsNumpy()),
             options,
-            b"" if isinstance(found, int) else found.tobytes(),
+            b"" if isinstance(custom_options, int) else custom_options.tobytes(),
             self._numbers(operator.IntermediatesAsNumpy()),
         )
 
-    def _signature(self, found: Any) -> Signature:
+    def _signature(self, table: Any) -> Signature:
         def port(item: Any) -> tuple[str, int]:
             return _text(item.Name()), item.TensorIndex()
 
-        made = Signature(
-            _text(found.SignatureKey()),
-            self._all(found.InputsLength, found.Inputs, port),
-            self._all(found.OutputsLength, found.Outputs, port),
-            found.SubgraphIndex(),
+        signature = Signature(
+            _text(table.SignatureKey()),
+            self._all(table.InputsLength, table.Inputs, port),
+            self._all(table.OutputsLength, table.Outputs, port),
+            table.SubgraphIndex(),
         )
-        if made.subgraph >= len(self.subgraphs):
-            raise UnreadableFile(f"{self.path}: signature {made.key} names a subgraph that is not there.")
-        limit = len(self.subgraphs[made.subgraph].tensors)
-        if any(index >= limit for _, index in [*made.inputs, *made.outputs]):
-            raise UnreadableFile(f"{self.path}: signature {made.key} names a tensor that is not there.")
-        return made
+        if signature.subgraph >= len(self.subgraphs):
+            raise UnreadableFile(
+                f"{self.path}: signature {signature.key} names a subgraph that is not there."
+            )
+        limit = len(self.subgraphs[signature.subgraph].tensors)
+        if any(index >= limit for _, index in [*signature.inputs, *signature.outputs]):
+            raise UnreadableFile(f"{self.path}: signature {signature.key} names a tensor that is not there.")
+        return signature
 
     def _metadata(self, item: Any) -> tuple[str, int]:
         return _text(item.Name()), item.Buffer()
@@ -277,13 +281,15 @@ def _text(raw: bytes | None) -> str:
     return (raw or b"").decode("utf-8", "replace")
 
 
-def _parts(raw: np.ndarray, width: int, unsigned: bool) -> np.ndarray:
-    """The numbers of `width` bits that bytes are packed of, the lowest first."""
+def _unpack_bits(raw: np.ndarray, width: int, unsigned: bool) -> np.ndarray:
+    """Numbers of `width` bits that are packed into bytes, the lowest bits first."""
     packed = raw.view(np.uint8 if unsigned else np.int8)
-    return np.stack([(packed << (8 - width - at)) >> (8 - width) for at in range(0, 8, width)], -1).ravel()
+    return np.stack(
+        [(packed << (8 - width - shift)) >> (8 - width) for shift in range(0, 8, width)], -1
+    ).ravel()
 
 
-def _product(shape: list) -> int:
+def _element_count(shape: list) -> int:
     result = 1
     for size in shape:
         result *= size
@@ -294,7 +300,7 @@ def _strings(raw: np.ndarray, path: str) -> np.ndarray:
     count = int(raw[:4].view(np.int32)[0])
     if count < 0 or 4 * (count + 2) > raw.size:
         raise UnreadableFile(f"{path} holds a broken string tensor.")
-    ends = raw[4 : 4 * (count + 2)].view(np.int32).tolist()
-    found = np.empty(count, object)
-    found[:] = [raw[a:b].tobytes().decode("utf-8", "replace") for a, b in itertools.pairwise(ends)]
-    return found
+    offsets = raw[4 : 4 * (count + 2)].view(np.int32).tolist()
+    texts = np.empty(count, object)
+    texts[:] = [raw[a:b].tobytes().decode("utf-8", "replace") for a, b in itertools.pairwise(offsets)]
+    return texts

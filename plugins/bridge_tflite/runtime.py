@@ -1,4 +1,4 @@
-"""TFLite files in LiteRT."""
+"""Running TFLite files in LiteRT."""
 
 from __future__ import annotations
 
@@ -15,79 +15,93 @@ from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
 from bridge_tflite import importer
-from bridge_tflite.reader import DTYPES, FEW_BITS, read
+from bridge_tflite.reader import DTYPES, SUB_BYTE_WIDTHS, read
 
 
 class LiteRTSession(Session):
-    """A signature of a TFLite file; dynamic dimensions follow the arrays.
+    """Session of one signature of a TFLite file; dynamic dimensions follow the arrays.
 
-    A file that keeps state takes and gives that too, by the names its hub model has. `resolver` is an OpResolverType: which of
-    LiteRT's kernels compute, its default ones when None. Raises InvalidInput for a signature the file does not have,
-    ExecutionFailed in LiteRT's words.
+    A file that keeps state takes and returns it too, by the names of its hub model. `resolver` is an
+    OpResolverType: the kernels of LiteRT to use, its default ones if None. Raises InvalidInput for a
+    signature the file does not have, ExecutionFailed with LiteRT's message.
     """
 
     def __init__(self, path: Path, signature: str = "", resolver: Any = None) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        self.path, self.signature = path, signature
+        self.path, self.signature, self.resolver = path, signature, resolver
         self.engine = f"LiteRT {importlib.metadata.version('ai-edge-litert')}"
         try:
-            kernels = OpResolverType.AUTO if resolver is None else resolver
-            self.interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=kernels)
+            self.interpreter = self._opened()
             self.signatures = self.interpreter.get_signature_list()
-            self.slots = _slots(self.interpreter, self.signatures, signature)
+            self.slots = _input_dtypes(self.interpreter, self.signatures, signature)
         except (RuntimeError, ValueError) as error:
             raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
-        self.inputs = tuple(Port(name, np.dtype(kind).name) for name, kind in self.slots.items())
+        self.inputs = tuple(Port(name, np.dtype(dtype).name) for name, dtype in self.slots.items())
+        self.assigns = any(
+            o.name == "ASSIGN_VARIABLE" for graph in read(path).subgraphs for o in graph.operators
+        )
         self._ran = False
 
+    def _opened(self) -> Any:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        kernels = OpResolverType.AUTO if self.resolver is None else self.resolver
+        return Interpreter(model_path=str(self.path), experimental_op_resolver_type=kernels)
+
     def run(self, inputs: dict[str, Any]) -> Outputs:
-        """Raises InvalidInput for names or dtypes the signature does not have, ExecutionFailed in LiteRT's words."""
+        """Run once. Raises InvalidInput for unknown names or dtypes, ExecutionFailed with LiteRT's
+        message."""
         try:
             if set(inputs) > set(self.slots) and (not self.signature or len(self.signatures) < 2):
                 values = Stateful(self.path).run(inputs)
             else:
-                values = self._invoked({n: v.astype(WHOLE.get(v.dtype, v.dtype)) for n, v in inputs.items()})
+                values = self._run_signature(
+                    {n: v.astype(BYTE_DTYPES.get(v.dtype, v.dtype)) for n, v in inputs.items()}
+                )
         except (RuntimeError, ValueError) as error:
             raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
-        return Outputs({name: _decoded(value) for name, value in values.items()}, self.engine)
+        return Outputs({name: _decode_text(value) for name, value in values.items()}, self.engine)
 
-    def _invoked(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def _run_signature(self, inputs: dict[str, Any]) -> dict[str, Any]:
         _check(self.slots, inputs)
-        if self._ran:
+        if self._ran and self.assigns:
+            # LiteRT resets variable tensors alone, not the resources that VAR_HANDLE names
+            self.interpreter = self._opened()
+        elif self._ran:
             self.interpreter.reset_all_variables()
         self._ran = True
         values = _invoke(self.interpreter, self.signatures, self.signature, inputs)
-        small = _of_few_bits(self.path, self.signature)
-        return values | {name: values[name].astype(kind) for name, kind in small.items()}
+        sub_byte = _sub_byte_outputs(self.path, self.signature)
+        return values | {name: values[name].astype(dtype) for name, dtype in sub_byte.items()}
 
 
 runtime = Runtime(LiteRTSession, ("signature",))
 
-WHOLE = {np.dtype(ml_dtypes.int4): np.dtype(np.int8), np.dtype(ml_dtypes.uint4): np.dtype(np.uint8)}
+BYTE_DTYPES = {np.dtype(ml_dtypes.int4): np.dtype(np.int8), np.dtype(ml_dtypes.uint4): np.dtype(np.uint8)}
 
 
-def _of_few_bits(path: Path, signature: str) -> dict[str, Any]:
-    """Outputs of less than a byte an element, which LiteRT hands out as bytes."""
+def _sub_byte_outputs(path: Path, signature: str) -> dict[str, Any]:
+    """Dtypes of outputs whose elements are smaller than a byte; LiteRT returns them as bytes."""
     file = read(path)
-    if not any(t.kind in FEW_BITS for graph in file.subgraphs for t in graph.tensors):
+    if not any(t.type in SUB_BYTE_WIDTHS for graph in file.subgraphs for t in graph.tensors):
         return {}
     index, _, outputs = importer.interface(file, signature or next((s.key for s in file.signatures), ""))
-    kinds = {name: file.subgraphs[index].tensors[at].kind for name, at in outputs}
-    return {name: DTYPES[kind] for name, kind in kinds.items() if kind in FEW_BITS}
+    types = {name: file.subgraphs[index].tensors[index_of_tensor].type for name, index_of_tensor in outputs}
+    return {
+        name: DTYPES[name_of_type] for name, name_of_type in types.items() if name_of_type in SUB_BYTE_WIDTHS
+    }
 
 
-def _decoded(value: Any) -> Any:
-    """Text as str; LiteRT gives bytes."""
+def _decode_text(value: Any) -> Any:
+    """Text as str; LiteRT returns bytes."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "SO":
         return value
-    found = np.empty(value.size, object)
-    found[:] = [t.decode("utf-8", "replace") if isinstance(t, bytes) else t for t in value.ravel()]
-    return found.reshape(value.shape)
+    texts = np.empty(value.size, object)
+    texts[:] = [t.decode("utf-8", "replace") if isinstance(t, bytes) else t for t in value.ravel()]
+    return texts.reshape(value.shape)
 
 
-def _slots(interpreter: Any, signatures: Any, key: str) -> dict[str, Any]:
-    """Dtype of each input by name; files without a signature go by the names of their tensors."""
+def _input_dtypes(interpreter: Any, signatures: Any, key: str) -> dict[str, Any]:
+    """Dtype of each input by name: of the signature, else of the tensors."""
     if key and key not in signatures:
         raise InvalidInput(f"The file has no signature {key}; it has {', '.join(signatures) or 'none'}.")
     if not signatures:
@@ -110,7 +124,7 @@ def _invoke(interpreter: Any, signatures: Any, key: str, inputs: dict[str, Any])
 
 
 class Stateful:
-    """A file that keeps state between runs, step by step in one interpreter without delegates."""
+    """A file that keeps state between runs, run step by step in one interpreter without delegates."""
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -125,24 +139,27 @@ class Stateful:
         self.inputs: dict[str, int] = dict(inputs)
         self.outputs: dict[str, int] = dict(outputs)
         self.states = {v.name or "": v for v in graph.inputs if v.name not in self.inputs}
-        self.held = {
-            n: int(held) for n, v in self.states.items() if (held := TFLITE_VARIABLE.get(v)) is not None
+        self.variables = {
+            n: int(index) for n, v in self.states.items() if (index := TFLITE_VARIABLE.get(v)) is not None
         }
         self.next = {
-            v.name or "": int(held) for v in graph.outputs if (held := TFLITE_VARIABLE.get(v)) is not None
+            v.name or "": int(index) for v in graph.outputs if (index := TFLITE_VARIABLE.get(v)) is not None
         }
-        self.fresh = True
+        self.is_first_run = True
 
     def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """One step; states that are not given go on from the last. A variable starts as the file says: no other value can
-        be given to LiteRT, and InvalidInput says so."""
+        """Run one step; states that are not given continue from the last step.
+
+        A variable starts at the value in the file. LiteRT accepts no other one: InvalidInput is raised for
+        it.
+        """
         self._check(inputs)
-        if self.fresh:
+        if self.is_first_run:
             for name, index in self.inputs.items():
                 self.interpreter.resize_tensor_input(index, np.shape(inputs[name]))
             self.interpreter.allocate_tensors()
-            self.fresh = False
-        for name, index in (*self.inputs.items(), *self.held.items()):
+            self.is_first_run = False
+        for name, index in (*self.inputs.items(), *self.variables.items()):
             if name in inputs:
                 self.interpreter.set_tensor(index, inputs[name])
         self.interpreter.invoke()
@@ -155,7 +172,7 @@ class Stateful:
             names = ", ".join([*self.inputs, *self.states])
             raise InvalidInput(f"The file's inputs and states are {names}, not {', '.join(inputs)}.")
         for name, value in self.states.items():
-            if name in self.held or name not in inputs:
+            if name in self.variables or name not in inputs:
                 continue
             first = None if value.const_value is None else value.const_value.numpy()
             if first is None or not np.array_equal(first, inputs[name]):

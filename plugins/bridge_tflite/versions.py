@@ -1,7 +1,7 @@
-"""The version of an operator a file has to name: what a reader must know of it for these dtypes, ranks and options.
+"""Versions of TFLite operators: the lowest one whose reader knows the given dtypes, ranks and options.
 
-LiteRT refuses a version above the one it has; older readers refuse what is newer than they are, and must, since they would compute
-something else. The rules are those of TFLite's own converter (`op_version.cc`).
+LiteRT refuses a version above its own. An older reader must refuse an operator it would compute differently.
+The rules are those of TFLite's own converter (`op_version.cc`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from bridge.hub import input_at
 
 @dataclass(frozen=True)
 class Use:
-    """One operator of a file: its tensors (None for absent ones) and its options, as the schema has them."""
+    """One operator of a file: its tensors (None for absent ones) and its options, as the schema declares
+    them."""
 
     inputs: list[Any]
     outputs: list[Any]
     options: Any
 
-    def kind(self, index: int = 0, output: bool = False) -> str:
-        """Dtype of a tensor by the schema's name, empty where there is none."""
+    def type(self, index: int = 0, output: bool = False) -> str:
+        """Type of a tensor by its name in the schema, empty if absent."""
         tensors = self.outputs if output else self.inputs
         tensor = tensors[index] if index < len(tensors) else None
         return "" if tensor is None else TYPES[tensor.type]
@@ -34,7 +35,7 @@ class Use:
         return 0 if tensor is None or tensor.shape is None else len(tensor.shape)
 
     def scales(self, index: int = 0) -> list[float]:
-        """Scales of an input's quantization."""
+        """Scales of the quantization of an input."""
         return _scales(input_at(self, index))
 
     def says(self, field: str) -> bool:
@@ -50,64 +51,64 @@ Rule = tuple[int, Callable[[Use], bool]]
 
 
 def _scales(tensor: Any) -> list[float]:
-    found = None if tensor is None or tensor.quantization is None else tensor.quantization.scale
-    return [] if found is None else [float(s) for s in found]
+    scales = None if tensor is None or tensor.quantization is None else tensor.quantization.scale
+    return [] if scales is None else [float(s) for s in scales]
 
 
 def by_dtype(index: int = 0, **versions: int) -> list[Rule]:
-    """Versions by the dtype of an input."""
-    return [(version, of_kind(index, kind)) for kind, version in versions.items()]
+    """Rules of versions by the type of input `index`."""
+    return [(version, has_type(index, dtype)) for dtype, version in versions.items()]
 
 
-def of_kind(index: int, kind: str) -> Callable[[Use], bool]:
-    return lambda use: use.kind(index) == kind
+def has_type(index: int, dtype: str) -> Callable[[Use], bool]:
+    return lambda use: use.type(index) == dtype
 
 
 def rank_above(limit: int) -> Callable[[Use], bool]:
     return lambda use: use.rank() > limit
 
 
-def wide_broadcast(use: Use) -> bool:
+def broadcasts_wide(use: Use) -> bool:
     return use.broadcasts() and max(use.rank(0), use.rank(1)) > 4
 
 
-def either(*kinds: str) -> Callable[[Use], bool]:
-    """A cast from or to one of `kinds`."""
-    return lambda use: use.kind() in kinds or use.kind(output=True) in kinds
+def casts(*dtypes: str) -> Callable[[Use], bool]:
+    """Predicate: a cast from or to one of `dtypes`."""
+    return lambda use: use.type() in dtypes or use.type(output=True) in dtypes
 
 
-def integer(use: Use) -> bool:
-    return use.kind() == use.kind(1) == "INT8"
+def is_integer(use: Use) -> bool:
+    return use.type() == use.type(1) == "INT8"
 
 
-def hybrid(use: Use) -> bool:
-    return use.kind() == "FLOAT32" and use.kind(1) == "INT8"
+def is_hybrid(use: Use) -> bool:
+    return use.type() == "FLOAT32" and use.type(1) == "INT8"
 
 
-def per_channel(use: Use) -> bool:
+def is_per_channel(use: Use) -> bool:
     return len(use.scales(1)) > 1
 
 
-def wide_bias(use: Use) -> bool:
-    """16-bit activations by 8-bit weights whose bias says its dtype."""
-    return use.kind() == "INT16" and use.kind(1) == "INT8" and use.says("quantizedBiasType")
+def has_wide_bias(use: Use) -> bool:
+    """True for int16 activations by int8 weights with a declared dtype of the bias."""
+    return use.type() == "INT16" and use.type(1) == "INT8" and use.says("quantizedBiasType")
 
 
-def growing(use: Use) -> bool:
-    """A product of quantized numbers that is scaled up."""
+def scales_up(use: Use) -> bool:
+    """True for a quantized product whose scale factor is 1 or more."""
     scales = [*use.scales(0)[:1], *use.scales(1)[:1], *_scales(use.outputs[0])[:1]]
     return len(scales) == 3 and scales[0] * scales[1] / scales[2] >= 1
 
 
-def unscaled_short(use: Use) -> bool:
-    return use.kind() == "INT16" and not use.scales()
+def is_unscaled_int16(use: Use) -> bool:
+    return use.type() == "INT16" and not use.scales()
 
 
 INT8 = by_dtype(INT8=2)
-SHORT_TOO = by_dtype(INT16=3, INT8=2)
-RESIZED = [*by_dtype(INT16=4), (3, lambda u: u.says("halfPixelCenters") or u.says("alignCorners")), *INT8]
-EXTREME = [*by_dtype(INT16=4), (3, wide_broadcast), *INT8]
-PADDED: list[Rule] = [*by_dtype(BOOL=5), (4, rank_above(4)), *SHORT_TOO]
+INT8_INT16 = by_dtype(INT16=3, INT8=2)
+RESIZE = [*by_dtype(INT16=4), (3, lambda u: u.says("halfPixelCenters") or u.says("alignCorners")), *INT8]
+MIN_MAX = [*by_dtype(INT16=4), (3, broadcasts_wide), *INT8]
+PAD: list[Rule] = [*by_dtype(BOOL=5), (4, rank_above(4)), *INT8_INT16]
 BLOCKS: list[Rule] = [*by_dtype(INT16=4), (3, lambda u: u.rank() != 4), *INT8]
 
 VERSIONS: dict[str, list[Rule]] = {
@@ -143,59 +144,59 @@ VERSIONS: dict[str, list[Rule]] = {
             "TANH",
             "TOPK_V2",
         ],
-        SHORT_TOO,
+        INT8_INT16,
     ),
     **dict.fromkeys(("EXP", "LOG", "REDUCE_PROD", "SQRT"), by_dtype(INT8=2, INT16=2)),
-    **dict.fromkeys(("MAXIMUM", "MINIMUM"), EXTREME),
-    **dict.fromkeys(("PAD", "PADV2"), PADDED),
+    **dict.fromkeys(("MAXIMUM", "MINIMUM"), MIN_MAX),
+    **dict.fromkeys(("PAD", "PADV2"), PAD),
     **dict.fromkeys(("BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND"), BLOCKS),
     **dict.fromkeys(("ARG_MAX", "ARG_MIN"), by_dtype(BOOL=3, INT8=2)),
-    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), RESIZED),
-    "ABS": [(4, unscaled_short), *by_dtype(INT32=5, INT16=3, INT8=2, UINT8=2)],
-    "ADD": [*by_dtype(FLOAT16=6), (5, unscaled_short), *by_dtype(INT64=4, INT16=3, INT8=2)],
+    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), RESIZE),
+    "ABS": [(4, is_unscaled_int16), *by_dtype(INT32=5, INT16=3, INT8=2, UINT8=2)],
+    "ADD": [*by_dtype(FLOAT16=6), (5, is_unscaled_int16), *by_dtype(INT64=4, INT16=3, INT8=2)],
     "BROADCAST_TO": [*by_dtype(INT8=3, INT16=3), (2, lambda u: True)],
     "CAST": [
-        (7, either("BFLOAT16")),
-        (6, either("INT4", "UINT4", "INT2")),
-        (5, either("FLOAT64", "FLOAT16")),
-        (4, either("UINT16")),
-        (3, either("INT8")),
-        (2, either("UINT32")),
+        (7, casts("BFLOAT16")),
+        (6, casts("INT4", "UINT4", "INT2")),
+        (5, casts("FLOAT64", "FLOAT16")),
+        (4, casts("UINT16")),
+        (3, casts("INT8")),
+        (2, casts("UINT32")),
     ],
     "CONCATENATION": by_dtype(INT4=5, UINT32=4, INT16=3, INT8=2),
     "CONV_2D": [
-        (8, wide_bias),
+        (8, has_wide_bias),
         (6, lambda u: u.inputs[0].shape[-1] != u.inputs[1].shape[-1]),
-        (5, lambda u: hybrid(u) and per_channel(u)),
-        (2, hybrid),
-        (3, integer),
+        (5, lambda u: is_hybrid(u) and is_per_channel(u)),
+        (2, is_hybrid),
+        (3, is_integer),
     ],
     "DEPTHWISE_CONV_2D": [
-        (6, lambda u: hybrid(u) and per_channel(u)),
-        (4, hybrid),
-        (3, integer),
+        (6, lambda u: is_hybrid(u) and is_per_channel(u)),
+        (4, is_hybrid),
+        (3, is_integer),
         (2, lambda u: (u.options.dilationWFactor, u.options.dilationHFactor) != (1, 1)),
     ],
     "DEQUANTIZE": [
-        (5, lambda u: u.kind() == "INT8" and len(u.scales()) > 1),
+        (5, lambda u: u.type() == "INT8" and len(u.scales()) > 1),
         *by_dtype(INT16=3, FLOAT16=3, INT8=2),
     ],
-    "DIV": [(2, wide_broadcast)],
+    "DIV": [(2, broadcasts_wide)],
     "DYNAMIC_UPDATE_SLICE": [*by_dtype(BFLOAT16=6, INT16=4, FLOAT16=3), *by_dtype(2, INT64=2)],
     "EQUAL": by_dtype(INT16=5, STRING=3, INT8=2),
     "FILL": by_dtype(1, FLOAT16=4, INT8=3, INT16=3, BOOL=2, STRING=2),
     "FLOOR_DIV": by_dtype(INT16=3, INT8=3, FLOAT32=2),
     "FLOOR_MOD": by_dtype(INT16=2, INT8=2),
     "FULLY_CONNECTED": [
-        (12, lambda u: hybrid(u) and per_channel(u)),
-        (11, wide_bias),
+        (12, lambda u: is_hybrid(u) and is_per_channel(u)),
+        (11, has_wide_bias),
         (6, lambda u: len(u.inputs) == 2),
         (5, lambda u: u.says("keepNumDims")),
-        (4, integer),
-        (3, hybrid),
+        (4, is_integer),
+        (3, is_hybrid),
     ],
     "GATHER": [
-        (6, lambda u: u.kind(1) == "INT16"),
+        (6, lambda u: u.type(1) == "INT16"),
         (5, lambda u: u.says("batchDims")),
         *by_dtype(INT16=4, BOOL=3, INT8=2),
     ],
@@ -205,14 +206,14 @@ VERSIONS: dict[str, list[Rule]] = {
     "LSTM": [(2, lambda u: u.says("kernelType"))],
     "MUL": [
         *by_dtype(FLOAT16=8, UINT32=7),
-        (7, unscaled_short),
+        (7, is_unscaled_int16),
         *by_dtype(INT64=5, INT16=4),
-        (3, growing),
+        (3, scales_up),
         *INT8,
     ],
     "NOT_EQUAL": by_dtype(INT16=4, STRING=3, INT8=2),
     "PACK": by_dtype(UINT32=4, INT16=3, INT8=2),
-    "QUANTIZE": [(3, lambda u: len(u.scales()) > 1 or len(_scales(u.outputs[0])) > 1), (2, either("INT16"))],
+    "QUANTIZE": [(3, lambda u: len(u.scales()) > 1 or len(_scales(u.outputs[0])) > 1), (2, casts("INT16"))],
     "RANGE": by_dtype(INT64=2),
     "RELU": by_dtype(INT16=3, INT8=2, UINT8=2),
     "REVERSE_V2": by_dtype(INT8=3, BOOL=2),
@@ -228,15 +229,15 @@ VERSIONS: dict[str, list[Rule]] = {
         *by_dtype(BOOL=3, INT8=2),
     ],
     "SUB": [
-        (5, lambda u: u.kind() == "INT16" and not u.says("potScaleInt16")),
+        (5, lambda u: u.type() == "INT16" and not u.says("potScaleInt16")),
         *by_dtype(INT64=4),
-        (3, wide_broadcast),
+        (3, broadcasts_wide),
         *INT8,
     ],
     "TILE": by_dtype(INT8=3, STRING=2),
     "TRANSPOSE": [
         *by_dtype(FLOAT16=9),
-        (8, lambda u: u.rank() > 6 or u.kind() == "BFLOAT16"),
+        (8, lambda u: u.rank() > 6 or u.type() == "BFLOAT16"),
         (6, rank_above(5)),
         *by_dtype(INT16=5),
         (4, rank_above(4)),
@@ -248,10 +249,10 @@ VERSIONS: dict[str, list[Rule]] = {
         *by_dtype(1, INT8=2),
     ],
     "UNPACK": by_dtype(INT8=2, UINT8=2, BOOL=3, INT16=4, FLOAT16=5, BFLOAT16=5),
-    "WHERE": [(2, lambda u: u.kind() != "BOOL")],
+    "WHERE": [(2, lambda u: u.type() != "BOOL")],
 }
 
 
 def version(operator: str, use: Use) -> int:
-    """The version to write for one use of a builtin operator: of the first rule that holds, else 1."""
+    """Version to write for one use of a builtin operator: that of the first rule that holds, else 1."""
     return next((number for number, holds in VERSIONS.get(operator, ()) if holds(use)), 1)

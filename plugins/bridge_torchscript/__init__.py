@@ -1,4 +1,4 @@
-"""TorchScript archives, run by torch.jit."""
+"""TorchScript: archives and exported programs, run by torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ LIVE = (("torch.nn.modules.module", "Module"), ("torch.export.exported_program",
 
 
 def detect(src: Any) -> bool:
-    """A zip with TorchScript code and constants or an exported program, or a live module or exported program."""
+    """True for a zip with TorchScript code and constants or an exported program, and for a live module or
+    program.
+    """
     if any((c.__module__, c.__name__) in LIVE for c in type(src).__mro__):
         return True
     if not isinstance(src, (str, Path)) or not Path(src).is_file():

@@ -1,7 +1,8 @@
-"""A TorchScript archive written record by record: source as it stands, weights straight from their memory.
+"""TorchScript archives, written record by record: source text and the bytes of the weights.
 
-The layout is that of torch.jit.save, archive version 10 (an older one would give operators their meaning of old): `code/` holds classes and functions in the language of torch.jit,
-`data.pkl` the module objects, `data/N` the bytes of each storage.
+The layout is that of torch.jit.save, archive version 10; under an older version some operators have another
+meaning. `code/` holds classes and functions in the TorchScript language, `data.pkl` the module objects,
+`data/N` the bytes of each storage.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import BridgeError
-from bridge_torchscript.dtypes import CODES, STAND_IN, held
+from bridge_torchscript.dtypes import CODES, STAND_IN, storage_dtype
 
 ROOT = "Model"
 EMPTY = b"\x80\x02)."
@@ -27,7 +28,7 @@ VERSION = 10
 
 @dataclass
 class Weight:
-    """A parameter (learned) or buffer of a module."""
+    """Parameter (learned) or buffer of a module."""
 
     tensor: ir.TensorProtocol
     parameter: bool
@@ -35,7 +36,7 @@ class Weight:
 
 @dataclass
 class Module:
-    """A module of the archive: its class, its weights and modules by name, and the source of its methods."""
+    """Module of the archive: its class, its weights and submodules by name, and the source of its methods."""
 
     cls: str = ROOT
     weights: dict[str, Weight] = field(default_factory=dict)
@@ -48,25 +49,33 @@ class Module:
             yield from inner.walk()
 
     def source(self) -> str:
-        """The class in the language of the archive."""
+        """Source of the class in the TorchScript language."""
         names = {True: [n for n, w in self.weights.items() if w.parameter]}
         names[False] = [n for n in self.weights if n not in names[True]]
         rows = [f"class {self.cls}(Module):"]
-        for title, kept in (("__parameters__", names[True]), ("__buffers__", names[False])):
-            listed = "".join(f'"{name}", ' for name in kept)
+        for title, members in (("__parameters__", names[True]), ("__buffers__", names[False])):
+            listed = "".join(f'"{name}", ' for name in members)
             rows.append(f"  {title} = [{listed}]")
-        kinds = {**dict.fromkeys(self.weights, "Tensor"), "training": "bool"}
-        kinds |= {n: f"__torch__.{m.cls}" for n, m in self.modules.items()}
-        rows += [f"  {n} : {k}" if n.isidentifier() else f'  __annotations__["{n}"] = {k}' for n, k in kinds.items()]  # fmt: skip
+        types = {**dict.fromkeys(self.weights, "Tensor"), "training": "bool"}
+        types |= {n: f"__torch__.{m.cls}" for n, m in self.modules.items()}
+        for name, type_name in types.items():
+            rows.append(
+                f"  {name} : {type_name}"
+                if name.isidentifier()
+                else f'  __annotations__["{name}"] = {type_name}'
+            )
         return "\n".join(rows) + "\n" + self.methods
 
 
 def write(path: Path, root: Module, library: str, extra: dict[str, bytes]) -> None:
-    """Write the archive, after torch has compiled its code. Raises BridgeError in torch's words when it cannot be."""
+    """Write the archive, after torch has compiled its code.
+
+    Raises BridgeError in torch's words if it does not compile.
+    """
     import torch
 
     trial = io.BytesIO()
-    _records(torch._C.PyTorchFileWriter(trial), root, library, {}, weights=False)
+    _write_records(torch._C.PyTorchFileWriter(trial), root, library, {}, weights=False)
     trial.seek(0)
     try:
         torch.jit.load(trial)
@@ -76,11 +85,13 @@ def write(path: Path, root: Module, library: str, extra: dict[str, bytes]) -> No
             "Please report it, with the model.",
         ) from error
     with open(path, "wb") as file:
-        _records(torch._C.PyTorchFileWriter(file), root, library, extra, weights=True)
+        _write_records(torch._C.PyTorchFileWriter(file), root, library, extra, weights=True)
 
 
 def resave(path: Path, extra: dict[str, str], optimize: bool) -> None:
-    """The archive as torch itself writes it: with bytecode for mobile when it is called .ptl, frozen and fused if asked."""
+    """Save the archive again by torch itself: with mobile bytecode for `.ptl`, frozen and fused if
+    `optimize`.
+    """
     import torch
 
     module = torch.jit.load(str(path)).eval()
@@ -93,18 +104,18 @@ def resave(path: Path, extra: dict[str, str], optimize: bool) -> None:
         torch.jit.save(module, str(path), _extra_files=extra)
 
 
-def _records(archive: Any, root: Module, library: str, extra: dict[str, bytes], weights: bool) -> None:
+def _write_records(archive: Any, root: Module, library: str, extra: dict[str, bytes], weights: bool) -> None:
 
     code = "\n".join(module.source() for module in reversed(list(root.walk())))
     pickle = Pickle(weights)
     texts = {"data.pkl": b"\x80\x02" + pickle.module(root) + b".", "constants.pkl": EMPTY}
-    texts["code/__torch__.py"] = spelled(code).encode()
+    texts["code/__torch__.py"] = replace_dtypes(code).encode()
     if library:
-        texts["code/__torch__/lib.py"] = spelled(library).encode()
+        texts["code/__torch__/lib.py"] = replace_dtypes(library).encode()
     for name, data in {**texts, **{f"extra/{n}": d for n, d in extra.items()}}.items():
         archive.write_record(name, data, len(data))
     for index, tensor in enumerate(pickle.storages if weights else []):
-        array = np.ascontiguousarray(stored(tensor)).reshape(-1).view(np.uint8)
+        array = np.ascontiguousarray(storage_array(tensor)).reshape(-1).view(np.uint8)
         archive.write_record(f"data/{index}", _storage(array), array.size)
     archive.set_min_version(VERSION)
     archive.write_end_of_file()
@@ -118,19 +129,19 @@ def _storage(array: np.ndarray) -> Any:
         return torch.frombuffer(array, dtype=torch.uint8).untyped_storage() if array.size else b""
 
 
-def stored(tensor: ir.TensorProtocol) -> np.ndarray:
-    """Elements in the dtype they are held in."""
+def storage_array(tensor: ir.TensorProtocol) -> np.ndarray:
+    """Elements in the dtype of their storage."""
     array = tensor.numpy()
     return array.astype(STAND_IN[tensor.dtype].numpy()) if tensor.dtype in STAND_IN else array
 
 
-def spelled(code: str) -> str:
-    """Dtypes by number: the language of archives has no names for them."""
+def replace_dtypes(code: str) -> str:
+    """Replace names of dtypes by their numbers: the archive's language has no names for them."""
     return re.sub(r"\btorch\.(\w+)\b", lambda m: str(CODES.get(m[1], m[0])), code)
 
 
 class Pickle:
-    """Emits module objects; tensors refer to `storages` by their position."""
+    """Pickle writer for module objects. Tensors refer to `storages` by position."""
 
     def __init__(self, weights: bool) -> None:
         self.weights = weights
@@ -147,13 +158,13 @@ class Pickle:
         shape = [d for d in tensor.shape if isinstance(d, int)] if self.weights else [0]
         strides = [int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape))]
         count = int(np.prod(shape, dtype=np.int64))
-        kind = _global("torch", held(tensor.dtype).storage)
+        storage_class = _global("torch", storage_dtype(tensor.dtype).storage)
         key = str(len(self.storages))
         self.storages.append(tensor)
-        storage = b"(" + _text("storage") + kind + _text(key) + _text("cpu") + _int(count) + b"tQ"
+        storage = b"(" + _text("storage") + storage_class + _text(key) + _text("cpu") + _int(count) + b"tQ"
         hooks = _global("collections", "OrderedDict") + b")R"
-        parts = storage + _int(0) + _ints(shape) + _ints(strides) + b"\x89" + hooks
-        return _global("torch._utils", "_rebuild_tensor_v2") + b"(" + parts + b"tR"
+        fields = storage + _int(0) + _ints(shape) + _ints(strides) + b"\x89" + hooks
+        return _global("torch._utils", "_rebuild_tensor_v2") + b"(" + fields + b"tR"
 
 
 def _text(text: str) -> bytes:

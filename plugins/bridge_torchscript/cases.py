@@ -1,4 +1,4 @@
-"""The operators torch tests itself with, each sample traced: what torch computes for it is what the hub must compute."""
+"""Native cases from torch's op_db: each sample traced, with torch's results as expected outputs."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ UNDEFINED = (
 
 
 class Untraceable(Exception):
-    """torch cannot trace the sample, or it holds sparse tensors."""
+    """Error: torch cannot trace the sample, or it holds sparse tensors."""
 
 
 def cases() -> dict[str, NativeCase]:
-    """Of every operator the first sample and the last; none without the package `expecttest`, which torch needs for them."""
+    """First and last sample of every operator. Empty without the package `expecttest`, which op_db needs."""
     try:
-        found = entries()
+        op_db = entries()
     except ModuleNotFoundError:
         return {}
     return {
         f"{entry.formatted_name}{mark}": NativeCase((entry.name,), Sampled(entry, index))
-        for entry in found
+        for entry in op_db
         for mark, index in (("", 0), (" last", -1))
     }
 
@@ -52,17 +52,17 @@ def entries() -> list[Any]:
 
 @dataclass(frozen=True)
 class Sampled:
-    """Makes the archive of one sample of an entry."""
+    """Writer of the archive of one sample of an entry."""
 
     entry: Any
     index: int
 
     def __call__(self, folder: Path) -> Made:
-        return Sample(self.entry, samples(self.entry)[self.index]).made(folder)
+        return Sample(self.entry, samples(self.entry)[self.index]).write(folder)
 
 
 def samples(entry: Any) -> list[Any]:
-    """The entry's seeded samples."""
+    """Seeded samples of the entry."""
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -85,8 +85,8 @@ class Sample(torch.nn.Module):
             **{k: _filled(v, queue) for k, v in self.keywords.items()},
         )
 
-    def made(self, folder: Path) -> Made:
-        """The traced archive, its inputs and what torch computes. Raises Untraceable."""
+    def write(self, folder: Path) -> Made:
+        """Write the traced archive; return it with its inputs and torch's results. Raises Untraceable."""
         self.eval()
         try:
             with warnings.catch_warnings():
@@ -107,16 +107,16 @@ class Sample(torch.nn.Module):
         if len(names) == 1 and len(self.tensors) != 1:
             names = [f"{names[0]}.{i}" for i in range(len(self.tensors))]
         arrays = {n: to_numpy(t.clone(), None) for n, t in zip(names, self.tensors, strict=True)}
-        wanted = [
+        results = [
             to_numpy(v, None) for _, v in leaves(expected, (list, tuple)) if isinstance(v, torch.Tensor)
         ]
-        return Made(path, arrays, {"inputs": arrays}, wanted, random=random)
+        return Made(path, arrays, {"inputs": arrays}, results, random=random)
 
     def _fresh(self) -> tuple[torch.Tensor, ...]:
         return tuple(t.clone() for t in self.tensors)
 
     def _random(self) -> bool:
-        """Whether calls differ, once nothing sets the seed."""
+        """True if calls differ when nothing sets the seed."""
         results = []
         with mock.patch("torch.manual_seed"):
             for _ in range(DRAWS):

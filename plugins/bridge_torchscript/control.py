@@ -1,4 +1,4 @@
-"""Conditions and loops: followed where they are known, hub If and Loop where they are not."""
+"""Conditions and loops: executed where they are static, hub If and Loop where they are not."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const
-from bridge_torchscript.import_ops.common import scalar, tensor
-from bridge_torchscript.import_ops.shapes import reshape_keeping_empty
-from bridge_torchscript.interpreter import STEPS, Interpreter, Raised, truth, wrapped
+from bridge_torchscript.import_ops.common import int64_scalar, tensor
+from bridge_torchscript.import_ops.tensor import reshape_keeping_empty
+from bridge_torchscript.interpreter import MAX_STEPS, Interpreter, Raised, condition_value, wrap
 from bridge_torchscript.values import (
     Builder,
     Complex,
-    Grows,
     Items,
+    ListGrows,
     Poison,
     Sequence,
     Sym,
@@ -28,11 +28,11 @@ from bridge_torchscript.values import (
 )
 
 ENDLESS = 2**62
-ROUNDS = 4
+MAX_ROUNDS = 4
 
 
 class Reader(Interpreter):
-    """An interpreter of conditions and loops too."""
+    """Interpreter that also executes conditions and loops."""
 
     def _If(self, op: Builder, node: Any, condition: Any) -> Any:
         results = branch(self, op, node, condition)
@@ -44,52 +44,62 @@ class Reader(Interpreter):
 
 
 def branch(reader: Reader, op: Builder, node: Any, condition: Any) -> list[Any]:
-    """The branch a known condition takes; else an If. A branch that only raises is taken never."""
+    """Execute the branch of a static condition; emit an If otherwise.
+
+    Branches that only raise are treated as unreachable.
+    """
     then, other = node.blocks()
-    decided = truth(op, condition)
-    if isinstance(decided, bool):
-        return reader.block(op, then if decided else other)
+    static = condition_value(op, condition)
+    if isinstance(static, bool):
+        return reader.block(op, then if static else other)
     raising = [any(n.kind() == "prim::RaiseException" for n in b.nodes()) for b in (then, other)]
     if any(raising):
         if all(raising):
             raise Raised("both branches raise")
         reader.notes.append("assertions of the model are taken as true")
         return reader.block(op, other if raising[0] else then)
-    shaped = _reshaped(reader, op, node)
-    if shaped is not None:
-        return [shaped]
-    sides = growing(op, lambda: [_side(reader, op, block) for block in (then, other)])
-    return _merged(reader, op, decided, sides)
+    reshaped = _guarded_reshape(reader, op, node)
+    if reshaped is not None:
+        return [reshaped]
+    traces = retry_with_sequences(op, lambda: [_trace_branch(reader, op, block) for block in (then, other)])
+    return _merge_branches(reader, op, static, traces)
 
 
 RESHAPING = ("prim::Constant", "prim::ListConstruct", "aten::reshape")
 
 
-def _reshaped(reader: Reader, op: Builder, node: Any) -> Var | None:
-    """`if n > 0: x = x.reshape(n, …)` reshapes always: without elements `x` only gets the rank it has otherwise."""
-    test, (then, other) = node.inputsAt(0).node(), node.blocks()
-    made, outputs = list(then.nodes()), list(then.outputs())
-    if test.kind() != "aten::gt" or len(outputs) != 1 or any(n.kind() not in RESHAPING for n in made):
+def _guarded_reshape(reader: Reader, op: Builder, node: Any) -> Var | None:
+    """Reshape for `if n > 0: x = x.reshape(n, …)`, emitted without the condition.
+
+    An empty `x` then only gets the rank it has in the other branch.
+    """
+    comparison, (then, other) = node.inputsAt(0).node(), node.blocks()
+    nodes, outputs = list(then.nodes()), list(then.outputs())
+    if comparison.kind() != "aten::gt" or len(outputs) != 1 or any(n.kind() not in RESHAPING for n in nodes):
         return None
-    last = outputs[0].node()
-    kept = next(iter(other.outputs())).debugName()
-    if last.kind() != "aten::reshape" or list(other.nodes()) or kept != last.inputsAt(0).debugName():
+    reshape = outputs[0].node()
+    unchanged = next(iter(other.outputs())).debugName()
+    if (
+        reshape.kind() != "aten::reshape"
+        or list(other.nodes())
+        or unchanged != reshape.inputsAt(0).debugName()
+    ):
         return None
-    count, parts = test.inputsAt(0).debugName(), last.inputsAt(1).node()
-    known_zero = reader.env[test.inputsAt(1).debugName()]
-    if known_zero != 0 or count not in [v.debugName() for v in parts.inputs()]:
+    count, shape_list = comparison.inputsAt(0).debugName(), reshape.inputsAt(1).node()
+    bound = reader.env[comparison.inputsAt(1).debugName()]
+    if bound != 0 or count not in [v.debugName() for v in shape_list.inputs()]:
         return None
-    for inner in made[:-1]:
+    for inner in nodes[:-1]:
         reader.node(op, inner)
-    x = reader.env[last.inputsAt(0).debugName()]
-    shape = reader.env[parts.output().debugName()]
+    x = reader.env[reshape.inputsAt(0).debugName()]
+    shape = reader.env[shape_list.output().debugName()]
     result = Var(op, reshape_keeping_empty(op, x.read(op), shape))
     result.shared = True
     return result
 
 
-class Side:
-    """One branch, read: its graph, its results as they were returned and as hub values, the tensors and attributes it wrote."""
+class BranchTrace:
+    """Traced branch: graph, results (as returned and as hub values), tensors and attributes it wrote to."""
 
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
@@ -99,82 +109,90 @@ class Side:
         self.attributes: dict[Any, Any] = {}
 
 
-def _side(reader: Reader, op: Builder, block: Any) -> Side:
-    side = Side(_inside(reader, op, "branch"))
+def _trace_branch(reader: Reader, op: Builder, block: Any) -> BranchTrace:
+    trace = BranchTrace(_nested_builder(reader, op, "branch"))
     with reader.memory.branch() as changes:
-        side.raw = reader.block(side.builder, block)
-        side.results = [_settled(side.builder, r) for r in side.raw]
-        side.attributes = {
-            (owner, name): _settled(side.builder, owner.attributes[name])
+        trace.raw = reader.block(trace.builder, block)
+        trace.results = [_snapshot(trace.builder, r) for r in trace.raw]
+        trace.attributes = {
+            (owner, name): _snapshot(trace.builder, owner.attributes[name])
             for owner, name in changes.attributes
         }
-        side.written = {v: v.value for v in changes.written()}
-    return side
+        trace.written = {v: v.value for v in changes.written()}
+    return trace
 
 
-def _inside(reader: Reader, op: Builder, name: str, inputs: list[ir.Value] | None = None) -> Builder:
-    """A builder of a new graph within the one `op` builds."""
+def _nested_builder(reader: Reader, op: Builder, name: str, inputs: list[ir.Value] | None = None) -> Builder:
+    """Builder of a new graph inside the graph that `op` builds."""
     graph = ir.Graph(inputs or [], [], nodes=[], name=name, opset_imports={"": hub.HUB_OPSET})
     return Builder(graph, reader.memory, op.source)
 
 
-def _settled(op: Builder, value: Any) -> Any:
-    """Tensors as they are now, before what the branch wrote is undone."""
+def _snapshot(op: Builder, value: Any) -> Any:
+    """Current values of tensors, taken before the writes of the branch are undone."""
     if isinstance(value, Var):
         return Var(op, value.read(op), quantization=value.quantization)
-    if isinstance(value, Items) and value.held is not None:
-        return Sequence(value.held.read(op), value.shape)
+    if isinstance(value, Items) and value.sequence is not None:
+        return Sequence(value.sequence.read(op), value.shape)
     if isinstance(value, tuple):
-        return tuple(_settled(op, v) for v in value)
-    return [_settled(op, v) for v in value] if isinstance(value, list) else value
+        return tuple(_snapshot(op, v) for v in value)
+    return [_snapshot(op, v) for v in value] if isinstance(value, list) else value
 
 
-def _merged(reader: Reader, op: Builder, condition: ir.Value, sides: list[Side]) -> list[Any]:
+def _merge_branches(reader: Reader, op: Builder, condition: ir.Value, traces: list[BranchTrace]) -> list[Any]:
+    """Emit an If of two traced branches; return the results, and write to changed tensors and attributes.
+
+    Each merged value is built by a function of the If's outputs, which are known only after all are merged.
+    """
     outputs: list[tuple[Any, Any]] = []
 
-    def place(one: Any, two: Any) -> Any:
+    def merge_value(one: Any, two: Any) -> Any:
         if one is two or (type(one) is type(two) and isinstance(one, (bool, int, float, str)) and one == two):
-            return lambda made: one
+            return lambda if_outputs: one
         if isinstance(one, (list, tuple)) and isinstance(two, (list, tuple)) and len(one) == len(two):
-            parts = [place(a, b) for a, b in zip(one, two, strict=True)]
-            return lambda made: collection_like(op, one, (p(made) for p in parts))
-        pair = [as_value(s.builder, v) for s, v in zip(sides, (one, two), strict=True)]
+            items = [merge_value(a, b) for a, b in zip(one, two, strict=True)]
+            return lambda if_outputs: collection_like(op, one, (item(if_outputs) for item in items))
+        pair = [as_value(t.builder, v) for t, v in zip(traces, (one, two), strict=True)]
         if pair[0] is None or pair[1] is None:
-            return lambda made: Poison("has a value in one branch and none in the other")
+            return lambda if_outputs: Poison("has a value in one branch and none in the other")
         index, symbolic = len(outputs), not isinstance(one, (Var, Sequence))
         outputs.append((pair[0], pair[1]))
-        return lambda made: Sym(made[index]) if symbolic else wrapped(op, made[index])
+        return lambda if_outputs: Sym(if_outputs[index]) if symbolic else wrap(op, if_outputs[index])
 
-    placed, lent = [], []
-    for raw, settled in zip(
-        zip(*(s.raw for s in sides), strict=True), zip(*(s.results for s in sides), strict=True), strict=True
+    merged_results, outside_tensors = [], []
+    for raw, values in zip(
+        zip(*(t.raw for t in traces), strict=True),
+        zip(*(t.results for t in traces), strict=True),
+        strict=True,
     ):
         if raw[0] is raw[1]:
-            placed.append(lambda made, same=raw[0]: same)
+            merged_results.append(lambda if_outputs, same=raw[0]: same)
             continue
         for value in raw:
             if isinstance(value, Var) and value.depth <= reader.memory.depth:
-                lent.append(value)
-        placed.append(place(*settled))
-    keys = list(dict.fromkeys([*sides[0].attributes, *sides[1].attributes]))
-    kept = [place(*(s.attributes.get(k, k[0].attributes.get(k[1])) for s in sides)) for k in keys]
-    changed = list(dict.fromkeys([*sides[0].written, *sides[1].written]))
+                outside_tensors.append(value)
+        merged_results.append(merge_value(*values))
+    keys = list(dict.fromkeys([*traces[0].attributes, *traces[1].attributes]))
+    merged_attributes = [
+        merge_value(*(t.attributes.get(k, k[0].attributes.get(k[1])) for t in traces)) for k in keys
+    ]
+    written = list(dict.fromkeys([*traces[0].written, *traces[1].written]))
     first = len(outputs)
-    for var in changed:
-        outputs.append(tuple(s.written.get(var) or var.value for s in sides))  # type: ignore[arg-type]
-    made = [] if not outputs else _if(op, condition, [s.builder for s in sides], outputs)
-    for var, value in zip(changed, made[first:], strict=True):
+    for var in written:
+        outputs.append(tuple(t.written.get(var) or var.value for t in traces))  # type: ignore[arg-type]
+    if_outputs = [] if not outputs else _emit_if(op, condition, [t.builder for t in traces], outputs)
+    for var, value in zip(written, if_outputs[first:], strict=True):
         var.write(op, value)
-    for (owner, name), merged in zip(keys, kept, strict=True):
-        reader.set_attribute(owner, name, merged(made))
-    results = [p(made) for p in placed]
-    for var in [*lent, *(r for r in results if isinstance(r, Var) and lent)]:
+    for (owner, name), merged in zip(keys, merged_attributes, strict=True):
+        reader.set_attribute(owner, name, merged(if_outputs))
+    results = [merged(if_outputs) for merged in merged_results]
+    for var in [*outside_tensors, *(r for r in results if isinstance(r, Var) and outside_tensors)]:
         var.root().shared = True
     return results
 
 
 def as_value(op: Builder, value: Any) -> ir.Value | None:
-    """A tensor, sequence or number as a hub value; None for anything else."""
+    """Hub value of a tensor, sequence or number; None for anything else."""
     if isinstance(value, Var):
         if value.quantization is not None:
             raise Unsupported("gives a quantized tensor; dequantize it before")
@@ -182,13 +200,13 @@ def as_value(op: Builder, value: Any) -> ir.Value | None:
     if isinstance(value, (Sequence, Complex)):
         return value.value
     if isinstance(value, (bool, int, float, Sym)):
-        kind = ir.DataType.DOUBLE if isinstance(value, float) else None
-        return tensor(op, value, kind if not isinstance(value, Sym) else value.value.dtype)
+        dtype = ir.DataType.DOUBLE if isinstance(value, float) else None
+        return tensor(op, value, dtype if not isinstance(value, Sym) else value.value.dtype)
     return None
 
 
-def sequence(op: Builder, items: Any, dtype: ir.DataType | None = None) -> ir.Value | None:
-    """A list of tensors as a hub sequence; an empty one of `dtype`. None where it holds anything else."""
+def as_sequence(op: Builder, items: Any, dtype: ir.DataType | None = None) -> ir.Value | None:
+    """Hub sequence of a list of tensors; an empty one has `dtype`. None if the list holds anything else."""
     values = [v.read(op) for v in items if isinstance(v, Var)]
     if len(values) < len(items) or not (values or dtype):
         return None
@@ -197,7 +215,7 @@ def sequence(op: Builder, items: Any, dtype: ir.DataType | None = None) -> ir.Va
     return op.SequenceConstruct(*values) if values else op.SequenceEmpty(dtype=int(dtype))  # type: ignore[arg-type]
 
 
-def _if(
+def _emit_if(
     op: Builder, condition: ir.Value, builders: list[Builder], outputs: list[tuple[Any, Any]]
 ) -> list[ir.Value]:
     for index, builder in enumerate(builders):
@@ -205,35 +223,35 @@ def _if(
     attributes = [
         ir.AttrGraph(n, b.graph) for n, b in zip(("then_branch", "else_branch"), builders, strict=True)
     ]
-    flag = condition if not condition.shape else op.Reshape(condition, np.array([1]))
-    made = ir.Node("", "If", [flag], attributes, num_outputs=len(outputs))
-    for output, (one, two) in zip(made.outputs, outputs, strict=True):
+    scalar_condition = condition if not condition.shape else op.Reshape(condition, np.array([1]))
+    node = ir.Node("", "If", [scalar_condition], attributes, num_outputs=len(outputs))
+    for output, (one, two) in zip(node.outputs, outputs, strict=True):
         if one.dtype != two.dtype:
             raise Unsupported(f"gives {one.dtype} in one branch and {two.dtype} in the other")
         output.type = one.type
-        output.shape = _common(one.shape, two.shape)
-    op.insert(made)
-    return list(made.outputs)
+        output.shape = _common_shape(one.shape, two.shape)
+    op.insert(node)
+    return list(node.outputs)
 
 
-def _common(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None:
+def _common_shape(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None:
     if one is not None and two is not None and len(one) != len(two):
         raise Unsupported("gives tensors of different ranks in its branches")
     return common_shape(one, two)
 
 
 def loop(reader: Reader, op: Builder, node: Any, limit: Any, going: Any, carried: list[Any]) -> list[Any]:
-    """Step by step where the number of steps is known, else a Loop."""
+    """Unroll a loop of static length; emit a Loop otherwise."""
     (block,) = node.blocks()
     count = const(limit.value) if isinstance(limit, Sym) else limit
-    start = truth(op, going)
+    start = condition_value(op, going)
     if (
         count is not None
         and isinstance(start, bool)
-        and (int(count) <= STEPS or _decided(reader, op, block, carried))
+        and (int(count) <= MAX_STEPS or _has_static_condition(reader, op, block, carried))
     ):
-        return _unrolled(reader, op, block, int(count), start, carried)
-    return _looped(reader, op, block, limit, start, carried)
+        return _unroll(reader, op, block, int(count), start, carried)
+    return _emit_loop(reader, op, block, limit, start, carried)
 
 
 def _bind(reader: Reader, block: Any, step: Any, carried: list[Any]) -> None:
@@ -241,43 +259,46 @@ def _bind(reader: Reader, block: Any, step: Any, carried: list[Any]) -> None:
         reader.env[name.debugName()] = value
 
 
-def _decided(reader: Reader, op: Builder, block: Any, carried: list[Any]) -> bool:
-    """Whether the body says before run time if it runs again: tried once, and undone."""
-    builder = _inside(reader, op, "trial")
+def _has_static_condition(reader: Reader, op: Builder, block: Any, carried: list[Any]) -> bool:
+    """True if the body decides before run time whether it runs again.
+
+    The body is traced once, and its writes undone.
+    """
+    builder = _nested_builder(reader, op, "trial")
     try:
         with reader.memory.branch():
             _bind(reader, block, 0, carried)
             again = reader.block(builder, block)[0]
-            return isinstance(truth(builder, again), bool)
-    except Grows:
+            return isinstance(condition_value(builder, again), bool)
+    except ListGrows:
         return False
 
 
-def _unrolled(
+def _unroll(
     reader: Reader, op: Builder, block: Any, count: int, going: bool, carried: list[Any]
 ) -> list[Any]:
     step = 0
     while going and step < count:
-        if step >= STEPS:
-            raise Unsupported(f"runs more than {STEPS} steps")
+        if step >= MAX_STEPS:
+            raise Unsupported(f"runs more than {MAX_STEPS} steps")
         _bind(reader, block, step, carried)
         again, *carried = reader.block(op, block)
-        decided = truth(op, again)
+        decided = condition_value(op, again)
         if not isinstance(decided, bool):
-            return _looped(reader, op, block, count - step - 1, decided, carried, step + 1)
+            return _emit_loop(reader, op, block, count - step - 1, decided, carried, step + 1)
         going, step = decided, step + 1
     return carried
 
 
-def _looped(
+def _emit_loop(
     reader: Reader, op: Builder, block: Any, limit: Any, going: Any, carried: list[Any], first: int = 0
 ) -> list[Any]:
-    """A Loop of a number of steps known at run time alone, the first of them `first`."""
+    """Emit a Loop of dynamic length whose first step has the number `first`."""
     body = LoopBody(reader, op, block, carried, first)
-    graph, results = body.settled()
-    trips = None if isinstance(limit, int) and limit >= ENDLESS else scalar(op, limit)
+    graph, results = body.fixed_point()
+    trips = None if isinstance(limit, int) and limit >= ENDLESS else int64_scalar(op, limit)
     start = op.const(np.array(going)) if isinstance(going, bool) else going
-    initial = body.initial()
+    initial = body.initial_values()
     node = ir.Node(
         "", "Loop", [trips, start, *initial], [ir.AttrGraph("body", graph)], num_outputs=len(initial)
     )
@@ -285,35 +306,35 @@ def _looped(
         output.type = inner.type
         output.shape = None if shape is None else ir.Shape(shape)
     op.insert(node)
-    return body.bound(op, node.outputs)
+    return body.bind(op, node.outputs)
 
 
 class LoopBody:
-    """Body of a Loop: the values it carries from step to step, and those that stay as they are (`fixed`).
+    """Body of a Loop: its loop-carried values, and the values that never change (`fixed`).
 
-    Tensors from outside that it writes to (`written`) are carried after those the program carries. `shapes` are
-    the shapes of everything carried, None in place of lengths that change from step to step.
+    Outside tensors that it writes to (`written`) are carried after the variables of the program. `shapes` are
+    the shapes of all carried values, with None for lengths that change from step to step.
     """
 
     def __init__(self, reader: Reader, op: Builder, block: Any, carried: list[Any], first: int) -> None:
         self.reader, self.op, self.block, self.carried, self.first = reader, op, block, carried, first
-        starts = [_start(op, c) for c in carried]
+        starts = [_initial_value(op, c) for c in carried]
         self.fixed = {i: c for i, c in enumerate(carried) if starts[i] is None}
         self.starts = [s for s in starts if s is not None]
         self.written: list[Var] = []
-        self.shapes = [_dims(s) for s in self.starts]
+        self.shapes = [_dims_of(s) for s in self.starts]
 
-    def initial(self) -> list[ir.Value]:
-        """Initial values of everything carried."""
+    def initial_values(self) -> list[ir.Value]:
+        """Initial values of all carried values."""
         return [*self.starts, *(v.value for v in self.written if v.value is not None)]
 
-    def bound(self, op: Builder, values: Iterable[ir.Value]) -> list[Any]:
-        """The program's carried variables with these `values`; tensors from outside are written theirs."""
+    def bind(self, op: Builder, values: Iterable[ir.Value]) -> list[Any]:
+        """Bind `values` to the carried variables of the program, and write theirs to outside tensors."""
         queue = iter(values)
         bound = [
             c
             if i in self.fixed
-            else wrapped(op, next(queue))
+            else wrap(op, next(queue))
             if isinstance(c, (Var, Sequence))
             else Sym(next(queue))
             for i, c in enumerate(self.carried)
@@ -322,24 +343,24 @@ class LoopBody:
             var.write(op, value)
         return bound
 
-    def settled(self) -> tuple[ir.Graph, list[ir.Value]]:
-        """Graph and results, read again until shapes and written tensors no longer change."""
-        for _ in range(ROUNDS):
-            graph, results, written = growing(self.op, self._read)
-            shapes = [_widened(s, _dims(r)) for s, r in zip(self.shapes, results[1:], strict=True)]
+    def fixed_point(self) -> tuple[ir.Graph, list[ir.Value]]:
+        """Graph and results of a body whose shapes and written tensors no longer change."""
+        for _ in range(MAX_ROUNDS):
+            graph, results, written = retry_with_sequences(self.op, self._read)
+            shapes = [_merge_dims(s, _dims_of(r)) for s, r in zip(self.shapes, results[1:], strict=True)]
             late = [v for v in written if v not in self.written]
             if shapes == self.shapes and not late:
                 return graph, results
             self.written.extend(late)
-            self.shapes = [*shapes, *(_dims(v.value) for v in late)]
+            self.shapes = [*shapes, *(_dims_of(v.value) for v in late)]
         raise Unsupported("carries tensors whose shapes do not settle")
 
     def _read(self) -> tuple[ir.Graph, list[ir.Value], list[Var]]:
-        """Graph, results, and the tensors from outside that it writes to."""
+        """Trace of the body: graph, results, and the outside tensors it writes to."""
         inputs = self._inputs()
-        builder = _inside(self.reader, self.op, "body", inputs)
+        builder = _nested_builder(self.reader, self.op, "body", inputs)
         with self.reader.memory.branch() as changes:
-            bound = self.bound(builder, inputs[2:])
+            bound = self.bind(builder, inputs[2:])
             step = builder.Add(inputs[0], np.array(self.first)) if self.first else inputs[0]
             _bind(self.reader, self.block, Sym(step), bound)
             again, *after = self.reader.block(builder, self.block)
@@ -353,20 +374,20 @@ class LoopBody:
         return builder.graph, self._outputs(builder, results), written
 
     def _inputs(self) -> list[ir.Value]:
-        """Step, condition and everything carried as inputs of the graph."""
+        """Inputs of the graph: step number, condition and all carried values."""
         carried = [
             ("carried", v.type, None if s is None else ir.Shape(s))
-            for v, s in zip(self.initial(), self.shapes, strict=True)
+            for v, s in zip(self.initial_values(), self.shapes, strict=True)
         ]
         scalars = [("step", ir.DataType.INT64), ("going", ir.DataType.BOOL)]
-        described = [*((stem, ir.TensorType(t), ir.Shape([])) for stem, t in scalars), *carried]
+        specs = [*((stem, ir.TensorType(t), ir.Shape([])) for stem, t in scalars), *carried]
         return [
-            ir.Value(name=hub.fresh_name(self.reader.graph, stem), type=kind, shape=shape)
-            for stem, kind, shape in described
+            ir.Value(name=hub.fresh_name(self.reader.graph, stem), type=value_type, shape=shape)
+            for stem, value_type, shape in specs
         ]
 
     def _check(self, bound: list[Any], after: list[Any]) -> None:
-        """Raise Unsupported where a carried tensor is written to, or what no tensor can hold changes."""
+        """Raise Unsupported for a write to a carried tensor, or a changed variable that is no tensor."""
         if any(isinstance(b, Var) and b.version for b in bound):
             raise Unsupported("writes in place to a tensor that a loop carries")
         for i, value in self.fixed.items():
@@ -374,41 +395,41 @@ class LoopBody:
                 raise Unsupported("carries what is no tensor and changes")
 
     def _outputs(self, builder: Builder, results: list[ir.Value | None]) -> list[ir.Value]:
-        """Make the results outputs of the graph: the condition, then all carried, in its first dtype."""
+        """Add the outputs of the graph: the condition, then all carried values in their initial dtype."""
         known = [builder.Identity(r) for r in results if r is not None]
         if len(known) < len(results):
             raise Unsupported("carries what is no tensor")
-        for value, initial in zip(known[1:], self.initial(), strict=True):
+        for value, initial in zip(known[1:], self.initial_values(), strict=True):
             if value.dtype != initial.dtype:
                 raise Unsupported(f"carries {initial.dtype} that becomes {value.dtype}")
         builder.graph.outputs.extend(known)
         return known
 
 
-def _start(op: Builder, value: Any) -> ir.Value | None:
-    """The value something carried starts with; None for what is no tensor or number."""
+def _initial_value(op: Builder, value: Any) -> ir.Value | None:
+    """Initial value of a carried variable; None if it is no tensor or number."""
     if value is None or isinstance(value, (str, list, tuple, dict, Poison)):
         return None
     return as_value(op, value)
 
 
-def _dims(value: ir.Value | None) -> list[Any] | None:
+def _dims_of(value: ir.Value | None) -> list[Any] | None:
     return None if value is None or value.shape is None else list(value.shape)
 
 
-def _widened(declared: list[Any] | None, found: list[Any] | None) -> list[Any] | None:
-    """The lengths two shapes share, None for others; None for different ranks."""
-    if declared is None or found is None or len(declared) != len(found):
+def _merge_dims(declared: list[Any] | None, inferred: list[Any] | None) -> list[Any] | None:
+    """Dimensions that two shapes share, None for those that differ. None if the ranks differ."""
+    if declared is None or inferred is None or len(declared) != len(inferred):
         return None
-    return [d if d == f else None for d, f in zip(declared, found, strict=True)]
+    return [d if d == f else None for d, f in zip(declared, inferred, strict=True)]
 
 
-def growing(op: Builder, attempt: Callable[[], Any]) -> Any:
-    """What `attempt` gives, once lists of this place that it appends to are sequences."""
+def retry_with_sequences(op: Builder, read: Callable[[], Any]) -> Any:
+    """Call `read`; if it appends to a list of this scope, make the list a hub sequence and call again."""
     while True:
         try:
-            return attempt()
-        except Grows as grown:
+            return read()
+        except ListGrows as grown:
             if grown.items.depth < op.memory.depth:
                 raise
-            grown.items.hold(op, grown.dtype)
+            grown.items.become_sequence(op, grown.dtype)

@@ -1,7 +1,7 @@
-"""Operators without a rule, spelled out by torch itself in operators that have one.
+"""Operators without a rule, decomposed by torch into operators that have one.
 
-torch runs the operator on tensors without data, of the shapes and dtypes the hub knows, and records what it is made of.
-That record holds for these shapes alone, so they must be static.
+torch runs the operator on fake tensors of the shapes and dtypes that the hub knows, and records the graph.
+The record is valid for these shapes only, so they must be static.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import inspect
 from typing import Any
 
 from bridge.hub import shape_of
-from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.import_ops import ops
-from bridge_torchscript.import_ops.common import code_of
-from bridge_torchscript.import_ops.python import PYTHON
-from bridge_torchscript.import_ops.shapes import INPLACE
-from bridge_torchscript.tracing import TRACER
+from bridge_torchscript.import_ops.common import torch_dtype
+from bridge_torchscript.import_ops.scalar import PYTHON
+from bridge_torchscript.import_ops.tensor import INPLACE
+from bridge_torchscript.tracer_lock import TRACER
 from bridge_torchscript.values import Builder, Items, Sequence, Sym, Unsupported, Var
 
 
 @functools.cache
 def decompositions() -> Any:
-    """torch's own, but those of operators that have a rule."""
+    """torch's decomposition table, without operators that have a rule."""
     from torch._decomp import decomposition_table
 
     table: dict[Any, Any] = decomposition_table
@@ -33,35 +33,40 @@ def decompositions() -> Any:
     }
 
 
-def operator(kind: str, schema: str) -> Any:
-    """The torch.ops overload of a TorchScript operator."""
+def torch_operator(name: str, schema: str) -> Any:
+    """Overload in torch.ops of a TorchScript operator."""
     import torch
 
-    space, _, name = kind.partition("::")
+    space, _, short_name = name.partition("::")
     parsed = torch._C.parse_schema(schema)
-    return getattr(getattr(getattr(torch.ops, space), name), parsed.overload_name or "default")
+    return getattr(getattr(getattr(torch.ops, space), short_name), parsed.overload_name or "default")
 
 
-def decomposed(reader: Any, op: Builder, kind: str, schema: str, inputs: list[Any]) -> Any:
-    """The operator by the parts torch makes it of. Raises Unsupported where torch cannot, or a part has no rule."""
+def decompose(reader: Any, op: Builder, operator_name: str, schema: str, inputs: list[Any]) -> Any:
+    """Emit torch's decomposition of the operator.
+
+    Raises Unsupported if torch has none, or a part of it has no rule.
+    """
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    target = operator(kind, schema)
-    formal = target._schema.arguments
-    if any(a.alias_info is not None and a.alias_info.is_write for a in formal):
+    target = torch_operator(operator_name, schema)
+    parameters = target._schema.arguments
+    if any(a.alias_info is not None and a.alias_info.is_write for a in parameters):
         raise Unsupported("is not supported")
-    found: list[Any] = []
-    arguments = [_stand_in(op, v, found) for v in inputs]
+    tensor_vars: list[Any] = []
+    arguments = [_placeholder(op, v, tensor_vars) for v in inputs]
 
     def call(*tensors: Any) -> Any:
         queue = iter(tensors)
-        filled = [_filled(a, queue) for a in arguments]
-        positional = [v for v, a in zip(filled, formal, strict=True) if not a.kwarg_only]
-        named = {a.name: v for v, a in zip(filled, formal, strict=True) if a.kwarg_only}
+        filled = [_fill_placeholders(a, queue) for a in arguments]
+        positional = [v for v, a in zip(filled, parameters, strict=True) if not a.kwarg_only]
+        named = {a.name: v for v, a in zip(filled, parameters, strict=True) if a.kwarg_only}
         return target(*positional, **named)
 
-    examples = [torch.empty(shape_of(v.read(op)) or [], dtype=code_of(v.read(op).dtype)) for v in found]
+    examples = [
+        torch.empty(shape_of(v.read(op)) or [], dtype=torch_dtype(v.read(op).dtype)) for v in tensor_vars
+    ]
     try:
         with TRACER:
             graph = make_fx(call, decomposition_table=decompositions(), tracing_mode="fake")(*examples)
@@ -71,47 +76,47 @@ def decomposed(reader: Any, op: Builder, kind: str, schema: str, inputs: list[An
         ) from error
     if any(n.target is target for n in graph.graph.nodes):
         raise Unsupported("is not supported")
-    return _played(reader, op, graph, found)
+    return _replay(reader, op, graph, tensor_vars)
 
 
-def _stand_in(op: Builder, value: Any, found: list[Any]) -> Any:
+def _placeholder(op: Builder, value: Any, tensors: list[Any]) -> Any:
     if isinstance(value, Var):
         if shape_of(value.read(op)) is None:
             raise Unsupported(
                 "is not supported, nor can torch spell it out for shapes known at run time alone"
             )
-        found.append(value)
-        return TENSOR
+        tensors.append(value)
+        return PLACEHOLDER
     if isinstance(value, (list, tuple)):
-        return [_stand_in(op, v, found) for v in value]
+        return [_placeholder(op, v, tensors) for v in value]
     if isinstance(value, (Sym, Sequence)):
         raise Unsupported("is not supported, nor can torch spell it out for numbers known at run time alone")
     return value
 
 
-TENSOR = object()
+PLACEHOLDER = object()
 
 
-def _filled(value: Any, queue: Any) -> Any:
-    if value is TENSOR:
+def _fill_placeholders(value: Any, queue: Any) -> Any:
+    if value is PLACEHOLDER:
         return next(queue)
-    return [_filled(v, queue) for v in value] if isinstance(value, list) else value
+    return [_fill_placeholders(v, queue) for v in value] if isinstance(value, list) else value
 
 
-def _played(reader: Any, op: Builder, module: Any, inputs: list[Any]) -> Any:
-    """Run the record on hub values."""
+def _replay(reader: Any, op: Builder, module: Any, inputs: list[Any]) -> Any:
+    """Run the recorded graph on hub values."""
     env: dict[Any, Any] = {}
     queue = iter(inputs)
 
-    def held(value: Any) -> Any:
+    def hub_value(value: Any) -> Any:
         import torch
 
         if isinstance(value, torch.fx.Node):
             return env[value]
         if isinstance(value, (list, tuple)):
-            return Items(op, (held(v) for v in value))
+            return Items(op, (hub_value(v) for v in value))
         if isinstance(value, torch.dtype):
-            return next(h.code for h in HELD.values() if getattr(torch, h.name) == value)
+            return next(h.code for h in TORCH_DTYPES.values() if getattr(torch, h.name) == value)
         return None if isinstance(value, (torch.device, torch.layout, torch.memory_format)) else value
 
     for node in module.graph.nodes:
@@ -120,11 +125,11 @@ def _played(reader: Any, op: Builder, module: Any, inputs: list[Any]) -> Any:
         elif node.op == "get_attr":
             env[node] = reader.weight(getattr(module, node.target), "constant")
         elif node.op == "output":
-            return _results(held(node.args[0]))
+            return _results(hub_value(node.args[0]))
         elif getattr(node.target, "__name__", "") == "getitem":
-            env[node] = held(node.args[0])[node.args[1]]
+            env[node] = hub_value(node.args[0])[node.args[1]]
         else:
-            env[node] = _call(reader, op, node, held)
+            env[node] = _call(reader, op, node, hub_value)
     return None
 
 
@@ -132,23 +137,23 @@ def _results(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _call(reader: Any, op: Builder, node: Any, held: Any) -> Any:
+def _call(reader: Any, op: Builder, node: Any, hub_value: Any) -> Any:
     schema = getattr(node.target, "_schema", None)
     if schema is None:
         raise Unsupported(f"is made of {node.target}, which is not supported")
     names, inputs = [], []
-    given = dict(zip([a.name for a in schema.arguments], node.args, strict=False)) | dict(node.kwargs)
+    values = dict(zip([a.name for a in schema.arguments], node.args, strict=False)) | dict(node.kwargs)
     for argument in schema.arguments:
         names.append(argument.name)
         default = argument.default_value if argument.has_default_value() else None
-        inputs.append(held(given.get(argument.name, default)))
-    kind = reader.named(schema.name)
-    if kind.startswith("prims::") and f"aten::{kind[7:]}" in ops:
-        kind = f"aten::{kind[7:]}"
-        rule = reader.rule(kind, {})
+        inputs.append(hub_value(values.get(argument.name, default)))
+    operator = reader.base_operator(schema.name)
+    if operator.startswith("prims::") and f"aten::{operator[7:]}" in ops:
+        operator = f"aten::{operator[7:]}"
+        rule = reader.rule(operator, {})
         names = list(inspect.signature(rule.handler).parameters)[1 : len(inputs) + 1]
         inputs = inputs[: len(names)]
     known = (ops, PYTHON, INPLACE)
-    if not any(kind in names for names in known) and kind.removesuffix("_") not in ops:
-        raise Unsupported(f"is made of {kind}, which is not supported")
-    return reader.operator(op, kind, names, inputs)
+    if not any(operator in names for names in known) and operator.removesuffix("_") not in ops:
+        raise Unsupported(f"is made of {operator}, which is not supported")
+    return reader.operator(op, operator, names, inputs)

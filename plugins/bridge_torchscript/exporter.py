@@ -1,4 +1,4 @@
-"""Hub → TorchScript archive, driven by export_ops."""
+"""Export: hub model → TorchScript archive, by the rules of export_ops."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bridge.ops import Need
 from bridge.report import Report
 from bridge_torchscript.archive import Module, resave
 from bridge_torchscript.archive import write as write_archive
-from bridge_torchscript.dtypes import STAND_IN, holds
+from bridge_torchscript.dtypes import STAND_IN, has_storage_dtype
 from bridge_torchscript.export_ops import ops
-from bridge_torchscript.interface import INTERFACE, described
+from bridge_torchscript.interface import INTERFACE, interface_facts
 from bridge_torchscript.legalize import passes
 from bridge_torchscript.library import library
 from bridge_torchscript.source import Source
@@ -25,13 +25,15 @@ def element_type(value: ir.Value) -> ir.DataType | None:
     return value.type.dtype if value.type is not None else None
 
 
-VALUES = Need("a dtype torch has", lambda value: value.type is None or holds(element_type(value)))
+VALUES = Need("a dtype torch has", lambda value: value.type is None or has_storage_dtype(element_type(value)))
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
-    """Write a legal hub model: a module that owns its weights under their names, and its graph as the source of `forward`.
+    """Write a legal hub model: a module with the weights under their names, and the graph as source of
+    `forward`.
 
-    Names, dtypes and dimensions of inputs and outputs, and the model's metadata, are in the archive as `extra/bridge.json`.
+    `extra/bridge.json` in the archive keeps names, dtypes and dimensions of inputs and outputs, and the
+    metadata.
     """
     root = Module()
     ts = Source(root, ops)
@@ -41,24 +43,26 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         parameters.append(f"{ts.name(value)}: {ts.type(value)}")
     ts.graph(model.graph)
     results = [ts.name(v) for v in model.graph.outputs]
-    kinds = [ts.type(v) for v in model.graph.outputs]
-    kind, result = kinds[0], results[0]
+    types = [ts.type(v) for v in model.graph.outputs]
+    result_type, returned = types[0], results[0]
     if len(results) > 1:
-        kind, result = f"Tuple[{', '.join(kinds)}]", ", ".join(results)
+        result_type, returned = f"Tuple[{', '.join(types)}]", ", ".join(results)
     body = ts.code(results)
-    head = f"  def forward({', '.join([f'self: __torch__.{root.cls}', *parameters])}) -> {kind}:\n"
-    root.methods = f"{head}{body}\n    return {result}\n"
-    _note(model, report)
-    facts = json.dumps(described(model), indent=1, ensure_ascii=False).encode()
+    header = f"  def forward({', '.join([f'self: __torch__.{root.cls}', *parameters])}) -> {result_type}:\n"
+    root.methods = f"{header}{body}\n    return {returned}\n"
+    _note_storage(model, report)
+    facts = json.dumps(interface_facts(model), indent=1, ensure_ascii=False).encode()
     write_archive(path, root, library(ts.library), {INTERFACE: facts})
     if options["optimize"] or path.suffix.lower() == ".ptl":
         resave(path, {INTERFACE: facts.decode()}, options["optimize"])
 
 
-def _note(model: ir.Model, report: Report) -> None:
+def _note_storage(model: ir.Model, report: Report) -> None:
     values = [*model.graph.inputs, *model.graph.initializers.values(), *model.graph.outputs]
-    for kind in sorted({v.dtype for v in values if v.dtype in STAND_IN}):
-        report.notes.append(f"{kind.name.lower()} is held in {STAND_IN[kind].name.lower()}, which torch has")
+    for dtype in sorted({v.dtype for v in values if v.dtype in STAND_IN}):
+        report.notes.append(
+            f"{dtype.name.lower()} is held in {STAND_IN[dtype].name.lower()}, which torch has"
+        )
 
 
 exporter = Exporter(

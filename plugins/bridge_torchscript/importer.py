@@ -1,4 +1,4 @@
-"""TorchScript → hub: the graph of a method, read by the interpreter with the rules of import_ops."""
+"""Import: TorchScript → hub, by the interpreter and the rules of import_ops."""
 
 from __future__ import annotations
 
@@ -16,49 +16,50 @@ from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge.report import Blocker
 from bridge_torchscript import state
-from bridge_torchscript.control import Reader, as_value, sequence
-from bridge_torchscript.described import FORM, Given, described, parse
+from bridge_torchscript.control import Reader, as_sequence, as_value
 from bridge_torchscript.dtypes import SCALAR_TYPES, STAND_IN
 from bridge_torchscript.import_ops import ops
-from bridge_torchscript.import_ops.python import PYTHON
-from bridge_torchscript.import_ops.shapes import INPLACE
+from bridge_torchscript.import_ops.scalar import PYTHON
+from bridge_torchscript.import_ops.tensor import INPLACE
+from bridge_torchscript.input_specs import SYNTAX, InputSpec, parse_specs, split_specs
 from bridge_torchscript.interface import leaves, type_of
-from bridge_torchscript.interpreter import Raised, Refused, kinds, named
-from bridge_torchscript.live import exported
+from bridge_torchscript.interpreter import Raised, Refused, nodes_in, output_name
+from bridge_torchscript.live import export_model
 from bridge_torchscript.program import open_program
-from bridge_torchscript.reading import is_program, open_archive
+from bridge_torchscript.safe_open import is_program, open_archive
 from bridge_torchscript.values import Builder, Items, Object, Poison, Sequence, Sym, Unsupported, Var
 
 
 def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
-    """Read a TorchScript archive, an exported program, or a live module, into a hub model.
+    """Read a TorchScript archive, an exported program or a live module into a hub model.
 
-    `inputs` describes the arguments where the archive does not: their dtypes, ranks and what is known of their lengths.
-    State that a call leaves behind becomes inputs of its name and outputs called `NAME.next`. Raises UnsupportedModel with
-    every operator that has no rule, or that is used in a way no rule takes; InvalidOption for an input that must be described.
+    `inputs` describes the arguments that the archive does not: dtypes, ranks and known dimensions. State that
+    a call leaves behind becomes inputs of its name and outputs called `NAME.next`. Raises UnsupportedModel
+    with every operator that has no rule, or none for this use; InvalidOption for an input without
+    description.
     """
     import torch
 
-    given = described(inputs)
+    specs = parse_specs(inputs)
     if isinstance(src, (str, Path)) and is_program(Path(src)):
         if method != "forward":
             raise InvalidOption("An exported program has no method but forward.")
-        model = exported(open_program(Path(src)), given)
+        model = export_model(open_program(Path(src)), specs)
         return _stamped(model, digest(Path(src)))
     if isinstance(src, torch.export.ExportedProgram) or (
         isinstance(src, torch.nn.Module) and not isinstance(src, torch.jit.ScriptModule)
     ):
-        return exported(src, given)
+        return export_model(src, specs)
     if isinstance(src, (str, Path)):
-        module, kept = open_archive(Path(src))
+        module, interface = open_archive(Path(src))
         sha256 = digest(Path(src))
     else:
-        module, kept, sha256 = src, {}, ""
+        module, interface, sha256 = src, {}, ""
     native = module._c if isinstance(module, torch.jit.ScriptModule) else module
     if not native._has_method(method):
-        found = ", ".join(native._method_names()) or "none"
-        raise InvalidOption(f"The module has no method {method!r}.", f"Its methods: {found}.")
-    model = Reading(native, method, given, kept if method == "forward" else {}, str(src)).model()
+        methods = ", ".join(native._method_names()) or "none"
+        raise InvalidOption(f"The module has no method {method!r}.", f"Its methods: {methods}.")
+    model = MethodImport(native, method, specs, interface if method == "forward" else {}, str(src)).model()
     return _stamped(model, sha256)
 
 
@@ -74,71 +75,83 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class Reading:
-    """One method of one module on the way to the hub."""
+class MethodImport:
+    """Import of one method of one module."""
 
     def __init__(
-        self, native: Any, method: str, given: dict[str, Given], kept: dict[str, Any], title: str
+        self, native: Any, method: str, specs: dict[str, InputSpec], interface: dict[str, Any], title: str
     ) -> None:
-        self.native, self.given, self.kept = native, given, kept
+        self.native, self.specs, self.interface = native, specs, interface
         self.title = title if len(title) < 200 else "the module"
         self.function = native._get_method(method)
         self.block = self.function.inlined_graph
         self.arguments = self.function.schema.arguments[1:]
 
     def model(self) -> ir.Model:
-        """Read once to see what state a call leaves; again as the next call would, which may make no difference; again with
-        that state as inputs."""
+        """Read the method until its state is known.
+
+        The first reading finds the state that a call changes. The second starts from static values that a
+        call leaves: state that makes no difference is dropped. The last reads with the rest as inputs.
+        """
         graph, reader = self._read(lambda op: {})
-        kept = state.changed(reader)
-        known = state.left(reader.op, reader)
-        if set(known) & set(kept):
-            again, _ = self._read(partial(state.left, reader=reader))
-            if state.signature(again) == state.signature(graph):
-                kept = {path: before for path, before in kept.items() if path not in known}
-        if kept:
+        state_attributes = state.changed_attributes(reader)
+        static_values = state.static_attributes(reader.op, reader)
+        if set(static_values) & set(state_attributes):
+            second, _ = self._read(partial(state.static_attributes, reader=reader))
+            if state.signature(second) == state.signature(graph):
+                state_attributes = {
+                    path: before for path, before in state_attributes.items() if path not in static_values
+                }
+        if state_attributes:
             graph, reader = self._read(
                 lambda op: {
-                    path: state.argument(op, self.title, path, v, self.given.get(path))
-                    for path, v in kept.items()
+                    path: state.state_input(op, self.title, path, v, self.specs.get(path))
+                    for path, v in state_attributes.items()
                 }
             )
-            state.results(self.title, reader, kept, graph)
+            state.add_state_outputs(self.title, reader, state_attributes, graph)
         model = ir.Model(graph, ir_version=hub.IR_VERSION)
         hub.note(model, list(dict.fromkeys(reader.notes)))
-        model.metadata_props.update({str(k): str(v) for k, v in self.kept.get("metadata", {}).items()})
+        model.metadata_props.update({str(k): str(v) for k, v in self.interface.get("metadata", {}).items()})
         return model
 
     def _blockers(self, reader: Reader) -> Iterator[Blocker]:
-        """Every operator that has no rule, but in branches of which it is known that they are never taken."""
+        """Blocker for every operator without a rule, except in branches known to be unreachable."""
 
-        def taken(node: Any, index: int) -> bool:
-            decided = self._foreseen(reader, node.inputsAt(0)) if node.kind() == "prim::If" else None
+        def may_run(node: Any, index: int) -> bool:
+            decided = self._static_condition(reader, node.inputsAt(0)) if node.kind() == "prim::If" else None
             return decided is None or decided == (index == 0)
 
-        for node in kinds(self.block, taken):
-            kind = node.kind()
-            plain_name = kind.removesuffix("_")
-            copied = kind.removesuffix("_copy") in ops
-            known = kind in ops or kind in PYTHON or plain_name in ops or kind in INPLACE or copied
-            known = known or (kind.startswith("aten::") and not kind.endswith("_"))
-            if known or (kind.startswith("prim::") and hasattr(Reader, f"_{kind.partition('::')[2]}")):
+        for node in nodes_in(self.block, may_run):
+            operator = node.kind()
+            plain_name = operator.removesuffix("_")
+            is_copy = operator.removesuffix("_copy") in ops
+            known = (
+                operator in ops or operator in PYTHON or plain_name in ops or operator in INPLACE or is_copy
+            )
+            known = known or (operator.startswith("aten::") and not operator.endswith("_"))
+            if known or (
+                operator.startswith("prim::") and hasattr(Reader, f"_{operator.partition('::')[2]}")
+            ):
                 continue
-            yield Blocker(kind, named(node), "", "is not supported")
+            yield Blocker(operator, output_name(node), "", "is not supported")
 
-    def _foreseen(self, reader: Reader, condition: Any) -> bool | None:
-        """A condition that was met, or is an attribute (`training`) or its negation; None for any other."""
-        found = reader.env.get(condition.debugName())
-        maker, path = condition.node(), []
-        if maker.kind() == "aten::__not__":
-            inner = self._foreseen(reader, maker.inputsAt(0))
+    def _static_condition(self, reader: Reader, condition: Any) -> bool | None:
+        """Static value of a condition that was executed, or is an attribute (`training`) or its negation.
+
+        None otherwise.
+        """
+        value = reader.env.get(condition.debugName())
+        node, path = condition.node(), []
+        if node.kind() == "aten::__not__":
+            inner = self._static_condition(reader, node.inputsAt(0))
             return None if inner is None else not inner
-        while found is None and maker.kind() == "prim::GetAttr":
-            path.append(maker.s("name"))
-            maker = maker.inputsAt(0).node()
-        if path and maker.kind() == "prim::Param" and _has(self.native, ".".join(reversed(path))):
-            found = _native(self.native, ".".join(reversed(path)))
-        return found if isinstance(found, bool) else None
+        while value is None and node.kind() == "prim::GetAttr":
+            path.append(node.s("name"))
+            node = node.inputsAt(0).node()
+        if path and node.kind() == "prim::Param" and _has(self.native, ".".join(reversed(path))):
+            value = _native(self.native, ".".join(reversed(path)))
+        return value if isinstance(value, bool) else None
 
     def _unsupported(self, blockers: list[Blocker]) -> UnsupportedModel:
         count = len(blockers)
@@ -149,27 +162,27 @@ class Reading:
         )
 
     def _read(self, changed: Callable[[Builder], dict[str, Any]]) -> tuple[ir.Graph, Reader]:
-        """The graph, with what `changed` makes for its builder in place of what the module stores."""
+        """Graph of the method and its reader. `changed(op)` returns attributes that replace stored ones."""
         import torch
 
         graph = ir.Graph(
-            [], [], nodes=[], name=self.kept.get("name") or "model", opset_imports={"": hub.HUB_OPSET}
+            [], [], nodes=[], name=self.interface.get("name") or "model", opset_imports={"": hub.HUB_OPSET}
         )
         reader = Reader(graph)
         op = reader.op
         reader.state = changed(op)
-        formal = list(self.block.inputs())
-        reader.env[formal[0].debugName()] = Object(self.native)
-        for value, argument in zip(formal[1:], self._arguments(reader), strict=True):
+        parameters = list(self.block.inputs())
+        reader.env[parameters[0].debugName()] = Object(self.native)
+        for value, argument in zip(parameters[1:], self._arguments(reader), strict=True):
             reader.env[value.debugName()] = argument
-        held = [v.value for v in reader.state.values() if isinstance(v, (Var, Sym))]
-        graph.inputs.extend(v for v in held if v is not None)
+        state_inputs = [v.value for v in reader.state.values() if isinstance(v, (Var, Sym))]
+        graph.inputs.extend(v for v in state_inputs if v is not None)
         try:
             with torch.no_grad():
                 results = reader.block(op, self.block)
         except Refused as refused:
-            rest = [b for b in self._blockers(reader) if b.op != refused.blocker.op]
-            raise self._unsupported([refused.blocker, *rest]) from refused
+            others = [b for b in self._blockers(reader) if b.op != refused.blocker.op]
+            raise self._unsupported([refused.blocker, *others]) from refused
         except Raised as raised:
             raise UnsupportedModel(f"{self.title} raises for inputs as described: {raised}", []) from raised
         try:
@@ -179,58 +192,62 @@ class Reading:
         return graph, reader
 
     def _arguments(self, reader: Reader) -> Iterator[Any]:
-        declared = {v["name"]: v for v in self.kept.get("inputs", [])}
+        declared = {v["name"]: v for v in self.interface.get("inputs", [])}
         order = list(declared)
-        missing, made = [], []
+        missing, arguments = [], []
         for index, argument in enumerate(self.arguments):
             name = order[index] if index < len(order) and len(order) == len(self.arguments) else argument.name
             try:
-                made.append(self._argument(reader, name, argument, declared.get(name)))
+                arguments.append(self._argument(reader, name, argument, declared.get(name)))
             except KeyError as error:
                 missing.append(str(error.args[0]))
         names = {*order, *(a.name for a in self.arguments)}
-        unknown = [n for n in self.given if n.split(".")[0] not in names and not _has(self.native, n)]
+        unknown = [n for n in self.specs if n.split(".")[0] not in names and not _has(self.native, n)]
         if unknown:
-            listed = ", ".join(a.name for a in self.arguments) or "none"
-            raise InvalidOption(f"The method has no input {', '.join(unknown)}.", f"Its inputs: {listed}.")
+            known_inputs = ", ".join(a.name for a in self.arguments) or "none"
+            raise InvalidOption(
+                f"The method has no input {', '.join(unknown)}.", f"Its inputs: {known_inputs}."
+            )
         if missing:
             raise InvalidOption(
-                f"{self.title} does not say what {', '.join(missing)} is.", f"Describe it with {FORM}."
+                f"{self.title} does not say what {', '.join(missing)} is.", f"Describe it with {SYNTAX}."
             )
-        return iter(made)
+        return iter(arguments)
 
     def _argument(self, reader: Reader, name: str, argument: Any, declared: Any) -> Any:
-        """The value of one argument; KeyError names what nothing describes."""
-        kind = str(argument.type)
-        inner = {k.partition(".")[2]: g for k, g in self.given.items() if k.startswith(f"{name}.")}
-        if name in self.given:
-            return self._leaf(reader.op, name, self.given[name], kind)
-        if inner:
-            return self._container(reader.op, name, inner, kind)
+        """Value of one argument. Raises KeyError with the name of an input without description."""
+        type_name = str(argument.type)
+        nested = {k.partition(".")[2]: g for k, g in self.specs.items() if k.startswith(f"{name}.")}
+        if name in self.specs:
+            return self._leaf(reader.op, name, self.specs[name], type_name)
+        if nested:
+            return self._container(reader.op, name, nested, type_name)
         if declared is not None and type_of(declared.get("type", "")) is not None:
             dims = declared.get("shape")
-            given = Given(type_of(declared["type"]), None if dims is None else tuple(dims))
-            return self._leaf(reader.op, name, given, kind)
+            spec = InputSpec(type_of(declared["type"]), None if dims is None else tuple(dims))
+            return self._leaf(reader.op, name, spec, type_name)
         if argument.has_default_value():
             return reader.literal(argument.default_value)
-        if kind.startswith("Optional"):
+        if type_name.startswith("Optional"):
             return None
-        if kind in SCALAR_TYPES:
-            return self._leaf(reader.op, name, Given(ir.TensorType(SCALAR_TYPES[kind]), ()), kind)
-        if "str" in re.findall(r"\w+", kind):
+        if type_name in SCALAR_TYPES:
+            return self._leaf(
+                reader.op, name, InputSpec(ir.TensorType(SCALAR_TYPES[type_name]), ()), type_name
+            )
+        if "str" in re.findall(r"\w+", type_name):
             raise UnsupportedModel(
-                f"{self.title} takes text ({name}: {kind}), which the hub computes nothing with.", []
+                f"{self.title} takes text ({name}: {type_name}), which the hub computes nothing with.", []
             )
         raise KeyError(name)
 
-    def _leaf(self, op: Builder, name: str, given: Given, kind: str) -> Any:
-        if given.fixed is not None:
-            return given.fixed
-        value = given.value(name)
+    def _leaf(self, op: Builder, name: str, spec: InputSpec, type_name: str) -> Any:
+        if spec.fixed is not None:
+            return spec.fixed
+        value = spec.value(name)
         op.graph.inputs.append(value)
-        if isinstance(given.type, ir.SequenceType):
+        if isinstance(spec.type, ir.SequenceType):
             return Sequence(value)
-        if isinstance(given.type, ir.OptionalType):
+        if isinstance(spec.type, ir.OptionalType):
             raise UnsupportedModel(
                 f"{self.title} takes an optional {name}, which is there or not only at run time.",
                 [],
@@ -238,86 +255,86 @@ class Reading:
             )
         if value.dtype in STAND_IN:
             return Var(op, op.Cast(value, to=int(STAND_IN[value.dtype])))
-        return Sym(value) if kind in SCALAR_TYPES and not given.dims else Var(op, value)
+        return Sym(value) if type_name in SCALAR_TYPES and not spec.dims else Var(op, value)
 
-    def _container(self, op: Builder, name: str, inner: dict[str, Given], kind: str) -> Any:
-        parts = {}
-        for key in dict.fromkeys(k.partition(".")[0] for k in inner):
-            nested = {k.partition(".")[2]: g for k, g in inner.items() if k.startswith(f"{key}.")}
+    def _container(self, op: Builder, name: str, specs: dict[str, InputSpec], type_name: str) -> Any:
+        elements = {}
+        for key in dict.fromkeys(k.partition(".")[0] for k in specs):
+            nested = {k.partition(".")[2]: g for k, g in specs.items() if k.startswith(f"{key}.")}
             path = f"{name}.{key}"
-            inside = _element_kind(kind, key)
-            parts[key] = (
+            inside = _element_kind(type_name, key)
+            elements[key] = (
                 self._container(op, path, nested, inside)
                 if nested
-                else self._leaf(op, path, inner[key], inside)
+                else self._leaf(op, path, specs[key], inside)
             )
-        if kind.startswith(("Dict", "Optional[Dict")):
-            return parts
-        if set(parts) != {str(i) for i in range(len(parts))}:
-            if kind.startswith("__torch__"):
-                made = Object(kind=kind)
-                made.attributes = parts
-                return made
-            raise InvalidOption(f"The parts of {name} are {', '.join(parts)}.", "Number them from 0.")
-        items = [parts[str(i)] for i in range(len(parts))]
-        return tuple(items) if kind.startswith(("Tuple", "Optional[Tuple")) else Items(op, items)
+        if type_name.startswith(("Dict", "Optional[Dict")):
+            return elements
+        if set(elements) != {str(i) for i in range(len(elements))}:
+            if type_name.startswith("__torch__"):
+                result = Object(type_name=type_name)
+                result.attributes = elements
+                return result
+            raise InvalidOption(f"The parts of {name} are {', '.join(elements)}.", "Number them from 0.")
+        items = [elements[str(i)] for i in range(len(elements))]
+        return tuple(items) if type_name.startswith(("Tuple", "Optional[Tuple")) else Items(op, items)
 
     def _outputs(self, graph: ir.Graph, op: Builder, result: Any) -> None:
-        found = list(self._results(result))
-        taken = {v.name for v in graph.inputs}
-        for name, leaf, kind in found:
+        results = list(self._results(result))
+        input_names = {v.name for v in graph.inputs}
+        for name, leaf, declared_type in results:
             if leaf is None:
                 continue
-            value = _value(op, leaf, kind)
+            value = _value(op, leaf, declared_type)
             if value is None:
-                why = leaf.reason if isinstance(leaf, Poison) else f"is no tensor ({type(leaf).__name__})"
-                raise UnsupportedModel(f"{self.title} returns {name}, which {why}.", [])
+                reason = leaf.reason if isinstance(leaf, Poison) else f"is no tensor ({type(leaf).__name__})"
+                raise UnsupportedModel(f"{self.title} returns {name}, which {reason}.", [])
             value = op.Identity(value)
-            value.name = f"{name}_output" if name in taken else name
+            value.name = f"{name}_output" if name in input_names else name
             graph.outputs.append(value)
         if not graph.outputs:
             raise UnsupportedModel(f"{self.title} returns no tensor.", [])
 
     def _results(self, result: Any) -> Iterator[tuple[str, Any, ir.TypeProtocol | None]]:
-        """Name, value and declared type of every output: as an archive of ours keeps them, else flat."""
-        declared = self.kept.get("outputs", [])
-        parts = result if len(declared) > 1 else (result,)
-        if declared and isinstance(parts, tuple) and len(parts) == len(declared):
-            for facts, part in zip(declared, parts, strict=True):
+        """Name, value and declared type of every output: as kept in archives of bridge, else flattened."""
+        declared = self.interface.get("outputs", [])
+        elements = result if len(declared) > 1 else (result,)
+        if declared and isinstance(elements, tuple) and len(elements) == len(declared):
+            for facts, part in zip(declared, elements, strict=True):
                 yield facts["name"], part, type_of(facts.get("type", ""))
             return
-        for name, leaf in leaves(_opened(result), (list, tuple, dict)):
+        for name, leaf in leaves(_open_containers(result), (list, tuple, dict)):
             yield name, leaf, None
 
 
-def _opened(result: Any) -> Any:
-    """An object of a class as its attributes, a list of run-time length as its sequence."""
-    if isinstance(result, Items) and result.held is not None:
-        return Sequence(result.held.value, result.shape)  # type: ignore[arg-type]
+def _open_containers(result: Any) -> Any:
+    """Attributes of an object by name, sequences of lists of run-time length."""
+    if isinstance(result, Items) and result.sequence is not None:
+        return Sequence(result.sequence.value, result.shape)  # type: ignore[arg-type]
     if isinstance(result, Object):
-        return {name: _opened(v) for name, v in result.attributes.items()}
+        return {name: _open_containers(v) for name, v in result.attributes.items()}
     if isinstance(result, list):
-        return [_opened(v) for v in result]
-    return tuple(_opened(v) for v in result) if isinstance(result, tuple) else result
+        return [_open_containers(v) for v in result]
+    return tuple(_open_containers(v) for v in result) if isinstance(result, tuple) else result
 
 
-def _value(op: Builder, leaf: Any, kind: ir.TypeProtocol | None) -> ir.Value | None:
-    """What is returned as a hub value of the declared type; None for what is no tensor, number or list of them."""
-    if isinstance(leaf, (list, tuple)) and isinstance(kind, ir.SequenceType):
-        return sequence(op, leaf, kind.elem_type.dtype)
+def _value(op: Builder, leaf: Any, declared_type: ir.TypeProtocol | None) -> ir.Value | None:
+    """Hub value, of the declared type, of a result. None if it is no tensor, number or list of them."""
+    if isinstance(leaf, (list, tuple)) and isinstance(declared_type, ir.SequenceType):
+        return as_sequence(op, leaf, declared_type.elem_type.dtype)
     value = as_value(op, leaf)
-    declared = kind.dtype if isinstance(kind, ir.TensorType) else None
-    if value is not None and declared in STAND_IN and value.dtype == STAND_IN[declared]:
-        return op.Cast(value, to=int(declared))
+    dtype = declared_type.dtype if isinstance(declared_type, ir.TensorType) else None
+    if value is not None and dtype in STAND_IN and value.dtype == STAND_IN[dtype]:
+        return op.Cast(value, to=int(dtype))
     return value
 
 
-def _element_kind(kind: str, key: str) -> str:
-    inner = kind.partition("[")[2].removesuffix("]")
-    if kind.startswith("Tuple") and key.isdigit() and "[" not in inner:
-        parts = [p.strip() for p in inner.split(",")]
-        return parts[int(key)] if int(key) < len(parts) else "Tensor"
-    return inner if kind.startswith("List") else "Tensor"
+def _element_kind(type_name: str, key: str) -> str:
+    inner = type_name.partition("[")[2].removesuffix("]")
+    if type_name.startswith("Tuple") and key.isdigit() and "[" not in inner:
+        types = [p.strip() for p in inner.split(",")]
+        return types[int(key)] if int(key) < len(types) else "Tensor"
+    return inner if type_name.startswith("List") else "Tensor"
 
 
 def _has(native: Any, path: str) -> bool:
@@ -338,7 +355,7 @@ importer = Importer(
     load=load,
     table=ops,
     options=(
-        Option("inputs", f"what the inputs are, where the file does not say: {FORM}", None, parse),
+        Option("inputs", f"what the inputs are, where the file does not say: {SYNTAX}", None, split_specs),
         Option("method", "the method to read, where another than forward is meant", "forward"),
     ),
 )

@@ -1,4 +1,6 @@
-"""What TorchScript cannot say of inputs and outputs: their names, dtypes and dimensions, kept as a file in the archive."""
+"""Interface facts that TorchScript cannot express: names, dtypes and dimensions, kept as a file in the
+archive.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ import onnx_ir as ir
 INTERFACE = "bridge.json"
 
 
-def described(model: ir.Model) -> dict[str, Any]:
-    """Inputs, outputs and metadata of a hub model as plain values."""
+def interface_facts(model: ir.Model) -> dict[str, Any]:
+    """Inputs, outputs and metadata of a hub model as JSON values."""
     return {
         "name": model.graph.name or "",
         "inputs": [_value(v) for v in model.graph.inputs],
@@ -27,35 +29,38 @@ def _value(value: ir.Value) -> dict[str, Any]:
     return facts | ({"doc": value.doc_string} if value.doc_string else {})
 
 
-def type_text(kind: ir.TypeProtocol | None) -> str:
-    """A type in the words of ONNX: `tensor(float)`, `seq(tensor(int64))`."""
-    if isinstance(kind, ir.SequenceType):
-        return f"seq({type_text(kind.elem_type)})"
-    if isinstance(kind, ir.OptionalType):
-        return f"optional({type_text(kind.elem_type)})"
-    return f"tensor({kind.dtype.name.lower()})" if kind is not None else "tensor"
+def type_text(hub_type: ir.TypeProtocol | None) -> str:
+    """ONNX name of a type: `tensor(float)`, `seq(tensor(int64))`."""
+    if isinstance(hub_type, ir.SequenceType):
+        return f"seq({type_text(hub_type.elem_type)})"
+    if isinstance(hub_type, ir.OptionalType):
+        return f"optional({type_text(hub_type.elem_type)})"
+    return f"tensor({hub_type.dtype.name.lower()})" if hub_type is not None else "tensor"
 
 
 def type_of(text: str) -> ir.TypeProtocol | None:
-    """The type a text of `type_text` names; None when it names none."""
-    word, _, rest = text.partition("(")
-    inner = rest.removesuffix(")")
+    """Type named by a text of `type_text`; None if it names none."""
+    word, _, argument = text.partition("(")
+    inner = argument.removesuffix(")")
     if word == "seq" and inner:
-        made = type_of(inner)
-        return ir.SequenceType(made) if made is not None else None
+        element_type = type_of(inner)
+        return ir.SequenceType(element_type) if element_type is not None else None
     if word == "optional" and inner:
-        made = type_of(inner)
-        return ir.OptionalType(made) if made is not None else None
+        element_type = type_of(inner)
+        return ir.OptionalType(element_type) if element_type is not None else None
     return ir.TensorType(ir.DataType[inner.upper()]) if inner.upper() in ir.DataType.__members__ else None
 
 
 def leaves(value: Any, containers: tuple[type, ...], name: str = "output") -> Iterator[tuple[str, Any]]:
-    """What a call returns, flat and named: `output`, `output_1`, … of a tuple or list, the keys of a dict; each name once."""
-    taken: set[str] = set()
-    for found, leaf in _nested(value, containers, name):
-        own = next(n for i in range(len(taken) + 1) if (n := f"{found}_{i}" if i else found) not in taken)
-        taken.add(own)
-        yield own, leaf
+    """Results of a call, flattened, with unique names.
+
+    `output`, `output_1`, … for tuples and lists, keys for dicts.
+    """
+    names: set[str] = set()
+    for path, leaf in _nested(value, containers, name):
+        unique = next(n for i in range(len(names) + 1) if (n := f"{path}_{i}" if i else path) not in names)
+        names.add(unique)
+        yield unique, leaf
 
 
 def _nested(value: Any, containers: tuple[type, ...], name: str) -> Iterator[tuple[str, Any]]:

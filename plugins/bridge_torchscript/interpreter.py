@@ -1,4 +1,4 @@
-"""Reads a TorchScript graph by running it on hub values: what is known is computed, what is not becomes hub operators."""
+"""Interpreter of TorchScript graphs: static values are computed, operators on others become hub nodes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ from bridge import hub
 from bridge.hub import const
 from bridge.passes.fold import RANDOM, evaluate
 from bridge.report import Blocker
-from bridge_torchscript.decompose import decomposed
-from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.decompose import decompose
+from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.import_ops import ops
-from bridge_torchscript.import_ops.common import cast, sizes, tensor
-from bridge_torchscript.import_ops.python import PYTHON
-from bridge_torchscript.import_ops.quantize import carried, code_of, requantized, stored
-from bridge_torchscript.import_ops.shapes import INPLACE, VIEWS, MayCopy, size_list
+from bridge_torchscript.import_ops.common import cast, lengths_vector, tensor
+from bridge_torchscript.import_ops.quantize import (
+    propagated_quantization,
+    requantize,
+    scalar_type_of,
+    stored_quantized,
+)
+from bridge_torchscript.import_ops.scalar import PYTHON
+from bridge_torchscript.import_ops.tensor import INPLACE, VIEWS, MayCopy, size_list
 from bridge_torchscript.runtime import to_numpy
 from bridge_torchscript.slots import Slots, stored_attribute
 from bridge_torchscript.values import Builder, Items, Memory, Object, Sequence, Sym, Unsupported, Var
 
-STEPS = 512
-SMALL = 16
+MAX_STEPS = 512
+FOLD_LIMIT = 16
 IGNORED = frozenset(
     [
         "generator",
@@ -45,7 +50,7 @@ IGNORED = frozenset(
         "names",
     ]
 )
-HANDING_ON = frozenset(
+PASSES_LISTS = frozenset(
     [
         "prim::If",
         "prim::Loop",
@@ -59,14 +64,14 @@ HANDING_ON = frozenset(
         "aten::__isnot__",
     ]
 )
-RESHAPING = frozenset(
+IN_PLACE_RESHAPES = frozenset(
     f"aten::{n}_" for n in ("squeeze", "swapaxes", "swapdims", "t", "transpose", "unsqueeze")
 )
 RENAMED = {"self": "x", "input": "x", "A": "x", "from": "low", "to": "high"}
 
 
 class Refused(Exception):
-    """The operator that stops the reading, and why."""
+    """Error: reading stops at the operator of `blocker`."""
 
     def __init__(self, blocker: Blocker) -> None:
         super().__init__(blocker.reason)
@@ -76,7 +81,7 @@ class Refused(Exception):
 class Interpreter:
     """State of one reading: root graph, memory of writes, attributes, and the value of every name.
 
-    `state` are attributes that have another value than the one stored.
+    `state` are attributes whose values differ from the stored ones.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
@@ -92,125 +97,132 @@ class Interpreter:
         self.notes: list[str] = []
 
     def block(self, op: Builder, block: Any) -> list[Any]:
-        """Run every node; the values of the block's outputs."""
+        """Execute every node; return the values of the block's outputs."""
         for node in block.nodes():
             self.node(op, node)
         return [self.env[o.debugName()] for o in block.outputs()]
 
     def node(self, op: Builder, node: Any) -> None:
-        kind = node.kind()
+        """Execute one node."""
+        operator = node.kind()
         inputs = [self.env[i.debugName()] for i in node.inputs()]
-        if kind not in HANDING_ON:
-            inputs = [current(op, v) for v in inputs]
-        op.begin(node.kind(), named(node))
+        if operator not in PASSES_LISTS:
+            inputs = [current_value(op, v) for v in inputs]
+        op.begin(node.kind(), output_name(node))
         try:
-            special = (
-                getattr(self, f"_{kind.partition('::')[2]}", None) if kind.startswith("prim::") else None
-            )
-            results = special(op, node, *inputs) if special else self.call(op, node, kind, inputs)
+            space, _, name = operator.partition("::")
+            method = getattr(self, f"_{name}", None) if space == "prim" else None
+            results = method(op, node, *inputs) if method else self.call(op, node, operator, inputs)
         except Unsupported as error:
-            raise Refused(Blocker(kind, place(node), "", str(error))) from error
+            raise Refused(Blocker(operator, location(node), "", str(error))) from error
         except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
             reason = f"is used in a way its rule does not read ({type(error).__name__}: {error})"
-            raise Refused(Blocker(kind, place(node), "", reason[:200])) from error
+            raise Refused(Blocker(operator, location(node), "", reason[:200])) from error
         outputs = list(node.outputs())
-        made = results if len(outputs) > 1 else [results] * len(outputs)
-        for output, value in zip(outputs, made, strict=True):
+        values = results if len(outputs) > 1 else [results] * len(outputs)
+        for output, value in zip(outputs, values, strict=True):
             self.env[output.debugName()] = value
 
-    def call(self, op: Builder, node: Any, kind: str, inputs: list[Any]) -> Any:
-        """An operator: on Python values in Python, else by its rule."""
-        if kind == "aten::Bool" and hinting(node):
+    def call(self, op: Builder, node: Any, operator: str, inputs: list[Any]) -> Any:
+        """Result of an operator: by Python for Python values, else by its rule."""
+        if operator == "aten::Bool" and is_mask_hint(node):
             return False
-        asked, kind = kind, self.named(kind)
+        requested, operator = operator, self.base_operator(operator)
         names = argument_names(node)
-        writes = kind in INPLACE or (kind.endswith("_") and not kind.endswith("__"))
-        if kind in PYTHON or kind in ops or writes:
-            made = self.operator(op, kind, names, inputs)
-            return made if kind == asked or not isinstance(made, (Var, list)) else copied(op, made)
-        return wrapped(op, decomposed(self, op, kind, node.schema(), inputs))
+        writes = operator in INPLACE or (operator.endswith("_") and not operator.endswith("__"))
+        if operator in PYTHON or operator in ops or writes:
+            result = self.operator(op, operator, names, inputs)
+            return result if operator == requested else copy_views(op, result)
+        return wrap(op, decompose(self, op, operator, node.schema(), inputs))
 
-    def named(self, kind: str) -> str:
-        """An operator that copies what another shows is that other one."""
-        base = kind.removesuffix("_copy")
-        return base if kind not in ops and base in ops else kind
+    def base_operator(self, operator: str) -> str:
+        """Operator without `_copy`, which copies what that operator views."""
+        base = operator.removesuffix("_copy")
+        return base if operator not in ops and base in ops else operator
 
-    def operator(self, op: Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
-        """An operator that has a rule, by the names of its arguments."""
-        if kind in PYTHON:
-            result = PYTHON[kind](op, *inputs)
+    def operator(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
+        """Result of an operator that has a rule, from its arguments by name."""
+        if operator in PYTHON:
+            result = PYTHON[operator](op, *inputs)
             if result is not NotImplemented:
                 return result
-        if kind in INPLACE or (kind.endswith("_") and not kind.endswith("__") and kind not in ops):
-            return self._written(op, kind, names, inputs)
-        return self.apply(op, kind, names, inputs)
+        if operator in INPLACE or (
+            operator.endswith("_") and not operator.endswith("__") and operator not in ops
+        ):
+            return self._write_in_place(op, operator, names, inputs)
+        return self.apply(op, operator, names, inputs)
 
-    def apply(self, op: Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
+    def apply(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
+        """Result of the rule of an operator, with views and quantization."""
         arguments: dict[str, Any] = {}
         for name, value in zip(names, inputs, strict=True):
-            known = RENAMED.get(name, name)
-            arguments[name if known in arguments else known] = plain(op, value)
-        rule = self.rule(kind, arguments)
-        made = folded(op, rule.handler(op, **fitting(rule.handler, arguments)), arguments)
-        quantization = carried(op, kind, inputs)
-        if kind in VIEWS and isinstance(inputs[0], Var) and isinstance(made, (ir.Value, list, tuple)):
-            result = self._viewed(op, inputs[0], rule.handler, arguments, made, VIEWS.get(kind))
+            parameter = RENAMED.get(name, name)
+            arguments[name if parameter in arguments else parameter] = handler_value(op, value)
+        rule = self.rule(operator, arguments)
+        values = rule.handler(op, **select_arguments(rule.handler, arguments))
+        values = fold_small(op, values, arguments)
+        quantization = propagated_quantization(op, operator, inputs)
+        base = inputs[0] if inputs else None
+        if operator in VIEWS and isinstance(base, Var) and isinstance(values, (ir.Value, list, tuple)):
+            result = self._make_view(op, base, rule.handler, arguments, values, VIEWS.get(operator))
         else:
-            result = wrapped(op, made)
-        return result if quantization is None else requantized(op, result, quantization)
+            result = wrap(op, values)
+        return result if quantization is None else requantize(op, result, quantization)
 
-    def rule(self, kind: str, arguments: dict[str, Any]) -> Any:
-        reason = ops.refusal(kind, arguments)
+    def rule(self, operator: str, arguments: dict[str, Any]) -> Any:
+        reason = ops.refusal(operator, arguments)
         if reason is not None:
             raise Unsupported(reason)
-        return ops.find(kind, arguments)
+        return ops.find(operator, arguments)
 
-    def _viewed(
-        self, op: Builder, base: Var, handler: Any, arguments: dict[str, Any], made: Any, inverse: Any
+    def _make_view(
+        self, op: Builder, base: Var, handler: Any, arguments: dict[str, Any], results: Any, inverse: Any
     ) -> Any:
-        rest = fitting(handler, arguments)
-        first = next(iter(rest))
+        handler_arguments = select_arguments(handler, arguments)
+        first = next(iter(handler_arguments))
         doubtful = False
         if isinstance(inverse, MayCopy):
-            shares, inverse = inverse.shares(base, made, arguments), inverse.inverse
+            shares, inverse = inverse.shares(base, results, arguments), inverse.inverse
             if shares is False:
-                return wrapped(op, made)
+                return wrap(op, results)
             doubtful = shares is None
 
-        def part(index: int | None) -> Var:
+        def view_of(index: int | None) -> Var:
             def forward(op: Any, value: ir.Value) -> ir.Value:
-                again = handler(op, **{**rest, first: value})
+                again = handler(op, **{**handler_arguments, first: value})
                 return again if index is None else again[index]
 
             def backward(op: Any, value: ir.Value, new: ir.Value) -> ir.Value:
-                kept = {k: v for k, v in rest.items() if k != first}
+                extra = {k: v for k, v in handler_arguments.items() if k != first}
                 return (
-                    inverse(op, value, new, **kept)
+                    inverse(op, value, new, **extra)
                     if index is None
-                    else inverse(op, value, new, index, **kept)
+                    else inverse(op, value, new, index, **extra)
                 )
 
-            value = made if index is None else made[index]
+            value = results if index is None else results[index]
             return Var(op, value, base, forward, backward if inverse else None, doubtful=doubtful)
 
-        return part(None) if isinstance(made, ir.Value) else [part(i) for i in range(len(made))]
+        return view_of(None) if isinstance(results, ir.Value) else [view_of(i) for i in range(len(results))]
 
-    def _written(self, op: Builder, kind: str, names: list[str], inputs: list[Any]) -> Any:
-        """An operator in place is the operator, its result written back in the tensor's own dtype and shape."""
+    def _write_in_place(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
+        """Apply an in-place operator: the result is written back in the tensor's dtype and shape."""
         target = inputs[0]
         if not isinstance(target, Var):
             raise Unsupported("writes to what is no tensor")
-        if kind in RESHAPING:
-            target.turn(lambda old: self.apply(op, kind.removesuffix("_"), names, [old, *inputs[1:]]))
+        if operator in IN_PLACE_RESHAPES:
+            target.become_view(
+                lambda old: self.apply(op, operator.removesuffix("_"), names, [old, *inputs[1:]])
+            )
             return target
         before = target.read(op)
-        made = self.apply(op, INPLACE.get(kind, kind.removesuffix("_")), names, inputs)
+        result = self.apply(op, INPLACE.get(operator, operator.removesuffix("_")), names, inputs)
         assert before.dtype is not None
-        value = cast(op, made.read(op), before.dtype)
+        value = cast(op, result.read(op), before.dtype)
         if value.shape != before.shape or value.shape is None:
-            value = op.Expand(value, sizes(op, size_list(op, before)))
+            value = op.Expand(value, lengths_vector(op, size_list(op, before)))
         target.write(op, value)
-        target.quantization = made.quantization
+        target.quantization = result.quantization
         return target
 
     # prim:: operators
@@ -219,44 +231,44 @@ class Interpreter:
         output = node.output()
         if not node.hasAttribute("value"):
             return None
-        kind = node.kindOf("value")
-        if kind == "t":
+        attribute_kind = node.kindOf("value")
+        if attribute_kind == "t":
             return self.weight(node.t("value"), f"constant_{output.debugName()}")
-        if kind in ("s", "i", "f"):
-            value = getattr(node, kind)("value")
+        if attribute_kind in ("s", "i", "f"):
+            value = getattr(node, attribute_kind)("value")
             return bool(value) if str(output.type()) == "bool" else value
-        found = output.toIValue()
-        return self.known(found)
+        constant = output.toIValue()
+        return self.as_reader_value(constant)
 
-    def known(self, value: Any) -> Any:
-        """A Python value that holds tensors, as the reader holds it."""
+    def as_reader_value(self, value: Any) -> Any:
+        """Reader's value of a Python value that may hold tensors."""
         import torch
 
         if isinstance(value, torch.Tensor):
             return self.weight(value, "constant")
         if isinstance(value, (list, tuple)):
             return (
-                type(value)(self.known(v) for v in value)
+                type(value)(self.as_reader_value(v) for v in value)
                 if type(value) in (list, tuple)
-                else tuple(self.known(v) for v in value)
+                else tuple(self.as_reader_value(v) for v in value)
             )
         if isinstance(value, dict):
-            return {k: self.known(v) for k, v in value.items()}
+            return {k: self.as_reader_value(v) for k, v in value.items()}
         if isinstance(value, torch.device):
             return str(value)
         return value
 
     @staticmethod
     def key(tensor: Any) -> int:
-        """What a stored tensor is known by: the memory it shows, and how."""
-        place = (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))
-        return hash((*place, tensor.dtype)) if tensor.numel() else id(tensor)
+        """Hash of the memory that a stored tensor views, and of its layout."""
+        layout = (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))
+        return hash((*layout, tensor.dtype)) if tensor.numel() else id(tensor)
 
     def weight(self, tensor: Any, name: str) -> Var:
-        """A stored tensor as an initializer of the root graph, its memory shared."""
+        """Stored tensor as an initializer of the root graph. The memory is shared."""
         key = self.key(tensor)
         if key not in self.weights and tensor.is_quantized:
-            self.weights[key] = stored(Builder(self.graph, self.memory), tensor)
+            self.weights[key] = stored_quantized(Builder(self.graph, self.memory), tensor)
         if key not in self.weights:
             self.weights[key] = Var(self.op, initializer(self.graph, tensor, name), label=name)
         return self.weights[key]
@@ -264,8 +276,8 @@ class Interpreter:
     def _GetAttr(self, op: Builder, node: Any, owner: Any) -> Any:
         return self.attribute(owner, node.s("name"), node.output().type())
 
-    def attribute(self, owner: Object, name: str, kind: Any) -> Any:
-        """An attribute of the declared type `kind`, as it was stored or was set since."""
+    def attribute(self, owner: Object, name: str, declared_type: Any) -> Any:
+        """Attribute of the declared type: as stored, or as set since."""
         path = f"{owner.path}.{name}" if owner.path else name
         if path not in self.touched:
             self.reads.add(path)
@@ -277,13 +289,13 @@ class Interpreter:
         if path in self.state:
             value = self.state[path]
         else:
-            self.stored[path] = stored_attribute(owner.native, name, kind)
-            value = self._held(self.stored[path], path)
+            self.stored[path] = stored_attribute(owner.native, name, declared_type)
+            value = self._stored_value(self.stored[path], path)
         owner.attributes[name] = value
         return value
 
-    def _held(self, native: Any, path: str) -> Any:
-        """A stored attribute as the reader holds it."""
+    def _stored_value(self, native: Any, path: str) -> Any:
+        """Reader's value of a stored attribute."""
         import torch
 
         if isinstance(native, torch.Tensor):
@@ -292,14 +304,14 @@ class Interpreter:
             return value
         if isinstance(native, (torch._C.ScriptObject, Slots)):
             return Object(native if hasattr(native, "getattr") else None, path, str(type(native)))
-        return self.known(native)
+        return self.as_reader_value(native)
 
     def owner(self, path: str) -> tuple[Object, str]:
-        """The object that holds an attribute, and its name there."""
+        """Object that holds an attribute, and the attribute's name."""
         return self.touched.get(path) or self.owners[path]
 
     def literal(self, value: Any) -> Any:
-        """A default value as the reader holds it."""
+        """Reader's value of a default."""
         return Items(self.op, value) if isinstance(value, list) else value
 
     def _SetAttr(self, op: Builder, node: Any, owner: Object, value: Any) -> None:
@@ -308,17 +320,17 @@ class Interpreter:
             self.touched[f"{owner.path}.{name}" if owner.path else name] = (owner, name)
         self.set_attribute(owner, name, value, node.inputsAt(1).type())
 
-    def set_attribute(self, owner: Object, name: str, value: Any, kind: Any = None) -> None:
-        """Remembered where it happens in a branch, whose attributes are merged with the other's."""
+    def set_attribute(self, owner: Object, name: str, value: Any, declared_type: Any = None) -> None:
+        """Set an attribute. Inside a branch its value before is recorded, so that branches can be merged."""
         changes = self.memory.innermost
         if changes is not None and (owner, name) not in changes.attributes:
             unread = owner.native is not None and name not in owner.attributes
-            before = self.attribute(owner, name, kind) if unread else owner.attributes.get(name)
+            before = self.attribute(owner, name, declared_type) if unread else owner.attributes.get(name)
             changes.attributes[owner, name] = before
         owner.attributes[name] = value
 
     def _CreateObject(self, op: Builder, node: Any) -> Object:
-        return Object(kind=str(node.output().type()))
+        return Object(type_name=str(node.output().type()))
 
     def _ListConstruct(self, op: Builder, node: Any, *items: Any) -> list[Any]:
         return Items(op, items)
@@ -335,10 +347,10 @@ class Interpreter:
     def _ListUnpack(self, op: Builder, node: Any, items: Any) -> Any:
         count = len(list(node.outputs()))
         if isinstance(items, Sequence):
-            parts = [items.at(op, op.const(np.array(i, np.int64))) for i in range(count)]
+            elements = [items.at(op, op.const(np.array(i, np.int64))) for i in range(count)]
         else:
-            parts = items
-        return parts[0] if count == 1 else parts
+            elements = items
+        return elements[0] if count == 1 else elements
 
     def _TupleIndex(self, op: Builder, node: Any, items: Any, index: int) -> Any:
         return items[index]
@@ -372,8 +384,8 @@ class Interpreter:
 
     def _dtype(self, op: Builder, node: Any, x: Any) -> Any:
         if isinstance(x, Var) and x.quantization is not None:
-            return code_of(x.quantization)
-        return HELD[plain(op, x).dtype].code
+            return scalar_type_of(x.quantization)
+        return TORCH_DTYPES[handler_value(op, x).dtype].code
 
     def _isinstance(self, op: Builder, node: Any, x: Any) -> Any:
         types = [str(t) for t in (node.tys("types") if node.hasAttribute("types") else [])]
@@ -391,29 +403,32 @@ class Interpreter:
 
 
 class Raised(Exception):
-    """The model itself raises here."""
+    """Error: the model itself raises here."""
 
 
-def hinting(node: Any) -> bool:
-    """Whether torch's own Transformer asks if a mask is the causal one, to leave it to a faster kernel: the mask is applied either way."""
+def is_mask_hint(node: Any) -> bool:
+    """True if torch's Transformer asks here whether a mask is causal.
+
+    The answer only selects a kernel; the mask is applied anyway.
+    """
     text = node.sourceRange()
     return 'torch/nn/modules/transformer.py"' in text and "causal_comparison" in text
 
 
-def named(node: Any) -> str:
-    """The name of a node's first result; empty without any."""
+def output_name(node: Any) -> str:
+    """Name of a node's first output; empty without any."""
     outputs = list(node.outputs())
     return outputs[0].debugName() if outputs else ""
 
 
-def place(node: Any) -> str:
-    """Where in the source a node stands: the first line of its range, else its name."""
+def location(node: Any) -> str:
+    """Name of a node's first output in TorchScript's notation, `%x`; empty without any."""
     outputs = list(node.outputs())
     return f"%{outputs[0].debugName()}" if outputs else ""
 
 
 def argument_names(node: Any) -> list[str]:
-    """Names of the arguments by the operator's schema; by position for one without."""
+    """Argument names of the operator's schema; numbered if it has none."""
     import torch
 
     text = node.schema()
@@ -422,59 +437,63 @@ def argument_names(node: Any) -> list[str]:
     return [a.name for a in torch._C.parse_schema(text).arguments]
 
 
-def plain(op: Builder, value: Any) -> Any:
-    """What handlers compute with: hub values in place of tensors, in lists too."""
+def handler_value(op: Builder, value: Any) -> Any:
+    """Value for handlers: hub values in place of tensors, also in lists."""
     if isinstance(value, Var):
         return value.read(op)
-    value = current(op, value)
+    value = current_value(op, value)
     if isinstance(value, list):
-        return [plain(op, v) for v in value]
-    return tuple(plain(op, v) for v in value) if isinstance(value, tuple) else value
+        return [handler_value(op, v) for v in value]
+    return tuple(handler_value(op, v) for v in value) if isinstance(value, tuple) else value
 
 
-def copied(op: Builder, made: Any) -> Any:
-    """Views as tensors of their own."""
-    if isinstance(made, list):
-        return Items(op, (copied(op, v) for v in made))
-    return Var(op, made.read(op), quantization=made.quantization) if isinstance(made, Var) else made
+def copy_views(op: Builder, value: Any) -> Any:
+    """Views as tensors with memory of their own."""
+    if isinstance(value, list):
+        return Items(op, (copy_views(op, v) for v in value))
+    return Var(op, value.read(op), quantization=value.quantization) if isinstance(value, Var) else value
 
 
-def current(op: Builder, value: Any) -> Any:
-    """A list whose length is known at run time alone as the sequence it is now."""
-    if isinstance(value, Items) and value.held is not None:
-        return Sequence(value.held.read(op), value.shape)
+def current_value(op: Builder, value: Any) -> Any:
+    """Current sequence of a list of run-time length; other values unchanged."""
+    if isinstance(value, Items) and value.sequence is not None:
+        return Sequence(value.sequence.read(op), value.shape)
     return value
 
 
-def wrapped(op: Builder, value: Any) -> Any:
-    """What handlers return as what the reader holds."""
+def wrap(op: Builder, value: Any) -> Any:
+    """Reader's value of a handler's result."""
     if isinstance(value, ir.Value):
         return Sequence(value) if isinstance(value.type, ir.SequenceType) else Var(op, value)
     if isinstance(value, list):
-        return Items(op, (wrapped(op, v) for v in value))
-    return tuple(wrapped(op, v) for v in value) if isinstance(value, tuple) else value
+        return Items(op, (wrap(op, v) for v in value))
+    return tuple(wrap(op, v) for v in value) if isinstance(value, tuple) else value
 
 
-def folded(op: Builder, made: Any, arguments: dict[str, Any]) -> Any:
-    """A small number computed from constants alone, as the constant it is: traced code computes sizes this way."""
+def fold_small(op: Builder, result: Any, arguments: dict[str, Any]) -> Any:
+    """Constant of a small result computed from constants alone, as traced code computes sizes."""
     tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
-    if not isinstance(made, ir.Value) or not tensors or const(made) is not None or made.dtype is None:
-        return made
-    known = [const(v) for v in tensors]
-    shape = hub.shape_of(made)
-    if any(a is None or a.size > SMALL for a in known) or shape is None or int(np.prod(shape)) > SMALL:
-        return made
-    results = computed(made)
-    return made if results is None else op.const(results)
+    if not isinstance(result, ir.Value) or not tensors or const(result) is not None or result.dtype is None:
+        return result
+    arrays = [const(v) for v in tensors]
+    shape = hub.shape_of(result)
+    if (
+        any(a is None or a.size > FOLD_LIMIT for a in arrays)
+        or shape is None
+        or int(np.prod(shape)) > FOLD_LIMIT
+    ):
+        return result
+    array = constant_value(result)
+    return result if array is None else op.const(array)
 
 
-def computed(value: ir.Value) -> Any:
-    """The array a chain of nodes over constants makes; None where it starts from anything else."""
-    found = const(value)
+def constant_value(value: ir.Value) -> Any:
+    """Array computed by a chain of nodes over constants; None if the chain starts elsewhere."""
+    array = const(value)
     node = value.producer()
-    if found is not None or node is None or node.op_type in RANDOM or node.domain or len(node.outputs) > 1:
-        return found
-    inputs = [None if v is None else computed(v) for v in node.inputs]
+    if array is not None or node is None or node.op_type in RANDOM or node.domain or len(node.outputs) > 1:
+        return array
+    inputs = [None if v is None else constant_value(v) for v in node.inputs]
     if not inputs or any(a is None for a, v in zip(inputs, node.inputs, strict=True) if v is not None):
         return None
     copy = ir.Node(
@@ -491,47 +510,47 @@ def computed(value: ir.Value) -> Any:
 
 @functools.cache
 def _parameters(handler: Callable[..., Any]) -> frozenset[str]:
-    """The arguments a handler takes, but the builder."""
+    """Names of a handler's parameters, without the builder."""
     return frozenset(list(inspect.signature(handler).parameters)[1:])
 
 
-def fitting(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments a handler takes. One it does not take must be at rest: absent, False, or of no matter."""
-    taken = _parameters(handler)
+def select_arguments(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that a handler takes. Raises Unsupported for another argument that is set and matters."""
+    parameters = _parameters(handler)
     for name, value in arguments.items():
-        if name not in taken and name not in IGNORED and value not in (None, False, []):
+        if name not in parameters and name not in IGNORED and value not in (None, False, []):
             raise Unsupported(f"is read without {name}={value!r}"[:160])
-    return {n: v for n, v in arguments.items() if n in taken}
+    return {n: v for n, v in arguments.items() if n in parameters}
 
 
 def initializer(graph: ir.Graph, tensor: Any, name: str) -> ir.Value:
-    """A torch tensor as an initializer that shares its memory."""
+    """Initializer that shares the memory of a torch tensor."""
     tensor = tensor.detach()
     if tensor.is_sparse or tensor.is_complex():
         raise Unsupported("reads a sparse or complex tensor")
-    made = ir.Tensor(to_numpy(tensor.cpu(), None))
+    stored = ir.Tensor(to_numpy(tensor.cpu(), None))
     value = ir.Value(
         name=name if name not in graph.initializers else hub.fresh_name(graph, name),
-        shape=ir.Shape(made.shape),
-        type=ir.TensorType(made.dtype),
-        const_value=made,
+        shape=ir.Shape(stored.shape),
+        type=ir.TensorType(stored.dtype),
+        const_value=stored,
     )
     graph.register_initializer(value)
     return value
 
 
-def kinds(block: Any, taken: Callable[[Any, int], bool] = lambda node, index: True) -> Iterator[Any]:
-    """Every node, those of blocks inside too; of a node's blocks those that `taken` says may run."""
+def nodes_in(block: Any, may_run: Callable[[Any, int], bool] = lambda node, index: True) -> Iterator[Any]:
+    """All nodes of a block and of the nested blocks that may run."""
     for node in block.nodes():
         yield node
         for index, inner in enumerate(node.blocks()):
-            if taken(node, index):
-                yield from kinds(inner, taken)
+            if may_run(node, index):
+                yield from nodes_in(inner, may_run)
 
 
-def truth(op: Builder, condition: Any) -> bool | ir.Value:
-    """A condition as a Python bool where it is known, else as a hub scalar."""
+def condition_value(op: Builder, condition: Any) -> bool | ir.Value:
+    """Python bool of a static condition; a hub scalar otherwise."""
     if isinstance(condition, Sym):
-        found = const(condition.value)
-        return bool(found) if found is not None else condition.value
+        array = const(condition.value)
+        return bool(array) if array is not None else condition.value
     return bool(condition)

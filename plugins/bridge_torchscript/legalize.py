@@ -1,4 +1,4 @@
-"""Hub → what TorchScript holds: dtypes torch's kernels compute, and operators it lacks spelled out."""
+"""Legalization: hub → dtypes that torch's kernels compute, and operators that it has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge_torchscript.export_ops import ops
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: operators in the dtypes torch computes; what it lacks spelled out; what became constant."""
+    """In order: compute in torch's dtypes; decompose missing operators; fold constants."""
     return [ComputeWider(takes), Decompose(takes), FoldConstants()]
 
 

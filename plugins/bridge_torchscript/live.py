@@ -1,4 +1,4 @@
-"""Live PyTorch objects → hub: an nn.Module or ExportedProgram through torch's own exporter to ONNX."""
+"""Import of live PyTorch objects: an nn.Module or ExportedProgram, by torch's own ONNX exporter."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from bridge.errors import InvalidOption, UnsupportedModel
 from bridge.passes.constants import LiftConstants
 from bridge.passes.opset.lift import lift, unknown_operators
 from bridge.passes.shapes import InferShapes
-from bridge_torchscript.described import FORM, Given
-from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.dtypes import TORCH_DTYPES
+from bridge_torchscript.input_specs import SYNTAX, InputSpec
 from bridge_torchscript.program import names_of_results
-from bridge_torchscript.tracing import TRACER
+from bridge_torchscript.tracer_lock import TRACER
 
-EXAMPLE = 4
-PLACES = "coordinate_transformation_mode"
+EXAMPLE_LENGTH = 4
+COORDINATES = "coordinate_transformation_mode"
 
 
-def exported(src: Any, given: dict[str, Given]) -> ir.Model:
-    """The hub model of an nn.Module, whose inputs must be described, or of an ExportedProgram.
+def export_model(src: Any, specs: dict[str, InputSpec]) -> ir.Model:
+    """Hub model of an nn.Module, whose inputs need specifications, or of an ExportedProgram.
 
-    Named dimensions stay symbolic. Raises InvalidOption for inputs nothing describes, UnsupportedModel in torch's words.
+    Named dimensions stay symbolic. Raises InvalidOption for inputs without specification, UnsupportedModel in
+    torch's words.
     """
     import torch
 
     arguments: dict[str, Any] = {}
     if isinstance(src, torch.nn.Module):
-        names, examples, dims = _example(src, given)
+        names, examples, dims = _example(src, specs)
         arguments = {
             "kwargs": dict(zip(names, examples, strict=True)),
             "dynamic_shapes": dims,
@@ -48,7 +49,8 @@ def exported(src: Any, given: dict[str, Given]) -> ir.Model:
         raise UnsupportedModel(
             f"torch cannot export this {type(src).__name__}: {first}",
             [],
-            "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without torch's exporter.",
+            "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without"
+            " torch's exporter.",
         ) from error
     assert program is not None
     model = program.model
@@ -68,43 +70,45 @@ def exported(src: Any, given: dict[str, Given]) -> ir.Model:
 
 
 def _resize_as_torch(model: ir.Model) -> None:
-    """torch's exporter writes pytorch_half_pixel, which puts a single element elsewhere than torch does today."""
+    """Replace pytorch_half_pixel, which torch's exporter writes: it samples a single element elsewhere than
+    torch does.
+    """
     for node in hub.all_nodes(model):
-        if node.op_type == "Resize" and hub.attr(node, PLACES) == "pytorch_half_pixel":
-            node.attributes[PLACES] = ir.AttrString(PLACES, "half_pixel")
+        if node.op_type == "Resize" and hub.attr(node, COORDINATES) == "pytorch_half_pixel":
+            node.attributes[COORDINATES] = ir.AttrString(COORDINATES, "half_pixel")
 
 
 def _rename(graph: ir.Graph, names: list[str]) -> None:
-    """Outputs by the names that running the program gives them."""
-    taken = {v.name for v in graph.inputs}
+    """Rename outputs as names_of_results does."""
+    input_names = {v.name for v in graph.inputs}
     for output in graph.outputs:
         output.name = hub.fresh_name(graph, "output")
     for output, name in zip(graph.outputs, names, strict=True):
-        output.name = f"{name}_output" if name in taken else name
+        output.name = f"{name}_output" if name in input_names else name
 
 
-def _example(module: Any, given: dict[str, Given]) -> tuple[list[str], list[Any], dict[str, Any]]:
-    """Names, tensors and dynamic dimensions of the inputs described."""
+def _example(module: Any, specs: dict[str, InputSpec]) -> tuple[list[str], list[Any], dict[str, Any]]:
+    """Names, example tensors and dynamic dimensions of the specified inputs."""
     import torch
 
-    if not given:
+    if not specs:
         raise InvalidOption(
-            f"{type(module).__name__} does not say what its inputs are.", f"Describe them with {FORM}."
+            f"{type(module).__name__} does not say what its inputs are.", f"Describe them with {SYNTAX}."
         )
-    symbols = {d for g in given.values() for d in g.dims or () if isinstance(d, str)}
-    named = {d: torch.export.Dim(d) for d in sorted(symbols)}
+    symbols = {d for g in specs.values() for d in g.dims or () if isinstance(d, str)}
+    dims_by_name = {d: torch.export.Dim(d) for d in sorted(symbols)}
     examples: list[Any] = []
     dims: dict[str, Any] = {}
-    for name, item in given.items():
+    for name, item in specs.items():
         if item.fixed is not None:
             examples.append(item.fixed)
             dims[name] = None
             continue
-        held = HELD[item.type.dtype]  # type: ignore[union-attr]
-        sizes = [d if isinstance(d, int) else EXAMPLE for d in item.dims or ()]
-        examples.append(torch.ones(sizes, dtype=getattr(torch, held.name)))
-        dims[name] = {i: named[d] for i, d in enumerate(item.dims or ()) if isinstance(d, str)}
-    return list(given), examples, dims
+        torch_dtype = TORCH_DTYPES[item.type.dtype]  # type: ignore[union-attr]
+        shape = [d if isinstance(d, int) else EXAMPLE_LENGTH for d in item.dims or ()]
+        examples.append(torch.ones(shape, dtype=getattr(torch, torch_dtype.name)))
+        dims[name] = {i: dims_by_name[d] for i, d in enumerate(item.dims or ()) if isinstance(d, str)}
+    return list(specs), examples, dims
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Names of the hub as names in generated source and in state_dict."""
+"""Identifiers in generated source, and paths of weights in the state_dict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import re
 RESERVED = frozenset(
     [*keyword.kwlist, *dir(builtins), "self", "torch", "ops", "annotate", "forward", "Tensor", "List"]
 )
-RESERVED |= frozenset(["Tuple", "Dict", "Optional", "inf", "nan", "uninitialized", "fork", "CONSTANTS", "unchecked_cast"])  # fmt: skip
+RESERVED |= {"Tuple", "Dict", "Optional", "inf", "nan", "uninitialized", "fork", "CONSTANTS"}
+RESERVED |= {"unchecked_cast"}
 MODULE = frozenset(
     [
         "training",
@@ -67,35 +68,35 @@ MODULE = frozenset(
 
 
 class Names:
-    """Distinct identifiers: each asked for comes out unlike all before."""
+    """Allocator of unique identifiers."""
 
     def __init__(self) -> None:
-        self.taken: set[str] = set()
+        self.used: set[str] = set()
 
-    def fresh(self, wanted: str) -> str:
-        """`wanted` as an identifier, numbered when taken."""
-        stem = re.sub(r"\W", "_", wanted, flags=re.ASCII) or "value"
+    def fresh(self, hint: str) -> str:
+        """Unused identifier like `hint`, numbered if that is used."""
+        stem = re.sub(r"\W", "_", hint, flags=re.ASCII) or "value"
         if stem[0].isdigit():
             stem = f"_{stem}"
         if stem in RESERVED or stem.startswith("__"):
             stem = f"value_{stem.strip('_')}"
         name, number = stem, 0
-        while name in self.taken:
+        while name in self.used:
             number += 1
             name = f"{stem}_{number}"
-        self.taken.add(name)
+        self.used.add(name)
         return name
 
 
 def weight_path(name: str) -> list[str]:
-    """Where in the tree of modules a weight lies: `layer1.0.weight` in three steps, each a name or a number."""
+    """Path of a weight in the module tree: `layer1.0.weight` has three steps, each a name or a number."""
     steps = [re.sub(r"\W", "_", part, flags=re.ASCII) for part in name.split(".")]
     if not all(steps):
         steps = [re.sub(r"\W", "_", name, flags=re.ASCII) or "weight"]
-    return [_step(step) for step in steps]
+    return [_safe_step(step) for step in steps]
 
 
-def _step(step: str) -> str:
+def _safe_step(step: str) -> str:
     if step.isdigit():
         return step
     if step[0].isdigit():

@@ -1,8 +1,8 @@
-"""Exported programs in files (`.pt2`): looked at word by word before torch builds anything of them.
+"""Exported programs in files (`.pt2`), checked word by word before torch builds anything.
 
-torch reads parts of such a file as Python: symbolic sizes, guards, names of functions, pickled objects. Here names must be
-names, functions operators of aten, sizes arithmetic on symbols, weights plain bytes; what else there is stays outside, and
-a file that needs it is refused.
+torch evaluates parts of such a file as Python: symbolic sizes, guards, function names, pickled objects. Here
+names must be identifiers, functions operators of aten, sizes arithmetic on symbols, weights plain bytes.
+Everything else is removed, and a file that needs it is refused.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge_torchscript.interface import leaves
-from bridge_torchscript.reading import checked_members, first_line
-from bridge_torchscript.tracing import TRACER
+from bridge_torchscript.safe_open import check_members, first_line
+from bridge_torchscript.tracer_lock import TRACER
 
 WORD = re.compile(r"[\w.\-+: ]*")
 TARGET = re.compile(
@@ -28,69 +28,69 @@ TARGET = re.compile(
 SYMBOL = re.compile(r"Symbol\('[su]\d+'(?:, (?:positive|integer|nonnegative)=(?:True|False))*\)")
 POWER = re.compile(r"Pow\(s, Integer\([0-4]\)\)")
 SIZES = re.compile(
-    r"(?:s|p|-?\d{1,19}|True|False|[(), ]|Integer|Rational|Add|Mul|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|ModularIndexing"
-    r"|IntTrueDiv|FloatTrueDiv|TruncToInt|FloorToInt|CeilToInt|ToFloat)*"
+    r"(?:s|p|-?\d{1,19}|True|False|[(), ]|Integer|Rational|Add|Mul|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv"
+    r"|ModularIndexing|IntTrueDiv|FloatTrueDiv|TruncToInt|FloorToInt|CeilToInt|ToFloat)*"
 )
 CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 TEXTS = frozenset(["as_string", "as_strings"])
-DEEP = 200
+MAX_DEPTH = 200
 
 
 def open_program(path: Path) -> Any:
-    """The torch.export.ExportedProgram of a file.
+    """torch.export.ExportedProgram of a file.
 
-    Raises UnsupportedModel where it holds pickled objects, compiled code or operators of others, UnreadableFile for what is
-    no sound program.
+    Raises UnsupportedModel for pickled objects, compiled code and foreign operators; UnreadableFile for a
+    file that is no valid program.
     """
     import torch
 
     try:
         with zipfile.ZipFile(path) as archive:
-            checked_members(path, archive)
-            plain = _plain(path, archive)
+            check_members(path, archive)
+            sanitized = _sanitized(path, archive)
         with TRACER:
-            return torch.export.load(plain)
+            return torch.export.load(sanitized)
     except (BridgeError, MemoryError):
         raise
     except Exception as error:
         raise UnreadableFile(f"{path} is not a valid exported program: {first_line(error)}") from error
 
 
-def _plain(path: Path, archive: zipfile.ZipFile) -> io.BytesIO:
-    """The archive with nothing in it but what was looked at."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as copy:
+def _sanitized(path: Path, archive: zipfile.ZipFile) -> io.BytesIO:
+    """Copy of the archive with checked members only."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as copy:
         for name in archive.namelist():
             inside = name.partition("/")[2]
             if inside.startswith(("data/aotinductor", "data/xl", "data/weights/opaque")):
-                raise _foreign(path, "compiled code")
+                raise _refusal(path, "compiled code")
             if inside.startswith("data/sample_inputs/"):
                 copy.writestr(name, b"")
             elif inside.startswith("models/") and inside.endswith(".json"):
                 program = json.loads(archive.read(name))
                 program["guards_code"] = []
-                _look(path, program)
+                _check_value(path, program)
                 copy.writestr(name, json.dumps(program))
             elif inside.endswith("_config.json"):
-                _weights(path, json.loads(archive.read(name)))
+                _check_weights(path, json.loads(archive.read(name)))
                 copy.writestr(name, archive.read(name))
             elif not inside.startswith("extra/"):
                 copy.writestr(name, archive.read(name))
-    made.seek(0)
-    return made
+    buffer.seek(0)
+    return buffer
 
 
-def _weights(path: Path, config: Any) -> None:
+def _check_weights(path: Path, config: Any) -> None:
     for name, facts in config["config"].items():
         if facts.get("use_pickle") or facts.get("tensor_meta") is None:
-            raise _foreign(path, f"the pickled object {name}")
+            raise _refusal(path, f"the pickled object {name}")
         if not WORD.fullmatch(facts["path_name"]) or ".." in facts["path_name"]:
             raise UnreadableFile(f"{path} has a weight in {facts['path_name']!r}.")
 
 
-def _look(path: Path, value: Any, key: str = "", depth: int = 0) -> None:
-    """Raise unless every word of the program is of the kind its place takes."""
-    if depth > DEEP:
+def _check_value(path: Path, value: Any, key: str = "", depth: int = 0) -> None:
+    """Raise unless every text in the program has the syntax that its key allows."""
+    if depth > MAX_DEPTH:
         raise UnreadableFile(f"{path} is nested deeper than any program.")
     if isinstance(value, dict):
         value.pop("stack_trace", None)
@@ -98,40 +98,40 @@ def _look(path: Path, value: Any, key: str = "", depth: int = 0) -> None:
             value["metadata"] = {}
         for name, item in value.items():
             if name == "as_custom_obj" or not WORD.fullmatch(name):
-                raise _foreign(path, f"{name[:80]!r}")
-            _look(path, item, name, depth + 1)
+                raise _refusal(path, f"{name[:80]!r}")
+            _check_value(path, item, name, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _look(path, item, key, depth + 1)
+            _check_value(path, item, key, depth + 1)
     elif isinstance(value, str) and key not in TEXTS:
-        _word(path, value, key)
+        _check_word(path, value, key)
 
 
-def _word(path: Path, text: str, key: str) -> None:
+def _check_word(path: Path, text: str, key: str) -> None:
     if key in ("target", "as_operator"):
         if not TARGET.fullmatch(text):
-            raise _foreign(path, f"the function {text[:80]!r}")
+            raise _refusal(path, f"the function {text[:80]!r}")
     elif key == "expr_str":
         known = POWER.sub("p", SYMBOL.sub("s", text))
         if not SIZES.fullmatch(known) or len(text) > 4000:
-            raise _foreign(path, f"the size {text[:80]!r}")
+            raise _refusal(path, f"the size {text[:80]!r}")
     elif key in ("in_spec", "out_spec"):
-        kinds = list(_kinds(json.loads(text)[1]))
-        if any(kind not in CONTAINERS for kind, _ in kinds):
-            raise _foreign(path, f"the container {next(k for k, _ in kinds if k not in CONTAINERS)!r}")
-        if any("__enum__" in str(context) for _, context in kinds):
-            raise _foreign(path, "an enumeration")
+        containers = list(_containers(json.loads(text)[1]))
+        if any(container not in CONTAINERS for container, _ in containers):
+            raise _refusal(path, f"the container {next(k for k, _ in containers if k not in CONTAINERS)!r}")
+        if any("__enum__" in str(context) for _, context in containers):
+            raise _refusal(path, "an enumeration")
     elif not WORD.fullmatch(text):
         raise UnreadableFile(f"{path} has {text[:80]!r} in the place of a name ({key}).")
 
 
-def _kinds(spec: Any) -> Iterator[tuple[Any, Any]]:
+def _containers(spec: Any) -> Iterator[tuple[Any, Any]]:
     yield spec["type"], spec["context"]
     for child in spec["children_spec"]:
-        yield from _kinds(child)
+        yield from _containers(child)
 
 
-def _foreign(path: Path, what: str) -> UnsupportedModel:
+def _refusal(path: Path, what: str) -> UnsupportedModel:
     return UnsupportedModel(
         f"{path} holds {what}, which could run code; bridge runs no code from files.",
         [],
@@ -140,7 +140,7 @@ def _foreign(path: Path, what: str) -> UnsupportedModel:
 
 
 def names_of_results(program: Any) -> list[str]:
-    """Results by name: `output`, `output_1`, … of a tuple or list, the keys of a dict."""
+    """Names of the results: `output`, `output_1`, … of a tuple or list, the keys of a dict."""
     from torch.utils import _pytree as pytree
 
     spec = program.call_spec.out_spec
@@ -148,10 +148,10 @@ def names_of_results(program: Any) -> list[str]:
 
 
 def call(program: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-    """Results by name for tensors by the names of the program's inputs."""
+    """Run the program; arguments and results are dicts by name."""
     from torch.utils import _pytree as pytree
 
     flat = [tensors[name] for name in program.graph_signature.user_inputs]
     args, kwargs = pytree.tree_unflatten(flat, program.call_spec.in_spec)
-    found, _ = pytree.tree_flatten(program.module()(*args, **kwargs))
-    return dict(zip(names_of_results(program), found, strict=True))
+    results, _ = pytree.tree_flatten(program.module()(*args, **kwargs))
+    return dict(zip(names_of_results(program), results, strict=True))

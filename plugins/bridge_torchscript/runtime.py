@@ -1,4 +1,4 @@
-"""TorchScript archives in torch.jit."""
+"""Runtime: TorchScript archives in torch.jit, exported programs in torch."""
 
 from __future__ import annotations
 
@@ -12,71 +12,87 @@ from bridge.errors import BridgeError, ExecutionFailed, InvalidInput, InvalidOpt
 from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
-from bridge_torchscript.described import described
-from bridge_torchscript.dtypes import HELD, STAND_IN, held
+from bridge_torchscript.dtypes import STAND_IN, TORCH_DTYPES, storage_dtype
+from bridge_torchscript.input_specs import parse_specs
 from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.program import call, open_program
-from bridge_torchscript.reading import is_program, open_archive
+from bridge_torchscript.safe_open import is_program, open_archive
+from bridge_torchscript.snapshot import ModuleState
 
 
 class TorchJitSession(Session):
-    """A method of an archive; `inputs` and `method` as the importer's options.
+    """Session of one method of an archive; `inputs` and `method` as in the importer's options.
 
-    Names are those an archive of ours keeps, else the arguments of `forward` (`NAME.KEY` for what a container holds), and
-    `output`, `output_1`, … for results. Raises ExecutionFailed in torch's words, InvalidOption for a method the module lacks.
+    Names are those kept in archives of bridge, else the arguments of `forward` (`NAME.KEY` inside containers)
+    and `output`, `output_1`, … for results. Raises ExecutionFailed in torch's words, InvalidOption for a
+    method that the module lacks.
     """
 
     def __init__(self, path: Path, inputs: Any = None, method: str = "forward") -> None:
         import torch
 
         self.path, self.method, self.engine = path, method, f"torch.jit {torch.__version__}"
-        self.fixed = {n: g.fixed for n, g in described(inputs).items() if g.fixed is not None}
-        self.module, kept = self._opened()
+        self.fixed = {n: g.fixed for n, g in parse_specs(inputs).items() if g.fixed is not None}
+        self.module, interface = self._open()
         if not self.module._c._has_method(method):
             raise InvalidOption(f"The module has no method {method!r}.")
-        self.kept = kept if method == "forward" else {}
-        self.names = [v["name"] for v in self.kept.get("inputs", [])] or _arguments(self.module, method)
+        self.state = ModuleState(self.module, method)
+        self.interface = interface if method == "forward" else {}
+        self.names = [v["name"] for v in self.interface.get("inputs", [])] or _arguments(self.module, method)
         self.inputs = tuple(Port(name) for name in self.names)
-        self.outputs = tuple(Port(v["name"]) for v in self.kept.get("outputs", []))
-        self._ran = False
+        self.outputs = tuple(Port(v["name"]) for v in self.interface.get("outputs", []))
+        self._used = False
 
-    def _opened(self) -> tuple[Any, dict[str, Any]]:
+    def _open(self) -> tuple[Any, dict[str, Any]]:
         try:
-            return open_archive(self.path)
+            module, interface = open_archive(self.path)
+            return module.eval(), interface
         except BridgeError:
             raise
         except Exception as error:
             raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
-        """Arrays, lists of arrays and None by name. Other names than the arguments set attributes before the call, whose values after
-        it are `NAME.next`. Raises InvalidInput for names the module does not have, ExecutionFailed in torch's words."""
+        """Run on arrays, lists of arrays and None by name.
+
+        A name that is no argument sets the attribute of that name before the call; its value after the call
+        is output `NAME.next`. Raises InvalidInput for unknown names, ExecutionFailed in torch's words.
+        """
         import torch
 
-        if self._ran:
+        if self._used:
             # What a call leaves behind in the module would be there at the next
-            self.module, _ = self._opened()
-        self._ran, names, given = True, self.names, self.fixed | inputs
-        state = [n for n in given if n.split(".")[0] not in names and _attribute(self.module, n) is not None]
-        missing = [n for n in names if n not in given and not any(i.startswith(f"{n}.") for i in given)]
-        extra = [n for n in given if n not in names and n.split(".")[0] not in names and n not in state]
-        if extra or (missing and self.kept):
-            raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(given)}.")
+            self.module, _ = self._open()
+            self.state = ModuleState(self.module, self.method)
+            self._used = False
+        names, arguments = self.names, self.fixed | inputs
+        state = [
+            n for n in arguments if n.split(".")[0] not in names and _attribute(self.module, n) is not None
+        ]
+        missing = [
+            n for n in names if n not in arguments and not any(i.startswith(f"{n}.") for i in arguments)
+        ]
+        extra = [n for n in arguments if n not in names and n.split(".")[0] not in names and n not in state]
+        if extra or (missing and self.interface):
+            raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(arguments)}.")
         try:
-            with torch.no_grad():
+            # Optimized execution would compute otherwise from the second run on, by what it saw at the first
+            with torch.no_grad(), torch.jit.optimized_execution(False):
                 for name in state:
-                    _set(self.module, name, to_torch(given[name]))
-                call = getattr(self.module.eval(), self.method)
-                result = call(*_given(self.module, names, given, self.method))
+                    _set_attribute(self.module, name, to_torch(arguments[name]))
+                call = getattr(self.module, self.method)
+                result = call(*_call_arguments(self.module, names, arguments, self.method))
         except RuntimeError as error:
+            self._used = True
             raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
-        values = _named(result, self.kept)
+        self._used = self.state.changed() or self.state.shares(result)
+        values = _named_outputs(result, self.interface)
         values |= {f"{n}.next": to_numpy(_attribute(self.module, n), None) for n in state if n in inputs}
         return Outputs(values, self.engine)
 
 
 class ProgramSession(Session):
-    """An exported program."""
+    """Session of an exported program."""
 
     def __init__(self, path: Path) -> None:
         import torch
@@ -99,36 +115,38 @@ class ProgramSession(Session):
 
 
 def open_session(path: Path, inputs: Any = None, method: str = "forward") -> Session:
-    """A session of an archive or of an exported program."""
+    """Session of an archive or of an exported program."""
     return ProgramSession(path) if is_program(path) else TorchJitSession(path, inputs, method)
 
 
 runtime = Runtime(open_session, ("inputs", "method"))
 
 
-def _named(result: Any, kept: dict[str, Any]) -> dict[str, Any]:
-    if "outputs" not in kept:
+def _named_outputs(result: Any, interface: dict[str, Any]) -> dict[str, Any]:
+    if "outputs" not in interface:
         return {n: to_numpy(v, None) for n, v in leaves(result, (list, tuple)) if v is not None}
-    results = result if len(kept["outputs"]) > 1 else (result,)
-    return {v["name"]: to_numpy(r, type_of(v["type"])) for v, r in zip(kept["outputs"], results, strict=True)}
+    results = result if len(interface["outputs"]) > 1 else (result,)
+    return {
+        v["name"]: to_numpy(r, type_of(v["type"])) for v, r in zip(interface["outputs"], results, strict=True)
+    }
 
 
-def _given(module: Any, names: list[str], inputs: dict[str, Any], method: str) -> list[Any]:
-    """Arguments in order; those the caller leaves out at the end have their defaults."""
+def _call_arguments(module: Any, names: list[str], inputs: dict[str, Any], method: str) -> list[Any]:
+    """Arguments in order; missing arguments at the end have their defaults."""
     schema = module._c._get_method(method).schema.arguments[1:]
-    found = []
+    arguments = []
     for name, argument in zip(names, schema, strict=True):
-        kind = str(argument.type)
+        type_name = str(argument.type)
         inner = {k.partition(".")[2]: to_torch(v) for k, v in inputs.items() if k.startswith(f"{name}.")}
         if name in inputs:
             value = to_torch(inputs[name])
-            found.append(value.item() if kind in ("int", "float", "bool") else value)
+            arguments.append(value.item() if type_name in ("int", "float", "bool") else value)
         elif inner:
-            parts = [inner[str(i)] for i in range(len(inner))] if "0" in inner else inner
-            found.append(tuple(parts) if kind.startswith("Tuple") else parts)
+            elements = [inner[str(i)] for i in range(len(inner))] if "0" in inner else inner
+            arguments.append(tuple(elements) if type_name.startswith("Tuple") else elements)
         else:
-            found.append(argument.default_value if argument.has_default_value() else None)
-    return found
+            arguments.append(argument.default_value if argument.has_default_value() else None)
+    return arguments
 
 
 def _attribute(module: Any, path: str) -> Any:
@@ -137,7 +155,7 @@ def _attribute(module: Any, path: str) -> Any:
     return module
 
 
-def _set(module: Any, path: str, value: Any) -> None:
+def _set_attribute(module: Any, path: str, value: Any) -> None:
     *steps, last = path.split(".")
     for step in steps:
         module = getattr(module, step)
@@ -153,7 +171,7 @@ def _arguments(module: Any, method: str) -> list[str]:
 
 
 def to_torch(value: Any) -> Any:
-    """An array as a tensor of the dtype it is held in; lists and None as they are."""
+    """Tensor of an array, in its storage dtype; lists and None by element."""
     import torch
 
     if value is None or isinstance(value, (list, tuple)):
@@ -161,25 +179,27 @@ def to_torch(value: Any) -> Any:
     array = np.asarray(value)
     if array.dtype.kind in "OSU":
         raise InvalidInput("TorchScript has no tensors of strings.")
-    kind = ir.DataType.from_numpy(array.dtype)
-    array = np.array(array.astype(STAND_IN[kind].numpy()) if kind in STAND_IN else array, order="C")
+    dtype = ir.DataType.from_numpy(array.dtype)
+    array = np.array(array.astype(STAND_IN[dtype].numpy()) if dtype in STAND_IN else array, order="C")
     if array.dtype.kind in "biufc" and array.dtype.isbuiltin == 1:
         return torch.from_numpy(array)
     raw = torch.from_numpy(array.reshape(-1).view(np.uint8))
-    return raw.view(getattr(torch, held(kind).name)).reshape(array.shape)
+    return raw.view(getattr(torch, storage_dtype(dtype).name)).reshape(array.shape)
 
 
-def to_numpy(value: Any, kind: Any) -> Any:
-    """A tensor as an array of the dtype the interface says, or else its own."""
+def to_numpy(value: Any, declared_type: Any) -> Any:
+    """Array of a tensor, in the dtype of `declared_type` or its own."""
     import torch
 
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
-        inner = kind.elem_type if isinstance(kind, (ir.SequenceType, ir.OptionalType)) else None
+        inner = (
+            declared_type.elem_type if isinstance(declared_type, (ir.SequenceType, ir.OptionalType)) else None
+        )
         inner = (
             inner.elem_type
-            if isinstance(kind, ir.OptionalType) and isinstance(inner, ir.SequenceType)
+            if isinstance(declared_type, ir.OptionalType) and isinstance(inner, ir.SequenceType)
             else inner
         )
         return [to_numpy(v, inner) for v in value]
@@ -187,11 +207,11 @@ def to_numpy(value: Any, kind: Any) -> Any:
         return np.asarray(value)
     if value.is_complex():
         value = torch.view_as_real(value.resolve_conj())
-    wanted = next(d for d, h in HELD.items() if getattr(torch, h.name) == value.dtype)
+    dtype = next(d for d, h in TORCH_DTYPES.items() if getattr(torch, h.name) == value.dtype)
     value = value.detach().contiguous()
-    if wanted.numpy().isbuiltin == 1:
+    if dtype.numpy().isbuiltin == 1:
         array = value.numpy()
     else:
-        array = value.reshape(-1).view(torch.uint8).numpy().view(wanted.numpy()).reshape(tuple(value.shape))
-    declared = getattr(kind, "dtype", None)
+        array = value.reshape(-1).view(torch.uint8).numpy().view(dtype.numpy()).reshape(tuple(value.shape))
+    declared = getattr(declared_type, "dtype", None)
     return array.astype(declared.numpy()) if declared in STAND_IN else array

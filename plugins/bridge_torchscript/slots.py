@@ -1,4 +1,4 @@
-"""Attributes of modules and of objects of compiled classes, the classes installed in Python or not."""
+"""Attributes of modules and of objects of TorchScript classes, whether or not Python has the classes."""
 
 from __future__ import annotations
 
@@ -6,47 +6,54 @@ from typing import Any
 
 
 class Slots:
-    """An object of a compiled class, which torch hands to Python only as its Python class: TorchScript itself reads it.
+    """Object of a TorchScript class, read by TorchScript: torch only gives Python an instance of its Python
+    class.
 
-    `root` is the module it hangs from, `steps` the attributes on the way, with their types.
+    `root` is the module that holds it, `steps` are the attributes from there, with their types.
     """
 
     def __init__(self, root: Any, steps: tuple[tuple[str, Any], ...]) -> None:
         self.root, self.steps = root, steps
 
-    def getattr(self, name: str, kind: Any) -> Any:
-        """The attribute of that name. Raises RuntimeError where torch cannot read it."""
-        steps = (*self.steps, (name, kind))
-        return Slots(self.root, steps) if kind.kind() == "ClassType" else _followed(self.root, steps)
+    def getattr(self, name: str, attribute_type: Any) -> Any:
+        """Attribute by name. Raises RuntimeError if torch cannot read it."""
+        steps = (*self.steps, (name, attribute_type))
+        return (
+            Slots(self.root, steps) if attribute_type.kind() == "ClassType" else _read_path(self.root, steps)
+        )
 
 
-def stored_attribute(owner: Any, name: str, kind: Any) -> Any:
-    """The attribute of a module or of Slots; an object of a class that is no module as Slots."""
+def stored_attribute(owner: Any, name: str, attribute_type: Any) -> Any:
+    """Attribute of a module or of Slots; objects of classes other than modules are Slots."""
     import torch
 
     if isinstance(owner, Slots):
-        return owner.getattr(name, kind)
-    if kind is None or kind.kind() != "ClassType" or kind.str().startswith("__torch__.torch.classes."):
+        return owner.getattr(name, attribute_type)
+    if (
+        attribute_type is None
+        or attribute_type.kind() != "ClassType"
+        or attribute_type.str().startswith("__torch__.torch.classes.")
+    ):
         return owner.getattr(name)
     try:
-        found = owner.getattr(name)
+        value = owner.getattr(name)
     except RuntimeError:
-        found = None
-    return found if isinstance(found, torch._C.ScriptObject) else Slots(owner, ((name, kind),))
+        value = None
+    return value if isinstance(value, torch._C.ScriptObject) else Slots(owner, ((name, attribute_type),))
 
 
-def _followed(root: Any, steps: tuple[tuple[str, Any], ...]) -> Any:
-    """What stands at the end of `steps`, by a TorchScript function that walks there."""
+def _read_path(root: Any, steps: tuple[tuple[str, Any], ...]) -> Any:
+    """Value at the end of `steps`, read by a generated TorchScript function."""
     import torch
 
     graph = torch._C.Graph()
     value = graph.addInput("self")
     value.setType(root._type())
-    for name, kind in steps:
+    for name, attribute_type in steps:
         node = graph.create("prim::GetAttr", [value], 1)
         node.s_("name", name)
         graph.appendNode(node)
         value = node.output()
-        value.setType(kind)
+        value.setType(attribute_type)
     graph.registerOutput(value)
     return torch._C._create_function_from_graph("attribute", graph)(root)

@@ -1,4 +1,4 @@
-"""What a call leaves in a module for the next one: found, and made inputs and outputs of the graph."""
+"""State that a call leaves in a module, as inputs and outputs of the graph."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import InvalidOption, UnsupportedModel
 from bridge_torchscript.control import Reader, as_value
-from bridge_torchscript.described import Given
 from bridge_torchscript.dtypes import SCALAR_TYPES
+from bridge_torchscript.input_specs import InputSpec
 from bridge_torchscript.runtime import to_numpy
 from bridge_torchscript.values import Builder, Items, Object, Sym, Var
 
 UNKNOWN = object()
-HASHED = 2**20
+MAX_HASHED = 2**20
 
 
-def changed(reader: Reader) -> dict[str, Any]:
-    """Attributes that a call changes and had read before, with what is stored in them."""
+def changed_attributes(reader: Reader) -> dict[str, Any]:
+    """Stored values of attributes that a call reads and then changes."""
     written = {var.label for var in reader.memory.written if var.label and var in reader.weights.values()}
-    paths = written | {p for p in reader.touched if p in reader.reads and not _kept(reader, p)}
+    paths = written | {p for p in reader.touched if p in reader.reads and not _is_unchanged_list(reader, p)}
     return {path: reader.stored[path] for path in sorted(paths)}
 
 
-def _kept(reader: Reader, path: str) -> bool:
-    """Whether a list of tensors was set to what it was, as `x.to(dtype)` of the dtype it has is."""
+def _is_unchanged_list(reader: Reader, path: str) -> bool:
+    """True if a list of tensors was set to its stored value, as by `x.to(dtype)` of the same dtype."""
     owner, name = reader.owner(path)
     now, before = owner.attributes.get(name), reader.stored.get(path)
     if not isinstance(now, list) or not isinstance(before, list) or len(now) != len(before):
         return False
-    return all(_same(reader, v, b) for v, b in zip(now, before, strict=True))
+    return all(_is_stored(reader, v, b) for v, b in zip(now, before, strict=True))
 
 
-def _same(reader: Reader, now: Any, before: Any) -> bool:
-    """Whether a tensor is the stored one, or a constant of its elements."""
+def _is_stored(reader: Reader, now: Any, before: Any) -> bool:
+    """True if a tensor is the stored one, or a constant with the same elements."""
     import torch
 
     if not isinstance(before, torch.Tensor) or not isinstance(now, Var) or now.value is None:
@@ -44,92 +44,96 @@ def _same(reader: Reader, now: Any, before: Any) -> bool:
     weight, value = reader.weights.get(reader.key(before)), _source(now.value)
     if weight is not None and value is weight.value:
         return True
-    known, kept = hub.const(value), to_numpy(before, None)
-    return known is not None and known.dtype == kept.dtype and np.array_equal(known, kept)
+    array, stored_array = hub.const(value), to_numpy(before, None)
+    return array is not None and array.dtype == stored_array.dtype and np.array_equal(array, stored_array)
 
 
 def _source(value: ir.Value) -> ir.Value:
-    """The value that Identity nodes hand on."""
+    """Value behind Identity nodes."""
     node = value.producer()
     source = node.inputs[0] if node is not None and node.op_type == "Identity" else None
     return value if source is None else _source(source)
 
 
-def left(op: Builder, reader: Reader) -> dict[str, Any]:
-    """Attributes after a call, where known before run time and without tensors, for the reading of `op`."""
-    found = {path: _known(op, owner.attributes.get(name)) for path, (owner, name) in reader.touched.items()}
-    return {path: value for path, value in found.items() if value is not UNKNOWN}
+def static_attributes(op: Builder, reader: Reader) -> dict[str, Any]:
+    """Attributes after a call that are static and hold no tensors, as values for the reading of `op`."""
+    values = {path: _known(op, owner.attributes.get(name)) for path, (owner, name) in reader.touched.items()}
+    return {path: value for path, value in values.items() if value is not UNKNOWN}
 
 
 def _known(op: Builder, value: Any) -> Any:
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
-    if isinstance(value, Items) and value.held is not None:
+    if isinstance(value, Items) and value.sequence is not None:
         return UNKNOWN
     if isinstance(value, (list, tuple)):
-        parts = [_known(op, v) for v in value]
-        if any(p is UNKNOWN for p in parts):
+        elements = [_known(op, v) for v in value]
+        if any(p is UNKNOWN for p in elements):
             return UNKNOWN
-        return Items(op, parts) if isinstance(value, list) else tuple(parts)
+        return Items(op, elements) if isinstance(value, list) else tuple(elements)
     if isinstance(value, Object) and value.native is None:
-        copy = Object(path=value.path, kind=value.kind)
+        copy = Object(path=value.path, type_name=value.type_name)
         copy.attributes = {n: _known(op, v) for n, v in value.attributes.items()}
         return UNKNOWN if UNKNOWN in copy.attributes.values() else copy
     return UNKNOWN
 
 
 def signature(graph: ir.Graph) -> tuple[int, ...]:
-    """What the outputs of a graph are computed by, whatever its values are called and whatever else it computes."""
+    """Hash of the computation of a graph's outputs, independent of names and unused nodes."""
     return _signature(graph, {}, 0)
 
 
 def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple[int, ...]:
-    found = {**outer, **{v: hash(("input", depth, i)) for i, v in enumerate(graph.inputs)}}
+    hashes = {**outer, **{v: hash(("input", depth, i)) for i, v in enumerate(graph.inputs)}}
 
-    def stored(value: ir.Value) -> int:
+    def initializer_hash(value: ir.Value) -> int:
         array = (
-            hub.const(value) if value.const_value is not None and value.const_value.size <= HASHED else None
+            hub.const(value)
+            if value.const_value is not None and value.const_value.size <= MAX_HASHED
+            else None
         )
         if array is None:
             return hash((value.name, str(value.shape)))
         return hash((array.dtype.str, array.shape, array.tobytes()))
 
     for node in graph:
-        inputs = tuple(None if v is None else found[v] if v in found else stored(v) for v in node.inputs)
+        inputs = tuple(
+            None if v is None else hashes[v] if v in hashes else initializer_hash(v) for v in node.inputs
+        )
         attributes = tuple(
             (
                 name,
-                _signature(a.value, found, depth + 1) if a.type == ir.AttributeType.GRAPH else str(a.value),
+                _signature(a.value, hashes, depth + 1) if a.type == ir.AttributeType.GRAPH else str(a.value),
             )
             for name, a in sorted(node.attributes.items())
         )
         for index, output in enumerate(node.outputs):
-            found[output] = hash((node.op_type, inputs, attributes, index))
-    return tuple(found[v] if v in found else stored(v) for v in graph.outputs)
+            hashes[output] = hash((node.op_type, inputs, attributes, index))
+    return tuple(hashes[v] if v in hashes else initializer_hash(v) for v in graph.outputs)
 
 
-def argument(op: Builder, title: str, path: str, value: Any, given: Given | None) -> Any:
-    """The input that stands for an attribute, as its description `given` or what is stored says."""
+def state_input(op: Builder, title: str, path: str, value: Any, spec: InputSpec | None) -> Any:
+    """Graph input for an attribute, typed by its specification or its stored value."""
     import torch
 
-    if given is not None and given.fixed is not None:
-        return given.fixed
-    if given is not None:
-        made = given.value(path)
+    if spec is not None and spec.fixed is not None:
+        return spec.fixed
+    if spec is not None:
+        graph_input = spec.value(path)
     elif isinstance(value, torch.Tensor):
         array = to_numpy(value, None)
-        made = Given(ir.TensorType(ir.DataType.from_numpy(array.dtype)), array.shape).value(path)
+        graph_input = InputSpec(ir.TensorType(ir.DataType.from_numpy(array.dtype)), array.shape).value(path)
     elif isinstance(value, (bool, int, float)):
-        made = Given(ir.TensorType(SCALAR_TYPES[type(value).__name__]), ()).value(path)
+        graph_input = InputSpec(ir.TensorType(SCALAR_TYPES[type(value).__name__]), ()).value(path)
     else:
         raise UnsupportedModel(f"{title} keeps {path} between calls, which is no tensor or number.", [])
-    return Var(op, made, label=path) if isinstance(value, torch.Tensor) else Sym(made)
+    return Var(op, graph_input, label=path) if isinstance(value, torch.Tensor) else Sym(graph_input)
 
 
-def results(title: str, reader: Reader, kept: dict[str, Any], graph: ir.Graph) -> None:
-    """Add to the outputs what the call leaves in every attribute that is an input."""
+def add_state_outputs(title: str, reader: Reader, attributes: dict[str, Any], graph: ir.Graph) -> None:
+    """Add the values after the call of all attributes that are inputs to the graph's outputs."""
     op = Builder(graph, reader.memory)
-    for path in kept:
+    for path in attributes:
         if not isinstance(reader.state[path], (Var, Sym)):
             continue
         owner, name = reader.owner(path)
@@ -137,7 +141,7 @@ def results(title: str, reader: Reader, kept: dict[str, Any], graph: ir.Graph) -
         if value is None:
             raise UnsupportedModel(f"{title} keeps {path} between calls, which is no tensor or number.", [])
         before = reader.state[path].value
-        if value.shape is not None and before.shape is not None and _changes(before.shape, value.shape):
+        if value.shape is not None and before.shape is not None and _shape_changes(before.shape, value.shape):
             raise InvalidOption(
                 f"The state {path} has the shape {before.shape} at first and {value.shape} after a call.",
                 f"Describe what it is between calls: inputs=[…, '{path}:DTYPE{value.shape}'].",
@@ -147,7 +151,7 @@ def results(title: str, reader: Reader, kept: dict[str, Any], graph: ir.Graph) -
         graph.outputs.append(value)
 
 
-def _changes(before: ir.Shape, after: ir.Shape) -> bool:
+def _shape_changes(before: ir.Shape, after: ir.Shape) -> bool:
     return len(before) != len(after) or any(
         isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(before, after, strict=True)
     )

@@ -1,4 +1,4 @@
-"""What TorchScript computes with, while it is read: tensors with their views, and Python values known or not."""
+"""Values of the interpreter: tensors with views, Python values, and hub values known at run time."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from bridge import hub
 from bridge.facts import Origin
 from bridge.quant import QuantParams
 
-DOUBT = "reads a tensor after another one was written to, whose memory it may share or not"
+MAY_SHARE = "reads a tensor after another one was written to, whose memory it may share or not"
 
 
 class Unsupported(Exception):
-    """Why one operator cannot be read, in words that follow its name."""
+    """Error: an operator cannot be read. The message continues its name."""
 
 
 @dataclass(frozen=True)
 class Sym:
-    """A Python int, float or bool known only at run time: a hub scalar of int64, double or bool."""
+    """Run-time Python int, float or bool: a hub scalar of int64, double or bool."""
 
     value: ir.Value
 
     @property
-    def kind(self) -> type:
+    def python_type(self) -> type:
+        """Type of the number: bool, int or float."""
         dtype = self.value.dtype
         return bool if dtype == ir.DataType.BOOL else int if dtype == ir.DataType.INT64 else float
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """Quantization parameters as hub values, maybe known only at run time: per tensor, or along `axis`."""
+    """Quantization parameters as hub values, static or not: per tensor, or per element of `axis`."""
 
     scale: ir.Value
     zero: ir.Value
@@ -43,35 +44,35 @@ class Quantization:
 
     @classmethod
     def of(cls, op: hub.Builder, params: QuantParams) -> Quantization:
-        """Parameters that are known, as constants."""
+        """Static parameters as constants."""
         return cls(op.const(params.scale), op.const(params.zero_point), params.axis)
 
     @property
     def params(self) -> QuantParams | None:
-        """The parameters that are known before run time."""
+        """Static parameters; None if they are known only at run time."""
         scale, zero = hub.const(self.scale), hub.const(self.zero)
         if scale is None or zero is None or self.zero.dtype is None:
             return None
         return QuantParams.of(scale, zero, self.zero.dtype, self.axis)
 
-    def integers(self, op: hub.Builder, x: ir.Value) -> ir.Value:
-        """What stands for the numbers of `x`."""
-        return op.QuantizeLinear(x, self.scale, self.zero, **self._along())
+    def quantize_linear(self, op: hub.Builder, x: ir.Value) -> ir.Value:
+        """Integers of `x`."""
+        return op.QuantizeLinear(x, self.scale, self.zero, **self._axis_attribute())
 
-    def numbers(self, op: hub.Builder, held: ir.Value) -> ir.Value:
-        """What the integers stand for."""
-        return op.DequantizeLinear(held, self.scale, self.zero, **self._along())
+    def dequantize_linear(self, op: hub.Builder, stored: ir.Value) -> ir.Value:
+        """Real values of the integers `stored`."""
+        return op.DequantizeLinear(stored, self.scale, self.zero, **self._axis_attribute())
 
-    def through(self, op: hub.Builder, x: ir.Value) -> ir.Value:
-        """`x` as it comes back from 8 bits."""
-        return self.numbers(op, self.integers(op, x))
+    def fake_quantize(self, op: hub.Builder, x: ir.Value) -> ir.Value:
+        """`x` quantized and dequantized."""
+        return self.dequantize_linear(op, self.quantize_linear(op, x))
 
-    def _along(self) -> dict[str, int]:
+    def _axis_attribute(self) -> dict[str, int]:
         return {} if self.axis is None else {"axis": self.axis}
 
 
 class Changes:
-    """Tensors and attributes that a branch or body wrote to, with what they were before."""
+    """Values before a branch or body wrote to them: tensors and attributes."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -79,7 +80,7 @@ class Changes:
         self.attributes: dict[tuple[Object, str], Any] = {}
 
     def written(self) -> list[Var]:
-        """Tensors made outside the branch that have another value now; views have it through their base."""
+        """Outside tensors that the branch changed. Views are updated through their base."""
         return [
             var
             for var, (_, version, _) in self.tensors.items()
@@ -95,7 +96,7 @@ class Changes:
 
 
 class Memory:
-    """Writes of one reading: the tensors written to, and the changes of every branch or body being read."""
+    """Writes of one reading: written tensors, and the changes of each nested branch or body."""
 
     def __init__(self) -> None:
         self.written: list[Var] = []
@@ -103,17 +104,17 @@ class Memory:
 
     @property
     def depth(self) -> int:
-        """The number of branches and bodies, one inside another, that are being read."""
+        """Number of nested branches and bodies."""
         return len(self._branches)
 
     @property
     def innermost(self) -> Changes | None:
-        """The changes of the innermost branch or body that is being read."""
+        """Changes of the innermost branch or body."""
         return self._branches[-1] if self._branches else None
 
     @contextlib.contextmanager
     def branch(self) -> Iterator[Changes]:
-        """Record what is written to from here on, and undo it at the end."""
+        """Record writes in this context, and undo them at its end."""
         changes = Changes(self.depth)
         self._branches.append(changes)
         try:
@@ -123,13 +124,13 @@ class Memory:
             changes.undo()
 
     def record(self, var: Var) -> None:
-        """Keep what `var` is before the innermost branch or body writes to it."""
+        """Save the state of `var` before the innermost branch or body writes to it."""
         if self._branches:
             self._branches[-1].tensors.setdefault(var, (var.value, var.version, var.seen))
 
 
 class Builder(hub.Builder):
-    """Builds the nodes of one block; tensors and lists made in it belong to `memory`."""
+    """Builder of the nodes of one block. Its tensors and lists belong to `memory`."""
 
     graph: ir.Graph
 
@@ -139,11 +140,14 @@ class Builder(hub.Builder):
 
 
 class Var:
-    """A tensor that may be written to, created with the builder `op`. A view reads and writes its base.
+    """Tensor with side effects, created by the builder `op`. A view reads and writes its base.
 
-    `forward(op, base)` makes the view's value; `backward(op, base, new)` the base's value after the view is written.
-    The value of a quantized tensor is what its integers stand for. Where torch may have copied instead (`doubtful`), what
-    is written to one of the two leaves the other unknown.
+    `forward(op, base)` computes the view's value; `backward(op, base, new)` the base's value after a write to
+    the view. The value of a quantized tensor is its dequantized value. If torch may have copied instead
+    (`doubtful`), a write to one of the two makes the other undefined.
+
+    `version` counts the writes, `seen` is the version of the root at the last read. `viewed`: views exist.
+    `shared`: a run-time condition decides whether it is the same tensor as another one.
     """
 
     def __init__(
@@ -169,26 +173,27 @@ class Var:
             base.viewed, self.seen = True, base.current()
 
     def current(self) -> int:
+        """Version of the root."""
         return self.version if self.base is None else self.base.current()
 
     def root(self) -> Var:
-        """The tensor whose memory it shows."""
+        """Root tensor, which owns the memory."""
         return self if self.base is None else self.base.root()
 
     def read(self, op: hub.Builder) -> ir.Value:
-        """The hub value it has now."""
+        """Current hub value."""
         if self.base is not None and self.seen != self.base.current():
             if self.doubtful:
-                raise Unsupported(DOUBT)
+                raise Unsupported(MAY_SHARE)
             assert self.forward is not None
             self.memory.record(self)
             self.value, self.seen = self.forward(op, self.base.read(op)), self.base.current()
         if self.value is None:
-            raise Unsupported(DOUBT)
+            raise Unsupported(MAY_SHARE)
         return self.value
 
     def write(self, op: hub.Builder, value: ir.Value) -> None:
-        """Give it a value; through a view the base gets it too."""
+        """Write a value; a view also writes its base."""
         self.memory.record(self)
         if self.root().shared:
             raise Unsupported(
@@ -199,30 +204,30 @@ class Var:
             self.memory.written.append(self)
             return
         if self.doubtful:
-            self._part(value)
+            self._detach(value)
             return
         if self.backward is None:
             raise Unsupported("writes to a tensor whose memory it may share or not")
         before = self.base.read(op)
-        self.base.write(op, kept_shape(self.backward(op, before, value), before))
+        self.base.write(op, keep_shape(self.backward(op, before, value), before))
         self.value, self.seen = value, self.base.current()
 
-    def turn(self, view: Callable[[Var], Var]) -> None:
-        """Become a view of what it was, as operators do that change a shape in place."""
+    def become_view(self, view: Callable[[Var], Var]) -> None:
+        """Become a view of the old value, as in-place operators do that change a shape."""
         if self.viewed or self.depth < self.memory.depth:
             raise Unsupported("changes the shape of a tensor in place that another one shows")
         old = copy.copy(self)
-        made = view(old)
+        result = view(old)
         self.base, self.forward, self.backward, self.doubtful = (
             old,
-            made.forward,
-            made.backward,
-            made.doubtful,
+            result.forward,
+            result.backward,
+            result.doubtful,
         )
-        self.value, self.seen = made.value, made.seen
+        self.value, self.seen = result.value, result.seen
 
-    def _part(self, value: ir.Value) -> None:
-        """Take a value that the tensor it was made of may have taken too: that one is unknown from here on."""
+    def _detach(self, value: ir.Value) -> None:
+        """Detach a possibly shared view on write; its base becomes undefined."""
         root = self.root()
         if root.depth < self.memory.depth:
             raise Unsupported("writes to a tensor whose memory it may share or not")
@@ -231,8 +236,8 @@ class Var:
         self.value, self.seen = value, self.current()
 
 
-def kept_shape(new: ir.Value, before: ir.Value) -> ir.Value:
-    """`new` with the lengths of `before`, where its own are not known: writing to a tensor changes none."""
+def keep_shape(new: ir.Value, before: ir.Value) -> ir.Value:
+    """Complete unknown dimensions of `new` from `before`: a write changes no shape."""
     if new.shape is None or before.shape is None or len(new.shape) != len(before.shape):
         return new
     pairs = zip(new.shape, before.shape, strict=True)
@@ -241,73 +246,73 @@ def kept_shape(new: ir.Value, before: ir.Value) -> ir.Value:
 
 
 class Object:
-    """An instance of a TorchScript class, the module itself among them: attributes by name."""
+    """Instance of a TorchScript class, or the module: attributes by name."""
 
-    def __init__(self, native: Any = None, path: str = "", kind: str = "") -> None:
-        self.native, self.path, self.kind = native, path, kind
+    def __init__(self, native: Any = None, path: str = "", type_name: str = "") -> None:
+        self.native, self.path, self.type_name = native, path, type_name
         self.attributes: dict[str, Any] = {}
 
 
 class Items(list):
-    """A Python list that may be changed, and how many branches deep it was made.
+    """Mutable Python list, created `depth` branches deep.
 
-    Once a loop of a length known at run time alone appends to it, `held` is its hub sequence, the list itself is stale, and
-    `shape` is what its elements have in common.
+    After a loop of run-time length appends to it, `sequence` is its hub sequence, the list itself is stale,
+    and `shape` holds the dimensions that all elements share.
     """
 
     def __init__(self, op: Builder, items: Iterable[Any] = ()) -> None:
         super().__init__(items)
         self.depth = op.memory.depth
-        self.held: Var | None = None
+        self.sequence: Var | None = None
         self.shape: ir.Shape | None = None
 
-    def hold(self, op: Builder, dtype: ir.DataType) -> None:
-        """Become a hub sequence of `dtype`. Raises Unsupported where it holds anything but such tensors."""
-        parts = [v.read(op) if isinstance(v, Var) else None for v in self]
-        if any(v is None or v.dtype != dtype for v in parts):
+    def become_sequence(self, op: Builder, dtype: ir.DataType) -> None:
+        """Become a hub sequence of `dtype`. Raises Unsupported if an element is no such tensor."""
+        elements = [v.read(op) if isinstance(v, Var) else None for v in self]
+        if any(v is None or v.dtype != dtype for v in elements):
             raise Unsupported("appends at run time to a list of something else")
-        made = op.SequenceConstruct(*parts) if parts else op.SequenceEmpty(dtype=int(dtype))
-        for index, part in enumerate(parts):
+        sequence = op.SequenceConstruct(*elements) if elements else op.SequenceEmpty(dtype=int(dtype))
+        for index, part in enumerate(elements):
             self.shape = common_shape(self.shape, part.shape) if index else part.shape  # type: ignore[union-attr]
-        self.held, self.typed = Var(op, made), bool(parts)
+        self.sequence, self.typed = Var(op, sequence), bool(elements)
 
-    def append_held(self, op: hub.Builder, value: ir.Value) -> None:
-        """Append where it is a hub sequence."""
-        assert self.held is not None
-        before = self.held.read(op)
+    def append_to_sequence(self, op: hub.Builder, value: ir.Value) -> None:
+        """Append to the hub sequence."""
+        assert self.sequence is not None
+        before = self.sequence.read(op)
         if before.dtype != value.dtype:
             raise Unsupported("appends at run time to a list of something else")
         self.shape = common_shape(self.shape, value.shape) if self.typed else value.shape
         self.typed = True
-        self.held.write(op, op.SequenceInsert(before, value))
+        self.sequence.write(op, op.SequenceInsert(before, value))
 
 
-def collection_like(op: Builder, items: list[Any] | tuple[Any, ...], parts: Iterable[Any]) -> Any:
-    """A list or tuple of `parts`, of the kind that `items` is."""
-    return Items(op, parts) if isinstance(items, Items) else type(items)(parts)
+def collection_like(op: Builder, items: list[Any] | tuple[Any, ...], elements: Iterable[Any]) -> Any:
+    """List or tuple of `elements`, of the type of `items`."""
+    return Items(op, elements) if isinstance(items, Items) else type(items)(elements)
 
 
-def outside(op: Builder, items: Any) -> bool:
-    """Whether a list was made outside the condition or loop, known at run time alone, that is being read."""
+def is_outside(op: Builder, items: Any) -> bool:
+    """True if a list was created outside the run-time condition or loop that is being read."""
     depth = op.memory.depth
     return depth > 0 and not (isinstance(items, Items) and items.depth >= depth)
 
 
-def mutable(op: Builder, items: Any) -> None:
-    """Raise Unsupported where a list made outside would change under a condition known at run time alone."""
-    if outside(op, items) or getattr(items, "held", None) is not None:
+def check_mutable(op: Builder, items: Any) -> None:
+    """Raise Unsupported if an outside list would change under a run-time condition."""
+    if is_outside(op, items) or getattr(items, "sequence", None) is not None:
         raise Unsupported("changes a list inside a condition or loop known at run time alone")
 
 
 def common_shape(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None:
-    """The dimensions two shapes share; None for different ranks."""
+    """Dimensions that two shapes share; None for different ranks."""
     if one is None or two is None or len(one) != len(two):
         return None
     return ir.Shape([a if a == b and isinstance(a, int) else None for a, b in zip(one, two, strict=True)])
 
 
-class Grows(Exception):
-    """A list made outside is appended to under a condition or in a loop known at run time alone."""
+class ListGrows(Exception):
+    """Error: an outside list is appended to under a run-time condition or in a run-time loop."""
 
     def __init__(self, items: Items, dtype: ir.DataType) -> None:
         super().__init__("changes a list inside a condition or loop known at run time alone")
@@ -315,37 +320,37 @@ class Grows(Exception):
 
 
 class Sequence:
-    """A list of tensors whose length is known only at run time: a hub sequence, and what the shapes of its elements share."""
+    """List of tensors of run-time length: a hub sequence, and the dimensions that its elements share."""
 
     def __init__(self, value: ir.Value, shape: ir.Shape | None = None) -> None:
         self.value, self.shape = value, shape
 
     def at(self, op: Builder, index: ir.Value) -> Var:
-        """One element."""
-        made = op.SequenceAt(self.value, index)
-        if made.shape is None and self.shape is not None:
-            made.shape = ir.Shape(list(self.shape))
-        return Var(op, made)
+        """Element at `index`."""
+        element = op.SequenceAt(self.value, index)
+        if element.shape is None and self.shape is not None:
+            element.shape = ir.Shape(list(self.shape))
+        return Var(op, element)
 
-    def joined(self, op: hub.Builder, dim: int, stacked: bool) -> ir.Value:
-        """All elements one after another along `dim`, or along a new one."""
-        made = op.ConcatFromSequence(self.value, axis=dim, new_axis=int(stacked))
-        if made.shape is None and self.shape is not None:
+    def concat(self, op: hub.Builder, dim: int, stacked: bool) -> ir.Value:
+        """Concatenation of all elements along `dim`, or their stack along a new axis."""
+        result = op.ConcatFromSequence(self.value, axis=dim, new_axis=int(stacked))
+        if result.shape is None and self.shape is not None:
             dims: list[Any] = list(self.shape)
-            place = dim % (len(dims) + stacked)
-            made.shape = ir.Shape([*dims[:place], None, *dims[place + (not stacked) :]])
-        return made
+            axis = dim % (len(dims) + stacked)
+            result.shape = ir.Shape([*dims[:axis], None, *dims[axis + (not stacked) :]])
+        return result
 
 
 @dataclass(frozen=True)
 class Complex:
-    """Complex numbers as a hub value of pairs of floats, [..., 2]."""
+    """Complex numbers as pairs of floats, a hub value [..., 2]."""
 
     value: ir.Value
 
 
 class Poison:
-    """What may be handed on but not used, and why: text made of numbers known at run time alone, say."""
+    """Value that may be passed on but not used, and the reason: text of run-time numbers, say."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

@@ -137,6 +137,11 @@ def test_precision_says_what_stays_float32(precision: Any, tmp_path: Path) -> No
         {"precision": {"keep_float32": 3}},
         {"precision": 16},
         {"minimum_deployment_target": "iOS14"},
+        {"upper_bound": 0},
+        {"upper_bound": 2**63},
+        {"ranges": "N:1..9223372036854775808"},
+        {"ranges": "N:²..3"},
+        {"shapes": "x:²x3x8x8"},
     ],
 )
 def test_what_cannot_be_is_an_invalid_option(options: dict[str, Any], tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
-"""Recurrent layers of cuDNN, against the layers of Keras that have the same weights: no CPU runs cuDNN's
-own."""
+"""Recurrent layers of cuDNN against Keras layers with the same weights: no CPU runs cuDNN's own."""
 
 from __future__ import annotations
 
@@ -32,10 +31,11 @@ def layer(mode: str, backwards: bool) -> Any:
 
 
 def weights(mode: str, length: int, rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Those of cuDNN: a matrix for each gate of the input, then of the state; two vectors for each gate."""
+    """Weights in cuDNN's order: a matrix per gate for the input, then for the state; two bias vectors per
+    gate."""
     shapes = [(UNITS, length)] * GATES[mode] + [(UNITS, UNITS)] * GATES[mode]
-    found = [rng.standard_normal(s).astype(np.float32) * 0.5 for s in shapes]
-    return found, [rng.standard_normal(UNITS).astype(np.float32) * 0.5 for _ in shapes]
+    matrices = [rng.standard_normal(s).astype(np.float32) * 0.5 for s in shapes]
+    return matrices, [rng.standard_normal(UNITS).astype(np.float32) * 0.5 for _ in shapes]
 
 
 def as_keras(mode: str, matrices: list[np.ndarray], biases: list[np.ndarray]) -> list[np.ndarray]:
@@ -53,14 +53,17 @@ def as_keras(mode: str, matrices: list[np.ndarray], biases: list[np.ndarray]) ->
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_layer_of_cudnn_computes_what_keras_computes(mode: str, layers: int, direction: str) -> None:
     rng = np.random.default_rng(0)
-    both = 2 if direction == "bidirectional" else 1
+    directions = 2 if direction == "bidirectional" else 1
     x = rng.standard_normal((STEPS, BATCH, LENGTH)).astype(np.float32)
-    states = rng.standard_normal((2, layers * both, BATCH, UNITS)).astype(np.float32)
-    own = [weights(mode, LENGTH if n < both else UNITS * both, rng) for n in range(layers * both)]
-    params = np.concatenate([w.ravel() for part in (0, 1) for each in own for w in each[part]])
+    states = rng.standard_normal((2, layers * directions, BATCH, UNITS)).astype(np.float32)
+    layer_weights = [
+        weights(mode, LENGTH if n < directions else UNITS * directions, rng)
+        for n in range(layers * directions)
+    ]
+    params = np.concatenate([w.ravel() for part in (0, 1) for each in layer_weights for w in each[part]])
 
     def infer(x: Any, h: Any, c: Any) -> dict[str, Any]:
-        made = tf.raw_ops.CudnnRNN(
+        results = tf.raw_ops.CudnnRNN(
             input=x,
             input_h=h,
             input_c=c,
@@ -69,28 +72,28 @@ def test_a_layer_of_cudnn_computes_what_keras_computes(mode: str, layers: int, d
             direction=direction,
             is_training=False,
         )
-        return {"y": made[0], "h": made[1]} | ({"z": made[2]} if mode == "lstm" else {})
+        return {"y": results[0], "h": results[1]} | ({"z": results[2]} if mode == "lstm" else {})
 
     specs = [tf.TensorSpec(v.shape, name=n) for n, v in (("x", x), ("a", states[0]), ("b", states[1]))]
     model = bridge.load(tf.function(infer).get_concrete_function(*specs))
-    given = dict(zip((v.name for v in model.graph.inputs), (x, *states), strict=True))
-    found = bridge.run(model, given)
+    inputs = dict(zip((v.name for v in model.graph.inputs), (x, *states), strict=True))
+    outputs = bridge.run(model, inputs)
     value, last = np.swapaxes(x, 0, 1), []
     for n in range(layers):
-        parts = []
-        for d in range(both):
-            place = n * both + d
+        halves = []
+        for d in range(directions):
+            index = n * directions + d
             made = layer(mode, backwards=d == 1)
             made.build(value.shape)
-            made.set_weights(as_keras(mode, *own[place]))
-            y, *final = made(value, initial_state=list(states[: 2 if mode == "lstm" else 1, place]))
-            parts.append(np.asarray(y)[:, :: -1 if d else 1])
+            made.set_weights(as_keras(mode, *layer_weights[index]))
+            y, *final = made(value, initial_state=list(states[: 2 if mode == "lstm" else 1, index]))
+            halves.append(np.asarray(y)[:, :: -1 if d else 1])
             last.append([np.asarray(f) for f in final])
-        value = np.concatenate(parts, -1)
-    np.testing.assert_allclose(found["y"], np.swapaxes(value, 0, 1), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(found["h"], np.stack([each[0] for each in last]), rtol=1e-4, atol=1e-5)
+        value = np.concatenate(halves, -1)
+    np.testing.assert_allclose(outputs["y"], np.swapaxes(value, 0, 1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs["h"], np.stack([each[0] for each in last]), rtol=1e-4, atol=1e-5)
     if mode == "lstm":
-        np.testing.assert_allclose(found["z"], np.stack([each[1] for each in last]), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(outputs["z"], np.stack([each[1] for each in last]), rtol=1e-4, atol=1e-5)
 
 
 def test_rows_of_their_own_length_and_weights_put_together_in_the_graph() -> None:
@@ -104,16 +107,22 @@ def test_rows_of_their_own_length_and_weights_put_together_in_the_graph() -> Non
             num_layers=1, num_units=UNITS, input_size=LENGTH, weights=matrices, biases=biases, rnn_mode="gru"
         )
         return tf.raw_ops.CudnnRNNV3(
-            input=x, input_h=tf.zeros([BATCH, 1, UNITS]), input_c=0.0, params=params, sequence_lengths=lengths, rnn_mode="gru",
-            is_training=False, time_major=False,
-        )[0]  # fmt: skip
+            input=x,
+            input_h=tf.zeros([BATCH, 1, UNITS]),
+            input_c=0.0,
+            params=params,
+            sequence_lengths=lengths,
+            rnn_mode="gru",
+            is_training=False,
+            time_major=False,
+        )[0]
 
     specs = tf.TensorSpec(x.shape, name="x"), tf.TensorSpec([BATCH], tf.int32, "lengths")
     model = bridge.load(tf.function(infer).get_concrete_function(*specs))
-    (found,) = bridge.run(model, {"x": x, "lengths": lengths}).values()
-    made = layer("gru", backwards=False)
-    made.build(x.shape)
-    made.set_weights(as_keras("gru", matrices, biases))
+    (output,) = bridge.run(model, {"x": x, "lengths": lengths}).values()
+    reference = layer("gru", backwards=False)
+    reference.build(x.shape)
+    reference.set_weights(as_keras("gru", matrices, biases))
     mask = np.arange(STEPS) < lengths[:, None]
-    expected = np.asarray(made(x)[0]) * mask[..., None]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    expected = np.asarray(reference(x)[0]) * mask[..., None]
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""What a written SavedModel is: names, variables, control flow, silence."""
+"""Properties of written SavedModels: names, variables, control flow, no output on the terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from build import model_from_text, model_of_nodes
+from onnx.helper import make_node
 
 import bridge
 from bridge import hub
@@ -19,28 +21,16 @@ from bridge.testing.coverage import legalized
 pytest.importorskip("tensorflow")
 
 import onnx_ir as ir
-from bridge_savedmodel.tensorflow import computes, tensorflow
+from bridge_savedmodel.tensorflow import has_kernel, tensorflow
 
 tf = tensorflow()
 
 
-def model(graph: str, opset: int = 24) -> onnx.ModelProto:
-    return onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : {opset}]> {graph}')
-
-
 def test_names_that_python_does_not_take_survive_in_their_order(tmp_path: Path) -> None:
     names = ["z.1", "a:0", "b/c d", *(f"x{n}" for n in range(9))]
-    inputs = [onnx.helper.make_tensor_value_info(n, 1, ["batch", 2]) for n in names]
-    outputs = [onnx.helper.make_tensor_value_info(n, 1, ["batch", 2]) for n in ("out.2", "out:1")]
-    nodes = [
-        onnx.helper.make_node("Sub", ["z.1", "a:0"], ["out.2"]),
-        onnx.helper.make_node("Sum", names, ["out:1"]),
-    ]
-    proto = onnx.helper.make_model(
-        onnx.helper.make_graph(nodes, "g", inputs, outputs),
-        opset_imports=[onnx.helper.make_opsetid("", 24)],
-        ir_version=10,
-    )
+    rows = (np.float32, ["batch", 2])
+    nodes = [make_node("Sub", ["z.1", "a:0"], ["out.2"]), make_node("Sum", names, ["out:1"])]
+    proto = model_of_nodes(nodes, dict.fromkeys(names, rows), dict.fromkeys(("out.2", "out:1"), rows))
     path = bridge.convert(proto, tmp_path / "m.savedmodel", verify=True).path
     function = tf.saved_model.load(str(path)).signatures["serving_default"]
     assert sorted(function.structured_input_signature[1]) == sorted(names)
@@ -53,13 +43,13 @@ def test_names_that_python_does_not_take_survive_in_their_order(tmp_path: Path) 
 
 def test_weights_are_variables_to_train_or_constants(tmp_path: Path) -> None:
     graph = "g (float[n, 3] x) => (float[n, 2] y) <float[3, 2] w = {1, 2, 3, 4, 5, 6}> { y = MatMul (x, w) }"
-    loaded = tf.saved_model.load(str(bridge.convert(model(graph), tmp_path / "v.savedmodel").path))
+    loaded = tf.saved_model.load(str(bridge.convert(model_from_text(graph), tmp_path / "v.savedmodel").path))
     (weight,) = loaded.weights
     assert weight.name.startswith("w")
     with tf.GradientTape() as tape:
-        found = loaded.signatures["serving_default"](x=tf.ones([2, 3]))["y"]
-    assert tape.gradient(found, weight).numpy().tolist() == [[2.0, 2.0]] * 3
-    path = bridge.convert(model(graph), tmp_path / "c.savedmodel", weights="constants").path
+        result = loaded.signatures["serving_default"](x=tf.ones([2, 3]))["y"]
+    assert tape.gradient(result, weight).numpy().tolist() == [[2.0, 2.0]] * 3
+    path = bridge.convert(model_from_text(graph), tmp_path / "c.savedmodel", weights="constants").path
     assert len(tf.saved_model.load(str(path)).weights) == 0
 
 
@@ -67,7 +57,8 @@ def test_weights_are_variables_to_train_or_constants(tmp_path: Path) -> None:
     "graph",
     [
         """g (float[n] x, bool c) => (float[n] y) { y = If (c)
-             <then_branch = t () => (float[n] a) { a = Neg (x) }, else_branch = e () => (float[n] b) { b = Add (x, x) }> }""",
+             <then_branch = t () => (float[n] a) { a = Neg (x) },
+              else_branch = e () => (float[n] b) { b = Add (x, x) }> }""",
         """g (float[2] x, int64 n) => (float[2] last, float[k, 2] all) {
              go = Constant <value = bool {1}> () last, all = Loop (n, go, x)
              <body = b (int64 i, bool c, float[2] s) => (bool d, float[2] t, float[2] u) {
@@ -76,18 +67,18 @@ def test_weights_are_variables_to_train_or_constants(tmp_path: Path) -> None:
     ids=["If", "Loop"],
 )
 def test_control_flow_stays_functional(graph: str, tmp_path: Path) -> None:
-    conversion = bridge.convert(model(graph), tmp_path / "m.savedmodel", verify=True)
+    conversion = bridge.convert(model_from_text(graph), tmp_path / "m.savedmodel", verify=True)
     assert conversion.verification.ok
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel.FromString((conversion.path / "saved_model.pb").read_bytes())
-    found = {n.op for f in saved.meta_graphs[0].graph_def.library.function for n in f.node_def}
-    assert found & {"If", "StatelessIf", "While", "StatelessWhile"}
+    operators = {n.op for f in saved.meta_graphs[0].graph_def.library.function for n in f.node_def}
+    assert operators & {"If", "StatelessIf", "While", "StatelessWhile"}
 
 
 def test_inputs_that_do_not_fit_are_named(tmp_path: Path) -> None:
     path = bridge.convert(
-        model("g (float[n, 3] x) => (float[n, 3] y) { y = Abs (x) }"), tmp_path / "m.savedmodel"
+        model_from_text("g (float[n, 3] x) => (float[n, 3] y) { y = Abs (x) }"), tmp_path / "m.savedmodel"
     ).path
     for inputs in ({}, {"z": np.zeros((1, 3), np.float32)}):
         with pytest.raises(InvalidInput, match="x"):
@@ -99,14 +90,14 @@ def test_inputs_that_do_not_fit_are_named(tmp_path: Path) -> None:
 
 
 def test_sequences_at_the_boundary_are_refused(tmp_path: Path) -> None:
-    proto = model("g (float[2] x) => (seq(float[2]) y) { y = SequenceConstruct (x) }")
+    proto = model_from_text("g (float[2] x) => (seq(float[2]) y) { y = SequenceConstruct (x) }")
     with pytest.raises(UnsupportedModel, match="SequenceConstruct"):
         bridge.convert(proto, tmp_path / "m.savedmodel")
 
 
 def test_tensorflow_writes_nothing_on_the_terminal(tmp_path: Path) -> None:
     source = tmp_path / "m.onnx"
-    onnx.save(model("g (float[n, 3] x) => (float[n, 3] y) { y = Softmax (x) }"), source)
+    onnx.save(model_from_text("g (float[n, 3] x) => (float[n, 3] y) { y = Softmax (x) }"), source)
     command = [
         sys.executable,
         "-m",
@@ -116,12 +107,12 @@ def test_tensorflow_writes_nothing_on_the_terminal(tmp_path: Path) -> None:
         str(tmp_path / "m.savedmodel"),
         "--verify",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert finished.stderr == ""
 
 
 @pytest.mark.parametrize(
-    ("operator", "dtype", "taken"),
+    ("operator", "dtype", "supported"),
     [
         ("AddV2", "UINT16", True),
         ("Neg", "UINT8", False),
@@ -129,8 +120,8 @@ def test_tensorflow_writes_nothing_on_the_terminal(tmp_path: Path) -> None:
         ("Erf", "INT32", False),
     ],
 )
-def test_dtypes_are_asked_of_the_kernels(operator: str, dtype: str, taken: bool) -> None:
-    assert computes(operator, {"T": ir.DataType[dtype]}) is taken
+def test_dtypes_are_asked_of_the_kernels(operator: str, dtype: str, supported: bool) -> None:
+    assert has_kernel(operator, {"T": ir.DataType[dtype]}) is supported
 
 
 ALONE = """
@@ -144,31 +135,32 @@ assert not [name for name in sys.modules if name.startswith("bridge")]
 
 
 def test_a_folder_serves_without_bridge(tmp_path: Path) -> None:
-    """A table of words, and a recurrent layer, in a process of TensorFlow alone."""
+    """A lookup table and a recurrent layer in a process with TensorFlow only."""
     rng = np.random.default_rng(0)
     weights = {"w": (1, 8, 3), "r": (1, 8, 2)}
     nodes = [
-        onnx.helper.make_node("LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", keys_strings=["a", "b"], values_int64s=[10, 20], default_int64=-1),
-        onnx.helper.make_node("Transpose", ["s"], ["t"], perm=[1, 0, 2]),
-        onnx.helper.make_node("LSTM", ["t", "w", "r"], ["h"], hidden_size=2),
-    ]  # fmt: skip
-    given = [("x", 8, ["n"]), ("s", 1, [1, "steps", 3])]
-    made = [("y", 7, ["n"]), ("h", 1, ["steps", 1, 1, 2])]
-    graph = onnx.helper.make_graph(
+        make_node(
+            "LabelEncoder",
+            ["x"],
+            ["y"],
+            domain="ai.onnx.ml",
+            keys_strings=["a", "b"],
+            values_int64s=[10, 20],
+            default_int64=-1,
+        ),
+        make_node("Transpose", ["s"], ["t"], perm=[1, 0, 2]),
+        make_node("LSTM", ["t", "w", "r"], ["h"], hidden_size=2),
+    ]
+    proto = model_of_nodes(
         nodes,
-        "g",
-        [onnx.helper.make_tensor_value_info(*v) for v in given],
-        [onnx.helper.make_tensor_value_info(*v) for v in made],
-        [
-            onnx.numpy_helper.from_array(rng.standard_normal(s).astype(np.float32), n)
-            for n, s in weights.items()
-        ],
+        {"x": (object, ["n"]), "s": (np.float32, [1, "steps", 3])},
+        {"y": (np.int64, ["n"]), "h": (np.float32, ["steps", 1, 1, 2])},
+        {name: rng.standard_normal(shape).astype(np.float32) for name, shape in weights.items()},
+        {"": 22, "ai.onnx.ml": 4},
     )
-    domains = [onnx.helper.make_opsetid("", 22), onnx.helper.make_opsetid("ai.onnx.ml", 4)]
-    proto = onnx.helper.make_model(graph, opset_imports=domains, ir_version=10)
     path = bridge.convert(proto, tmp_path / "m.savedmodel", verify=True).path
-    done = subprocess.run([sys.executable, "-c", ALONE, str(path)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-800:]
+    finished = subprocess.run([sys.executable, "-c", ALONE, str(path)], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr[-800:]
 
 
 TUNED = """
@@ -199,30 +191,29 @@ assert not [name for name in sys.modules if name.startswith("bridge")]
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_a_written_model_is_trained_further_saved_and_read_again(optimizer: str, tmp_path: Path) -> None:
-    """Twelve steps of an optimizer, by TensorFlow alone: the loss falls, every weight moves, and what is
-    saved serves."""
+    """Twelve steps of an optimizer, in TensorFlow only: the loss falls, every weight changes, and the saved
+    model serves."""
     rng = np.random.default_rng(1)
     weights = {"filters": (4, 3, 3, 3), "bias": (4,), "dense": (4, 2)}
     nodes = [
-        onnx.helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
-        onnx.helper.make_node("Conv", ["t", "filters", "bias"], ["c"], pads=[1, 1, 1, 1]),
-        onnx.helper.make_node("Relu", ["c"], ["r"]),
-        onnx.helper.make_node("GlobalAveragePool", ["r"], ["g"]),
-        onnx.helper.make_node("Flatten", ["g"], ["f"]),
-        onnx.helper.make_node("MatMul", ["f", "dense"], ["y"]),
+        make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
+        make_node("Conv", ["t", "filters", "bias"], ["c"], pads=[1, 1, 1, 1]),
+        make_node("Relu", ["c"], ["r"]),
+        make_node("GlobalAveragePool", ["r"], ["g"]),
+        make_node("Flatten", ["g"], ["f"]),
+        make_node("MatMul", ["f", "dense"], ["y"]),
     ]
-    values = [
-        onnx.numpy_helper.from_array(rng.standard_normal(s).astype(np.float32) * 0.3, n)
-        for n, s in weights.items()
-    ]
-    ports = [onnx.helper.make_tensor_value_info(n, 1, ["n", *s]) for n, s in (("x", [8, 8, 3]), ("y", [2]))]
-    graph = onnx.helper.make_graph(nodes, "g", ports[:1], ports[1:], values)
-    proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
+    proto = model_of_nodes(
+        nodes,
+        {"x": (np.float32, ["n", 8, 8, 3])},
+        {"y": (np.float32, ["n", 2])},
+        {name: rng.standard_normal(shape).astype(np.float32) * 0.3 for name, shape in weights.items()},
+    )
     path = bridge.convert(proto, tmp_path / "m.savedmodel", verify=True).path
     again = tmp_path / "again.savedmodel"
     command = [sys.executable, "-c", TUNED, str(path), str(again), optimizer]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-800:]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr[-800:]
     x = np.ones((2, 8, 8, 3), np.float32)
     model = bridge.load(again)
     assert bridge.verify(again, model, {"x": x}).ok
@@ -230,11 +221,11 @@ def test_a_written_model_is_trained_further_saved_and_read_again(optimizer: str,
 
 
 def test_serving_finds_a_tagged_signature_of_typed_tensors(tmp_path: Path) -> None:
-    """What TensorFlow Serving and saved_model_cli read of the file: tag, method, names, dtypes and shapes."""
+    """The parts that TensorFlow Serving and saved_model_cli read: tag, method, names, dtypes and shapes."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     graph = "g (float[n, 3] x, int64[m] at) => (float[m, 3] y) { y = Gather (x, at) }"
-    path = bridge.convert(model(graph), tmp_path / "m.savedmodel").path
+    path = bridge.convert(model_from_text(graph), tmp_path / "m.savedmodel").path
     (meta,) = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs
     assert list(meta.meta_info_def.tags) == ["serve"]
     signature = meta.signature_def["serving_default"]
@@ -250,7 +241,7 @@ def test_serving_finds_a_tagged_signature_of_typed_tensors(tmp_path: Path) -> No
 
 
 def raw_operators(path: Path) -> set[str]:
-    """Names of the operators of the one function that computes."""
+    """Names of the operators of the function that computes."""
     graphs = [f.graph for f in tf.saved_model.load(str(path)).signatures.values()]
     definitions = [g.as_graph_def() for g in graphs]
     return {n.op for d in definitions for f in d.library.function for n in f.node_def}
@@ -271,7 +262,7 @@ def raw_operators(path: Path) -> set[str]:
 def test_images_of_known_size_are_resized_by_an_operator_with_a_body(
     attributes: str, operator: str, tmp_path: Path
 ) -> None:
-    proto = model(
+    proto = model_from_text(
         f"""g (float[2,3,4,6] x) => (float[2,3,8,9] y) <float[4] s = {{1, 1, 2, 1.5}}>
         {{ y = Resize <{attributes}> (x, , s) }}"""
     )
@@ -287,7 +278,7 @@ def test_images_of_known_size_are_resized_by_an_operator_with_a_body(
 
 
 def test_the_rounding_of_powers_of_two_does_not_concern_other_float8(tmp_path: Path) -> None:
-    proto = model(
+    proto = model_from_text(
         'g (float[3] x) => (float[3] y) { a = Cast <to = 17, round_mode = "up"> (x) y = Cast <to = 1> (a) }',
         25,
     )

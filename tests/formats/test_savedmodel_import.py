@@ -23,9 +23,9 @@ from bridge.verify import compare
 pytest.importorskip("tensorflow")
 
 from bridge_savedmodel import import_ops
-from bridge_savedmodel.cases import cases, plain
+from bridge_savedmodel.cases import as_array, cases
 from bridge_savedmodel.cases.layers import cases as layer_cases
-from bridge_savedmodel.frames import registered_default
+from bridge_savedmodel.import_context import registered_default
 from bridge_savedmodel.tensorflow import tensorflow
 
 MODELS = SHARED / "savedmodel"
@@ -37,10 +37,10 @@ OPERATORS = cases()
 @pytest.mark.parametrize("name", OPERATORS)
 def test_an_operator_computes_what_tensorflow_computes(name: str, tmp_path: Path) -> None:
     case = OPERATORS[name].make(tmp_path)
-    found = bridge.run(bridge.load(case.source), case.inputs)
-    checked = compare(Outputs(dict(zip(found, case.expected, strict=True)), "TensorFlow"), found)
+    outputs = bridge.run(bridge.load(case.source), case.inputs)
+    checked = compare(Outputs(dict(zip(outputs, case.expected, strict=True)), "TensorFlow"), outputs)
     assert checked.ok, str(checked)
-    assert found.engine.startswith("ONNX Runtime") or name.startswith(LOCALE)
+    assert outputs.engine.startswith("ONNX Runtime") or name.startswith(LOCALE)
 
 
 LOCALE = ("StringLower", "StringUpper")
@@ -48,6 +48,7 @@ LOCALE = ("StringLower", "StringUpper")
 
 
 def filled(value: Any, rng: np.random.Generator) -> np.ndarray:
+    """Random values of the dtype and shape of an input."""
     dims = [d if isinstance(d, int) else 2 if n == 0 else 9 for n, d in enumerate(value.shape)]
     if value.dtype.name == "STRING":
         return rng.choice(["a", "b", "zz"], dims).astype(object)
@@ -70,11 +71,11 @@ def test_keras_layers_compute_what_keras_computes() -> None:
         arrays = {v.name: filled(v, rng) for v in hub.graph.inputs}
         tensors = [tf.constant(a) for a in arrays.values()]
         values = [
-            plain(t)
+            as_array(t)
             for t in tf.nest.flatten(model(tensors if len(tensors) > 1 else tensors[0], training=False))
         ]
-        found = bridge.run(hub, arrays)
-        checked = compare(Outputs(dict(zip(found, values, strict=True)), "Keras"), found)
+        outputs = bridge.run(hub, arrays)
+        checked = compare(Outputs(dict(zip(outputs, values, strict=True)), "Keras"), outputs)
         if not checked.ok:
             wrong[name] = str(checked)
     assert not wrong
@@ -82,11 +83,16 @@ def test_keras_layers_compute_what_keras_computes() -> None:
 
 def signatures() -> list[str]:
     """Every signature of every folder, as folder:signature."""
-    from bridge_savedmodel.reader import saved
+    from bridge_savedmodel.reader import read_message
 
     paths = sorted(p.parent for p in MODELS.glob("*/*/saved_model.pb*"))
-    found = {p.relative_to(MODELS): saved(p)[0].meta_graphs[0].signature_def for p in paths}
-    return [f"{p}:{name}" for p, each in found.items() for name in sorted(each) if not name.startswith("__")]
+    definitions = {p.relative_to(MODELS): read_message(p)[0].meta_graphs[0].signature_def for p in paths}
+    return [
+        f"{p}:{name}"
+        for p, signatures_ in definitions.items()
+        for name in sorted(signatures_)
+        if not name.startswith("__")
+    ]
 
 
 TARGETS = [
@@ -99,9 +105,16 @@ REFUSED = {
 }
 HALVES = "tensorflow_serving/saved_model_half_plus_two"
 EXAMPLES = [
-    *(f"tensorflow_tfx/trained_saved_model:{n}" for n in ("classification", "predict", "regression", "serving_default")),
-    *(f"{HALVES}_{kind}:{n}_x_to_{y}" for kind in ("cpu", "tf2_cpu") for n, y in (("classify", "y"), ("regress", "y"), ("regress", "y2"))),
-]  # fmt: skip
+    *(
+        f"tensorflow_tfx/trained_saved_model:{n}"
+        for n in ("classification", "predict", "regression", "serving_default")
+    ),
+    *(
+        f"{HALVES}_{kind}:{n}_x_to_{y}"
+        for kind in ("cpu", "tf2_cpu")
+        for n, y in (("classify", "y"), ("regress", "y"), ("regress", "y2"))
+    ),
+]
 REFUSED |= dict.fromkeys(EXAMPLES, "ParseExample")
 NO_RANK = "tensorflow_java/using_python"
 
@@ -142,7 +155,7 @@ def test_models_of_others_compute_the_same(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not MODELS.exists(), reason="no models of others here")
 def test_a_model_that_hashes_unknown_words_is_read_of_short_ones() -> None:
-    """TensorFlow 2.21 itself does not run it: BoostedTreesBucketize has no kernel any more."""
+    """TensorFlow 2.21 cannot run it: BoostedTreesBucketize has no kernel."""
     folder, _, signature = TEXT.partition(":")
     model = bridge.load(MODELS / folder, signature=signature, characters=24)
     words = np.array(["Cash", "a long company name"], object)
@@ -152,16 +165,16 @@ def test_a_model_that_hashes_unknown_words_is_read_of_short_ones() -> None:
         v.name or "": words if v.dtype == ir.DataType.STRING else parts[n % 3].astype(v.dtype.numpy())
         for n, v in enumerate(order)
     }
-    found = bridge.run(model, inputs)
+    outputs = bridge.run(model, inputs)
     buckets = tf.strings.to_hash_bucket_fast(words, 10).numpy()
-    assert (found["company_xf"] - buckets).tolist() == [150, 150]
-    assert found["payment_type_xf"].tolist()[0] == 0
+    assert (outputs["company_xf"] - buckets).tolist() == [150, 150]
+    assert outputs["payment_type_xf"].tolist()[0] == 0
 
 
 @pytest.mark.skipif(not MODELS.exists(), reason="no models of others here")
 @pytest.mark.parametrize("signature", ["predict", "serving_default", "classification", "regression"])
 def test_a_model_of_examples_that_hashes_words_is_read_as_features_of_short_ones(signature: str) -> None:
-    """The same model, whose buckets no TensorFlow of today computes: each signature says the same of the same
+    """The same model, whose buckets current TensorFlow cannot compute: signatures agree on the same
     features."""
     folder = MODELS / "tensorflow_tfx/trained_saved_model"
     model = bridge.load(folder, signature=signature, examples="features", characters=24)
@@ -171,11 +184,11 @@ def test_a_model_of_examples_that_hashes_words_is_read_as_features_of_short_ones
     for value in model.graph.inputs:
         part = (value.name or "").split("/")[-1]
         numbers = np.array([3, 5]).reshape(2, *[1] * (len(value.shape or []) - 1))
-        own = words if value.dtype == ir.DataType.STRING else numbers.astype(value.dtype.numpy())
-        inputs[value.name or ""] = parts.get(part, own)
-    found = bridge.run(model, inputs)
+        column = words if value.dtype == ir.DataType.STRING else numbers.astype(value.dtype.numpy())
+        inputs[value.name or ""] = parts.get(part, column)
+    outputs = bridge.run(model, inputs)
     likely = {"predict": "logistic", "regression": "outputs"}.get(signature, "scores")
-    np.testing.assert_allclose(found[likely].reshape(2, -1)[:, -1], LIKELY, rtol=1e-4)
+    np.testing.assert_allclose(outputs[likely].reshape(2, -1)[:, -1], LIKELY, rtol=1e-4)
 
 
 LIKELY = [0.38929403, 0.4011761]
@@ -185,9 +198,9 @@ def dense(path: Path) -> Path:
     """A SavedModel of two signatures, neither the default one, with a variable."""
     module = tf.Module()
     module.w = tf.Variable(np.arange(6, dtype=np.float32).reshape(2, 3))
-    kinds = tf.TensorSpec([None, 2], tf.float32, "x")
-    once = tf.function(lambda x: {"y": x @ module.w}).get_concrete_function(kinds)
-    twice = tf.function(lambda x: {"y": x @ module.w * 2}).get_concrete_function(kinds)
+    spec = tf.TensorSpec([None, 2], tf.float32, "x")
+    once = tf.function(lambda x: {"y": x @ module.w}).get_concrete_function(spec)
+    twice = tf.function(lambda x: {"y": x @ module.w * 2}).get_concrete_function(spec)
     tf.saved_model.save(module, str(path), signatures={"once": once, "twice": twice})
     return path
 
@@ -199,8 +212,8 @@ def test_a_signature_is_named_where_there_are_several(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="thrice"):
         bridge.load(path, signature="thrice")
     model = bridge.load(path, signature="twice")
-    found = bridge.run(model, {"x": np.ones((1, 2), np.float32)})
-    assert found["y"].tolist() == [[6.0, 10.0, 14.0]]
+    outputs = bridge.run(model, {"x": np.ones((1, 2), np.float32)})
+    assert outputs["y"].tolist() == [[6.0, 10.0, 14.0]]
 
 
 def test_missing_parts_are_named(tmp_path: Path) -> None:
@@ -222,8 +235,8 @@ def test_a_damaged_graph_gives_a_typed_error(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         broken = bytearray(raw)
-        for place in rng.integers(0, len(raw), 8):
-            broken[place] = rng.integers(0, 256)
+        for position in rng.integers(0, len(raw), 8):
+            broken[position] = rng.integers(0, 256)
         (path / "saved_model.pb").write_bytes(bytes(broken))
         try:
             bridge.load(path, source="savedmodel", signature="once")
@@ -248,8 +261,8 @@ def test_keras_files_are_read(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"m{suffix}"
     model.save(path)
     array = np.ones((2, 4), np.float32)
-    found = bridge.run(bridge.load(path), {"x": array})
-    assert np.allclose(next(iter(found.values())), model(array).numpy(), atol=1e-5)
+    outputs = bridge.run(bridge.load(path), {"x": array})
+    assert np.allclose(next(iter(outputs.values())), model(array).numpy(), atol=1e-5)
     assert bridge.convert(path, tmp_path / "m.onnx", verify=True).verification.ok
 
 
@@ -307,8 +320,8 @@ def test_applications_reach_onnx_and_tflite(name: str, tmp_path: Path) -> None:
     hub = bridge.load(model)
     for suffix in (".onnx", ".tflite"):
         path = bridge.save(hub, tmp_path / f"m{suffix}").path
-        found = next(iter(bridge.run(path, {hub.graph.inputs[0].name: image}).values()))
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+        output = next(iter(bridge.run(path, {hub.graph.inputs[0].name: image}).values()))
+        np.testing.assert_allclose(output, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 def said_defaults(path: Path) -> Iterator[tuple[str, list[str], str]]:
@@ -325,10 +338,10 @@ def said_defaults(path: Path) -> Iterator[tuple[str, list[str], str]]:
 
 def test_no_default_that_tensorflow_registers_is_said_again() -> None:
     paths = Path(import_ops.__file__).parent.glob("*.py")
-    found = [
-        where
+    repeated = [
+        location
         for path in paths
-        for where, operators, name in said_defaults(path)
+        for location, operators, name in said_defaults(path)
         if operators and all(registered_default(op, name) is not None for op in operators)
     ]
-    assert not found
+    assert not repeated

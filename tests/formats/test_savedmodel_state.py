@@ -86,9 +86,9 @@ def reads(m: Any, x: Any) -> Any:
 
 def scattered(operator: str) -> Any:
     def body(m: Any, x: Any) -> Any:
-        places = [[2], [0]] if "Nd" in operator else [2, 0]
+        indices = [[2], [0]] if "Nd" in operator else [2, 0]
         name = "ref" if "Nd" in operator else "resource"
-        getattr(tf.raw_ops, operator)(**{name: m.total.handle}, indices=places, updates=x[:2])
+        getattr(tf.raw_ops, operator)(**{name: m.total.handle}, indices=indices, updates=x[:2])
         return m.total + 0.0
 
     body.__name__ = operator
@@ -116,16 +116,16 @@ def test_three_steps_in_a_row_are_those_of_tensorflow(body: Any, tmp_path: Path)
     path = saved(body, tmp_path / "m")
     model = bridge.load(path)
     loaded = tf.saved_model.load(str(path))
-    own = {v.name.split(":")[0]: v for v in (loaded.total, loaded.steps)}
+    variables = {v.name.split(":")[0]: v for v in (loaded.total, loaded.steps)}
     states = {v.name: v.const_value.numpy() for v in model.graph.inputs if v.const_value is not None}
     assert states
     for scale in (1.0, -1.0, 0.5):
         expected = loaded.signatures["serving_default"](x=tf.constant(X * scale))
-        found = bridge.run(model, {"x": (X * scale).astype(np.float32), **states})
-        np.testing.assert_allclose(found["y"], expected["y"].numpy(), rtol=1e-5)
-        states = {n: found[f"{n}/next"] for n in states}
+        outputs = bridge.run(model, {"x": (X * scale).astype(np.float32), **states})
+        np.testing.assert_allclose(outputs["y"], expected["y"].numpy(), rtol=1e-5)
+        states = {n: outputs[f"{n}/next"] for n in states}
         for name, value in states.items():
-            np.testing.assert_allclose(value, own[name].numpy(), rtol=1e-5)
+            np.testing.assert_allclose(value, variables[name].numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("body", [added, in_a_branch], ids=lambda body: body.__name__)
@@ -136,7 +136,8 @@ def test_a_folder_that_writes_converts_and_verifies(body: Any, tmp_path: Path) -
 
 
 def test_a_seed_of_keras_moves_on_as_in_keras(tmp_path: Path) -> None:
-    """What a variational autoencoder draws: normal numbers of a key, and of the next one in the next run."""
+    """Random numbers of a variational autoencoder: normal numbers of a seed, and of the next seed in the next
+    run."""
     keras = pytest.importorskip("keras")
     seed = keras.random.SeedGenerator(1337)
 
@@ -148,18 +149,18 @@ def test_a_seed_of_keras_moves_on_as_in_keras(tmp_path: Path) -> None:
         def call(self, x: Any) -> Any:
             return x + keras.random.normal(keras.ops.shape(x), seed=self.seed)
 
-    given = keras.Input((4,), name="x")
-    keras.Model(given, Drawn()(keras.layers.Dense(4)(given))).export(tmp_path / "m", verbose=False)
+    inputs = keras.Input((4,), name="x")
+    keras.Model(inputs, Drawn()(keras.layers.Dense(4)(inputs))).export(tmp_path / "m", verbose=False)
     hub = bridge.load(tmp_path / "m")
     function = tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"]
     state: dict[str, Any] = {}
     rows = np.ones((3, 4), np.float32)
     for _ in range(3):
         (expected,) = function(tf.constant(rows)).values()
-        found = bridge.run(hub, {"x": rows, **state})
-        state = {n.removesuffix("/next"): v for n, v in found.items() if n.endswith("/next")}
+        outputs = bridge.run(hub, {"x": rows, **state})
+        state = {n.removesuffix("/next"): v for n, v in outputs.items() if n.endswith("/next")}
         assert len(state) == 1
-        np.testing.assert_allclose(found["output_0"], expected.numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(outputs["output_0"], expected.numpy(), rtol=1e-4, atol=1e-5)
     assert bridge.convert(tmp_path / "m", tmp_path / "m.onnx", verify=True).verification.ok
 
 
@@ -183,29 +184,29 @@ def test_variables_of_version_1_are_read_in_their_order(tmp_path: Path) -> None:
             later = total.read_value() * 2.0
         session.run(v1.global_variables_initializer())
         v1.saved_model.simple_save(session, str(tmp_path / "m"), {"x": x}, {"a": before, "b": later})
-    found = bridge.run(bridge.load(tmp_path / "m"), {"x": X})
+    outputs = bridge.run(bridge.load(tmp_path / "m"), {"x": X})
     total = np.array([0.5, 1.0, 2.0], np.float32)
-    assert np.allclose(found["a"], total)
-    assert np.allclose(found["b"], (total + X) * 2)
-    assert np.allclose(found["total/next"], total + X)
+    assert np.allclose(outputs["a"], total)
+    assert np.allclose(outputs["b"], (total + X) * 2)
+    assert np.allclose(outputs["total/next"], total + X)
 
 
 @pytest.mark.parametrize(
-    "kind", ["update", "add", "sub", "mul", "min", "max", "nd_update", "nd_add", "nd_sub"]
+    "operation", ["update", "add", "sub", "mul", "min", "max", "nd_update", "nd_add", "nd_sub"]
 )
-def test_variables_of_version_1_are_scattered_to(kind: str, tmp_path: Path) -> None:
+def test_variables_of_version_1_are_scattered_to(operation: str, tmp_path: Path) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [3], "x")
         start = tf.constant([0.5, 1.0, 2.0])
         total = v1.get_variable("total", initializer=start, use_resource=False)
-        places = tf.constant([[2], [0]] if kind.startswith("nd_") else [2, 0])
-        result = getattr(v1, f"scatter_{kind}")(total, places, x[:2])
+        indices = tf.constant([[2], [0]] if operation.startswith("nd_") else [2, 0])
+        result = getattr(v1, f"scatter_{operation}")(total, indices, x[:2])
         session.run(v1.global_variables_initializer())
         v1.saved_model.simple_save(session, str(tmp_path / "m"), {"x": x}, {"a": result * 1.0})
         expected = session.run(result, {x: X})
-    found = bridge.run(bridge.load(tmp_path / "m"), {"x": X})
-    np.testing.assert_allclose(found["a"], expected)
-    np.testing.assert_allclose(found["total/next"], expected)
+    outputs = bridge.run(bridge.load(tmp_path / "m"), {"x": X})
+    np.testing.assert_allclose(outputs["a"], expected)
+    np.testing.assert_allclose(outputs["total/next"], expected)
 
 
 def test_a_model_that_trains_as_it_runs_is_refused(tmp_path: Path) -> None:

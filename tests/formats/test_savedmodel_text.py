@@ -1,5 +1,4 @@
-"""Strings taken apart into characters: of whole numbers always, of short ones of ASCII where the user says
-so."""
+"""Operators on characters of strings: integers as text always, short ASCII strings with characters=N."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from bridge.errors import ExecutionFailed, UnsupportedModel
 
 pytest.importorskip("tensorflow")
 
-from bridge_savedmodel.cases import plain
+from bridge_savedmodel.cases import as_array
 from bridge_savedmodel.tensorflow import tensorflow
 
 tf = tensorflow()
@@ -23,7 +22,7 @@ KEY = [123, 2**63 - 5]
 
 
 def words(longest: int) -> np.ndarray:
-    """Three random ones of every length, of any ASCII character but zero."""
+    """Three random words of every length, of ASCII characters except NUL."""
     rng = np.random.default_rng(0)
     return np.array(
         ["".join(map(chr, rng.integers(1, 128, n))) for n in range(longest + 1) for _ in range(3)], object
@@ -31,19 +30,19 @@ def words(longest: int) -> np.ndarray:
 
 
 def function(work: Callable[[Any], Any], array: np.ndarray) -> Any:
-    kind = tf.string if array.dtype == object else array.dtype
+    dtype = tf.string if array.dtype == object else array.dtype
     dims = [None, *array.shape[1:]]
-    return tf.function(work, autograph=False).get_concrete_function(tf.TensorSpec(dims, kind, "x"))
+    return tf.function(work, autograph=False).get_concrete_function(tf.TensorSpec(dims, dtype, "x"))
 
 
 def same(work: Callable[[Any], Any], array: np.ndarray, **options: Any) -> None:
     traced = function(work, array)
-    expected = [plain(v) for v in tf.nest.flatten(traced(tf.constant(array)))]
-    found = bridge.run(bridge.load(traced, **options), {"x": array})
-    assert found.engine.startswith("ONNX Runtime")
-    for one, other in zip(found.values(), expected, strict=True):
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(one, other)
+    expected = [as_array(v) for v in tf.nest.flatten(traced(tf.constant(array)))]
+    outputs = bridge.run(bridge.load(traced, **options), {"x": array})
+    assert outputs.engine.startswith("ONNX Runtime")
+    for output, expected_output in zip(outputs.values(), expected, strict=True):
+        assert output.dtype == expected_output.dtype
+        np.testing.assert_array_equal(output, expected_output)
 
 
 @pytest.mark.parametrize("longest", [7, 16, 20, 32, 64])
@@ -58,8 +57,8 @@ def test_words_fall_into_the_keyed_buckets_of_tensorflow() -> None:
 @pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint8])
 @pytest.mark.parametrize("strong", [False, True])
 def test_whole_numbers_need_no_word_about_characters(kind: Any, strong: bool) -> None:
-    ends = np.iinfo(kind)
-    numbers = np.array([[ends.min, ends.max], [0, 7], [99, 120]], kind)
+    info = np.iinfo(kind)
+    numbers = np.array([[info.min, info.max], [0, 7], [99, 120]], kind)
     work = lambda x: text.to_hash_bucket_strong(x, 1009, KEY) if strong else text.to_hash_bucket_fast(x, 1009)  # noqa: E731
     same(lambda x: work(text.as_string(x)), numbers)
 
@@ -109,15 +108,15 @@ def test_a_hash_of_long_strings_is_refused() -> None:
 
 def test_layers_that_split_characters_are_read() -> None:
     keras = pytest.importorskip("keras")
-    given = keras.Input((1,), dtype="string")
-    made = keras.layers.TextVectorization(
+    inputs = keras.Input((1,), dtype="string")
+    layer = keras.layers.TextVectorization(
         vocabulary=["a", "b"], split="character", output_sequence_length=5, standardize=None
     )
-    model = keras.Model(given, made(given))
+    model = keras.Model(inputs, layer(inputs))
     hub = bridge.load(model, characters=12)
     array = np.array([["abcab ba"], [""], ["b"]], object)
-    (found,) = bridge.run(hub, {hub.graph.inputs[0].name: array}).values()
-    np.testing.assert_array_equal(found, model(tf.constant(array)).numpy())
+    (output,) = bridge.run(hub, {hub.graph.inputs[0].name: array}).values()
+    np.testing.assert_array_equal(output, model(tf.constant(array)).numpy())
 
 
 def test_a_sum_of_strings_joins_them() -> None:

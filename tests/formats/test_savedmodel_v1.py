@@ -126,9 +126,22 @@ def recurrent(x: Any) -> Any:
 
 
 GRAPHS = [
-    branch, branch_of_constants, branches_inside_branches, two_branches_of_one_condition, choice, loop, loop_of_unknown_length,
-    loops_inside_loops, branch_inside_loop, loop_inside_branch, loops_in_a_row, array, array_in_a_row, scan, recurrent,
-]  # fmt: skip
+    branch,
+    branch_of_constants,
+    branches_inside_branches,
+    two_branches_of_one_condition,
+    choice,
+    loop,
+    loop_of_unknown_length,
+    loops_inside_loops,
+    branch_inside_loop,
+    loop_inside_branch,
+    loops_in_a_row,
+    array,
+    array_in_a_row,
+    scan,
+    recurrent,
+]
 
 
 def frozen(make: Any, path: Path) -> list[str]:
@@ -299,9 +312,16 @@ def test_features_of_examples_are_inputs(version: int, tmp_path: Path) -> None:
                 "ragged_keys": np.array([], object),
             }
             values = tf.raw_ops.ParseExampleV2(
-                serialized=text, names=np.array([], object), **keys, dense_defaults=[[], tf.constant(7, tf.int64)], num_sparse=0,
-                sparse_types=[], ragged_value_types=[], ragged_split_types=[], dense_shapes=[[2], []],
-            )[3]  # fmt: skip
+                serialized=text,
+                names=np.array([], object),
+                **keys,
+                dense_defaults=[[], tf.constant(7, tf.int64)],
+                num_sparse=0,
+                sparse_types=[],
+                ragged_value_types=[],
+                ragged_split_types=[],
+                dense_shapes=[[2], []],
+            )[3]
             parsed = dict(zip(["a", "b"], values, strict=True))
         result = {"y": parsed["a"] * tf.cast(parsed["b"], tf.float32)[:, None]}
         v1.saved_model.simple_save(session, str(tmp_path / "m"), {"examples": text}, result)

@@ -46,7 +46,10 @@ AGREEING = [
         ]
     ),
 ]
-AUDIO = "tensorflow_tflite-micro/tensorflow_lite_micro_examples_micro_speech_models_audio_preprocessor_float.tflite"
+AUDIO = (
+    "tensorflow_tflite-micro/"
+    "tensorflow_lite_micro_examples_micro_speech_models_audio_preprocessor_float.tflite"
+)
 
 
 def fixture(name: str) -> Path:
@@ -62,14 +65,14 @@ def test_hub_equals_litert(name: str) -> None:
     model = bridge.load(path, source="tflite")
     inputs = random_inputs(model)
     expected = bridge.run(path, inputs, source="tflite")
-    found = bridge.run(model, inputs)
-    assert set(found) == set(expected)
+    outputs = bridge.run(model, inputs)
+    assert set(outputs) == set(expected)
     for key, value in expected.items():
-        assert found[key].dtype == value.dtype
+        assert outputs[key].dtype == value.dtype
         if value.dtype.kind in "iu":
-            assert np.abs(found[key].astype(int) - value.astype(int)).max(initial=0) <= 1
+            assert np.abs(outputs[key].astype(int) - value.astype(int)).max(initial=0) <= 1
         else:
-            np.testing.assert_allclose(found[key], value, rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(outputs[key], value, rtol=1e-3, atol=1e-4)
 
 
 def test_transposes_cancel() -> None:
@@ -123,9 +126,11 @@ def test_metadata_and_associated_files_survive_a_round_trip(name: str, tmp_path:
     path = fixture(name)
     model = bridge.load(path)
     back = bridge.load(bridge.convert(path, tmp_path / "back.tflite").path)
-    own = ("bridge.sha256", "min_runtime_version")
-    found, wanted = ({k: v for k, v in m.metadata_props.items() if k not in own} for m in (back, model))
-    assert found == wanted
+    changing = ("bridge.sha256", "min_runtime_version")
+    written, expected = (
+        {k: v for k, v in m.metadata_props.items() if k not in changing} for m in (back, model)
+    )
+    assert written == expected
     for before, after in zip(
         (*model.graph.inputs, *model.graph.outputs), (*back.graph.inputs, *back.graph.outputs), strict=True
     ):
@@ -140,9 +145,9 @@ def test_every_unknown_operator_is_named_at_once() -> None:
 
 def test_unknown_custom_operators_are_kept_when_asked() -> None:
     path = fixture(AUDIO)
-    kept = [n for n in bridge.load(path, allow_custom=True).graph if n.domain == "tflite.custom"]
-    assert {n.op_type for n in kept} >= {"SignalWindow", "SignalRfft", "SignalPCAN"}
-    assert all(n.attributes["custom_options"].value.numpy().size for n in kept)
+    custom = [n for n in bridge.load(path, allow_custom=True).graph if n.domain == "tflite.custom"]
+    assert {n.op_type for n in custom} >= {"SignalWindow", "SignalRfft", "SignalPCAN"}
+    assert all(n.attributes["custom_options"].value.numpy().size for n in custom)
 
 
 MUTATED = sorted(CASES)[::27]
@@ -151,18 +156,18 @@ MUTATED = sorted(CASES)[::27]
 @pytest.mark.parametrize("name", MUTATED)
 def test_mutated_files_give_typed_errors(name: str, tmp_path: Path) -> None:
     """20 each here; benchmarks/tflite_mutations.py makes thousands."""
-    whole = CASES[name].file(tmp_path / "whole.tflite").read_bytes()
+    content = CASES[name].file(tmp_path / "content.tflite").read_bytes()
     rng = np.random.default_rng(0)
     path = tmp_path / "mutated.tflite"
-    for how in ("flip", "truncate", "splice", "number") * 5:
-        raw = bytearray(whole)
+    for mutation in ("flip", "truncate", "splice", "number") * 5:
+        raw = bytearray(content)
         at, start = (int(v) for v in rng.integers(len(raw), size=2))
-        if how == "flip":
-            for place in rng.integers(len(raw), size=4):
-                raw[place] = int(rng.integers(256))
-        elif how == "truncate":
+        if mutation == "flip":
+            for index in rng.integers(len(raw), size=4):
+                raw[index] = int(rng.integers(256))
+        elif mutation == "truncate":
             del raw[at:]
-        elif how == "splice":
+        elif mutation == "splice":
             raw[at : at + 32] = raw[start : start + 32]
         else:
             raw[at - at % 4 : at - at % 4 + 4] = rng.choice([b"\xff" * 4, b"\xff\xff\xff\x7f", bytes(4)])
@@ -174,14 +179,14 @@ def test_mutated_files_give_typed_errors(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_a_result_of_more_than_16_bits_with_a_scale_is_refused(dtype: type, tmp_path: Path) -> None:
     """LiteRT computes its integers without the scale; they are no bytes."""
-    x, y = (T(np.zeros(3, kind), scale=0.5) for kind in (np.int8, dtype))
+    x, y = (T(np.zeros(3, dtype_), scale=0.5) for dtype_ in (np.int8, dtype))
     path = write(tmp_path / "neg.tflite", Sub([x], [y], [Op("NEG", [x], [y])]))
     with pytest.raises(UnreadableFile, match="bits and has a scale"):
         bridge.load(path)
 
 
 def test_an_axis_beyond_its_tensor_is_an_unreadable_file(tmp_path: Path) -> None:
-    """What the reader hands on is checked while the hub's own passes clean it."""
+    """Errors of the hub's passes on a read file are BridgeErrors."""
     x, y = (T(np.zeros((2, 3), np.float32)) for _ in range(2))
     path = write(
         tmp_path / "reverse.tflite", Sub([x], [y], [Op("REVERSE_V2", [x, const([5], np.int32)], [y])])

@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from ai_edge_litert.interpreter import OpResolverType
 from bridge_tflite import runtime
+from build import hub_from_text
 
 import bridge
 from bridge.verify import compare
@@ -163,7 +163,7 @@ for _axis in (0, 1, -2):
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_known_at_run_time_only_is_computed_then(name: str, tmp_path: Any) -> None:
     graph, feed = CASES[name]
-    model = bridge.load(onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 26]> g {graph}'))
+    model = hub_from_text(graph, opset=26)
     path = bridge.save(model, tmp_path / "m.tflite").path
     expected = bridge.run(model, feed)
     for kernels in KERNELS:

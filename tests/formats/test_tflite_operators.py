@@ -24,21 +24,21 @@ def test_the_hub_computes_what_litert_computes(name: str, tmp_path: Path) -> Non
         v.name: v.const_value.numpy() for v in model.graph.inputs if v.const_value is not None
     } | case.feed
     want = bridge.run(path, feed, source="tflite") if case.want is None else case.expected()
-    agrees(case, model, feed, want)
-    for kept in (False, True) if "-of-" not in name else ():
-        dynamic = case.file(tmp_path / "dynamic.tflite", dynamic=True, kept=kept)
+    assert_agrees(case, model, feed, want)
+    for keep_last in (False, True) if "-of-" not in name else ():
+        dynamic = case.file(tmp_path / "dynamic.tflite", dynamic=True, keep_last=keep_last)
         with contextlib.suppress(UnsupportedModel):
-            agrees(case, bridge.load(dynamic), feed, want)
+            assert_agrees(case, bridge.load(dynamic), feed, want)
 
 
-def agrees(case: Case, model: Any, feed: Any, want: Any) -> None:
-    found = bridge.run(model, feed)
-    assert list(found) == list(want)
+def assert_agrees(case: Case, model: Any, feed: Any, want: Any) -> None:
+    outputs = bridge.run(model, feed)
+    assert list(outputs) == list(want)
     if case.random:
-        assert [(v.dtype, v.shape) for v in found.values()] == [(v.dtype, v.shape) for v in want.values()]
+        assert [(v.dtype, v.shape) for v in outputs.values()] == [(v.dtype, v.shape) for v in want.values()]
         return
     steps = {name: step * case.quanta for name, step in quanta(model).items()}
-    result = compare(want, found, atol=case.bound, steps=steps)
+    result = compare(want, outputs, atol=case.bound, steps=steps)
     assert result.ok, str(result)
 
 

@@ -3,6 +3,8 @@ most apart."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import ml_dtypes
 import numpy as np
 import onnx
@@ -64,15 +66,15 @@ def operators(path) -> list[str]:
     return [names[model.operatorCodes[o.opcodeIndex].builtinCode] for o in model.subgraphs[0].operators]
 
 
-def integer(proto: onnx.ModelProto, out: tuple[float, int], tmp_path, *expected: str) -> None:
-    """The middle of the graph is integer, and LiteRT is at most one quantum from ONNX Runtime."""
+def assert_integer(proto: onnx.ModelProto, out: tuple[float, int], tmp_path, *expected: str) -> None:
+    """Check that all kernels between the ends are integer, and LiteRT is within one step of ONNX Runtime."""
     path = bridge.convert(proto, tmp_path / "q.tflite").path
-    found = operators(path)
+    names = operators(path)
 
-    assert found.count("DEQUANTIZE") == 1
-    assert found[-1] == "DEQUANTIZE"
-    assert {"DIV", "ROUND", "CAST"}.isdisjoint(found)
-    assert set(expected) <= set(found)
+    assert names.count("DEQUANTIZE") == 1
+    assert names[-1] == "DEQUANTIZE"
+    assert {"DIV", "ROUND", "CAST"}.isdisjoint(names)
+    assert set(expected) <= set(names)
     inputs = {
         v.name: (RNG.standard_normal([d.dim_value for d in v.type.tensor_type.shape.dim]) * 3).astype(
             np.float32
@@ -105,7 +107,9 @@ ZERO = {"int8": 7, "uint8": 130, "int16": 0}
 )
 def test_convolutions(dtype, per_channel, body, shape, expected, tmp_path):
     out = (0.4 if dtype != "int16" else 0.01, ZERO[dtype])
-    integer(qdq(LAYER + body, [IMAGE], dtype, out, weights(shape, per_channel)), out, tmp_path, expected)
+    assert_integer(
+        qdq(LAYER + body, [IMAGE], dtype, out, weights(shape, per_channel)), out, tmp_path, expected
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -121,16 +125,18 @@ def test_transposed_convolutions(dtype, per_channel, strides, pads, cut, tmp_pat
     )
     out = (0.4 if dtype != "int16" else 0.01, ZERO[dtype])
     expected = ["TRANSPOSE_CONV", *["STRIDED_SLICE"] * cut]
-    integer(qdq(body, [IMAGE], dtype, out, weights([8, 6, 3, 3], per_channel, 1)), out, tmp_path, *expected)
+    assert_integer(
+        qdq(body, [IMAGE], dtype, out, weights([8, 6, 3, 3], per_channel, 1)), out, tmp_path, *expected
+    )
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_weights_around_no_zero_stay_uint8(per_channel, tmp_path):
     """uint8 kernels take one zero point for all weights; otherwise the layer stays float."""
-    held = dict(weights([6, 8, 3, 3], per_channel))
-    zero = np.full(np.shape(held["wz"]), 117, np.uint8)
-    held |= {"wq": (held["wq"].astype(np.int16) + 120).clip(0, 255).astype(np.uint8), "wz": zero}
-    proto = qdq(LAYER + "r = Conv (x0, w, b)", [IMAGE], "uint8", (0.4, 130), list(held.items()))
+    layer = dict(weights([6, 8, 3, 3], per_channel))
+    zero = np.full(np.shape(layer["wz"]), 117, np.uint8)
+    layer |= {"wq": (layer["wq"].astype(np.int16) + 120).clip(0, 255).astype(np.uint8), "wz": zero}
+    proto = qdq(LAYER + "r = Conv (x0, w, b)", [IMAGE], "uint8", (0.4, 130), list(layer.items()))
     path = bridge.convert(proto, tmp_path / "u.tflite").path
     assert (operators(path).count("DEQUANTIZE") == 1) is not per_channel
     x = {"f0": RNG.standard_normal(IMAGE).astype(np.float32)}
@@ -149,7 +155,7 @@ def test_weights_around_no_zero_stay_uint8(per_channel, tmp_path):
 )
 def test_fully_connected(dtype, per_channel, body, tmp_path):
     out = (0.5 if dtype != "int16" else 0.01, ZERO[dtype])
-    integer(
+    assert_integer(
         qdq(LAYER + body, [[3, 20]], dtype, out, weights([7, 20], per_channel)),
         out,
         tmp_path,
@@ -157,54 +163,66 @@ def test_fully_connected(dtype, per_channel, body, tmp_path):
     )
 
 
+class Row(NamedTuple):
+    """One operator between quantizations, and the kernel it becomes."""
+
+    body: str
+    operator: str
+    inputs: int = 1
+    scale: float = 0.0
+    """Scale of the output; 0 for the parameters of the input."""
+
+
 OPERATORS = [
-    ("r = Add (x0, x1)", 2, 0.09, "ADD"),
-    ("r = Sub (x0, x1)", 2, 0.09, "SUB"),
-    ("r = Mul (x0, x1)", 2, 0.2, "MUL"),
-    ("r = Mul (x0, half)", 1, 0.03, "MUL"),
-    ("r = Add (two, x0)", 1, 0.07, "ADD"),
-    ("r = Sigmoid (x0)", 1, 1 / 256, "LOGISTIC"),
-    ("r = Sigmoid (x0)", 1, 1 / 200, "LOGISTIC"),
-    ("r = Tanh (x0)", 1, 1 / 128, "TANH"),
-    ("r = Relu (x0)", 1, 0.03, "RELU"),
-    ("r = Clip (x0, none, six)", 1, 0.03, "RELU6"),
-    ("r = LeakyRelu <alpha: float = 0.1> (x0)", 1, 0.05, "LEAKY_RELU"),
-    ("r = PRelu (x0, half)", 1, 0.05, "PRELU"),
-    ("r = HardSwish (x0)", 1, 0.05, "HARD_SWISH"),
-    ("r = Gelu (x0)", 1, 0.05, "GELU"),
-    ("r = Elu (x0)", 1, 0.05, "ELU"),
-    ("r = LogSoftmax (x0)", 1, 0.08, "LOG_SOFTMAX"),
-    ("r = Softmax (x0)", 1, 1 / 200, "SOFTMAX"),
-    ("r = MatMul (x0, x1)", 2, 0.7, "BATCH_MATMUL"),
-    ("r = GlobalAveragePool (x0)", 1, 0.02, "MEAN"),
-    ("r = ReduceSum <keepdims: int = 0> (x0, one)", 1, 0.3, "SUM"),
-    ("r = Abs (x0)", 1, 0.04, "ABS"),
-    ("r = Expand (x0, wide)", 1, 0, "BROADCAST_TO"),
-    ("r = GatherND (x0, places)", 1, 0, "GATHER_ND"),
-    (
+    Row("r = Add (x0, x1)", "ADD", inputs=2, scale=0.09),
+    Row("r = Sub (x0, x1)", "SUB", inputs=2, scale=0.09),
+    Row("r = Mul (x0, x1)", "MUL", inputs=2, scale=0.2),
+    Row("r = Mul (x0, half)", "MUL", scale=0.03),
+    Row("r = Add (two, x0)", "ADD", scale=0.07),
+    Row("r = Sigmoid (x0)", "LOGISTIC", scale=1 / 256),
+    Row("r = Sigmoid (x0)", "LOGISTIC", scale=1 / 200),
+    Row("r = Tanh (x0)", "TANH", scale=1 / 128),
+    Row("r = Relu (x0)", "RELU", scale=0.03),
+    Row("r = Clip (x0, none, six)", "RELU6", scale=0.03),
+    Row("r = LeakyRelu <alpha: float = 0.1> (x0)", "LEAKY_RELU", scale=0.05),
+    Row("r = PRelu (x0, half)", "PRELU", scale=0.05),
+    Row("r = HardSwish (x0)", "HARD_SWISH", scale=0.05),
+    Row("r = Gelu (x0)", "GELU", scale=0.05),
+    Row("r = Elu (x0)", "ELU", scale=0.05),
+    Row("r = LogSoftmax (x0)", "LOG_SOFTMAX", scale=0.08),
+    Row("r = Softmax (x0)", "SOFTMAX", scale=1 / 200),
+    Row("r = MatMul (x0, x1)", "BATCH_MATMUL", inputs=2, scale=0.7),
+    Row("r = GlobalAveragePool (x0)", "MEAN", scale=0.02),
+    Row("r = ReduceSum <keepdims: int = 0> (x0, one)", "SUM", scale=0.3),
+    Row("r = Abs (x0)", "ABS", scale=0.04),
+    Row("r = Expand (x0, wide)", "BROADCAST_TO"),
+    Row("r = GatherND (x0, indices)", "GATHER_ND"),
+    Row(
         "r = MaxPool <kernel_shape: ints = [3,3], strides: ints = [2,2], pads: ints = [1,1,1,1]> (x0)",
-        1,
-        0,
         "MAX_POOL_2D",
     ),
-    ("r = AveragePool <kernel_shape: ints = [2,2], strides: ints = [2,2]> (x0)", 1, 0, "AVERAGE_POOL_2D"),
-    ("r = AveragePool <kernel_shape: ints = [2,2], strides: ints = [2,2]> (x0)", 1, 0.07, "AVERAGE_POOL_2D"),
-    ("r = Transpose <perm: ints = [0,2,1,3]> (x0)", 1, 0, "TRANSPOSE"),
-    ("r = Concat <axis: int = 1> (x0, x0)", 1, 0, "CONCATENATION"),
-    ("r = Concat <axis: int = 1> (x0, x1)", 2, 0.07, "CONCATENATION"),
-    ("r = Max (x0, half)", 1, 0, "MAXIMUM"),
-    ("r = Min (x0, x1)", 2, 0.07, "MINIMUM"),
-    ("a, b = Split <axis: int = 1, num_outputs: int = 2> (x0) r = Add (a, b)", 1, 0.09, "SPLIT_V"),
-    ("r = Slice (x0, one, three, one)", 1, 0, "STRIDED_SLICE"),
-    ("r = Pad (x0, pads)", 1, 0, "PAD"),
-    ("r = ReduceMax <keepdims: int = 0> (x0, one)", 1, 0, "REDUCE_MAX"),
-    ('r = Resize <mode: string = "linear"> (x0, , doubled)', 1, 0, "RESIZE_BILINEAR"),
+    Row("r = AveragePool <kernel_shape: ints = [2,2], strides: ints = [2,2]> (x0)", "AVERAGE_POOL_2D"),
+    Row(
+        "r = AveragePool <kernel_shape: ints = [2,2], strides: ints = [2,2]> (x0)",
+        "AVERAGE_POOL_2D",
+        scale=0.07,
+    ),
+    Row("r = Transpose <perm: ints = [0,2,1,3]> (x0)", "TRANSPOSE"),
+    Row("r = Concat <axis: int = 1> (x0, x0)", "CONCATENATION"),
+    Row("r = Concat <axis: int = 1> (x0, x1)", "CONCATENATION", inputs=2, scale=0.07),
+    Row("r = Max (x0, half)", "MAXIMUM"),
+    Row("r = Min (x0, x1)", "MINIMUM", inputs=2, scale=0.07),
+    Row("a, b = Split <axis: int = 1, num_outputs: int = 2> (x0) r = Add (a, b)", "SPLIT_V", scale=0.09),
+    Row("r = Slice (x0, one, three, one)", "STRIDED_SLICE"),
+    Row("r = Pad (x0, pads)", "PAD"),
+    Row("r = ReduceMax <keepdims: int = 0> (x0, one)", "REDUCE_MAX"),
+    Row('r = Resize <mode: string = "linear"> (x0, , doubled)', "RESIZE_BILINEAR"),
 ]
 LACKING = {
     "uint8": {"ABS", "ELU"},
     "int16": {"PRELU", "HARD_SWISH", "GELU", "ELU", "LOG_SOFTMAX", "SUM"},
 }
-NUMBERS = [
+CONSTANTS = [
     ("half", np.float32(0.5)),
     ("two", np.float32([2])),
     ("none", np.float32(0)),
@@ -213,20 +231,20 @@ NUMBERS = [
     ("three", np.array([3])),
     ("pads", np.array([0, 0, 1, 1, 0, 0, 2, 0])),
     ("wide", np.array([3, 1, 1, 1])),
-    ("places", np.array([[0, 1], [0, 7], [0, 1]])),
+    ("indices", np.array([[0, 1], [0, 7], [0, 1]])),
     ("doubled", np.float32([1, 1, 2, 2])),
 ]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("body", "count", "scale", "expected"), OPERATORS)
-def test_other_operators(dtype, body, count, scale, expected, tmp_path):
-    if expected in LACKING.get(dtype, ()):
-        pytest.skip(f"LiteRT has no {expected} of {dtype}")
+@pytest.mark.parametrize("row", OPERATORS, ids=lambda row: row.body)
+def test_other_operators(dtype, row, tmp_path):
+    if row.operator in LACKING.get(dtype, ()):
+        pytest.skip(f"LiteRT has no {row.operator} of {dtype}")
     same = {"int8": -5, "uint8": 123, "int16": 0}[dtype]
-    out = (scale, {"int8": -3, "uint8": 121, "int16": 0}[dtype]) if scale else (0.0473, same)
-    used = [(name, value) for name, value in NUMBERS if name in body]
-    integer(qdq(body, [IMAGE] * count, dtype, out, used), out, tmp_path, expected)
+    out = (row.scale, {"int8": -3, "uint8": 121, "int16": 0}[dtype]) if row.scale else (0.0473, same)
+    used = [(name, value) for name, value in CONSTANTS if name in row.body]
+    assert_integer(qdq(row.body, [IMAGE] * row.inputs, dtype, out, used), out, tmp_path, row.operator)
 
 
 @pytest.mark.parametrize(
@@ -241,37 +259,40 @@ def test_softmax_is_integer_where_its_own_scale_is_fine_enough(scale, zero, coar
 
 
 @pytest.mark.parametrize("kernels", ["AUTO", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"])
-@pytest.mark.parametrize("kind", ["int2", "int4", "uint4"])
-def test_less_than_a_byte_is_kept_between_operators(kind, kernels, tmp_path):
+@pytest.mark.parametrize("dtype_name", ["int2", "int4", "uint4"])
+def test_less_than_a_byte_is_kept_between_operators(dtype_name, kernels, tmp_path):
     """Quantized by saturation, and cast by the low bits."""
+    number = onnx.TensorProto.DataType.Value(dtype_name.upper())
     model = bridge.load(
         onnx.parser.parse_model(
-            f'<ir_version: 13, opset_import: ["" : 25]> g (float[12] x) => (float[12] y, int32[12] z) '
-            f"<float s = {{0.5}}, {kind} o = {{1}}> {{ q = QuantizeLinear (x, s, o) y = DequantizeLinear (q, "
-            "s, o) "
-            f"c = Cast <to = {onnx.TensorProto.DataType.Value(kind.upper())}> (x) z = Cast <to = 6> (c) }}"
+            '<ir_version: 13, opset_import: ["" : 25]> g (float[12] x) => (float[12] y, int32[12] z) '
+            f"<float s = {{0.5}}, {dtype_name} o = {{1}}> "
+            "{ q = QuantizeLinear (x, s, o) y = DequantizeLinear (q, s, o) "
+            f"c = Cast <to = {number}> (x) z = Cast <to = 6> (c) }}"
         )
     )
     x = np.float32([0, 1, 2, 3, 7, 8, 9, 15, 16, -1, -8, -9])
     path = bridge.save(model, tmp_path / "few.tflite").path
-    found = runtime.LiteRTSession(path, resolver=getattr(OpResolverType, kernels)).run({"x": x})
-    dtype = np.dtype(getattr(ml_dtypes, kind))
+    outputs = runtime.LiteRTSession(path, resolver=getattr(OpResolverType, kernels)).run({"x": x})
+    dtype = np.dtype(getattr(ml_dtypes, dtype_name))
     limits = ml_dtypes.iinfo(dtype)
     steps = np.clip(np.round(x / 0.5) + 1, limits.min, limits.max)
-    np.testing.assert_array_equal(found["y"], (steps - 1) * np.float32(0.5))
-    np.testing.assert_array_equal(found["z"], (x.astype(np.int32) - limits.min) % 2**limits.bits + limits.min)
+    np.testing.assert_array_equal(outputs["y"], (steps - 1) * np.float32(0.5))
+    np.testing.assert_array_equal(
+        outputs["z"], (x.astype(np.int32) - limits.min) % 2**limits.bits + limits.min
+    )
 
 
-@pytest.mark.parametrize("kind", ["int4", "uint4"])
-def test_less_than_a_byte_goes_in_and_out(kind, tmp_path):
-    number = onnx.TensorProto.DataType.Value(kind.upper())
+@pytest.mark.parametrize("dtype_name", ["int4", "uint4"])
+def test_less_than_a_byte_goes_in_and_out(dtype_name, tmp_path):
+    number = onnx.TensorProto.DataType.Value(dtype_name.upper())
     model = onnx.parser.parse_model(
-        f'<ir_version: 13, opset_import: ["" : 25]> g ({kind}[5] x) => ({kind}[5] y, float[5] z) '
+        f'<ir_version: 13, opset_import: ["" : 25]> g ({dtype_name}[5] x) => ({dtype_name}[5] y, float[5] z) '
         f"{{ z = Cast <to = 1> (x) n = Neg (z) y = Cast <to = {number}> (n) }}"
     )
     path = bridge.save(bridge.load(model), tmp_path / "few.tflite").path
-    x = np.array([0, 1, 3, 7, 5], np.int8).astype(getattr(ml_dtypes, kind))
-    found, back = bridge.run(path, {"x": x}), bridge.load(path)
-    assert (found["y"].dtype, back.graph.inputs[0].dtype.name) == (x.dtype, kind.upper())
+    x = np.array([0, 1, 3, 7, 5], np.int8).astype(getattr(ml_dtypes, dtype_name))
+    outputs, back = bridge.run(path, {"x": x}), bridge.load(path)
+    assert (outputs["y"].dtype, back.graph.inputs[0].dtype.name) == (x.dtype, dtype_name.upper())
     want = -x.astype(np.int32) % 16
-    np.testing.assert_array_equal(found["y"].astype(np.int32) % 16, want)
+    np.testing.assert_array_equal(outputs["y"].astype(np.int32) % 16, want)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bridge_tflite.cases import CASES
-from bridge_tflite.runtime import Stateful
+from bridge_tflite.runtime import LiteRTSession, Stateful
 
 import bridge
 from bridge.errors import InvalidInput
@@ -35,16 +35,29 @@ def test_three_steps_in_a_row_are_those_of_litert(name: str, tmp_path: Path) -> 
     rng = np.random.default_rng(0)
     for _ in range(3):
         feed = {n: rng.permuted(v, axis=-1) for n, v in case.feed.items()}
-        want, found = steps.run(feed), bridge.run(model, {**feed, **states})
-        assert list(want) == list(found)
+        want, outputs = steps.run(feed), bridge.run(model, {**feed, **states})
+        assert list(want) == list(outputs)
         for key, value in want.items():
             if value.dtype.kind == "i":
-                assert np.abs(value.astype(int) - found[key].astype(int)).max() <= (
+                assert np.abs(value.astype(int) - outputs[key].astype(int)).max() <= (
                     2 if value.dtype == np.int16 else 1
                 )
             else:
-                np.testing.assert_allclose(found[key], value, rtol=1e-3, atol=1e-5)
-        states = {n: found[f"{n}/next"] for n in states}
+                np.testing.assert_allclose(outputs[key], value, rtol=1e-3, atol=1e-5)
+        states = {n: outputs[f"{n}/next"] for n in states}
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_a_session_remembers_nothing_between_runs(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    path = case.file(tmp_path / "model.tflite")
+    rng, session = np.random.default_rng(0), LiteRTSession(path)
+    for _ in range(3):
+        feed = {n: rng.permuted(v, axis=-1) for n, v in case.feed.items()}
+        found, want = session.run(feed), LiteRTSession(path).run(feed)
+        assert list(found) == list(want)
+        for key, value in want.items():
+            np.testing.assert_array_equal(found[key], value)
 
 
 def test_a_state_starts_as_the_file_says_when_it_is_not_given(tmp_path: Path) -> None:
@@ -54,10 +67,10 @@ def test_a_state_starts_as_the_file_says_when_it_is_not_given(tmp_path: Path) ->
     (state,) = [v for v in model.graph.inputs if v.const_value is not None]
     x = case.feed["x0"]
     np.testing.assert_allclose(bridge.run(model, {"x0": x})["y0"], x + state.const_value.numpy(), rtol=1e-6)
-    other = {"x0": x, state.name: np.ones_like(x)}
-    np.testing.assert_allclose(bridge.run(model, other)["y0"], x + 1, rtol=1e-6)
+    with_state = {"x0": x, state.name: np.ones_like(x)}
+    np.testing.assert_allclose(bridge.run(model, with_state)["y0"], x + 1, rtol=1e-6)
     with pytest.raises(InvalidInput, match="starts the variable"):
-        bridge.run(path, other)
+        bridge.run(path, with_state)
 
 
 @pytest.mark.parametrize("name", ["ASSIGN_VARIABLE", "UNIDIRECTIONAL_SEQUENCE_LSTM-plain"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
 from ai_edge_litert.interpreter import OpResolverType
 from bridge_tflite import runtime
 from bridge_tflite.reader import read
+from build import hub_from_text
 
 import bridge
 from bridge.errors import UnsupportedModel
@@ -32,13 +32,9 @@ GRAPHS = {
 WORDS = np.array(["a", "b", "hello", "", "zwölf"], object)
 
 
-def load(graph: str):
-    return bridge.load(onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 21]> g {graph}'))
-
-
 @pytest.mark.parametrize("name", GRAPHS)
 def test_text_arrives(name, tmp_path):
-    model, rng = load(GRAPHS[name]), np.random.default_rng(0)
+    model, rng = hub_from_text(GRAPHS[name]), np.random.default_rng(0)
     feed = {
         v.name: rng.choice(WORDS, list(v.shape))
         if v.dtype.name == "STRING"
@@ -60,7 +56,7 @@ def test_text_arrives(name, tmp_path):
 )
 def test_no_kernel_joins_text(graph, tmp_path):
     with pytest.raises(UnsupportedModel, match="needs input"):
-        bridge.save(load(graph), tmp_path / "text.tflite")
+        bridge.save(hub_from_text(graph), tmp_path / "text.tflite")
 
 
 def encoder(attributes: str, graph: str) -> str:
@@ -81,25 +77,20 @@ KEYS = {
     "integers": np.array([[1, 2, 3], [-7, 9, 1]], np.int64),
     "numbers": np.array([[1.5, 2.5, 3], [-7, 9, 1]], np.float32),
 }
-KINDS = {"text": "string", "integers": "int64", "numbers": "float"}
-
-
-def encoded(text: str):
-    head = '<ir_version: 10, opset_import: ["": 21, "ai.onnx.ml": 4]>'
-    return bridge.load(onnx.parser.parse_model(f"{head} g {text}"))
+TYPES = {"text": "string", "integers": "int64", "numbers": "float"}
 
 
 @pytest.mark.parametrize("kernels", ["AUTO", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"])
 @pytest.mark.parametrize("name", LABELS)
 def test_labels_are_looked_up_in_hash_tables(name, kernels, tmp_path):
     source, target = name.split(",")[0].split(" to ")
-    graph = f"({KINDS[source]}[N,3] x) => ({KINDS[target]}[N,3] y) {{ y = LabelEncoder (x) }}"
-    model = encoded(encoder(LABELS[name], graph))
+    graph = f"({TYPES[source]}[N,3] x) => ({TYPES[target]}[N,3] y) {{ y = LabelEncoder (x) }}"
+    model = hub_from_text(encoder(LABELS[name], graph), ml=4)
     path = bridge.save(model, tmp_path / "labels.tflite").path
     feed = {"x": KEYS[source]}
     expected = bridge.run(model, feed)["y"]
-    found = runtime.LiteRTSession(path, resolver=getattr(OpResolverType, kernels)).run(feed)["y"]
-    assert (found.dtype, found.tolist()) == (expected.dtype, expected.tolist())
+    outputs = runtime.LiteRTSession(path, resolver=getattr(OpResolverType, kernels)).run(feed)["y"]
+    assert (outputs.dtype, outputs.tolist()) == (expected.dtype, expected.tolist())
     assert bridge.run(bridge.load(path), feed)["y"].tolist() == expected.tolist()
 
 
@@ -110,7 +101,7 @@ def test_tables_are_filled_once_for_all_subgraphs(tmp_path):
         "b = If (c) <then_branch = t () => (int64[3] p) { p = TABLE }, "
         "else_branch = e () => (int64[3] q) { q = Neg (a) }> y = Add (a, b) }"
     ).replace("TABLE", table)
-    model = encoded(text)
+    model = hub_from_text(text, ml=4)
     path = bridge.save(model, tmp_path / "labels.tflite").path
     names = [o.name for g in read(path).subgraphs for o in g.operators]
     assert [names.count(n) for n in ("CALL_ONCE", "HASHTABLE_IMPORT", "HASHTABLE_FIND")] == [1, 1, 2]
@@ -121,20 +112,22 @@ def test_tables_are_filled_once_for_all_subgraphs(tmp_path):
 
 @pytest.mark.parametrize("mode", ["TF", "IDF", "TFIDF"])
 @pytest.mark.parametrize(
-    ("kind", "pool"), [("string", '"a", "b", "a", "b", "b", "x"'), ("int32", "1, 2, 1, 2, 2, 9")]
+    ("dtype", "pool"), [("string", '"a", "b", "a", "b", "b", "x"'), ("int32", "1, 2, 1, 2, 2, 9")]
 )
 @pytest.mark.parametrize("shape", ["3", "2,3"])
-def test_n_grams_are_counted(mode, kind, pool, shape, tmp_path):
+def test_n_grams_are_counted(mode, dtype, pool, shape, tmp_path):
     """Two words, then two pairs, which are counted next to one another and with one word between."""
-    kept = "pool_strings" if kind == "string" else "pool_int64s"
+    pool_attribute = "pool_strings" if dtype == "string" else "pool_int64s"
     attributes = (
-        f'mode = "{mode}", {kept} = [{pool}], ngram_counts = [0, 2], ngram_indexes = [2, 0, 1, 4], '
+        f'mode = "{mode}", {pool_attribute} = [{pool}], ngram_counts = [0, 2], ngram_indexes = [2, 0, 1, 4], '
         "min_gram_length = 1, max_gram_length = 2, max_skip_count = 1, weights = [0.5, 2.0, 3.0, 0.25]"
     )
     result = shape.replace("3", "5")
-    model = load(f"({kind}[{shape}] x) => (float[{result}] y) {{ y = TfIdfVectorizer <{attributes}> (x) }}")
+    model = hub_from_text(
+        f"({dtype}[{shape}] x) => (float[{result}] y) {{ y = TfIdfVectorizer <{attributes}> (x) }}"
+    )
     words = np.array([["a", "b", "b"], ["b", "x", "b"]], object)
-    rows = words if kind == "string" else np.array([[1, 2, 2], [2, 9, 2]], np.int32)
+    rows = words if dtype == "string" else np.array([[1, 2, 2], [2, 9, 2]], np.int32)
     path = bridge.save(model, tmp_path / "grams.tflite").path
     for row in [rows] if "," in shape else rows:
         assert bridge.verify(model, path, {"x": row}).ok, str(bridge.verify(model, path, {"x": row}))
@@ -149,11 +142,11 @@ def test_stop_words_are_left_out(shape, stop, kernels, tmp_path):
         "<stopwords "
         f"= [{stop}], is_case_sensitive = 1> (x) }}"
     )
-    model, feed = load(graph), {"x": np.array(["a", "b", "zwölf", "a"], object)}
+    model, feed = hub_from_text(graph), {"x": np.array(["a", "b", "zwölf", "a"], object)}
     feed["x"] = feed["x"].reshape([int(n) for n in shape.split(",")])
     path = bridge.save(model, tmp_path / "text.tflite").path
-    found = runtime.LiteRTSession(path, resolver=getattr(OpResolverType, kernels)).run(feed)["y"]
-    assert found.tolist() == bridge.run(model, feed)["y"].tolist()
+    outputs = runtime.LiteRTSession(path, resolver=getattr(OpResolverType, kernels)).run(feed)["y"]
+    assert outputs.tolist() == bridge.run(model, feed)["y"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -165,4 +158,6 @@ def test_stop_words_are_left_out(shape, stop, kernels, tmp_path):
 )
 def test_text_that_is_made_is_refused_with_the_reason(operator, reason, tmp_path):
     with pytest.raises(UnsupportedModel, match=reason):
-        bridge.save(load(f"(string[2] x) => (string[n] y) {{ y = {operator} }}"), tmp_path / "text.tflite")
+        bridge.save(
+            hub_from_text(f"(string[2] x) => (string[n] y) {{ y = {operator} }}"), tmp_path / "text.tflite"
+        )

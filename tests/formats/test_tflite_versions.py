@@ -6,29 +6,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from bridge_tflite.versions import Use, version
+from build import model_from_text
 
 import bridge
 from bridge.errors import InvalidOption
 
 
 def tensor(dtype: str, rank: int = 4, scales: Any = None) -> schema.TensorT:
-    made = schema.TensorT()
-    made.type, made.shape = getattr(schema.TensorType, dtype), [2] * rank
+    table = schema.TensorT()
+    table.type, table.shape = getattr(schema.TensorType, dtype), [2] * rank
     if scales is not None:
-        made.quantization = schema.QuantizationParametersT()
-        made.quantization.scale = np.asarray(scales, np.float32)
-    return made
+        table.quantization = schema.QuantizationParametersT()
+        table.quantization.scale = np.asarray(scales, np.float32)
+    return table
 
 
-def options(kind: str, **fields: Any) -> Any:
-    made = getattr(schema, kind + "OptionsT")()
+def options(operator: str, **fields: Any) -> Any:
+    table = getattr(schema, operator + "OptionsT")()
     for name, value in fields.items():
-        setattr(made, name, value)
-    return made
+        setattr(table, name, value)
+    return table
 
 
 F, I8, I16 = tensor("FLOAT32"), tensor("INT8"), tensor("INT16")
@@ -72,22 +72,19 @@ def test_a_version_follows_from_dtypes_ranks_and_options(name: str, use: Use, nu
 
 
 def test_two_uses_of_an_operator_have_versions_of_their_own(tmp_path: Path) -> None:
-    proto = onnx.parser.parse_model(
-        '<ir_version: 10, opset_import: ["": 21]> g (float[2,3] x, float[1,2,1,2,3] z) => (float[3,2] a, '
-        "float[3,2,1,2,1] b)"
-        " { a = Transpose (x) b = Transpose (z) }"
+    proto = model_from_text(
+        "(float[2,3] x, float[1,2,1,2,3] z) => (float[3,2] a, float[3,2,1,2,1] b) "
+        "{ a = Transpose (x) b = Transpose (z) }"
     )
     path = bridge.convert(proto, tmp_path / "two.tflite", verify=True).path
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
-    found = {c.version for c in model.operatorCodes if c.builtinCode == schema.BuiltinOperator.TRANSPOSE}
-    assert found <= {1, 4}
-    assert 4 in found
+    versions = {c.version for c in model.operatorCodes if c.builtinCode == schema.BuiltinOperator.TRANSPOSE}
+    assert versions <= {1, 4}
+    assert 4 in versions
 
 
 def test_tensorflow_operators_are_never_written(tmp_path: Path) -> None:
-    model = onnx.parser.parse_model(
-        '<ir_version: 10, opset_import: ["": 21]> g (float[2] x) => (float[2] y) { y = Abs (x) }'
-    )
+    model = model_from_text("(float[2] x) => (float[2] y) { y = Abs (x) }")
     bridge.convert(model, tmp_path / "abs.tflite", select_tf_ops=False)
     with pytest.raises(InvalidOption, match="select_tf_ops") as refusal:
         bridge.convert(model, tmp_path / "flex.tflite", select_tf_ops=True)

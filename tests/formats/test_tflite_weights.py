@@ -7,20 +7,16 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from build import hub_from_builder
 
 import bridge
-from bridge import hub
 
 
 def product(weights: np.ndarray) -> ir.Model:
     """x[1, K] times `weights` [K, N]."""
-    x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([1, weights.shape[0]]))
-    graph = ir.Graph([x], [], nodes=[], name="product", opset_imports={"": hub.HUB_OPSET})
-    op = hub.Builder(graph)
-    y = op.MatMul(x, op.const(weights))
-    y.name, y.type, y.shape = "y", x.type, ir.Shape([1, weights.shape[1]])
-    graph.outputs.append(y)
-    return ir.Model(graph, ir_version=hub.IR_VERSION)
+    return hub_from_builder(
+        lambda op, x: op.MatMul(x, op.const(weights)), {"x": (np.float32, [1, weights.shape[0]])}
+    )
 
 
 def tensors(path: Path) -> list[tuple[str, int]]:

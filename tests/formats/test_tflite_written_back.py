@@ -42,18 +42,18 @@ TURNED_FILES = {
 
 def first_of_each() -> list[str]:
     """A case of every operator and dtype of its first input."""
-    found: dict[Any, str] = {}
+    names: dict[Any, str] = {}
     for name, case in CASES.items():
-        kinds = [np.asarray(t.value).dtype.name for t in case.inputs if t is not None]
-        found.setdefault(
+        dtypes = [np.asarray(t.value).dtype.name for t in case.inputs if t is not None]
+        names.setdefault(
             (
                 case.op,
-                kinds[0] if kinds else "",
+                dtypes[0] if dtypes else "",
                 any(t is not None and t.scale is not None for t in case.inputs),
             ),
             name,
         )
-    return list(found.values())
+    return list(names.values())
 
 
 def transposes(path: Path) -> int:
@@ -74,18 +74,20 @@ def test_an_operator_written_back(name: str, tmp_path: Path) -> None:
     try:
         back = bridge.save(model, tmp_path / "back.tflite").path
     except UnsupportedModel as refusal:
-        found = {b.op for b in refusal.blockers}
-        if found != NO_KERNEL.get(name, NO_KERNEL.get(case.op)):
+        operators_without_kernel = {b.op for b in refusal.blockers}
+        if operators_without_kernel != NO_KERNEL.get(name, NO_KERNEL.get(case.op)):
             raise
         return
     assert (transposes(back) > transposes(path)) is (name in TURNED)
     steps = {n: s * case.quanta for n, s in quanta(bridge.load(path)).items()}
-    for kind in (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
-        found = runtime.LiteRTSession(back, resolver=kind).run(feed)
+    for kernels in (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
+        outputs = runtime.LiteRTSession(back, resolver=kernels).run(feed)
         if case.random:
-            assert [(v.dtype, v.shape) for v in found.values()] == [(v.dtype, v.shape) for v in want.values()]
+            assert [(v.dtype, v.shape) for v in outputs.values()] == [
+                (v.dtype, v.shape) for v in want.values()
+            ]
         else:
-            result = compare(want, found, atol=case.bound, steps=steps)
+            result = compare(want, outputs, atol=case.bound, steps=steps)
             assert result.ok, str(result)
 
 
@@ -117,9 +119,11 @@ def floats(path: Path) -> int:
     tensors = [t for g in file.subgraphs for t in g.tensors]
     if not any(t.quantized and file.data(t.buffer) is None for t in tensors):
         return 10**6
-    kinds = [
-        (o.name, {g.tensors[i].kind for i in (*o.inputs[:1], *o.outputs[:1]) if i >= 0})
+    types_by_operator = [
+        (o.name, {g.tensors[i].type for i in (*o.inputs[:1], *o.outputs[:1]) if i >= 0})
         for g in file.subgraphs
         for o in g.operators
     ]
-    return sum("FLOAT32" in found for name, found in kinds if name not in ("QUANTIZE", "DEQUANTIZE"))
+    return sum(
+        "FLOAT32" in types for name, types in types_by_operator if name not in ("QUANTIZE", "DEQUANTIZE")
+    )

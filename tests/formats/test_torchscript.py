@@ -1,10 +1,10 @@
-"""TorchScript holds what every format must hold; its files are readable code with weights under their
-names."""
+"""TorchScript passes the conformance tests; its files are readable code with weights under their names."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from build import model_of_nodes, save_as, spec_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,11 +25,15 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 IF = """g (float[n] x, bool c) => (float[n] y) {
-  y = If (c) <then_branch = t () => (float[n] a) { a = Add (x, x) }, else_branch = e () => (float[n] b) { b = Neg (x) }>
+  y = If (c) <
+    then_branch = t () => (float[n] a) { a = Add (x, x) },
+    else_branch = e () => (float[n] b) { b = Neg (x) }
+  >
 }"""
 LOOP = """g (float[n] x, int64 steps) => (float[n] y, float[k, n] all) {
   yes = Constant <value = bool {1}> ()
-  y, all = Loop (steps, yes, x) <body = b (int64 i, bool go, float[n] s) => (bool again, float[n] t, float[n] u) {
+  y, all = Loop (steps, yes, x) <body = b (int64 i, bool go, float[n] s)
+    => (bool again, float[n] t, float[n] u) {
     again = Identity (go) t = Add (s, x) u = Mul (t, t)
   }>
 }"""
@@ -37,8 +42,14 @@ LAYER = """g (float[batch, 4] x) => (float[batch, 3] y)
 { y = Gemm <transB = 1> (x, "fc.0.weight", "fc.0.bias") }"""
 RANDOM = ("Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 SEQUENCES = (
-    "ConcatFromSequence", "Optional", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceLength",
-)  # fmt: skip
+    "ConcatFromSequence",
+    "Optional",
+    "SequenceAt",
+    "SequenceConstruct",
+    "SequenceEmpty",
+    "SequenceErase",
+    "SequenceLength",
+)
 
 
 class TestTorchscript(FormatTests):
@@ -53,18 +64,14 @@ def written(model: Any, folder: Path, **options: Any) -> Any:
 
 
 def layer() -> onnx.ModelProto:
-    w = np.arange(12, dtype=np.float32).reshape(3, 4)
-    graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("Gemm", ["x", "fc.0.weight", "fc.0.bias"], ["y"], transB=1)],
-        "g",
-        [onnx.helper.make_tensor_value_info("x", 1, ["batch", 4])],
-        [onnx.helper.make_tensor_value_info("y", 1, ["batch", 3])],
-        [
-            onnx.numpy_helper.from_array(w, "fc.0.weight"),
-            onnx.numpy_helper.from_array(w[:, 0].copy(), "fc.0.bias"),
-        ],
+    """Linear layer, [batch, 4] to [batch, 3], of the weights fc.0.weight and fc.0.bias."""
+    weight = np.arange(12, dtype=np.float32).reshape(3, 4)
+    return model_of_nodes(
+        onnx.helper.make_node("Gemm", ["x", "fc.0.weight", "fc.0.bias"], ["y"], transB=1),
+        {"x": (np.float32, ["batch", 4])},
+        {"y": (np.float32, ["batch", 3])},
+        {"fc.0.weight": weight, "fc.0.bias": weight[:, 0].copy()},
     )
-    return onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 21)])
 
 
 def test_weights_keep_their_names_and_the_code_is_readable(tmp_path: Path) -> None:
@@ -80,10 +87,10 @@ def test_the_file_runs_where_bridge_is_not(tmp_path: Path) -> None:
         "import sys, torch; sys.modules['bridge'] = None; m = torch.jit.load('m.pt'); "
         "print(m(torch.ones(2, 4)).shape)"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
-    assert done.stdout.strip() == "torch.Size([2, 3])", done.stderr
+    assert process.stdout.strip() == "torch.Size([2, 3])", process.stderr
 
 
 def test_branches_stay_branches_and_loops_loops(parse: Any, tmp_path: Path) -> None:
@@ -103,8 +110,8 @@ def test_names_dtypes_and_dimensions_come_back(tmp_path: Path) -> None:
     path = bridge.convert(ir.to_proto(ir.from_onnx_text(text)), tmp_path / "m.pt").path
     back = bridge.load(path)
     assert [(v.name, str(v.shape)) for v in back.graph.inputs] == [("x", "[n]")]
-    found = bridge.run(path, {"x": np.array([-8, 7]).astype(ir.DataType.INT4.numpy())})
-    assert found["y"].dtype == ir.DataType.INT4.numpy()
+    outputs = bridge.run(path, {"x": np.array([-8, 7]).astype(ir.DataType.INT4.numpy())})
+    assert outputs["y"].dtype == ir.DataType.INT4.numpy()
 
 
 def test_mobile_and_optimized_files_give_the_same(tmp_path: Path) -> None:
@@ -157,9 +164,9 @@ def test_recurrent_layers_with_the_default_activations_are_native(case: str) -> 
 @given(st.data())
 def test_slices_agree_with_the_hub(data: st.DataObject) -> None:
     shape = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
-    place = st.integers(-7, 7)
+    bound = st.integers(-7, 7)
     axes = data.draw(st.permutations(range(len(shape))))[: data.draw(st.integers(1, len(shape)))]
-    rows = [[data.draw(place), data.draw(place), data.draw(st.sampled_from([-2, -1, 1, 2]))] for _ in axes]
+    rows = [[data.draw(bound), data.draw(bound), data.draw(st.sampled_from([-2, -1, 1, 2]))] for _ in axes]
     starts, ends, steps = (np.array(c, np.int64) for c in zip(*rows, strict=True))
     _agrees(
         "Slice",
@@ -181,22 +188,13 @@ def test_integers_divide_and_leave_rests_as_in_the_hub(data: st.DataObject) -> N
 
 
 def _agrees(op_type: str, arrays: list[np.ndarray]) -> None:
-    import tempfile
-
-    names = [f"i{n}" for n in range(len(arrays))]
-    kinds = [onnx.helper.np_dtype_to_tensor_dtype(a.dtype) for a in arrays]
-    inputs = [
-        onnx.helper.make_tensor_value_info(n, k, a.shape)
-        for n, k, a in zip(names, kinds, arrays, strict=True)
-    ]
-    graph = onnx.helper.make_graph(
-        [onnx.helper.make_node(op_type, names, ["y"])],
-        "g",
-        inputs,
-        [onnx.helper.make_tensor_value_info("y", kinds[0], None)],
+    inputs = {f"i{n}": array for n, array in enumerate(arrays)}
+    model = model_of_nodes(
+        onnx.helper.make_node(op_type, list(inputs), ["y"]),
+        {name: spec_of(array) for name, array in inputs.items()},
+        {"y": (arrays[0].dtype, None)},
     )
-    model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 21)])
     with tempfile.TemporaryDirectory() as folder:
-        path = bridge.convert(model, Path(folder) / "m.pt").path
-        result = bridge.verify(bridge.load(model), path, dict(zip(names, arrays, strict=True)))
+        path = save_as("torchscript", model, Path(folder))
+        result = bridge.verify(bridge.load(model), path, inputs)
     assert result.ok, str(result)

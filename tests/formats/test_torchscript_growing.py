@@ -19,11 +19,11 @@ F = torch.nn.functional
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 
-def read(module: Any, folder: Path, *described: str) -> tuple[Path, ir.Model]:
+def read(module: Any, folder: Path, *specs: str) -> tuple[Path, ir.Model]:
     """The archive of a scripted module, and what it is in the hub."""
     path = folder / "m.pt"
     torch.jit.save(torch.jit.script(module.eval()), path)
-    return path, bridge.load(path, source="torchscript", inputs=list(described))
+    return path, bridge.load(path, source="torchscript", inputs=list(specs))
 
 
 def agrees(path: Path, model: ir.Model, *arrays: Any) -> None:
@@ -258,7 +258,8 @@ def test_results_of_nested_tuples_have_names_of_their_own(tmp_path: Path) -> Non
 
 def test_a_written_reshape_by_run_time_lengths_is_read_again(tmp_path, parse):
     text = """g (float[n,m] x) => (float[n,a] y) <int64[1] r = {-1}> {
-        s = Shape <start: int = 0, end: int = 1> (x)  t = Concat <axis: int = 0> (s, r)  z = Transpose (x)  y = Reshape (z, t)
+        s = Shape <start: int = 0, end: int = 1> (x)  t = Concat <axis: int = 0> (s, r)
+        z = Transpose (x)  y = Reshape (z, t)
     }"""
-    made = bridge.convert(parse(text, opset=20), tmp_path / "m.pt", to="torchscript").path
-    assert bridge.verify(made, bridge.load(made), inputs={"x": np.ones((3, 4), np.float32)}).ok
+    path = bridge.convert(parse(text, opset=20), tmp_path / "m.pt", to="torchscript").path
+    assert bridge.verify(path, bridge.load(path), inputs={"x": np.ones((3, 4), np.float32)}).ok

@@ -70,13 +70,13 @@ def test_methods_of_archives_of_others_agree_with_torch(name: str, method: str, 
     arrays = random_inputs(model)
     tensors = {n: torch.from_numpy(np.asarray(a)) for n, a in arrays.items()}
     if method == "generate":
-        given: list[Any] = [{n.split(".")[1]: t for n, t in tensors.items()}]
+        arguments: list[Any] = [{n.split(".")[1]: t for n, t in tensors.items()}]
     else:
-        given = [t.item() if not t.ndim else t for t in tensors.values()]
-    expected = getattr(torch.jit.load(path), method)(*given)
+        arguments = [t.item() if not t.ndim else t for t in tensors.values()]
+    expected = getattr(torch.jit.load(path), method)(*arguments)
     expected = expected if isinstance(expected, tuple) else (expected,)
-    for found, wanted in zip(bridge.run(model, arrays).values(), expected, strict=True):
-        np.testing.assert_allclose(found, wanted.detach().numpy(), rtol=1e-4, atol=1e-5)
+    for output, tensor in zip(bridge.run(model, arrays).values(), expected, strict=True):
+        np.testing.assert_allclose(output, tensor.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_objects_are_their_attributes() -> None:
@@ -89,11 +89,11 @@ def test_objects_are_their_attributes() -> None:
     assert bridge.run(added, {"data.foo": x, "data.bar": 2 * x})["output"].tolist() == [3, 3]
     only = bridge.load(folder / "foo6.pt", inputs=["x:float32[2]"])
     assert bridge.run(only, {"x": x})["x_output"].tolist() == [1, 1]
-    made = bridge.load(
+    object_model = bridge.load(
         folder / "foo7.pt", method="make_input_object", inputs=["foo:float32[2]", "bar:float32[2]"]
     )
-    found = bridge.run(made, {"foo": x, "bar": 2 * x})
-    assert {n: v.tolist() for n, v in found.items()} == {"foo_output": [1, 1], "bar_output": [2, 2]}
+    outputs = bridge.run(object_model, {"foo": x, "bar": 2 * x})
+    assert {n: v.tolist() for n, v in outputs.items()} == {"foo_output": [1, 1], "bar_output": [2, 2]}
 
 
 @pytest.mark.parametrize("name", ["LaurentMazare_tch-rs/foo5.pt", "uber_neuropod/model.pt"])
@@ -109,11 +109,11 @@ def test_state_is_carried_from_call_to_call() -> None:
     path = SHARED / "torchscript/snakers4_silero-vad/silero_vad.jit"
     if not path.exists():
         pytest.skip("silero_vad.jit is not here")
-    described = ["x:float32[1,512]", "sr=16000"]
+    specs = ["x:float32[1,512]", "sr=16000"]
     with pytest.raises(InvalidOption, match="_context"):
-        bridge.load(path, source="torchscript", inputs=described)
-    described += ["_context:float32[1,64]", "_state:float32[2,1,128]", "_last_sr=16000", "_last_batch_size=1"]
-    model = bridge.load(path, source="torchscript", inputs=described)
+        bridge.load(path, source="torchscript", inputs=specs)
+    specs += ["_context:float32[1,64]", "_state:float32[2,1,128]", "_last_sr=16000", "_last_batch_size=1"]
+    model = bridge.load(path, source="torchscript", inputs=specs)
     module = torch.jit.load(str(path))
     state = {
         "_context": np.zeros((1, 64), np.float32),
@@ -124,9 +124,9 @@ def test_state_is_carried_from_call_to_call() -> None:
         chunk = rng.standard_normal((1, 512)).astype(np.float32)
         with torch.no_grad():
             expected = module(torch.from_numpy(chunk), 16000).numpy()
-        found = bridge.run(model, {"x": chunk, **state})
-        np.testing.assert_allclose(found["output"], expected, rtol=1e-3, atol=1e-4)
-        state = {name: np.asarray(found[f"{name}.next"]) for name in state}
+        outputs = bridge.run(model, {"x": chunk, **state})
+        np.testing.assert_allclose(outputs["output"], expected, rtol=1e-3, atol=1e-4)
+        state = {name: np.asarray(outputs[f"{name}.next"]) for name in state}
 
 
 class Views(torch.nn.Module):
@@ -247,9 +247,9 @@ class Rated(torch.nn.Module):
 def test_what_is_described_is_verified(options: Any, tmp_path: Path) -> None:
     path = tmp_path / "m.pt"
     torch.jit.save(torch.jit.script(Rated()), path)
-    done = bridge.convert(path, tmp_path / "m.onnx", verify=True, **options)
-    assert done.verification.ok
-    assert done.verification.engines[0].startswith("torch.jit")
+    report = bridge.convert(path, tmp_path / "m.onnx", verify=True, **options)
+    assert report.verification.ok
+    assert report.verification.engines[0].startswith("torch.jit")
     with pytest.raises(InvalidOption, match="no method"):
         bridge.run(path, {}, method="nothing")
 
@@ -262,6 +262,8 @@ def test_what_cannot_be_known_is_asked_for(tmp_path: Path) -> None:
         bridge.load(tmp_path / "relu.pt", inputs=["y:float32[2]"])
     with pytest.raises(InvalidOption, match="no dtype"):
         bridge.load(tmp_path / "relu.pt", inputs=["input:float31[2]"])
+    with pytest.raises(InvalidOption, match="no shape"):
+        bridge.load(tmp_path / "relu.pt", inputs=["input:float32[2,99999999999999999999]"])
 
 
 def test_live_objects_are_read() -> None:
@@ -274,8 +276,8 @@ def test_live_objects_are_read() -> None:
         (program, {}),
     ):
         model = bridge.load(source, **options)
-        (found,) = bridge.run(model, {"input": x.numpy()}).values()
-        np.testing.assert_allclose(found, module(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+        (output,) = bridge.run(model, {"input": x.numpy()}).values()
+        np.testing.assert_allclose(output, module(x).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 class Evil:
@@ -323,9 +325,9 @@ def test_archives_that_claim_absurd_sizes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="more than its own size"):
         bridge.load(bomb, source="torchscript")
 
-    plain = tmp_path / "plain.pt"
-    torch.jit.save(torch.jit.script(torch.nn.Linear(3, 2)), plain)
-    with zipfile.ZipFile(plain) as file:
+    valid = tmp_path / "plain.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Linear(3, 2)), valid)
+    with zipfile.ZipFile(valid) as file:
         members = {name: file.read(name) for name in file.namelist()}
     pickled = next(name for name in members if name.endswith("/data.pkl"))
     sizes = b"(K\x02K\x03t"
@@ -346,12 +348,12 @@ def test_code_that_writes_files_is_refused(tmp_path: Path) -> None:
 def test_damaged_archives_give_typed_errors(tmp_path: Path) -> None:
     path = tmp_path / "whole.pt"
     torch.jit.save(torch.jit.script(torch.nn.Linear(3, 2)), path)
-    whole = path.read_bytes()
+    original = path.read_bytes()
     rng = np.random.default_rng(0)
     for index in range(40):
-        data = bytearray(whole)
-        for place in rng.integers(0, len(data), 8):
-            data[place] = rng.integers(0, 256)
+        data = bytearray(original)
+        for position in rng.integers(0, len(data), 8):
+            data[position] = rng.integers(0, 256)
         damaged = tmp_path / f"{index}.pt"
         damaged.write_bytes(bytes(data[: rng.integers(1, len(data))] if index % 2 else data))
         try:
@@ -414,5 +416,5 @@ def test_operators_of_torchvision_are_read_where_it_does_not_load(tmp_path: Path
     }
     path = archive(tmp_path / "suppress.pt", called)
     words = [sys.executable, "-W", "ignore", "-c", CALLS_TORCHVISION, str(path)]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.stdout.strip().endswith("[1, 2]"), done.stderr[-2000:]
+    process = subprocess.run(words, capture_output=True, text=True)
+    assert process.stdout.strip().endswith("[1, 2]"), process.stderr[-2000:]

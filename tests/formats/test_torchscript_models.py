@@ -32,8 +32,8 @@ def compared(module: Any, inputs: tuple[Any, ...], folder: Path, *suffixes: str)
     arrays = {n: t.numpy() for n, t in zip(names, inputs, strict=False)}
     model = bridge.load(folder / "model.pt", inputs=arrays)
     for source in [model, *(bridge.save(model, folder / f"made.{s}").path for s in suffixes)]:
-        for found, wanted in zip(bridge.run(source, arrays).values(), expected, strict=True):
-            np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-3, atol=1e-4)
+        for output, tensor in zip(bridge.run(source, arrays).values(), expected, strict=True):
+            np.testing.assert_allclose(output, tensor.numpy(), rtol=1e-3, atol=1e-4)
 
 
 class Attending(torch.nn.Module):
@@ -81,6 +81,6 @@ def test_families_arrive_on_every_route(name: str, monkeypatch: pytest.MonkeyPat
     families = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "torch_models", families)
     spec.loader.exec_module(families)  # type: ignore[union-attr]
-    found = families.carry(name, ["onnx", "tflite", "torchscript"])
-    outcomes = {t: found[t][0] for t in ("onnx", "tflite", "torchscript") if t in found}
-    assert outcomes == dict.fromkeys(("onnx", "tflite", "torchscript"), "passed"), found
+    results = families.carry(name, ["onnx", "tflite", "torchscript"])
+    outcomes = {t: results[t][0] for t in ("onnx", "tflite", "torchscript") if t in results}
+    assert outcomes == dict.fromkeys(("onnx", "tflite", "torchscript"), "passed"), results

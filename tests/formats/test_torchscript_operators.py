@@ -25,13 +25,13 @@ def floats(*shape: int) -> np.ndarray:
     return FLOATS[: int(np.prod(shape))].reshape(shape)
 
 
-def agrees(path: Path, inputs: dict[str, Any], *described: str, to: tuple[str, ...] = ("pt",)) -> None:
+def agrees(path: Path, inputs: dict[str, Any], *specs: str, to: tuple[str, ...] = ("pt",)) -> None:
     """The hub model and what is written of it compute what torch does."""
-    model = bridge.load(path, source="torchscript", inputs=list(described))
+    model = bridge.load(path, source="torchscript", inputs=list(specs))
     files = [bridge.save(model, path.with_name(f"made.{suffix}")).path for suffix in to]
-    for made in (model, *files):
-        checked = bridge.verify(path, made, inputs, reference_source="torchscript")
-        assert checked.ok, f"{made if made in files else 'hub'}: {checked}"
+    for candidate in (model, *files):
+        checked = bridge.verify(path, candidate, inputs, reference_source="torchscript")
+        assert checked.ok, f"{candidate if candidate in files else 'hub'}: {checked}"
 
 
 BAG = "return torch.embedding_bag(w, i, o, False, {mode}, False, {weights}, {last}, {padding})[0]"
@@ -153,16 +153,17 @@ MATRICES = {
     "triangle": "return torch.triangular_solve(x, x @ x.mT, False, True)[0]",
     "singular values": "return torch.linalg.svdvals(x), torch.linalg.svdvals(x.mT)",
     "of all three alone": "return torch.svd(x)[1], torch.linalg.svd(x)[1]",
-    "eigenvalues": "return torch.linalg.eigvalsh(x @ x.mT - 2 * torch.eye(3)), torch.linalg.eigh(x @ x.mT)[0]",
+    "eigenvalues": "return torch.linalg.eigvalsh(x @ x.mT - 2 * torch.eye(3)), "
+        "torch.linalg.eigh(x @ x.mT)[0]",
     "pseudoinverse": "return torch.linalg.pinv(x), torch.pinverse(x.mT)",
-    "of a lower rank": "return torch.linalg.pinv(x[..., :1] @ x[..., :1, :]), torch.linalg.matrix_rank(x[..., "
-        ":1] @ x[..., :1, :])",
+    "of a lower rank": "y = x[..., :1] @ x[..., :1, :]\n"
+        "return torch.linalg.pinv(y), torch.linalg.matrix_rank(y)",
     "norms": "return torch.linalg.matrix_norm(x, 'nuc'), torch.linalg.matrix_norm(x, 2), "
         "torch.linalg.matrix_norm(x, -2, keepdim=True)",
     "condition": "return torch.linalg.cond(x), torch.linalg.cond(x @ x.mT, 1)",
     "least squares": "return torch.linalg.lstsq(x, x[..., :2] * 2 + 1)[0]",
-    "without numbers": "return torch.linalg.qr(x[:0]), torch.linalg.svdvals(x[:, :0]), torch.linalg.pinv(x[:, "
-        ":, :0])",
+    "without numbers": "return torch.linalg.qr(x[:0]), torch.linalg.svdvals(x[:, :0]), "
+        "torch.linalg.pinv(x[:, :, :0])",
 }  # fmt: skip
 
 
@@ -188,15 +189,17 @@ def test_vectors_of_no_certain_sign_are_refused(code: str, tmp_path: Path) -> No
 
 
 class Packed(torch.nn.Module):
-    def __init__(self, kind: type[torch.nn.RNNBase], **how: Any) -> None:
+    def __init__(self, layer_class: type[torch.nn.RNNBase], **options: Any) -> None:
         super().__init__()
-        self.layer = kind(4, 5, batch_first=True, **how)
+        self.layer = layer_class(4, 5, batch_first=True, **options)
 
     def forward(self, x: torch.Tensor, n: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         rnn = torch.nn.utils.rnn
-        kept = rnn.pack_padded_sequence(x, n, batch_first=True, enforce_sorted=False)
-        made, _last = self.layer(kept)
-        padded, lengths = rnn.pad_packed_sequence(made, batch_first=True, padding_value=-1.0, total_length=6)
+        packed = rnn.pack_padded_sequence(x, n, batch_first=True, enforce_sorted=False)
+        output, _last = self.layer(packed)
+        padded, lengths = rnn.pad_packed_sequence(
+            output, batch_first=True, padding_value=-1.0, total_length=6
+        )
         return padded, lengths
 
 
@@ -210,11 +213,11 @@ LAYERS = {
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("size", ["3,6", "batch,time"])
 def test_packed_sequences_have_their_own_lengths(name: str, size: str, tmp_path: Path) -> None:
-    kind, how = LAYERS[name]
-    module, path = Packed(kind, **how).eval(), tmp_path / "m.pt"
+    layer_class, options = LAYERS[name]
+    module, path = Packed(layer_class, **options).eval(), tmp_path / "m.pt"
     inputs = {"x": floats(3, 6, 4), "n": np.array([5, 2, 4])}
-    given = [torch.from_numpy(v) for v in inputs.values()]
-    torch.jit.save(torch.jit.script(module) if name != "rnn" else torch.jit.trace(module, given), path)
+    examples = [torch.from_numpy(v) for v in inputs.values()]
+    torch.jit.save(torch.jit.script(module) if name != "rnn" else torch.jit.trace(module, examples), path)
     to = ("pt", "tflite") if name == "lstm" and size == "3,6" else ("pt",)
     agrees(path, inputs, f"x:float32[{size},4]", f"n:int64[{size.split(',')[0]}]", to=to)
 

@@ -35,13 +35,13 @@ class Containers(torch.nn.Module):
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     batch = torch.export.Dim("batch", min=2, max=64)
-    made = torch.export.export(
+    exported = torch.export.export(
         Containers().eval(),
         (torch.randn(4, 4), (torch.randn(4, 3),), {"scale": torch.ones(2)}),
         dynamic_shapes={"x": {0: batch}, "rest": ({0: batch},), "named": {"scale": None}},
     )
     path = tmp_path_factory.mktemp("program") / "model.pt2"
-    torch.export.save(made, path)
+    torch.export.save(exported, path)
     return path
 
 
@@ -52,9 +52,9 @@ def test_files_of_exported_programs_agree_on_every_route(program: Path, suffix: 
         name: rng.standard_normal(shape).astype(np.float32)
         for name, shape in (("x", (6, 4)), ("rest_0", (6, 3)), ("named_scale", (2,)))
     }
-    done = bridge.convert(program, tmp_path / f"made.{suffix}")
-    assert set(bridge.run(done.path, inputs)) == {"whole", "parts", "parts_1"}
-    result = bridge.verify(program, done.path, inputs)
+    report = bridge.convert(program, tmp_path / f"made.{suffix}")
+    assert set(bridge.run(report.path, inputs)) == {"whole", "parts", "parts_1"}
+    result = bridge.verify(program, report.path, inputs)
     assert result.ok, str(result)
 
 
@@ -65,16 +65,16 @@ def test_dimensions_stay_symbolic(program: Path) -> None:
     assert list(scale.shape) == [2]
 
 
-def changed(path: Path, made: Path, suffix: str, change: Callable[[Any], Any]) -> Path:
+def changed(path: Path, destination: Path, suffix: str, change: Callable[[Any], Any]) -> Path:
     """A copy whose members ending in `suffix` are changed as JSON."""
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(made, "w") as copy:
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(destination, "w") as copy:
         for name in source.namelist():
             data = source.read(name)
             if name.endswith(suffix):
                 value = json.loads(data)
                 data = json.dumps(change(value) or value).encode()
             copy.writestr(name, data)
-    return made
+    return destination
 
 
 def function(value: Any) -> None:
@@ -141,12 +141,12 @@ def test_pickled_weights_are_refused(program: Path, tmp_path: Path) -> None:
 
 
 def test_damaged_programs_give_typed_errors(program: Path, tmp_path: Path) -> None:
-    whole = program.read_bytes()
+    original = program.read_bytes()
     rng = np.random.default_rng(0)
     for index in range(20):
-        data = bytearray(whole)
-        for place in rng.integers(0, len(data), 4):
-            data[place] = rng.integers(0, 256)
+        data = bytearray(original)
+        for position in rng.integers(0, len(data), 4):
+            data[position] = rng.integers(0, 256)
         damaged = tmp_path / f"{index}.pt2"
         damaged.write_bytes(bytes(data))
         try:

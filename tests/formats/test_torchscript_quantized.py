@@ -101,11 +101,11 @@ def read(module: Any, path: Path, name: str, shape: tuple[int, ...]) -> Any:
     return bridge.load(path, inputs=[f"{name}:float32[{','.join(map(str, shape))}]"])
 
 
-def agree(found: np.ndarray, expected: np.ndarray, quanta: float = 1.01) -> None:
+def agree(output: np.ndarray, expected: np.ndarray, quanta: float = 1.01) -> None:
     """Within one step of the results, which are whole steps apart."""
     steps = np.diff(np.unique(expected))
-    assert found.shape == expected.shape
-    assert np.abs(found - expected).max() <= quanta * steps[steps > 1e-6].min()
+    assert output.shape == expected.shape
+    assert np.abs(output - expected).max() <= quanta * steps[steps > 1e-6].min()
 
 
 @pytest.mark.parametrize("way", ["script", "trace"])
@@ -113,10 +113,10 @@ def agree(found: np.ndarray, expected: np.ndarray, quanta: float = 1.01) -> None
 def test_layers_agree_with_torch(name: str, way: str, tmp_path: Path) -> None:
     module, shape = static(name)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    made = torch.jit.script(module) if way == "script" else torch.jit.trace(module, x)
-    model = read(made, tmp_path / "model.pt", "x", shape)
-    kinds = {n.op_type for n in model.graph}
-    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    script = torch.jit.script(module) if way == "script" else torch.jit.trace(module, x)
+    model = read(script, tmp_path / "model.pt", "x", shape)
+    operators = {n.op_type for n in model.graph}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators
     agree(bridge.run(model, {"x": x.numpy()})["output"], module(x).numpy())
 
 
@@ -129,8 +129,8 @@ def test_weights_stay_eight_bits_on_every_route(tmp_path: Path) -> None:
         path = bridge.convert(
             tmp_path / "model.pt", tmp_path / f"made.{suffix}", inputs=["x:float32[2,4,9,9]"]
         ).path
-        (found,) = bridge.run(path, {"x": x}).values()
-        agree(found, expected)
+        (output,) = bridge.run(path, {"x": x}).values()
+        agree(output, expected)
     weights = [
         v for v in bridge.load(tmp_path / "made.onnx").graph.initializers.values() if len(v.shape) == 4
     ]
@@ -146,25 +146,30 @@ def test_dynamic_layers_quantize_what_they_are_given(shape: Any, dtype: Any, tmp
     model = read(torch.jit.script(module), tmp_path / "model.pt", "input", shape)
     for scale in (0.0, 0.1, 10.0):
         x = scale * torch.randn(shape)
-        (found,) = bridge.run(model, {"input": x.numpy()}).values()
-        np.testing.assert_allclose(found, module(x).detach().numpy(), atol=0.01 * max(scale, 0.1))
+        (output,) = bridge.run(model, {"input": x.numpy()}).values()
+        np.testing.assert_allclose(output, module(x).detach().numpy(), atol=0.01 * max(scale, 0.1))
 
 
 class Tensors(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        whole = torch.quantize_per_tensor(x, 0.1, 10, torch.quint8)
+        per_tensor = torch.quantize_per_tensor(x, 0.1, 10, torch.quint8)
         scales, zeros = torch.tensor([0.1, 0.2, 0.05]), torch.tensor([0, 1, -1])
-        rows = torch.quantize_per_channel(x, scales, zeros, 0, torch.qint8)
-        pretended = torch.fake_quantize_per_tensor_affine(x, 0.1, 3, 0, 15)
-        return whole.dequantize(), whole.int_repr(), rows.dequantize(), pretended + whole.q_scale()
+        per_channel = torch.quantize_per_channel(x, scales, zeros, 0, torch.qint8)
+        fake = torch.fake_quantize_per_tensor_affine(x, 0.1, 3, 0, 15)
+        return (
+            per_tensor.dequantize(),
+            per_tensor.int_repr(),
+            per_channel.dequantize(),
+            fake + per_tensor.q_scale(),
+        )
 
 
 def test_tensors_are_quantized_and_looked_into(tmp_path: Path) -> None:
     x = torch.linspace(-3, 30, 12).reshape(3, 4)
     model = read(torch.jit.script(Tensors()), tmp_path / "model.pt", "x", (3, 4))
-    for found, expected in zip(bridge.run(model, {"x": x.numpy()}).values(), Tensors()(x), strict=True):
-        assert found.dtype == expected.numpy().dtype
-        np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    for output, expected in zip(bridge.run(model, {"x": x.numpy()}).values(), Tensors()(x), strict=True):
+        assert output.dtype == expected.numpy().dtype
+        np.testing.assert_allclose(output, expected.numpy(), atol=1e-5)
 
 
 def test_what_torch_would_compute_in_integers_is_not_guessed(tmp_path: Path) -> None:
@@ -174,6 +179,6 @@ def test_what_torch_would_compute_in_integers_is_not_guessed(tmp_path: Path) -> 
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = torch.jit.script(Sorted())
+        script = torch.jit.script(Sorted())
     with pytest.raises(UnsupportedModel, match="not supported on quantized tensors"):
-        read(made, tmp_path / "model.pt", "x", (3,))
+        read(script, tmp_path / "model.pt", "x", (3,))

@@ -21,7 +21,7 @@ def along(op: Any, vector: ir.Value, axis: int, rank: int) -> ir.Value:
     return op.Reshape(vector, op.const(np.array(shape, np.int64)))
 
 
-def wrapped(op: Any, indices: ir.Value, length: Any) -> ir.Value:
+def wrap_indices(op: Any, indices: ir.Value, length: Any) -> ir.Value:
     """Indices counted from the end made to count from the start."""
     size = op.Cast(scalar(op, length), to=int(indices.dtype or ir.DataType.INT64))
     return op.Where(op.Less(indices, zero(op, indices)), op.Add(indices, size), indices)

@@ -13,7 +13,7 @@ from bridge.dims import lengths, scalar
 from bridge.hub import attr, const, input_at, rank_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import wrapped
+from bridge.passes.decompose.common import wrap_indices
 from bridge.passes.expand import copy_node
 from bridge.passes.shapes import join_branches
 
@@ -36,7 +36,9 @@ def scan(op, node, *inputs):
     back = attr(node, "scan_input_directions") or [0] * count
     body = attr(node, "body")
     length = scalar(op, lengths(op, elements[0])[axes[0]])
-    step, going = (_value(body, *v) for v in (("step", ir.DataType.INT64), ("going", ir.DataType.BOOL)))
+    step, going = (
+        _scalar_input(body, *v) for v in (("step", ir.DataType.INT64), ("going", ir.DataType.BOOL))
+    )
     inner = hub.Builder(body, before=next(iter(body), None), source=op.source)
     for own, outer, axis, reverse in zip(list(body.inputs)[len(states) :], elements, axes, back, strict=True):
         last = inner.Sub(length, inner.const(np.array(1, np.int64)))
@@ -57,7 +59,7 @@ def scanned(node: ir.Node) -> list[ir.Value | None]:
     return list(node.inputs)[len(node.inputs) - attr(node, "num_scan_inputs") :]
 
 
-def _value(body: ir.Graph, name: str, dtype: ir.DataType) -> ir.Value:
+def _scalar_input(body: ir.Graph, name: str, dtype: ir.DataType) -> ir.Value:
     return ir.Value(name=hub.fresh_name(body, name), type=ir.TensorType(dtype), shape=ir.Shape([]))
 
 
@@ -65,13 +67,13 @@ def loop(op: Any, node: ir.Node, length: ir.Value, states: Any, body: ir.Graph) 
     """A Loop of `length` steps in place of `node`, its outputs typed as those of the body."""
     node.attributes.pop("body", None)
     count = len(body.outputs) - 1
-    made = ir.Node("", "Loop", [length, None, *states], [ir.AttrGraph("body", body)], num_outputs=count)
-    for index, (output, inner) in enumerate(zip(made.outputs, list(body.outputs)[1:], strict=True)):
+    loop_node = ir.Node("", "Loop", [length, None, *states], [ir.AttrGraph("body", body)], num_outputs=count)
+    for index, (output, inner) in enumerate(zip(loop_node.outputs, list(body.outputs)[1:], strict=True)):
         output.type = inner.type
         if inner.shape is not None:
             output.shape = inner.shape if index < len(states) else ir.Shape([None, *inner.shape])
-    op.insert(made)
-    return list(made.outputs)
+    op.insert(loop_node)
+    return list(loop_node.outputs)
 
 
 def _scanned_out(op: Any, node: ir.Node, results: list[Any], states: int) -> list[Any]:
@@ -142,11 +144,11 @@ def unrolled(op, node, limit, going=None, *states):
             values.update(zip(inner.outputs, copy.outputs, strict=True))
         results = [values.get(v, v) for v in list(body.outputs)[1:]]
         states = results[:count]
-        for made, value in zip(scans, results[count:], strict=True):
-            made.append(op.Unsqueeze(value, [0]))
+        for collected, value in zip(scans, results[count:], strict=True):
+            collected.append(op.Unsqueeze(value, [0]))
     if not steps and scans:
         return NotImplemented
-    gathered = [made[0] if len(made) == 1 else op.Concat(*made, axis=0) for made in scans]
+    gathered = [collected[0] if len(collected) == 1 else op.Concat(*collected, axis=0) for collected in scans]
     return [op.Identity(v) if v is not None and v.producer() is None else v for v in (*states, *gathered)]
 
 
@@ -155,16 +157,16 @@ def at_axis(op: Any, axis: ir.Value, rank: int, axes: range, make: Callable[[Any
     known = const(axis)
     if known is not None:
         return make(op, int(known.reshape(())) % rank)
-    return _branches(op, wrapped(op, op.Reshape(op.Cast(axis, to=7), []), rank), axes, make)
+    return _branches(op, wrap_indices(op, op.Reshape(op.Cast(axis, to=7), []), rank), axes, make)
 
 
 def _branches(op: Any, index: ir.Value, axes: Sequence[int], make: Callable[[Any, int], ir.Value]) -> Any:
     if len(axes) == 1:
         return make(op, axes[0])
-    first, rest = axes[0], axes[1:]
+    first, others = axes[0], axes[1:]
     here = op.Equal(index, first)
     return choice(
-        op, here, lambda inner: make(inner, first), lambda inner: _branches(inner, index, rest, make)
+        op, here, lambda inner: make(inner, first), lambda inner: _branches(inner, index, others, make)
     )
 
 
@@ -176,7 +178,7 @@ def choice(op: Any, here: ir.Value, then: Callable[[Any], ir.Value], other: Call
         inner = hub.Builder(graph, source=op.source)
         graph.outputs.append(make(inner))
         graphs.append(graph)
-    made = op.If(here, then_branch=graphs[0], else_branch=graphs[1])
-    made.type = graphs[0].outputs[0].type
-    join_branches(made.producer())
-    return made
+    result = op.If(here, then_branch=graphs[0], else_branch=graphs[1])
+    result.type = graphs[0].outputs[0].type
+    join_branches(result.producer())
+    return result

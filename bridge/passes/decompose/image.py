@@ -25,7 +25,7 @@ from bridge.interpolation import (
     linear_kernel,
     linear_taps,
     nearest,
-    normalized,
+    normalize_taps,
     original_coordinates,
     within,
 )
@@ -67,13 +67,13 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
             x = _sum_of_taps(op, x, axis, resized, _taps(node, resized, x_original))
         if mode == "tf_crop_and_resize":
             covered = np.logical_and(x_original >= 0.0, x_original <= resized.length_original - 1)
-            covered = along(op, _value(op, covered), axis, rank)
+            covered = along(op, _as_value(op, covered), axis, rank)
             within_roi = covered if within_roi is None else op.And(within_roi, covered)
     outside = zero(op, x, attr(node, "extrapolation_value"))
-    made = op.Identity(x) if within_roi is None else op.Where(within_roi, x, outside)
+    result = op.Identity(x) if within_roi is None else op.Where(within_roi, x, outside)
     if mode == "align_corners" and _fraction(node, axes, scales):
-        facts.APPROXIMATED.set(made.producer(), FRACTION)
-    return made
+        facts.APPROXIMATED.set(result.producer(), FRACTION)
+    return result
 
 
 FRACTION = (
@@ -97,7 +97,7 @@ def _factors(op: Any, node: ir.Node, x: ir.Value, axes: list[int], scales: Any, 
     axis."""
     static, result = lengths(op, x), node.outputs[0].shape
     if scales is not None:
-        known, made = const(scales), []
+        known, factors = const(scales), []
         for i, axis in enumerate(axes):
             n = static[axis]
             scale = float(known[i]) if known is not None else op.Slice(scales, [i], [i + 1], [0])
@@ -110,8 +110,8 @@ def _factors(op: Any, node: ir.Node, x: ir.Value, axes: list[int], scales: Any, 
                 length_resized = op.Cast(
                     op.Floor(op.Mul(wide, np.float32(scale) if known is not None else scale)), to=I64
                 )
-            made.append((scale, length_resized))
-        return made
+            factors.append((scale, length_resized))
+        return factors
     known, policy = const(sizes), attr(node, "keep_aspect_ratio_policy")
     if policy != "stretch":
         if known is None or not all(isinstance(static[a], int) for a in axes):
@@ -119,21 +119,21 @@ def _factors(op: Any, node: ir.Node, x: ir.Value, axes: list[int], scales: Any, 
         ratios = [int(n) / static[a] for n, a in zip(known, axes, strict=True)]
         ratio = min(ratios) if policy == "not_larger" else max(ratios)
         return [(ratio, math.floor(static[a] * ratio + 0.5)) for a in axes]
-    made = []
+    factors = []
     for i, axis in enumerate(axes):
         length_resized = int(known[i]) if known is not None else op.Slice(sizes, [i], [i + 1], [0])
         if known is None and result is not None and isinstance(result[axis], int):
             length_resized = int(result[axis])
         n = static[axis]
         if isinstance(length_resized, int) and isinstance(n, int):
-            made.append((length_resized / n if n else 1.0, length_resized))
+            factors.append((length_resized / n if n else 1.0, length_resized))
         else:
             both = (
                 op.const(np.array([v], np.float32)) if isinstance(v, int) else op.Cast(v, to=1)
                 for v in (length_resized, n)
             )
-            made.append((op.Div(*both), length_resized))
-    return made
+            factors.append((op.Div(*both), length_resized))
+    return factors
 
 
 def _common_scale(op: Any, policy: str, sizes: ir.Value, static: list[Any]) -> list:
@@ -174,7 +174,7 @@ def _roi_end(op: Any, roi: ir.Value, index: int, axis: ResizeAxis) -> HubArray:
     return HubArray(op, op.Cast(op.Gather(roi, np.array(index), axis=0), to=int(dtype)), dtype)
 
 
-def _value(op: Any, array: Any) -> ir.Value:
+def _as_value(op: Any, array: Any) -> ir.Value:
     return array.value if isinstance(array, HubArray) else op.const(np.asarray(array))
 
 
@@ -190,7 +190,7 @@ def _taps(node: ir.Node, axis: ResizeAxis, x_original: Any) -> list[Tap]:
         taps = filter_taps(x_original, *_kernel(node), scale)
     if attr(node, "exclude_outside"):
         return excluding_outside(taps, length_original)
-    return normalized(taps) if scale < 1 else taps
+    return normalize_taps(taps) if scale < 1 else taps
 
 
 def _kernel(node: ir.Node) -> tuple[Callable[[Any], Any], int]:
@@ -207,7 +207,7 @@ def _filtered(op: Any, node: ir.Node, x: ir.Value, axis: int, resized: ResizeAxi
     kernel, radius = _kernel(node)
     scale = np.minimum(resized.scale, 1.0)
     reach = op.Reshape(np.ceil(radius / scale).value, [])
-    length_original = HubArray(op, op.Reshape(_value(op, resized.length_original + 0.0 * scale), []))
+    length_original = HubArray(op, op.Reshape(_as_value(op, resized.length_original + 0.0 * scale), []))
     end = op.Add(length_original.value, reach)
     positions = HubArray(op, op.Range(op.Neg(reach), end, op.const(np.float32(1))))
     column = HubArray(op, op.Unsqueeze(x_original.value, [1]))
@@ -224,10 +224,10 @@ def _filtered(op: Any, node: ir.Node, x: ir.Value, axis: int, resized: ResizeAxi
 def _sum_of_taps(op: Any, x: ir.Value, axis: int, resized: ResizeAxis, taps: list[Tap]) -> Any:
     total, rank = None, rank_of(x) or 0
     for position, weight in taps:
-        index = _value(op, within(position, resized.length_original))
+        index = _as_value(op, within(position, resized.length_original))
         read = op.Gather(x, op.Cast(index, to=I64), axis=axis)
         if weight is not None:
-            factor = op.Cast(_value(op, weight), to=int(x.dtype))  # type: ignore[arg-type]
+            factor = op.Cast(_as_value(op, weight), to=int(x.dtype))  # type: ignore[arg-type]
             read = op.Mul(read, along(op, factor, axis, rank))
         total = read if total is None else op.Add(total, read)
     return total
@@ -255,8 +255,8 @@ def grid_sample(op, node, x, grid):
     batch = op.Expand(batch, vector(op, [sizes[0], *points]))
     total = None
     for corner in itertools.product(*axes):
-        parts = [op.Unsqueeze(v, [-1]) for v in (batch, *(place for place, _ in corner))]
-        read = op.GatherND(last, op.Concat(*parts, axis=-1))
+        indices = [op.Unsqueeze(v, [-1]) for v in (batch, *(index for index, _ in corner))]
+        read = op.GatherND(last, op.Concat(*indices, axis=-1))
         for _, weight in corner:
             read = read if weight is None else op.Mul(read, op.Unsqueeze(weight, [-1]))
         total = read if total is None else op.Add(total, read)
@@ -276,16 +276,16 @@ def _grid_axis(
     taps: list[Tap] = [(x, None)]
     if mode != "nearest":
         taps = cubic_taps(x, -0.75) if cubic else linear_taps(x)
-    made = []
+    index_weights = []
     for position, weight in taps:
         position = _padded(position, size, padding, corners) if cubic else position
         if padding == "zeros":
-            there = np.logical_and(position >= 0.0, position <= size - 1.0)
-            there = HubArray(op, op.Cast(there.value, to=int(g.dtype)))  # type: ignore[arg-type]
-            weight = there if weight is None else weight * there
+            in_image = np.logical_and(position >= 0.0, position <= size - 1.0)
+            in_image = HubArray(op, op.Cast(in_image.value, to=int(g.dtype)))  # type: ignore[arg-type]
+            weight = in_image if weight is None else weight * in_image
         index = op.Cast(np.rint(within(position, size)).value, to=I64)
-        made.append((index, None if weight is None else weight.value))
-    return made
+        index_weights.append((index, None if weight is None else weight.value))
+    return index_weights
 
 
 def _padded(x: HubArray, size: HubArray, padding: str, corners: int) -> HubArray:
@@ -299,9 +299,9 @@ def _padded(x: HubArray, size: HubArray, padding: str, corners: int) -> HubArray
     span = np.maximum(last, 1.0) if corners else size
     distance = np.absolute(x - low)
     reflections = np.floor(distance / span)
-    rest = distance - reflections * span
+    remainder = distance - reflections * span
     odd = reflections - np.floor(reflections * 0.5) * 2.0 == 1.0
-    reflected = np.where(odd, span - rest, rest) + low
+    reflected = np.where(odd, span - remainder, remainder) + low
     return np.minimum(reflected, last) if corners else reflected
 
 
@@ -311,8 +311,8 @@ def bilinear(op: Any, last: ir.Value, batch: ir.Value, ys: list, xs: list, large
     total = None
     for (y, wy), (x, wx) in itertools.product(ys, xs):
         shape = op.Add(op.Add(op.Mul(y, 0), op.Mul(x, 0)), op.Mul(batch, 0))
-        parts = [op.Unsqueeze(op.Add(v, shape), [-1]) for v in (batch, y, x)]
-        read = op.Mul(op.GatherND(last, op.Concat(*parts, axis=-1)), op.Unsqueeze(op.Mul(wy, wx), [-1]))
+        indices = [op.Unsqueeze(op.Add(v, shape), [-1]) for v in (batch, y, x)]
+        read = op.Mul(op.GatherND(last, op.Concat(*indices, axis=-1)), op.Unsqueeze(op.Mul(wy, wx), [-1]))
         total = read if total is None else op.Max(total, read) if largest else op.Add(total, read)
     return total
 
@@ -330,15 +330,17 @@ def affine_grid(op, node, theta, size):
     """Every place of the image, from -1 to 1 along each axis, the last axis first, under the matrices of the
     batch."""
     count = theta.shape[1]
-    spots = entries(op, size, range(2, 2 + count))
+    spatial_lengths = entries(op, size, range(2, 2 + count))
     columns = []
-    for axis, length in reversed(list(enumerate(spots))):
-        line = along(op, _even(op, length, theta.dtype, attr(node, "align_corners")), axis, count)
-        columns.append(reshape(op, op.Expand(line, vector(op, spots)), [product(op, spots), 1]))
-    turned = op.Transpose(theta, perm=[0, 2, 1])
-    linear, shift = (op.Slice(turned, [a], [b], [1]) for a, b in ((0, count), (count, count + 1)))
-    made = op.Add(op.MatMul(op.Concat(*columns, axis=1), linear), shift)
-    return reshape(op, made, [lengths(op, theta)[0], *spots, count])
+    for axis, length in reversed(list(enumerate(spatial_lengths))):
+        points = along(op, _even(op, length, theta.dtype, attr(node, "align_corners")), axis, count)
+        columns.append(
+            reshape(op, op.Expand(points, vector(op, spatial_lengths)), [product(op, spatial_lengths), 1])
+        )
+    transposed = op.Transpose(theta, perm=[0, 2, 1])
+    linear, shift = (op.Slice(transposed, [a], [b], [1]) for a, b in ((0, count), (count, count + 1)))
+    coordinates = op.Add(op.MatMul(op.Concat(*columns, axis=1), linear), shift)
+    return reshape(op, coordinates, [lengths(op, theta)[0], *spatial_lengths, count])
 
 
 def _even(op: Any, length: Any, dtype: ir.DataType, corners: int) -> ir.Value:
@@ -346,9 +348,9 @@ def _even(op: Any, length: Any, dtype: ir.DataType, corners: int) -> ir.Value:
     the last."""
     last = length - 1
     before = op.Cast(op.Sub(scalar(op, last), arange(op, length)), to=int(dtype))
-    whole = op.Cast(op.Max(scalar(op, last if corners else length), 1), to=int(dtype))
-    place = op.Div(op.Mul(before, 2.0) if corners else op.Add(op.Mul(before, 2.0), 1.0), whole)
-    return op.Sub(1.0, place)
+    divisor = op.Cast(op.Max(scalar(op, last if corners else length), 1), to=int(dtype))
+    distance = op.Div(op.Mul(before, 2.0) if corners else op.Add(op.Mul(before, 2.0), 1.0), divisor)
+    return op.Sub(1.0, distance)
 
 
 @ops.op(
@@ -361,36 +363,42 @@ def roi_align(op, node, x, rois, batch):
     bins = attr(node, "output_height"), attr(node, "output_width")
     shift = 0.5 if attr(node, "coordinate_transformation_mode") == "half_pixel" else 0.0
     scale, taps = attr(node, "spatial_scale"), []
-    for axis, places in enumerate(bins):
+    for axis, bin_count in enumerate(bins):
         start, end = (
             op.Sub(op.Mul(op.Slice(rois, [i], [i + 1], [1]), scale), shift) for i in (1 - axis, 3 - axis)
         )
         span = op.Sub(end, start) if shift else op.Max(op.Sub(end, start), 1.0)
-        inner = (np.arange(places)[:, None] + (np.arange(count)[None] + 0.5) / count) / places
-        at = op.Add(start, op.Mul(span, op.const(inner.reshape(1, -1).astype(np.float32))))
+        fractions = (np.arange(bin_count)[:, None] + (np.arange(count)[None] + 0.5) / count) / bin_count
+        coordinates = op.Add(start, op.Mul(span, op.const(fractions.reshape(1, -1).astype(np.float32))))
         size = op.Cast(scalar(op, sizes[axis]), to=int(x.dtype))
         taps.append(
-            [(op.Unsqueeze(p, [2 - axis]), op.Unsqueeze(w, [2 - axis])) for p, w in _roi_axis(op, at, size)]
+            [
+                (op.Unsqueeze(p, [2 - axis]), op.Unsqueeze(w, [2 - axis]))
+                for p, w in _roi_axis(op, coordinates, size)
+            ]
         )
     last = op.Transpose(x, perm=[0, 2, 3, 1])
     largest = attr(node, "mode") == "max"
-    found = bilinear(op, last, reshape(op, batch, [-1, 1, 1]), *taps, largest=largest)
+    samples = bilinear(op, last, reshape(op, batch, [-1, 1, 1]), *taps, largest=largest)
     channels = lengths(op, x)[1]
-    split = reshape(op, found, [lengths(op, rois)[0], bins[0], count, bins[1], count, channels])
+    split = reshape(op, samples, [lengths(op, rois)[0], bins[0], count, bins[1], count, channels])
     pooled = op.ReduceMax(split, [2, 4], keepdims=0) if largest else op.ReduceMean(split, [2, 4], keepdims=0)
     return op.Transpose(pooled, perm=[0, 3, 1, 2])
 
 
-def _roi_axis(op: Any, at: ir.Value, size: ir.Value) -> list[tuple[Any, Any]]:
+def _roi_axis(op: Any, coordinates: ir.Value, size: ir.Value) -> list[tuple[Any, Any]]:
     """Nothing more than one element outside; the edge up to there."""
-    there = op.Cast(op.And(op.GreaterOrEqual(at, -1.0), op.LessOrEqual(at, size)), to=int(at.dtype))  # type: ignore[arg-type]
+    covered = op.Cast(
+        op.And(op.GreaterOrEqual(coordinates, -1.0), op.LessOrEqual(coordinates, size)),
+        to=int(coordinates.dtype),
+    )  # type: ignore[arg-type]
     edge = op.Sub(size, 1.0)
-    at = op.Min(op.Max(at, 0.0), edge)
-    low = op.Floor(at)
-    rest = op.Sub(at, low)
+    coordinates = op.Min(op.Max(coordinates, 0.0), edge)
+    low = op.Floor(coordinates)
+    fraction = op.Sub(coordinates, low)
     high = op.Min(op.Add(low, 1.0), edge)
-    pairs = (low, op.Sub(1.0, rest)), (high, rest)
-    return [(op.Cast(place, to=I64), op.Mul(weight, there)) for place, weight in pairs]
+    pairs = (low, op.Sub(1.0, fraction)), (high, fraction)
+    return [(op.Cast(index, to=I64), op.Mul(weight, covered)) for index, weight in pairs]
 
 
 @ops.op(
@@ -402,43 +410,44 @@ def _roi_axis(op: Any, at: ir.Value, size: ir.Value) -> list[tuple[Any, Any]]:
 )
 def deform_conv(op, node, x, weights, offset, bias=None, mask=None):
     """Windows read at their places plus offsets, times the mask, as the rows of a matrix product."""
-    (n, c, h, w), (out, depth, kh, kw) = shape_of(x), shape_of(weights)
+    (n, c, h, w), (out_channels, depth, kh, kw) = shape_of(x), shape_of(weights)
     oh, ow = shape_of(offset)[2:]
     groups, group = attr(node, "offset_group"), attr(node, "group")
     strides, dilations = attr(node, "strides") or [1, 1], attr(node, "dilations") or [1, 1]
     pads = attr(node, "pads") or [0] * 4
-    moved = op.Transpose(op.Reshape(offset, [n, groups, kh * kw, 2, oh, ow]), perm=[0, 1, 3, 4, 5, 2])
+    offsets = op.Transpose(op.Reshape(offset, [n, groups, kh * kw, 2, oh, ow]), perm=[0, 1, 3, 4, 5, 2])
     taps = []
-    for axis, (size, places, kernel) in enumerate(((h, oh, kh), (w, ow, kw))):
+    for axis, (size, output_length, kernel) in enumerate(((h, oh, kh), (w, ow, kw))):
         base = (
-            np.arange(places)[:, None] * strides[axis]
+            np.arange(output_length)[:, None] * strides[axis]
             - pads[axis]
             + np.arange(kernel)[None] * dilations[axis]
         )
         base = base[:, None, :, None] if axis == 0 else base[None, :, None, :]
         base = np.broadcast_to(base, (oh, ow, kh, kw)).reshape(1, oh, ow, kh * kw).astype(np.float32)
-        at = op.Add(op.Gather(moved, np.array(axis), axis=2), op.const(base[None]))
-        low = op.Floor(at)
-        rest = op.Sub(at, low)
-        pairs = (low, op.Sub(1.0, rest)), (op.Add(low, 1.0), rest)
+        coordinates = op.Add(op.Gather(offsets, np.array(axis), axis=2), op.const(base[None]))
+        low = op.Floor(coordinates)
+        fraction = op.Sub(coordinates, low)
+        pairs = (low, op.Sub(1.0, fraction)), (op.Add(low, 1.0), fraction)
         taps.append([_deform_tap(op, place, weight, size) for place, weight in pairs])
     split = op.Transpose(op.Reshape(x, [n, groups, c // groups, h, w]), perm=[0, 1, 3, 4, 2])
     batch = op.const(np.arange(n * groups).reshape(n, groups, 1, 1, 1))
     read = bilinear(op, op.Reshape(split, [n * groups, h, w, c // groups]), batch, *taps)
     if mask is not None:
-        turned = op.Transpose(op.Reshape(mask, [n, groups, kh * kw, oh, ow]), perm=[0, 1, 3, 4, 2])
-        read = op.Mul(read, op.Unsqueeze(turned, [-1]))
+        transposed = op.Transpose(op.Reshape(mask, [n, groups, kh * kw, oh, ow]), perm=[0, 1, 3, 4, 2])
+        read = op.Mul(read, op.Unsqueeze(transposed, [-1]))
     columns = op.Reshape(
         op.Transpose(read, perm=[0, 2, 3, 1, 5, 4]), [n, oh * ow, group, c // group * kh * kw]
     )
-    rows = op.Transpose(op.Reshape(weights, [group, out // group, depth * kh * kw]), perm=[0, 2, 1])
-    made = op.MatMul(op.Transpose(columns, perm=[0, 2, 1, 3]), rows)
-    result = op.Reshape(op.Transpose(made, perm=[0, 1, 3, 2]), [n, out, oh, ow])
+    rows = op.Transpose(op.Reshape(weights, [group, out_channels // group, depth * kh * kw]), perm=[0, 2, 1])
+    product = op.MatMul(op.Transpose(columns, perm=[0, 2, 1, 3]), rows)
+    result = op.Reshape(op.Transpose(product, perm=[0, 1, 3, 2]), [n, out_channels, oh, ow])
     return result if bias is None else op.Add(result, along(op, bias, 1, 4))
 
 
-def _deform_tap(op: Any, place: ir.Value, weight: ir.Value, size: int) -> tuple[Any, Any]:
-    there = op.Cast(
-        op.And(op.GreaterOrEqual(place, 0.0), op.LessOrEqual(place, float(size - 1))), to=int(place.dtype)
+def _deform_tap(op: Any, coordinate: ir.Value, weight: ir.Value, size: int) -> tuple[Any, Any]:
+    in_image = op.Cast(
+        op.And(op.GreaterOrEqual(coordinate, 0.0), op.LessOrEqual(coordinate, float(size - 1))),
+        to=int(coordinate.dtype),
     )  # type: ignore[arg-type]
-    return op.Cast(op.Min(op.Max(place, 0.0), float(size - 1)), to=I64), op.Mul(weight, there)
+    return op.Cast(op.Min(op.Max(coordinate, 0.0), float(size - 1)), to=I64), op.Mul(weight, in_image)

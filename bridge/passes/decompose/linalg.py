@@ -39,7 +39,7 @@ def column(op: Any, x: ir.Value, index: int) -> ir.Value:
     return op.Gather(x, np.array([index]), axis=-1)
 
 
-def transposed(op: Any, x: ir.Value) -> ir.Value:
+def swap_last_axes(op: Any, x: ir.Value) -> ir.Value:
     rank = rank_of(x) or 0
     return op.Transpose(x, perm=[*range(rank - 2), rank - 1, rank - 2])
 
@@ -49,34 +49,34 @@ def only(op: Any, hits: np.ndarray, x: ir.Value) -> ir.Value:
     return op.Where(op.const(hits), x, zero(op, x))
 
 
-def total(op: Any, x: ir.Value, axis: int, keepdims: int = 1) -> ir.Value:
+def sum_along(op: Any, x: ir.Value, axis: int, keepdims: int = 1) -> ir.Value:
     return op.ReduceSum(x, [axis], keepdims=keepdims)
 
 
-def spread(op: Any, made: np.ndarray, x: ir.Value) -> ir.Value:
+def repeat_for_batch(op: Any, matrix: np.ndarray, x: ir.Value) -> ir.Value:
     """A matrix for every matrix of the batch of `x`."""
-    result = op.Expand(op.const(made), vector(op, [*lengths(op, x)[:-2], *made.shape]))
-    result.shape = ir.Shape([*list(x.shape)[:-2], *made.shape])  # type: ignore[arg-type]
+    result = op.Expand(op.const(matrix), vector(op, [*lengths(op, x)[:-2], *matrix.shape]))
+    result.shape = ir.Shape([*list(x.shape)[:-2], *matrix.shape])  # type: ignore[arg-type]
     return result
 
 
 def eye(op: Any, x: ir.Value, rows: int, columns: int) -> ir.Value:
     """The identity, in the dtype of `x`, for every matrix of its batch."""
-    return spread(op, np.eye(rows, columns, dtype=x.dtype.numpy()), x)  # type: ignore[union-attr]
+    return repeat_for_batch(op, np.eye(rows, columns, dtype=x.dtype.numpy()), x)  # type: ignore[union-attr]
 
 
 def eliminated(op: Any, a: ir.Value, b: ir.Value) -> ir.Value:
     """The solution of a · x = b, by Gauss and Jordan with the largest pivot of each column."""
     n, _ = sides(a)
-    table, places = op.Concat(a, b, axis=-1), np.arange(n).reshape(n, 1)
+    table, rows = op.Concat(a, b, axis=-1), np.arange(n).reshape(n, 1)
     for k in range(n):
-        sizes = op.Where(op.const(places >= k), op.Abs(column(op, table, k)), zero(op, a, -1))
-        chosen = op.Equal(op.const(places), op.ArgMax(sizes, axis=-2, keepdims=1))
-        picked = total(op, op.Where(chosen, table, zero(op, a)), -2)
-        swapped = op.Where(op.const(places == k), picked, op.Where(chosen, row(op, table, k), table))
-        scaled = op.Div(picked, column(op, picked, k))
-        cleared = op.Sub(swapped, op.Mul(only(op, places != k, column(op, swapped, k)), scaled))
-        table = op.Where(op.const(places == k), scaled, cleared)
+        magnitudes = op.Where(op.const(rows >= k), op.Abs(column(op, table, k)), zero(op, a, -1))
+        is_pivot = op.Equal(op.const(rows), op.ArgMax(magnitudes, axis=-2, keepdims=1))
+        pivot_row = sum_along(op, op.Where(is_pivot, table, zero(op, a)), -2)
+        swapped = op.Where(op.const(rows == k), pivot_row, op.Where(is_pivot, row(op, table, k), table))
+        scaled = op.Div(pivot_row, column(op, pivot_row, k))
+        cleared = op.Sub(swapped, op.Mul(only(op, rows != k, column(op, swapped, k)), scaled))
+        table = op.Where(op.const(rows == k), scaled, cleared)
     return op.Slice(table, [n], [END], [-1])
 
 
@@ -90,10 +90,10 @@ def substituted(op: Any, a: ir.Value, b: ir.Value, lower: bool) -> ir.Value:
     size, _ = sides(a)
     rows: dict[int, Any] = {}
     for k in range(size) if lower else range(size - 1, -1, -1):
-        rest = row(op, b, k)
+        remainder = row(op, b, k)
         for j, done in rows.items():
-            rest = op.Sub(rest, op.Mul(column(op, row(op, a, k), j), done))
-        rows[k] = op.Div(rest, column(op, row(op, a, k), k))
+            remainder = op.Sub(remainder, op.Mul(column(op, row(op, a, k), j), done))
+        rows[k] = op.Div(remainder, column(op, row(op, a, k), k))
     return op.Concat(*(rows[k] for k in range(size)), axis=-2)
 
 
@@ -117,58 +117,58 @@ def factored(op: Any, x: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
     The pivot of a column is the first of its largest elements. A column without one is left as it is.
     """
     rows, columns = sides(x)
-    places = np.arange(rows, dtype=np.int64).reshape(rows, 1)
-    order, pivots = spread(op, places, x), []
+    rows_index = np.arange(rows, dtype=np.int64).reshape(rows, 1)
+    order, pivots = repeat_for_batch(op, rows_index, x), []
     for k in range(min(rows, columns)):
-        sizes = op.Where(op.const(places >= k), op.Abs(column(op, x, k)), zero(op, x, -1))
-        best = op.ArgMax(sizes, axis=-2, keepdims=1)
+        magnitudes = op.Where(op.const(rows_index >= k), op.Abs(column(op, x, k)), zero(op, x, -1))
+        best = op.ArgMax(magnitudes, axis=-2, keepdims=1)
         pivots.append(best)
         order, x = (exchanged(op, v, best, k, rows) for v in (order, x))
         pivot = row(op, column(op, x, k), k)
         divisor = op.Where(op.Equal(pivot, zero(op, x)), zero(op, x, 1), pivot)
-        factors = op.Div(only(op, places > k, column(op, x, k)), divisor)
+        factors = op.Div(only(op, rows_index > k, column(op, x, k)), divisor)
         right = only(op, np.arange(columns) > k, row(op, x, k))
-        left = op.const((places > k) & (np.arange(columns) == k))
+        left = op.const((rows_index > k) & (np.arange(columns) == k))
         x = op.Where(left, factors, op.Sub(x, op.Mul(factors, right)))
     return x, op.Concat(*pivots, axis=-2), order
 
 
 def exchanged(op: Any, x: ir.Value, best: ir.Value, k: int, rows: int) -> ir.Value:
     """Row `k` and the row `best` [..., 1, 1] of `x` in one another's place."""
-    places = np.arange(rows, dtype=np.int64).reshape(rows, 1)
-    other = op.Where(op.Equal(op.const(places), best), op.const(np.array(k)), op.const(places))
-    source = op.Where(op.const(places == k), best, other)
+    rows_index = np.arange(rows, dtype=np.int64).reshape(rows, 1)
+    other = op.Where(op.Equal(op.const(rows_index), best), op.const(np.array(k)), op.const(rows_index))
+    source = op.Where(op.const(rows_index == k), best, other)
     return op.GatherElements(x, op.Expand(source, sizes_of(op, x)), axis=-2)
 
 
 def determinant(op: Any, x: ir.Value) -> ir.Value:
     """The product of the pivots, its sign turned by every exchange of rows."""
     size, _ = sides(x)
-    made, pivots, _ = factored(op, x)
-    diagonal = total(op, only(op, np.eye(size, dtype=bool), made), -1)
-    kept = op.Equal(pivots, op.const(np.arange(size, dtype=np.int64).reshape(size, 1)))
-    signs = op.Where(kept, zero(op, x, 1), zero(op, x, -1))
+    factors, pivots, _ = factored(op, x)
+    diagonal = sum_along(op, only(op, np.eye(size, dtype=bool), factors), -1)
+    unswapped = op.Equal(pivots, op.const(np.arange(size, dtype=np.int64).reshape(size, 1)))
+    signs = op.Where(unswapped, zero(op, x, 1), zero(op, x, -1))
     return op.ReduceProd(op.Mul(diagonal, signs), [-2, -1], keepdims=0)
 
 
 def reflections(op: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Householder's, with the signs of LAPACK's geqrf: R and below it the vectors; their factors [..., k]."""
     rows, columns = sides(x)
-    places = np.arange(rows).reshape(rows, 1)
+    rows_index = np.arange(rows).reshape(rows, 1)
     nothing, one = zero(op, x), zero(op, x, 1)
     taus = []
     for k in range(min(rows, columns)):
         own = column(op, x, k)
-        alpha, below = row(op, own, k), only(op, places > k, own)
-        rest = total(op, op.Mul(below, below), -2)
-        length = op.Sqrt(op.Add(op.Mul(alpha, alpha), rest))
-        idle = op.Equal(rest, nothing)
+        alpha, below = row(op, own, k), only(op, rows_index > k, own)
+        squares = sum_along(op, op.Mul(below, below), -2)
+        length = op.Sqrt(op.Add(op.Mul(alpha, alpha), squares))
+        idle = op.Equal(squares, nothing)
         beta = op.Where(idle, alpha, op.Where(op.Less(alpha, nothing), length, op.Neg(length)))
         taus.append(op.Where(idle, nothing, op.Div(op.Sub(beta, alpha), op.Where(idle, one, beta))))
         scaled = op.Div(below, op.Where(idle, one, op.Sub(alpha, beta)))
-        v = op.Where(op.const(places == k), one, scaled)
-        after = op.Sub(x, op.Mul(op.Mul(taus[-1], v), op.MatMul(transposed(op, v), x)))
-        new = op.Where(op.const(places == k), beta, op.Where(op.const(places > k), scaled, own))
+        v = op.Where(op.const(rows_index == k), one, scaled)
+        after = op.Sub(x, op.Mul(op.Mul(taus[-1], v), op.MatMul(swap_last_axes(op, v), x)))
+        new = op.Where(op.const(rows_index == k), beta, op.Where(op.const(rows_index > k), scaled, own))
         later = op.const(np.arange(columns) > k)
         x = op.Where(op.const(np.arange(columns) == k), new, op.Where(later, after, x))
     return x, op.Squeeze(op.Concat(*taus, axis=-1), [-2])
@@ -177,23 +177,23 @@ def reflections(op: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
 def reflected(op: Any, x: ir.Value, vectors: ir.Value, taus: ir.Value, backward: bool = False) -> ir.Value:
     """H1 · H2 · … · x, or with `backward` … · H2 · H1 · x."""
     rows, _ = sides(vectors)
-    places = np.arange(rows).reshape(rows, 1)
+    rows_index = np.arange(rows).reshape(rows, 1)
     count = int(list(taus.shape)[-1])  # type: ignore[arg-type]
     for k in range(count) if backward else reversed(range(count)):
-        below = only(op, places > k, column(op, vectors, k))
-        v = op.Where(op.const(places == k), zero(op, x, 1), below)
+        below = only(op, rows_index > k, column(op, vectors, k))
+        v = op.Where(op.const(rows_index == k), zero(op, x, 1), below)
         tau = op.Unsqueeze(op.Gather(taus, np.array([k]), axis=-1), [-1])
-        x = op.Sub(x, op.Mul(op.Mul(tau, v), op.MatMul(transposed(op, v), x)))
+        x = op.Sub(x, op.Mul(op.Mul(tau, v), op.MatMul(swap_last_axes(op, v), x)))
     return x
 
 
 def orthogonal_upper(op: Any, x: ir.Value, complete: bool) -> tuple[ir.Value, ir.Value]:
     """Q and R, with as many columns and rows as the shorter side of `x`, or `complete`."""
     rows, columns = sides(x)
-    made, taus = reflections(op, x)
+    factors, taus = reflections(op, x)
     k = rows if complete else min(rows, columns)
-    upper = op.Slice(only(op, ~np.tri(rows, columns, -1, dtype=bool), made), [0], [k], [-2])
-    return reflected(op, eye(op, x, rows, k), made, taus), upper
+    upper = op.Slice(only(op, ~np.tri(rows, columns, -1, dtype=bool), factors), [0], [k], [-2])
+    return reflected(op, eye(op, x, rows, k), factors, taus), upper
 
 
 def _tournament(count: int) -> np.ndarray:
@@ -222,24 +222,26 @@ def _rotation(op: Any, alpha: ir.Value, beta: ir.Value, gamma: ir.Value) -> tupl
 def _repeated(op: Any, body: Callable, count: int, *states: ir.Value) -> list[ir.Value]:
     """A Loop of `count` steps of `body(op, *states)`."""
     graph = ir.Graph([], [], nodes=[], name="round", opset_imports={"": hub.HUB_OPSET})
-    kinds = {"step": ir.DataType.INT64, "going": ir.DataType.BOOL}
+    dtypes = {"step": ir.DataType.INT64, "going": ir.DataType.BOOL}
     carried = {f"turned_{i}": v for i, v in enumerate(states)}
-    graph.inputs.extend(ir.Value(name=n, type=ir.TensorType(d), shape=ir.Shape([])) for n, d in kinds.items())
+    graph.inputs.extend(
+        ir.Value(name=n, type=ir.TensorType(d), shape=ir.Shape([])) for n, d in dtypes.items()
+    )
     graph.inputs.extend(ir.Value(name=n, type=v.type, shape=v.shape) for n, v in carried.items())
     builder = hub.Builder(graph, source=op.source)
     results = body(builder, *graph.inputs[2:])
     graph.outputs.extend(builder.Identity(v) for v in (graph.inputs[1], *results))
-    made = ir.Node(
+    loop = ir.Node(
         "",
         "Loop",
         [op.const(np.array(count)), op.const(np.array(True)), *states],
         [ir.AttrGraph("body", graph)],
         num_outputs=len(states),
     )
-    for output, value in zip(made.outputs, states, strict=True):
+    for output, value in zip(loop.outputs, states, strict=True):
         output.type, output.shape = value.type, value.shape
-    op.insert(made)
-    return list(made.outputs)
+    op.insert(loop)
+    return list(loop.outputs)
 
 
 def orthogonal(op: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -254,13 +256,13 @@ def orthogonal(op: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     if columns == 1:
         return x, eye(op, x, 1, 1)
     even = columns + columns % 2
-    wide = x if even == columns else op.Concat(x, spread(op, np.zeros((rows, 1)), x), axis=-1)
+    wide = x if even == columns else op.Concat(x, repeat_for_batch(op, np.zeros((rows, 1)), x), axis=-1)
     order = op.const(_tournament(even))
 
     def around(op: Any, w: ir.Value, v: ir.Value) -> list[ir.Value]:
         halves = [op.Split(a, [even // 2, even // 2], axis=-1, _outputs=2) for a in (w, v)]
         one, two = halves[0]
-        squares = [total(op, op.Mul(a, b), -2) for a, b in ((one, one), (two, two), (one, two))]
+        squares = [sum_along(op, op.Mul(a, b), -2) for a, b in ((one, one), (two, two), (one, two))]
         c, s = _rotation(op, *squares)
         results = []
         for a, b in halves:
@@ -271,12 +273,12 @@ def orthogonal(op: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     w, v = _repeated(op, around, SWEEPS * (even - 1), wide, eye(op, wide, even, even))
     if even == columns:
         return w, v
-    added = total(op, only(op, np.arange(even).reshape(even, 1) == columns, op.Mul(v, v)), -2, keepdims=0)
-    _, kept = op.TopK(added, [columns], largest=0, _outputs=2)
-    places = op.Unsqueeze(kept, [-2])
+    added = sum_along(op, only(op, np.arange(even).reshape(even, 1) == columns, op.Mul(v, v)), -2, keepdims=0)
+    _, indices = op.TopK(added, [columns], largest=0, _outputs=2)
+    columns_index = op.Unsqueeze(indices, [-2])
     batch = lengths(op, x)[:-2]
     w, v = (
-        op.GatherElements(a, op.Expand(places, vector(op, [*batch, n, columns])), axis=-1)
+        op.GatherElements(a, op.Expand(columns_index, vector(op, [*batch, n, columns])), axis=-1)
         for a, n in ((w, rows), (v, even))
     )
     return w, op.Slice(v, [0], [columns], [-2])
@@ -284,22 +286,22 @@ def orthogonal(op: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
 
 def column_lengths(op: Any, w: ir.Value) -> ir.Value:
     """[..., columns]"""
-    return op.Sqrt(total(op, op.Mul(w, w), -2, keepdims=0))
+    return op.Sqrt(sum_along(op, op.Mul(w, w), -2, keepdims=0))
 
 
 def singular_values(op: Any, x: ir.Value) -> ir.Value:
     """The largest first, in float64."""
     rows, columns = sides(x)
-    w, _ = orthogonal(op, x if columns <= rows else transposed(op, x))
+    w, _ = orthogonal(op, x if columns <= rows else swap_last_axes(op, x))
     return op.TopK(column_lengths(op, w), [min(rows, columns)], _outputs=2)[0]
 
 
 def symmetric(op: Any, x: ir.Value, lower: bool = True) -> ir.Value:
     """The matrix one triangle stands for."""
     size, _ = sides(x)
-    kept = x if lower else transposed(op, x)
-    mirror = transposed(op, only(op, np.tri(size, k=-1, dtype=bool), kept))
-    return op.Add(only(op, np.tri(size, dtype=bool), kept), mirror)
+    triangle = x if lower else swap_last_axes(op, x)
+    mirror = swap_last_axes(op, only(op, np.tri(size, k=-1, dtype=bool), triangle))
+    return op.Add(only(op, np.tri(size, dtype=bool), triangle), mirror)
 
 
 def eigenvalues(op: Any, x: ir.Value) -> ir.Value:
@@ -309,7 +311,7 @@ def eigenvalues(op: Any, x: ir.Value) -> ir.Value:
     """
     size, _ = sides(x)
     wide = op.Cast(x, to=int(ir.DataType.DOUBLE))
-    shift = op.ReduceMax(total(op, op.Abs(wide), -1), [-2], keepdims=1)
+    shift = op.ReduceMax(sum_along(op, op.Abs(wide), -1), [-2], keepdims=1)
     w, _ = orthogonal(op, op.Add(wide, op.Mul(op.const(np.eye(size)), shift)))
-    found = op.Sub(column_lengths(op, w), op.Squeeze(shift, [-1]))
-    return op.TopK(found, [size], largest=0, _outputs=2)[0]
+    values = op.Sub(column_lengths(op, w), op.Squeeze(shift, [-1]))
+    return op.TopK(values, [size], largest=0, _outputs=2)[0]

@@ -159,8 +159,8 @@ def is_inf(op, node, x):
     signs = [s for s in (1, -1) if attr(node, "detect_positive" if s > 0 else "detect_negative", 1)]
     if not signs:
         return op.Not(op.Or(op.Equal(x, x), op.Not(op.Equal(x, x))))
-    found = [op.Equal(x, like(op, x, sign * math.inf)) for sign in signs]
-    return found[0] if len(found) == 1 else op.Or(*found)
+    matches = [op.Equal(x, like(op, x, sign * math.inf)) for sign in signs]
+    return matches[0] if len(matches) == 1 else op.Or(*matches)
 
 
 @ops.op("PRelu")
@@ -184,8 +184,8 @@ def sign(op, node, x):
 @ops.op("Mod", needs=(condition("fmod=1", lambda n: attr(n, "fmod") == 1),))
 def fmod(op, node, x, y):
     """The remainder of the sizes, with the sign of x."""
-    rest = op.Mod(op.Abs(x), op.Abs(y), fmod=0)
-    return op.Where(op.Less(x, zero(op, x)), op.Neg(rest), rest)
+    remainder = op.Mod(op.Abs(x), op.Abs(y), fmod=0)
+    return op.Where(op.Less(x, zero(op, x)), op.Neg(remainder), remainder)
 
 
 @ops.op("Div", needs=(dtype("int64"),))
@@ -196,13 +196,13 @@ def divide_int64(op, node, x, y):
         return op.Cast(op.Div(op.Cast(x, to=6), op.Cast(y, to=6)), to=7)
     divisor, quotient = op.Cast(y, to=1), None
     for _ in range(3):
-        rest = x if quotient is None else op.Sub(x, op.Mul(quotient, y))
-        step = op.Cast(op.Div(op.Cast(rest, to=1), divisor), to=7)
+        remainder = x if quotient is None else op.Sub(x, op.Mul(quotient, y))
+        step = op.Cast(op.Div(op.Cast(remainder, to=1), divisor), to=7)
         quotient = step if quotient is None else op.Add(quotient, step)
-    rest = op.Sub(x, op.Mul(quotient, y))
+    remainder = op.Sub(x, op.Mul(quotient, y))
     negative, one = op.Less(x, zero(op, x)), zero(op, x, 1)
     toward = op.Where(op.Xor(negative, op.Less(y, zero(op, y))), op.Neg(one), one)
-    size, limit = op.Where(negative, op.Neg(rest), rest), op.Abs(y)
+    size, limit = op.Where(negative, op.Neg(remainder), remainder), op.Abs(y)
     over = op.Where(op.GreaterOrEqual(size, limit), toward, zero(op, x))
     under = op.Where(op.Less(size, zero(op, x)), toward, zero(op, x))
     return op.Sub(op.Add(quotient, over), under)
@@ -275,17 +275,17 @@ def power(op, node, x, y):
 def _whole_power(op: Any, x: ir.Value, y: ir.Value) -> ir.Value:
     """Raise to a power by squaring, for each bit of an exponent of 64 at most: beyond that only 0, 1 and
     -1 have a power in 64 bits, and parity decides."""
-    rest = op.Where(op.Greater(y, 64), op.Add(op.Mod(y, 2), 62), y)
-    rest = op.Where(op.Less(y, 0), op.Mod(y, 2), rest)
+    exponent = op.Where(op.Greater(y, 64), op.Add(op.Mod(y, 2), 62), y)
+    exponent = op.Where(op.Less(y, 0), op.Mod(y, 2), exponent)
     powers = [x]
     for _ in range(6):
         powers.append(op.Mul(powers[-1], powers[-1]))
     result = None
     for bit, power in reversed(list(enumerate(powers))):
-        taken = op.GreaterOrEqual(rest, 2**bit)
-        factor = op.Where(taken, power, np.int64(1))
+        has_bit = op.GreaterOrEqual(exponent, 2**bit)
+        factor = op.Where(has_bit, power, np.int64(1))
         result = factor if result is None else op.Mul(result, factor)
-        rest = op.Sub(rest, op.Where(taken, np.int64(2**bit), np.int64(0)))
+        exponent = op.Sub(exponent, op.Where(has_bit, np.int64(2**bit), np.int64(0)))
     return op.Where(op.And(op.Less(y, 0), op.Greater(op.Abs(x), 1)), np.int64(0), result)
 
 

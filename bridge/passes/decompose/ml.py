@@ -99,20 +99,23 @@ class Forest:
     def paths(self) -> list[tuple[list[int], list[tuple[int, dict[int, int]]]]]:
         """Per tree its tests, and its leaves with the way each test on their path goes: 1 where it holds, -1
         where not."""
-        found = []
+        paths = []
         for root in self.roots.tolist():
             tests: list[int] = []
-            ends: list[tuple[int, dict[int, int]]] = []
+            leaves: list[tuple[int, dict[int, int]]] = []
             pending: list[tuple[int, dict[int, int]]] = [(root, {})]
             while pending:
-                at, way = pending.pop()
-                if self.true[at] == at:
-                    ends.append((at, way))
+                index, path = pending.pop()
+                if self.true[index] == index:
+                    leaves.append((index, path))
                     continue
-                tests.append(at)
-                pending += [(int(self.true[at]), {**way, at: 1}), (int(self.false[at]), {**way, at: -1})]
-            found.append((tests, ends))
-        return found
+                tests.append(index)
+                pending += [
+                    (int(self.true[index]), {**path, index: 1}),
+                    (int(self.false[index]), {**path, index: -1}),
+                ]
+            paths.append((tests, leaves))
+        return paths
 
     def selected(self, op: Any, x: ir.Value) -> ir.Value:
         """Every test of every tree, then the leaf whose path they agree with, by matrix products.
@@ -121,22 +124,22 @@ class Forest:
         up to p alone.
         """
         paths = self.paths()
-        high = max(1, *(len(t) for t, _ in paths))
-        wide = max(len(e) for _, e in paths)
-        tests = np.zeros((len(paths), high), np.int64)
-        along = np.zeros((len(paths), wide, high), np.float32)
-        needed = np.full((len(paths), wide, 1), -1.0 - high, np.float32)
-        ids = np.zeros((len(paths), 1, wide), np.float32)
-        for tree, (own, ends) in enumerate(paths):
+        test_count = max(1, *(len(t) for t, _ in paths))
+        leaf_count = max(len(e) for _, e in paths)
+        tests = np.zeros((len(paths), test_count), np.int64)
+        along = np.zeros((len(paths), leaf_count, test_count), np.float32)
+        needed = np.full((len(paths), leaf_count, 1), -1.0 - test_count, np.float32)
+        ids = np.zeros((len(paths), 1, leaf_count), np.float32)
+        for tree, (own, leaves) in enumerate(paths):
             tests[tree, : len(own)] = own
-            for place, (leaf, way) in enumerate(ends):
-                for node, side in way.items():
-                    along[tree, place, own.index(node)] = side
-                needed[tree, place], ids[tree, 0, place] = sum(s for s in way.values() if s > 0), leaf
+            for row, (leaf, path) in enumerate(leaves):
+                for node, side in path.items():
+                    along[tree, row, own.index(node)] = side
+                needed[tree, row], ids[tree, 0, row] = sum(s for s in path.values() if s > 0), leaf
         flat = tests.ravel()
         read = op.Gather(op.Transpose(x, perm=[1, 0]), op.const(self.feature[flat]), axis=0)
         turn = op.Cast(self._turn(op, read, lambda held: op.const(held[flat][:, None])), to=1)
-        turn = op.Reshape(turn, op.const(np.array([len(paths), high, -1])))
+        turn = op.Reshape(turn, op.const(np.array([len(paths), test_count, -1])))
         hit = op.Cast(op.Equal(op.MatMul(op.const(along), turn), op.const(needed)), to=1)
         leaf = op.Squeeze(op.MatMul(op.const(ids), hit), [1])
         return op.Cast(op.Transpose(leaf, perm=[1, 0]), to=7)
@@ -147,7 +150,7 @@ class Forest:
         at = op.Expand(op.const(self.roots[None]), vector(op, [rows, len(self.roots)]))
         for _ in range(self.depth):
             read = op.GatherElements(x, op.Gather(op.const(self.feature), at, axis=0), axis=1)
-            turn = self._turn(op, read, functools.partial(_gathered, op, at))
+            turn = self._turn(op, read, functools.partial(_gather_nodes, op, at))
             left, right = (op.Gather(op.const(leads), at, axis=0) for leads in (self.true, self.false))
             at = op.Where(turn, left, right)
         return at
@@ -163,7 +166,7 @@ class Forest:
                 sets = of(self.members)
                 hits = op.Cast(op.Equal(op.Unsqueeze(read, [2]), sets), to=6)
                 equal = op.Greater(op.ReduceMax(hits, [2], keepdims=0), 0)
-            found = (
+            passed = (
                 equal
                 if mode in ("BRANCH_MEMBER", "BRANCH_EQ")
                 else op.Not(equal)
@@ -171,45 +174,49 @@ class Forest:
                 else op.node(COMPARED[mode], read, bound)
             )
             here = of(np.array([m == mode for m in self.mode]))
-            turn = found if turn is None else op.Where(here, found, turn)
+            turn = passed if turn is None else op.Where(here, passed, turn)
         if self.tracks.any():
             missing = op.And(op.IsNaN(read), of(self.tracks))
             turn = op.Or(turn, missing)
         return turn  # type: ignore[return-value]
 
-    def weights(self, node: ir.Node, kind: str, count: int, blank: float) -> np.ndarray:
-        """Weights of each leaf for each target (`kind` "target") or class ("class"): [nodes, count]."""
-        weights = numbers(node, f"{kind}_weights")
-        table = np.full((len(self.feature), count), blank, weights.dtype)
+    def weights(self, node: ir.Node, prefix: str, count: int, initial: float) -> np.ndarray:
+        """Weights of each leaf for each target (`prefix` "target") or class ("class"): [nodes, count]."""
+        weights = numbers(node, f"{prefix}_weights")
+        table = np.full((len(self.feature), count), initial, weights.dtype)
         entries = zip(
-            attr(node, f"{kind}_treeids"),
-            attr(node, f"{kind}_nodeids"),
-            attr(node, f"{kind}_ids"),
+            attr(node, f"{prefix}_treeids"),
+            attr(node, f"{prefix}_nodeids"),
+            attr(node, f"{prefix}_ids"),
             weights,
             strict=True,
         )
         for tree, leaf, column, weight in entries:
-            place = self.place[tree, leaf]
-            table[place, column] = weight if table[place, column] == blank else table[place, column] + weight
+            row = self.place[tree, leaf]
+            table[row, column] = weight if table[row, column] == initial else table[row, column] + weight
         return table
 
 
-def _gathered(op: Any, at: ir.Value, held: np.ndarray) -> ir.Value:
-    return op.Gather(op.const(held), at, axis=0)
+def _gather_nodes(op: Any, indices: ir.Value, array: np.ndarray) -> ir.Value:
+    return op.Gather(op.const(array), indices, axis=0)
 
 
 POSTS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")
 FLOATS = condition("no double thresholds", lambda n: "nodes_values_as_tensor" not in n.attributes)
 
 
-def transformed(op: Any, node: ir.Node, scores: ir.Value) -> ir.Value:
+def post_transformed(op: Any, node: ir.Node, scores: ir.Value) -> ir.Value:
     """Scores after the operator's post_transform, as ONNX Runtime computes it."""
-    kind = attr(node, "post_transform")
-    if kind == "LOGISTIC":
+    post_transform = attr(node, "post_transform")
+    if post_transform == "LOGISTIC":
         return op.Sigmoid(scores)
-    if kind == "SOFTMAX":
+    if post_transform == "SOFTMAX":
         return op.Softmax(scores, axis=-1)
-    return {"SOFTMAX_ZERO": softmax_zero, "PROBIT": probit}[kind](op, scores) if kind != "NONE" else scores
+    return (
+        {"SOFTMAX_ZERO": softmax_zero, "PROBIT": probit}[post_transform](op, scores)
+        if post_transform != "NONE"
+        else scores
+    )
 
 
 def softmax_zero(op: Any, scores: ir.Value) -> ir.Value:
@@ -241,16 +248,21 @@ CLEAR = condition(
 @ops.op(f"{ML}::TreeEnsembleRegressor", needs=(MATRIX, dtype("float"), FLOATS, CLEAR))
 def tree_regressor(op, node, x):
     forest, count = Forest.of(node), attr(node, "n_targets", 1)
-    how = attr(node, "aggregate_function")
-    blank = {"MIN": np.inf, "MAX": -np.inf}.get(how, 0.0)
-    table = op.const(forest.weights(node, "target", count, blank))
-    given = op.Gather(table, forest.leaves(op, x), axis=0)
-    reduced = op.node({"MIN": "ReduceMin", "MAX": "ReduceMax"}.get(how, "ReduceSum"), given, [1], keepdims=0)
-    if how == "AVERAGE":
+    aggregate = attr(node, "aggregate_function")
+    initial = {"MIN": np.inf, "MAX": -np.inf}.get(aggregate, 0.0)
+    table = op.const(forest.weights(node, "target", count, initial))
+    leaf_weights_of_rows = op.Gather(table, forest.leaves(op, x), axis=0)
+    reduced = op.node(
+        {"MIN": "ReduceMin", "MAX": "ReduceMax"}.get(aggregate, "ReduceSum"),
+        leaf_weights_of_rows,
+        [1],
+        keepdims=0,
+    )
+    if aggregate == "AVERAGE":
         reduced = op.Div(reduced, float(len(forest.roots)))
     base = attr(node, "base_values")
     scores = reduced if not base else op.Add(reduced, op.const(np.array(base, np.float32)))
-    return op.Identity(transformed(op, node, scores))
+    return op.Identity(post_transformed(op, node, scores))
 
 
 LOWER, UPPER = ("BRANCH_LEQ", "BRANCH_GT"), ("BRANCH_LT", "BRANCH_GTE")
@@ -276,23 +288,23 @@ KNOWN = condition(
 @ops.op(f"{ML}::TreeEnsembleRegressor", needs=(MATRIX, dtype("double"), KNOWN, CLEAR))
 def tree_regressor_of_doubles(op, node, x):
     """Features rounded to float32, thresholds so that they part those alike."""
-    kept = {n: attr(node, n) for n in node.attributes if not n.endswith("_as_tensor")}
-    wide = {n: attr(node, f"{n}_as_tensor") for n in ("nodes_values", "target_weights", "base_values")}
-    wide = {n: kept.pop(n, None) if v is None else v.numpy().tolist() for n, v in wide.items()}
-    modes = kept["nodes_modes"]
-    wide["nodes_values"] = [
-        0.0 if m == "LEAF" else parting(m, v) for m, v in zip(modes, wide["nodes_values"], strict=True)
+    attributes = {n: attr(node, n) for n in node.attributes if not n.endswith("_as_tensor")}
+    doubles = {n: attr(node, f"{n}_as_tensor") for n in ("nodes_values", "target_weights", "base_values")}
+    doubles = {n: attributes.pop(n, None) if v is None else v.numpy().tolist() for n, v in doubles.items()}
+    modes = attributes["nodes_modes"]
+    doubles["nodes_values"] = [
+        0.0 if m == "LEAF" else parting(m, v) for m, v in zip(modes, doubles["nodes_values"], strict=True)
     ]
-    made = op.TreeEnsembleRegressor(
+    regression = op.TreeEnsembleRegressor(
         op.Cast(x, to=int(ir.DataType.FLOAT)),
         _domain=ML,
         _dtype=ir.DataType.FLOAT,
         _shape=node.outputs[0].shape,
-        **{**kept, **wide},
+        **{**attributes, **doubles},
     )
     for each in op.nodes:
         facts.APPROXIMATED.set(each, "float64 features computed as float32")
-    return made
+    return regression
 
 
 @ops.op(f"{ML}::Scaler", needs=(dtype("float", "double", "int32", "int64"),))
@@ -312,8 +324,8 @@ def binarizer(op, node, x):
     f"{ML}::ArrayFeatureExtractor", needs=(condition("rank 1 or more", lambda n: bool(rank_of(n.inputs[0]))),)
 )
 def array_feature_extractor(op, node, x, y):
-    found = op.Gather(x, op.Reshape(y, [-1]), axis=rank_of(x) - 1)
-    return found if rank_of(x) > 1 else op.Unsqueeze(found, [0])
+    features = op.Gather(x, op.Reshape(y, [-1]), axis=rank_of(x) - 1)
+    return features if rank_of(x) > 1 else op.Unsqueeze(features, [0])
 
 
 @ops.op(
@@ -322,10 +334,10 @@ def array_feature_extractor(op, node, x, y):
 )
 def normalizer(op, node, x):
     """Divided by the largest, the sum of sizes, or the Euclidean norm of each row."""
-    wide, kind = op.Cast(x, to=1), attr(node, "norm")
-    if kind == "MAX":
+    wide, norm_type = op.Cast(x, to=1), attr(node, "norm")
+    if norm_type == "MAX":
         norm = op.ReduceMax(wide, [-1])
-    elif kind == "L1":
+    elif norm_type == "L1":
         norm = op.ReduceSum(op.Abs(wide), [-1])
     else:
         norm = op.Sqrt(op.ReduceSum(op.Mul(wide, wide), [-1]))
@@ -340,7 +352,7 @@ def linear_regressor(op, node, x):
     scores = op.MatMul(op.Cast(x, to=1), op.const(np.ascontiguousarray(weights)))
     offsets = attr(node, "intercepts")
     scores = op.Add(scores, op.const(np.array(offsets, np.float32))) if offsets else scores
-    return op.Identity(transformed(op, node, scores))
+    return op.Identity(post_transformed(op, node, scores))
 
 
 MODES = (*COMPARED, "BRANCH_NEQ", "BRANCH_MEMBER")
@@ -349,11 +361,11 @@ MODES = (*COMPARED, "BRANCH_NEQ", "BRANCH_MEMBER")
 def ensemble(node: ir.Node) -> Forest:
     """The trees of a TreeEnsemble: its nodes, and after them its leaves."""
     inner, leaves = len(attr(node, "nodes_featureids")), len(attr(node, "leaf_targetids"))
-    kinds = [MODES[i] for i in attr(node, "nodes_modes").numpy().tolist()]
+    modes = [MODES[i] for i in attr(node, "nodes_modes").numpy().tolist()]
     own = np.arange(inner + leaves)
     leads = []
     for word in ("true", "false"):
-        at, leaf = (np.array(attr(node, f"nodes_{word}{kind}")) for kind in ("nodeids", "leafs"))
+        at, leaf = (np.array(attr(node, f"nodes_{word}{suffix}")) for suffix in ("nodeids", "leafs"))
         leads.append(np.concatenate([np.where(leaf == 1, at + inner, at), own[inner:]]))
     missing = np.array(attr(node, "nodes_missing_value_tracks_true") or [0] * inner, bool)
     splits = attr(node, "nodes_splits").numpy()
@@ -361,27 +373,27 @@ def ensemble(node: ir.Node) -> Forest:
         np.array(attr(node, "tree_roots")),
         np.concatenate([np.array(attr(node, "nodes_featureids")), np.zeros(leaves, np.int64)]),
         np.concatenate([splits, np.zeros(leaves, splits.dtype)]),
-        [*kinds, *["LEAF"] * leaves],
+        [*modes, *["LEAF"] * leaves],
         leads[0],
         leads[1],
         np.concatenate([missing, np.zeros(leaves, bool)]),
         {},
-        _members(node, kinds, inner + leaves),
+        _members(node, modes, inner + leaves),
     )
 
 
-def _members(node: ir.Node, kinds: list[str], count: int) -> np.ndarray | None:
+def _members(node: ir.Node, modes: list[str], count: int) -> np.ndarray | None:
     """The values of each set, [nodes, largest set], filled up with NaN; sets end with a NaN in the
     attribute."""
-    held = attr(node, "membership_values")
-    if held is None:
+    attribute = attr(node, "membership_values")
+    if attribute is None:
         return None
-    values = held.numpy()
+    values = attribute.numpy()
     ends = np.flatnonzero(np.isnan(values))
     sets = [part[~np.isnan(part)] for part in np.split(values, ends + 1)]
     table = np.full((count, max(1, *(len(each) for each in sets))), np.nan, values.dtype)
-    for place, each in zip((i for i, k in enumerate(kinds) if k == "BRANCH_MEMBER"), sets, strict=False):
-        table[place, : len(each)] = each
+    for index, each in zip((i for i, k in enumerate(modes) if k == "BRANCH_MEMBER"), sets, strict=False):
+        table[index, : len(each)] = each
     return table
 
 
@@ -402,23 +414,25 @@ def leaf_weights(node: ir.Node, trees: Forest, blank: float) -> np.ndarray:
     ),
 )
 def tree_ensemble(op, node, x):
-    trees, how = ensemble(node), attr(node, "aggregate_function")
-    table = leaf_weights(node, trees, {2: np.inf, 3: -np.inf}.get(how, 0.0))
-    given = op.Gather(op.const(table), trees.leaves(op, x), axis=0)
-    result = op.node({2: "ReduceMin", 3: "ReduceMax"}.get(how, "ReduceSum"), given, [1], keepdims=0)
-    return op.Div(result, float(len(trees.roots))) if how == 0 else result
+    trees, aggregate = ensemble(node), attr(node, "aggregate_function")
+    table = leaf_weights(node, trees, {2: np.inf, 3: -np.inf}.get(aggregate, 0.0))
+    leaf_values = op.Gather(op.const(table), trees.leaves(op, x), axis=0)
+    result = op.node(
+        {2: "ReduceMin", 3: "ReduceMax"}.get(aggregate, "ReduceSum"), leaf_values, [1], keepdims=0
+    )
+    return op.Div(result, float(len(trees.roots))) if aggregate == 0 else result
 
 
 @ops.op(f"{ML}::Imputer", needs=(dtype("float", "double", "int64"),))
 def imputer(op, node, x):
     """One value for all, or one for each place of the last axis, where `x` holds the replaced one."""
-    kind, whole = ("int64s", "int64") if x.dtype == ir.DataType.INT64 else ("floats", "float")
-    values = attr(node, f"imputed_value_{kind}")
+    suffix, dtype_name = ("int64s", "int64") if x.dtype == ir.DataType.INT64 else ("floats", "float")
+    values = attr(node, f"imputed_value_{suffix}")
     if not values:
         return NotImplemented
-    replaced = attr(node, f"replaced_value_{whole}", 0)
-    gone = op.IsNaN(x) if np.isnan(replaced) else op.Equal(x, op.const(replaced, x.dtype))
-    return op.Where(gone, op.const(values if len(values) > 1 else values[0], x.dtype), x)
+    replaced = attr(node, f"replaced_value_{dtype_name}", 0)
+    mask = op.IsNaN(x) if np.isnan(replaced) else op.Equal(x, op.const(replaced, x.dtype))
+    return op.Where(mask, op.const(values if len(values) > 1 else values[0], x.dtype), x)
 
 
 @ops.op(
@@ -430,31 +444,33 @@ def imputer(op, node, x):
     ),
 )
 def one_hot_encoder(op, node, x):
-    found = op.Equal(op.Unsqueeze(op.Cast(x, to=7), [-1]), op.const(np.array(attr(node, "cats_int64s"))))
-    return op.Cast(found, to=1)
+    matches = op.Equal(op.Unsqueeze(op.Cast(x, to=7), [-1]), op.const(np.array(attr(node, "cats_int64s"))))
+    return op.Cast(matches, to=1)
 
 
-def _table(node: ir.Node, side: str) -> np.ndarray | None:
+def _number_array(node: ir.Node, side: str) -> np.ndarray | None:
     """Keys or values of a LabelEncoder that are numbers."""
     tensor = attr(node, f"{side}_tensor")
     if tensor is not None:
         return tensor.numpy() if tensor.dtype != ir.DataType.STRING else None
-    for name, kind in (("int64s", np.int64), ("floats", np.float32)):
+    for name, number_type in (("int64s", np.int64), ("floats", np.float32)):
         if attr(node, f"{side}_{name}"):
-            return np.array(attr(node, f"{side}_{name}"), kind)
+            return np.array(attr(node, f"{side}_{name}"), number_type)
     return None
 
 
 def numeric(node: ir.Node) -> bool:
     """Keys and values are numbers, and no key is there twice."""
-    keys = _table(node, "keys")
-    return keys is not None and _table(node, "values") is not None and len(np.unique(keys)) == len(keys)
+    keys = _number_array(node, "keys")
+    return (
+        keys is not None and _number_array(node, "values") is not None and len(np.unique(keys)) == len(keys)
+    )
 
 
 @ops.op(f"{ML}::LabelEncoder", needs=(condition("numbers as keys, all different, and as values", numeric),))
 def label_encoder(op, node, x):
     """The value whose key each element equals (NaN equals NaN), else the default."""
-    keys, values = _table(node, "keys"), _table(node, "values")
+    keys, values = _number_array(node, "keys"), _number_array(node, "values")
     wide = op.Unsqueeze(x, [-1])
     hits = op.Equal(wide, op.const(keys))
     if keys.dtype.kind == "f" and np.isnan(keys).any():
@@ -467,9 +483,9 @@ def label_encoder(op, node, x):
 
 
 def _default(op: Any, node: ir.Node, values: np.ndarray) -> ir.Value:
-    given = attr(node, "default_tensor")
-    if given is not None:
-        return op.const(given.numpy().reshape(()).astype(values.dtype))
+    tensor = attr(node, "default_tensor")
+    if tensor is not None:
+        return op.const(tensor.numpy().reshape(()).astype(values.dtype))
     name, fallback = ("default_float", 0.0) if values.dtype.kind == "f" else ("default_int64", -1)
     return op.const(np.array(attr(node, name, fallback), values.dtype))
 
@@ -487,14 +503,14 @@ def grams(node: ir.Node) -> list[Grams]:
     """The n-grams of a TfIdfVectorizer's pool, of the lengths it asks for."""
     text = attr(node, "pool_strings")
     pool = np.array(text, object) if text else np.array(attr(node, "pool_int64s"), np.int64)
-    made, done = [], 0
+    grams_by_length, done = [], 0
     for length, (begin, end) in enumerate(itertools.pairwise([*attr(node, "ngram_counts"), len(pool)]), 1):
         rows = pool[begin:end].reshape(-1, length)
         outputs = np.array(attr(node, "ngram_indexes"))[done : done + len(rows)]
         done += len(rows)
         if len(rows) and attr(node, "min_gram_length") <= length <= attr(node, "max_gram_length"):
-            made.append(Grams(length, rows, outputs))
-    return made
+            grams_by_length.append(Grams(length, rows, outputs))
+    return grams_by_length
 
 
 def row_length(node: ir.Node) -> int | None:
@@ -511,21 +527,21 @@ def row_length(node: ir.Node) -> int | None:
 def tf_idf(op, node, x):
     """Counts of each n-gram of the pool in a row, at every skip; its weight where it occurs at all for
     IDF."""
-    places = attr(node, "ngram_indexes")
-    width, length = max(places) + 1, row_length(node)
+    output_indices = attr(node, "ngram_indexes")
+    width, length = max(output_indices) + 1, row_length(node)
     words = x if x.dtype == ir.DataType.STRING else op.Cast(x, to=int(ir.DataType.INT64))
     total = None
-    for found in grams(node):
-        held = op.const(strings(found.rows) if found.rows.dtype == object else found.rows)
-        for skip in range(attr(node, "max_skip_count") + 1 if found.length > 1 else 1):
-            starts = np.arange(max(length - (found.length - 1) * (skip + 1), 0))
+    for group in grams(node):
+        ngrams = op.const(strings(group.rows) if group.rows.dtype == object else group.rows)
+        for skip in range(attr(node, "max_skip_count") + 1 if group.length > 1 else 1):
+            starts = np.arange(max(length - (group.length - 1) * (skip + 1), 0))
             if not starts.size:
                 continue
-            at = starts[:, None] + np.arange(found.length) * (skip + 1)
+            at = starts[:, None] + np.arange(group.length) * (skip + 1)
             windows = op.Unsqueeze(op.Gather(words, op.const(at), axis=-1), [-2])
-            same = op.Cast(op.Equal(windows, held), to=int(ir.DataType.FLOAT))
+            same = op.Cast(op.Equal(windows, ngrams), to=int(ir.DataType.FLOAT))
             counts = op.ReduceSum(op.ReduceMin(same, [-1], keepdims=0), [-2], keepdims=0)
-            each = op.MatMul(counts, op.const(np.eye(width, dtype=np.float32)[found.outputs]))
+            each = op.MatMul(counts, op.const(np.eye(width, dtype=np.float32)[group.outputs]))
             total = each if total is None else op.Add(total, each)
     if total is None:
         none = op.const(np.zeros(width, np.float32))
@@ -534,6 +550,6 @@ def tf_idf(op, node, x):
     if mode == "TF":
         return total
     weights = np.zeros(width, np.float32)
-    weights[places] = attr(node, "weights") or np.ones(len(places), np.float32)
+    weights[output_indices] = attr(node, "weights") or np.ones(len(output_indices), np.float32)
     hits = op.Cast(op.Greater(total, np.float32(0)), to=int(ir.DataType.FLOAT)) if mode == "IDF" else total
     return op.Mul(hits, weights)

@@ -15,7 +15,7 @@ from bridge.dims import lengths, reshape
 from bridge.hub import attr, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.ml import ML, numbers, transformed
+from bridge.passes.decompose.ml import ML, numbers, post_transformed
 
 ops = OpTable()
 
@@ -66,11 +66,11 @@ def decided(node: ir.Node) -> bool:
     """Several classes; or two whose leaves weigh the first alone, the second alone, or all of them both."""
     if len(labels_of(node)) != 2:
         return len(labels_of(node)) > 2
-    kind, base = attr(node, "post_transform"), numbers(node, "base_values")
+    post_transform, base = attr(node, "post_transform"), numbers(node, "base_values")
     if sides(node) == {0}:
-        return len(base) < 2 and kind != "PROBIT"
+        return len(base) < 2 and post_transform != "PROBIT"
     if sides(node) == {1}:
-        return not len(base) and kind in ("NONE", "LOGISTIC", "SOFTMAX")
+        return not len(base) and post_transform in ("NONE", "LOGISTIC", "SOFTMAX")
     return leaves_weigh_both(node) and len(base) < 2 and labels_of(node).dtype != object
 
 
@@ -82,40 +82,49 @@ def tree_classifier(op, node, x):
     """The trees as a regression of a target per class."""
     labels = labels_of(node)
     single = len(labels) == 2 and len(sides(node)) == 1
-    kept = {n: a for n, a in node.attributes.items() if n.startswith(TREE) or n.startswith("base_values")}
-    named = {n.replace("class_", "target_"): a for n, a in node.attributes.items() if n.startswith("class_")}
-    made = ir.Node(ML, "TreeEnsembleRegressor", [x], [renamed(a, n) for n, a in {**kept, **named}.items()])
+    attributes = {
+        n: a for n, a in node.attributes.items() if n.startswith(TREE) or n.startswith("base_values")
+    }
+    target_attributes = {
+        n.replace("class_", "target_"): a for n, a in node.attributes.items() if n.startswith("class_")
+    }
+    regressor = ir.Node(
+        ML,
+        "TreeEnsembleRegressor",
+        [x],
+        [renamed(a, n) for n, a in {**attributes, **target_attributes}.items()],
+    )
     if single:
-        made.attributes["target_ids"] = ir.AttrInt64s("target_ids", [0] * len(attr(node, "class_ids")))
+        regressor.attributes["target_ids"] = ir.AttrInt64s("target_ids", [0] * len(attr(node, "class_ids")))
     elif len(labels) == 2 and len(numbers(node, "base_values")) == 1:
         base = [float(numbers(node, "base_values")[0]), 0.0]
-        made.attributes.pop("base_values_as_tensor", None)
-        made.attributes["base_values"] = ir.AttrFloat32s("base_values", base)
-    made.attributes["n_targets"] = ir.AttrInt64("n_targets", 1 if single else len(labels))
-    made.outputs[0].type, made.outputs[0].shape = (
+        regressor.attributes.pop("base_values_as_tensor", None)
+        regressor.attributes["base_values"] = ir.AttrFloat32s("base_values", base)
+    regressor.attributes["n_targets"] = ir.AttrInt64("n_targets", 1 if single else len(labels))
+    regressor.outputs[0].type, regressor.outputs[0].shape = (
         ir.TensorType(ir.DataType.FLOAT),
         ir.Shape([x.shape[0], 1 if single else len(labels)]),
     )
-    scores = op.insert(made)
+    scores = op.insert(regressor)
     if len(labels) > 2:
-        return largest(op, scores, labels), op.Identity(transformed(op, node, scores))
+        return largest(op, scores, labels), op.Identity(post_transformed(op, node, scores))
     weights, base = numbers(node, "class_weights"), numbers(node, "base_values")
     positive = weights.min() >= 0 and (not len(base) or base.min() >= 0)
     if not single:
         second = op.Gather(scores, np.array([1]), axis=1)
-        return either(op, second, 0.0, np.array([0, 1])), op.Identity(transformed(op, node, scores))
+        return either(op, second, 0.0, np.array([0, 1])), op.Identity(post_transformed(op, node, scores))
     label = either(op, scores, 0.5 if positive else 0.0, labels)
     if sides(node) == {0}:
         return label, two_sided(op, node, scores, bool(positive))
     both = op.Concat(op.Mul(scores, op.const(0.0, scores.dtype)), scores, axis=1)
-    return label, op.Identity(transformed(op, node, both))
+    return label, op.Identity(post_transformed(op, node, both))
 
 
 def renamed(attribute: ir.Attr, name: str) -> ir.Attr:
     return ir.Attr(name, attribute.type, attribute.value)
 
 
-def linear_kind(node: ir.Node) -> bool:
+def has_supported_scores(node: ir.Node) -> bool:
     labels, count = len(labels_of(node)), len(attr(node, "intercepts") or [])
     return count == labels > 1 or (labels == 2 and count == 1 and attr(node, "post_transform") != "PROBIT")
 
@@ -125,7 +134,7 @@ def linear_kind(node: ir.Node) -> bool:
     needs=(
         MATRIX,
         dtype("float", "double", "int32", "int64"),
-        condition("a score per class, or one for two classes, each with its intercept", linear_kind),
+        condition("a score per class, or one for two classes, each with its intercept", has_supported_scores),
     ),
 )
 def linear_classifier(op, node, x):
@@ -135,21 +144,21 @@ def linear_classifier(op, node, x):
     scores = op.Add(product, op.const(intercepts))
     if len(intercepts) == 1:
         return either(op, scores, 0.0, labels), two_sided(op, node, scores, True)
-    return largest(op, scores, labels), op.Identity(transformed(op, node, scores))
+    return largest(op, scores, labels), op.Identity(post_transformed(op, node, scores))
 
 
-def kernel(op: Any, node: ir.Node, x: ir.Value, vectors: np.ndarray) -> ir.Value:
+def kernel_products(op: Any, node: ir.Node, x: ir.Value, vectors: np.ndarray) -> ir.Value:
     """The kernel of every row of x with every vector, [N, vectors]."""
-    kind = attr(node, "kernel_type")
+    kernel_type = attr(node, "kernel_type")
     gamma, coef0, degree = (attr(node, "kernel_params") or [1.0, 0.0, 1.0])[:3]
-    if kind == "RBF":
+    if kernel_type == "RBF":
         gaps = op.Sub(op.Unsqueeze(x, [1]), op.const(vectors[None]))
         return op.Exp(op.Mul(op.ReduceSum(op.Mul(gaps, gaps), [2], keepdims=0), -float(gamma)))
     product = op.MatMul(x, op.const(np.ascontiguousarray(vectors.T)))
-    if kind == "LINEAR":
+    if kernel_type == "LINEAR":
         return product
     inner = op.Add(op.Mul(product, float(gamma)), float(coef0))
-    return op.Tanh(inner) if kind == "SIGMOID" else op.Pow(inner, float(degree))
+    return op.Tanh(inner) if kernel_type == "SIGMOID" else op.Pow(inner, float(degree))
 
 
 @ops.op(
@@ -168,7 +177,7 @@ def svm_regressor(op, node, x):
     weights, count = np.array(attr(node, "coefficients"), np.float32), attr(node, "n_supports")
     if count:
         vectors = np.array(attr(node, "support_vectors"), np.float32).reshape(count, -1)
-        value = op.MatMul(kernel(op, node, x, vectors), op.const(weights[:, None]))
+        value = op.MatMul(kernel_products(op, node, x, vectors), op.const(weights[:, None]))
     else:
         value = op.MatMul(x, op.const(weights[:, None]))
     value = op.Add(value, float(attr(node, "rho")[0]))
@@ -206,8 +215,8 @@ def svm_classifier(op, node, x):
         for j in range(i + 1, len(counts)):
             mine, other = slice(starts[i], starts[i + 1]), slice(starts[j], starts[j + 1])
             weights = np.concatenate([table[j - 1, mine], table[i, other]])
-            held = np.concatenate([vectors[mine], vectors[other]])
-            value = machine(op, node, x, held, weights, attr(node, "rho")[pair])
+            pair_vectors = np.concatenate([vectors[mine], vectors[other]])
+            value = machine(op, node, x, pair_vectors, weights, attr(node, "rho")[pair])
             wins = op.Cast(op.Greater(value, op.const(np.float32(0))), to=1)
             first, second = (op.const(np.eye(len(counts), dtype=np.float32)[[k]]) for k in (i, j))
             vote = op.Add(op.Mul(wins, first), op.Mul(op.Sub(1.0, wins), second))
@@ -217,7 +226,7 @@ def svm_classifier(op, node, x):
     label = largest(op, votes, labels)
     if len(counts) == 2:
         return label, two_sided(op, node, values[0], False)
-    return label, op.Identity(transformed(op, node, op.Concat(*values, axis=1)))
+    return label, op.Identity(post_transformed(op, node, op.Concat(*values, axis=1)))
 
 
 def machine(
@@ -251,11 +260,11 @@ def machine(
         ),
     ),
 )
-def feature_vectorizer(op, node, *given):
+def feature_vectorizer(op, node, *inputs):
     """Inputs side by side as floats, each as many columns as its inputdimensions say."""
     widths = attr(node, "inputdimensions") or []
-    parts = []
-    for value, width in zip(given, widths, strict=False):
+    columns = []
+    for value, width in zip(inputs, widths, strict=False):
         wide = op.Cast(value, to=1)
         wide = op.Unsqueeze(wide, [1]) if rank_of(value) == 1 else wide
         own = wide.shape[1] if wide.shape is not None else None
@@ -263,5 +272,5 @@ def feature_vectorizer(op, node, *given):
             return NotImplemented
         if own < width:
             return NotImplemented
-        parts.append(wide if own == width else op.Slice(wide, [0], [width], [1]))
-    return op.Concat(*parts, axis=1) if len(parts) == len(given) else NotImplemented
+        columns.append(wide if own == width else op.Slice(wide, [0], [width], [1]))
+    return op.Concat(*columns, axis=1) if len(columns) == len(inputs) else NotImplemented

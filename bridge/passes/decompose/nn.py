@@ -38,10 +38,10 @@ def batch_normalization(op, node, x, scale, bias, mean, variance):
         axes = [0, *range(2, rank)]
         average = op.ReduceMean(x, axes, keepdims=0)
         centred = op.Sub(x, along(op, average, 1, rank))
-        spread = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
-        pairs = (mean, average), (variance, spread)
+        batch_variance = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
+        pairs = (mean, average), (variance, batch_variance)
         running = tuple(op.Add(op.Mul(old, momentum), op.Mul(new, 1 - momentum)) for old, new in pairs)
-        mean, variance = average, spread
+        mean, variance = average, batch_variance
     factor = op.Div(scale, op.Sqrt(op.Add(variance, attr(node, "epsilon"))))
     offset = op.Sub(bias, op.Mul(mean, factor))
     return op.Add(op.Mul(x, along(op, factor, 1, rank)), along(op, offset, 1, rank)), *running
@@ -67,9 +67,9 @@ def gemm(op, node, a, b, c=None):
     alpha, beta = attr(node, "alpha"), attr(node, "beta")
     weights = const(b)
     if weights is not None:
-        turned = weights.T if attr(node, "transB") else weights
+        matrix = weights.T if attr(node, "transB") else weights
         product = op.MatMul(
-            a, op.const(np.ascontiguousarray(turned * turned.dtype.type(alpha)) if alpha != 1 else turned)
+            a, op.const(np.ascontiguousarray(matrix * matrix.dtype.type(alpha)) if alpha != 1 else matrix)
         )
     else:
         product = op.MatMul(a, op.Transpose(b, perm=[1, 0]) if attr(node, "transB") else b)
@@ -80,21 +80,27 @@ def gemm(op, node, a, b, c=None):
 
 
 @ops.op("Conv", "MaxPool", "AveragePool", "ConvTranspose", "LpPool")
-def one_dimension(op, node, x, *rest):
+def one_dimension(op, node, x, *parameters):
     """One spatial dimension becomes two."""
     if rank_of(x) != 3 or any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
         return NotImplemented
-    wide = {"kernel_shape": [1], "strides": [1], "dilations": [1], "output_padding": [0], "output_shape": [1]}
-    kept = {name: attr(node, name) for name in node.attributes}
-    for name, value in kept.items():
-        if name in wide:
-            kept[name] = wide[name] + value
-    if "pads" in kept:
-        kept["pads"] = [0, kept["pads"][0], 0, kept["pads"][1]]
-    weights = [op.Unsqueeze(w, [2]) if i == 0 and w is not None else w for i, w in enumerate(rest)]
-    if weights and const(rest[0]) is not None:
-        weights[0] = op.const(const(rest[0])[:, :, None, :])
-    return op.Squeeze(op.node(node.op_type, op.Unsqueeze(x, [2]), *weights, **kept), [2])
+    leading = {
+        "kernel_shape": [1],
+        "strides": [1],
+        "dilations": [1],
+        "output_padding": [0],
+        "output_shape": [1],
+    }
+    attributes = {name: attr(node, name) for name in node.attributes}
+    for name, value in attributes.items():
+        if name in leading:
+            attributes[name] = leading[name] + value
+    if "pads" in attributes:
+        attributes["pads"] = [0, attributes["pads"][0], 0, attributes["pads"][1]]
+    weights = [op.Unsqueeze(w, [2]) if i == 0 and w is not None else w for i, w in enumerate(parameters)]
+    if weights and const(parameters[0]) is not None:
+        weights[0] = op.const(const(parameters[0])[:, :, None, :])
+    return op.Squeeze(op.node(node.op_type, op.Unsqueeze(x, [2]), *weights, **attributes), [2])
 
 
 @ops.op("MatMul")
@@ -103,10 +109,10 @@ def matmul(op, node, x, y):
     ranks = rank_of(x), rank_of(y)
     if 1 not in ranks or None in ranks:
         return NotImplemented
-    made = op.MatMul(
+    product = op.MatMul(
         *(op.Unsqueeze(v, [i]) if r == 1 else v for i, (v, r) in enumerate(zip((x, y), ranks, strict=True)))
     )
-    return op.Squeeze(made, [axis for axis, r in zip((-2, -1), ranks, strict=True) if r == 1])
+    return op.Squeeze(product, [axis for axis, r in zip((-2, -1), ranks, strict=True) if r == 1])
 
 
 @ops.op("InstanceNormalization", needs=(RANKED,))
@@ -191,15 +197,15 @@ def _pair(
             product(op, [sizes[x] for x in group]) for group in ((mine, summed) if first else (summed, mine))
         ]
         order = [labels.index(x) for x in (*batch, *(mine + summed if first else summed + mine))]
-        turned = value if order == sorted(order) else op.Transpose(value, perm=order)
-        sides.append((reshape(op, turned, [*(sizes[x] for x in batch), *middle]), sizes))
-    made = op.MatMul(sides[0][0], sides[1][0])
-    known = {**sides[1][1], **sides[0][1]}
+        transposed = value if order == sorted(order) else op.Transpose(value, perm=order)
+        sides.append((reshape(op, transposed, [*(sizes[x] for x in batch), *middle]), sizes))
+    multiplied = op.MatMul(sides[0][0], sides[1][0])
+    label_lengths = {**sides[1][1], **sides[0][1]}
     for x in batch:
         both = sides[0][1][x], sides[1][1][x]
-        known[x] = both[1] if both[0] == 1 else both[0]
+        label_lengths[x] = both[1] if both[0] == 1 else both[0]
     labels = [*batch, *own[0], *own[1]]
-    return reshape(op, made, [known[x] for x in labels]), labels
+    return reshape(op, multiplied, [label_lengths[x] for x in labels]), labels
 
 
 @ops.op(

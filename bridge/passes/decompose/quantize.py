@@ -50,20 +50,20 @@ def broadcast_parameter(op: Any, node: ir.Node, x: ir.Value, parameter: ir.Value
     repeated = op.Expand(
         op.Unsqueeze(parameter, [axis + 1]), vector(op, [*[1] * (axis + 1), block, *[1] * (rank - axis - 1)])
     )
-    whole = counts[axis] * block if isinstance(counts[axis], int) else op.Mul(counts[axis], block)
-    flat = reshape(op, repeated, [*counts[:axis], whole, *counts[axis + 1 :]])
+    repeated_length = counts[axis] * block if isinstance(counts[axis], int) else op.Mul(counts[axis], block)
+    flat = reshape(op, repeated, [*counts[:axis], repeated_length, *counts[axis + 1 :]])
     length = lengths(op, x)[axis]
-    if isinstance(length, int) and length == whole:
+    if isinstance(length, int) and length == repeated_length:
         return flat
     return op.Slice(flat, [0], vector(op, [length]), [axis])
 
 
-def described(node: ir.Node) -> bool:
+def has_known_ranks(node: ir.Node) -> bool:
     """Ranks the arithmetic needs; an axis named only where parameters vary along it."""
     return all(v is None or v.shape is not None for v in node.inputs[:3])
 
 
-PARAMETERS = condition("inputs of known rank", described)
+PARAMETERS = condition("inputs of known rank", has_known_ranks)
 
 
 def precision(node: ir.Node) -> ir.DataType:
@@ -89,20 +89,23 @@ def makes_integers(node: ir.Node) -> bool:
 def quantize(op, node, x, scale, zero_point=None):
     """saturate(round(x / scale) + zero_point), half to even; beyond 2**23 the result is saturated either
     way."""
-    made, kind = quantized_dtype(node), precision(node)
-    low, high = limits(made)
-    ratio = op.Div(_rounded(op, x, kind), _rounded(op, broadcast_parameter(op, node, x, scale), kind))
-    value = op.Round(_rounded(op, ratio, kind))
+    result_dtype, precision_dtype = quantized_dtype(node), precision(node)
+    low, high = limits(result_dtype)
+    ratio = op.Div(
+        _rounded(op, x, precision_dtype),
+        _rounded(op, broadcast_parameter(op, node, x, scale), precision_dtype),
+    )
+    value = op.Round(_rounded(op, ratio, precision_dtype))
     if zero_point is not None:
         value = op.Add(value, broadcast_parameter(op, node, x, as_float(op, zero_point)))
-    return op.Cast(op.Min(op.Max(value, low), high), to=int(made))
+    return op.Cast(op.Min(op.Max(value, low), high), to=int(result_dtype))
 
 
-def _rounded(op: Any, value: ir.Value, kind: ir.DataType) -> Any:
-    """Saturate as float32 to the range of `kind`."""
-    if kind == T.FLOAT or value.dtype == kind:
+def _rounded(op: Any, value: ir.Value, dtype: ir.DataType) -> Any:
+    """Saturate as float32 to the range of `dtype`."""
+    if dtype == T.FLOAT or value.dtype == dtype:
         return as_float(op, value)
-    return op.Cast(op.Cast(value, to=int(kind)), to=FLOAT)
+    return op.Cast(op.Cast(value, to=int(dtype)), to=FLOAT)
 
 
 @ops.op("DequantizeLinear", needs=(PARAMETERS, dtype(*NARROW, "int32")))
@@ -120,33 +123,35 @@ def dequantize(op, node, x, scale, zero_point=None):
     return value if result == T.FLOAT else op.Cast(value, to=int(result))
 
 
-def constants(node: ir.Node) -> bool:
+def is_low_bit_constant(node: ir.Node) -> bool:
     """True for known numbers and parameters of a dtype that is no integer of 8 bits or more."""
     narrow = node.inputs[0].dtype.name.lower() not in (*NARROW, "int32")  # type: ignore[union-attr]
     return narrow and const(node.inputs[0]) is not None and quant_params(node) is not None
 
 
-@ops.op("DequantizeLinear", needs=(condition("constants of a dtype of fewer bits", constants),))
-def known(op, node, x, scale, zero_point=None):
+@ops.op("DequantizeLinear", needs=(condition("constants of a dtype of fewer bits", is_low_bit_constant),))
+def dequantize_constant(op, node, x, scale, zero_point=None):
     """Constants of any dtype."""
     dtype = T(attr(node, "output_dtype") or int(scale.dtype))
     return op.const(quant_params(node).dequantize(const(x), dtype))
 
 
 @ops.op("DequantizeLinear", needs=(PARAMETERS, dtype(*FEW_BITS)))
-def of_few_bits(op, node, x, scale, zero_point=None):
+def dequantize_few_bits(op, node, x, scale, zero_point=None):
     return dequantize(op, node, x, scale, zero_point)
 
 
-@ops.op("DynamicQuantizeLinear", needs=(dtype("float"), condition("a known rank", lambda n: described(n))))
+@ops.op(
+    "DynamicQuantizeLinear", needs=(dtype("float"), condition("a known rank", lambda n: has_known_ranks(n)))
+)
 def dynamic_quantize(op, node, x):
     """To uint8 over the range of the values and 0; the scale is 1 where all are 0, as in ONNX Runtime."""
     zero = op.const(np.array(0, np.float32))
     low, high = op.Min(op.ReduceMin(x, keepdims=0), zero), op.Max(op.ReduceMax(x, keepdims=0), zero)
     flat = op.Equal(low, high)
     scale = op.Where(flat, op.const(np.array(1, np.float32)), op.Div(op.Sub(high, low), 255.0))
-    place = op.Round(op.Min(op.Max(op.Sub(zero, op.Div(low, scale)), 0.0), 255.0))
-    zero_point = op.Cast(place, to=int(T.UINT8))
+    rounded = op.Round(op.Min(op.Max(op.Sub(zero, op.Div(low, scale)), 0.0), 255.0))
+    zero_point = op.Cast(rounded, to=int(T.UINT8))
     return op.QuantizeLinear(x, scale, zero_point), scale, zero_point
 
 
@@ -165,7 +170,7 @@ def centred(op: Any, x: ir.Value, zero_point: ir.Value | None, shape: list[int] 
 BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1), PARAMETERS)
 
 
-def inner(node: ir.Node) -> Any:
+def inner_length(node: ir.Node) -> Any:
     """The length a matrix product sums over."""
     for value, axis in ((node.inputs[0], -1), (node.inputs[1], -2)):
         if value.shape is None or len(value.shape) == 0:
@@ -177,13 +182,14 @@ def inner(node: ir.Node) -> Any:
 
 
 @ops.op(
-    "MatMulInteger", needs=(*BYTES, condition("a static inner dimension", lambda n: inner(n) is not None))
+    "MatMulInteger",
+    needs=(*BYTES, condition("a static inner dimension", lambda n: inner_length(n) is not None)),
 )
 def matmul_integer(op, node, a, b, a_zero=None, b_zero=None):
     """Products of at most 258 terms in float32, which are exact, added up as int32."""
     rows = [-1, 1] if rank_of(a_zero) == 1 else None
     x, y = centred(op, a, a_zero, rows), centred(op, b, b_zero, [-1])
-    length = inner(node)
+    length = inner_length(node)
     if length <= TERMS or _bounded(x, y):
         return op.Cast(op.MatMul(x, y), to=INT32)
     total = None
@@ -191,8 +197,8 @@ def matmul_integer(op, node, a, b, a_zero=None, b_zero=None):
         end = min(start + TERMS, length)
         left = op.Slice(x, [start], [end], [rank_of(a) - 1])
         right = op.Slice(y, [start], [end], [max(rank_of(b) - 2, 0)])
-        part = op.Cast(op.MatMul(left, right), to=INT32)
-        total = part if total is None else op.Add(total, part)
+        partial = op.Cast(op.MatMul(left, right), to=INT32)
+        total = partial if total is None else op.Add(total, partial)
     return total
 
 
@@ -224,7 +230,7 @@ def conv_integer(op, node, x, w, x_zero=None, w_zero=None):
     """Convolutions of at most 258 terms in float32, which are exact, added up as int32: the input channels
     or, in groups, the weights are taken in parts."""
     shape = shape_of(w)
-    kept = {name: attr(node, name) for name in node.attributes}
+    attributes = {name: attr(node, name) for name in node.attributes}
     value = centred(op, x, x_zero)
     weights = centred(op, w, w_zero, [-1, *[1] * (len(shape) - 1)])
     known_weights = const(w)
@@ -237,11 +243,11 @@ def conv_integer(op, node, x, w, x_zero=None, w_zero=None):
     else:
         bound = terms * WIDEST**2
     if bound < EXACT:
-        return op.Cast(op.Conv(value, weights, **kept), to=INT32)
+        return op.Cast(op.Conv(value, weights, **attributes), to=INT32)
     total = None
     for left, right in _conv_parts(op, value, weights, shape, attr(node, "group")):
-        part = op.Cast(op.Conv(left, right, **kept), to=INT32)
-        total = part if total is None else op.Add(total, part)
+        partial = op.Cast(op.Conv(left, right, **attributes), to=INT32)
+        total = partial if total is None else op.Add(total, partial)
     return total
 
 
@@ -255,6 +261,6 @@ def _conv_parts(op: Any, x: ir.Value, w: ir.Value, shape: list[int], group: int)
             end = min(start + step, shape[1])
             yield op.Slice(x, [start], [end], [1]), op.Slice(w, [start], [end], [1])
         return
-    places = np.arange(window * shape[1]).reshape(1, *shape[1:])
-    for part in range(-(-places.size // TERMS)):
-        yield x, op.Mul(w, op.const((places // TERMS == part).astype(np.float32)))
+    term_indices = np.arange(window * shape[1]).reshape(1, *shape[1:])
+    for chunk in range(-(-term_indices.size // TERMS)):
+        yield x, op.Mul(w, op.const((term_indices // TERMS == chunk).astype(np.float32)))

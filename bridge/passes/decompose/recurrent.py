@@ -38,23 +38,25 @@ def gates_known(node: ir.Node) -> bool:
 
 
 @ops.op("LSTM", "GRU", "RNN", needs=(condition("weights of static shape", gates_known),))
-def recurrent(op, node, x, w, r, b=None, ends=None, h=None, c=None, p=None):
+def recurrent(op, node, x, w, r, b=None, sequence_lens=None, h=None, c=None, p=None):
     """Every direction by itself; sequences shorter than the others keep their last state and give zeros."""
-    first = attr(node, "layout") == 1
-    if first:
+    is_batch_first = attr(node, "layout") == 1
+    if is_batch_first:
         x, h, c = (None if v is None else op.Transpose(v, perm=[1, 0, 2]) for v in (x, h, c))
     count = 2 if attr(node, "direction") == "bidirectional" else 1
-    made = []
+    directions = []
     for d in range(count):
-        parts = [None if v is None else op.Gather(v, np.array(d), axis=0) for v in (w, r, b, h, c, p)]
+        tensors = [None if v is None else op.Gather(v, np.array(d), axis=0) for v in (w, r, b, h, c, p)]
         backwards = d == 1 or attr(node, "direction") == "reverse"
-        made.append(_direction(op, node, x, parts, ends, Cell(node, d), backwards))
-    whole = [op.Concat(*v, axis=1) if count > 1 else v[0] for v in ([op.Unsqueeze(m[0], [1]) for m in made],)]
-    last = [[op.Unsqueeze(m[1][i], [0]) for m in made] for i in range(len(made[0][1]))]
-    results = [*whole, *(op.Concat(*v, axis=0) if count > 1 else v[0] for v in last)]
-    if first:
-        turned = [op.Transpose(v, perm=[1, 0, 2]) for v in results[1:]]
-        return [op.Transpose(results[0], perm=[2, 0, 1, 3]), *turned]
+        directions.append(_direction(op, node, x, tensors, sequence_lens, Cell(node, d), backwards))
+    stacked = [
+        op.Concat(*v, axis=1) if count > 1 else v[0] for v in ([op.Unsqueeze(m[0], [1]) for m in directions],)
+    ]
+    last = [[op.Unsqueeze(m[1][i], [0]) for m in directions] for i in range(len(directions[0][1]))]
+    results = [*stacked, *(op.Concat(*v, axis=0) if count > 1 else v[0] for v in last)]
+    if is_batch_first:
+        batch_first = [op.Transpose(v, perm=[1, 0, 2]) for v in results[1:]]
+        return [op.Transpose(results[0], perm=[2, 0, 1, 3]), *batch_first]
     return results
 
 
@@ -62,17 +64,17 @@ class Cell:
     """Activations and clipping of one direction of `node`."""
 
     def __init__(self, node: ir.Node, direction: int) -> None:
-        self.kind = node.op_type
-        named = activations(node)
-        names = [name.lower() for side in named for name in side]
+        self.op_type = node.op_type
+        by_direction = activations(node)
+        names = [name.lower() for side in by_direction for name in side]
         alphas, betas = (list(attr(node, n) or []) for n in ("activation_alpha", "activation_beta"))
-        drawn: list[Activation] = []
+        functions: list[Activation] = []
         for index, name in enumerate(names):
             alpha = alphas.pop(0) if name in ALPHA and alphas else ALPHA.get(name, 0.0)
             beta = betas.pop(0) if (name in BETA or name == "affine") and betas else BETA.get(name, 0.0)
-            if index // len(named[0]) == direction:
-                drawn.append(activation(name, alpha, beta))
-        self.activations = drawn
+            if index // len(by_direction[0]) == direction:
+                functions.append(activation(name, alpha, beta))
+        self.activations = functions
         self.clip = attr(node, "clip")
         self.coupled = attr(node, "input_forget")
         self.reset_after = attr(node, "linear_before_reset")
@@ -84,7 +86,7 @@ class Cell:
         self, op: Any, gates: Any, states: list[Any], recurrence: Any, bias: Any, peepholes: list[Any]
     ) -> list[Any]:
         """New states from the projected input of a step, the old states, and the recurrent weights."""
-        return getattr(self, f"_{self.kind.lower()}")(op, gates, states, recurrence, bias, peepholes)
+        return getattr(self, f"_{self.op_type.lower()}")(op, gates, states, recurrence, bias, peepholes)
 
     def _rnn(self, op: Any, gates: Any, states: list, recurrence: Any, bias: Any, peepholes: list) -> list:
         (act,) = self.activations
@@ -141,14 +143,14 @@ def activation(name: str, alpha: float, beta: float) -> Activation:
 
 
 def _direction(
-    op: Any, node: ir.Node, x: Any, parts: list, ends: Any, cell: Cell, backwards: bool
+    op: Any, node: ir.Node, x: Any, tensors: list, sequence_lens: Any, cell: Cell, backwards: bool
 ) -> tuple[Any, list]:
     """Outputs [steps, batch, hidden] and last states of one direction."""
-    w, r, b, h, c, p = parts
+    w, r, b, h, c, p = tensors
     size = r.shape[-1]
     steps, batch, _ = lengths(op, x)
-    if backwards and ends is not None:
-        x = op.ReverseSequence(x, op.Cast(ends, to=7), time_axis=0, batch_axis=1)
+    if backwards and sequence_lens is not None:
+        x = op.ReverseSequence(x, op.Cast(sequence_lens, to=7), time_axis=0, batch_axis=1)
     gates, extra = _projected(op, node, x, w, b, size, cell)
     states = [h] if node.op_type != "LSTM" else [h, c]
     blank = op.Expand(zero(op, x), vector(op, [batch, size])) if None in states else None
@@ -157,8 +159,8 @@ def _direction(
     states = [blank if v is None else v for v in states]
     peepholes = [] if p is None else list(op.Split(p, axis=0, num_outputs=3, _outputs=3))
     recurrence = op.Transpose(r, perm=[1, 0])
-    limit = None if ends is None else op.Unsqueeze(op.Cast(ends, to=7), [1])
-    turned = backwards and ends is None
+    limit = None if sequence_lens is None else op.Unsqueeze(op.Cast(sequence_lens, to=7), [1])
+    reverse_steps = backwards and sequence_lens is None
     walk = _unrolled if isinstance(steps, int) and 0 < steps <= STEPS * 4 else _looped
 
     def step(inner: Any, at: Any, element: Any, before: list) -> tuple[Any, list]:
@@ -169,9 +171,9 @@ def _direction(
         after = [inner.Where(there, new, old) for new, old in zip(after, before, strict=True)]
         return inner.Where(there, after[0], inner.Mul(after[0], 0.0)), after
 
-    outputs, last = walk(op, gates, steps, states, step, turned)
-    if backwards and ends is not None:
-        outputs = op.ReverseSequence(outputs, op.Cast(ends, to=7), time_axis=0, batch_axis=1)
+    outputs, last = walk(op, gates, steps, states, step, reverse_steps)
+    if backwards and sequence_lens is not None:
+        outputs = op.ReverseSequence(outputs, op.Cast(sequence_lens, to=7), time_axis=0, batch_axis=1)
     return outputs, last
 
 
@@ -181,23 +183,29 @@ def _projected(op: Any, node: ir.Node, x: Any, w: Any, b: Any, size: int, cell: 
     gates = op.MatMul(x, op.Transpose(w, perm=[1, 0]))
     if b is None:
         return gates, None
-    inner, outer = op.Split(b, axis=0, num_outputs=2, _outputs=2)
+    input_bias, recurrent_bias = op.Split(b, axis=0, num_outputs=2, _outputs=2)
     if node.op_type != "GRU" or not cell.reset_after:
-        return op.Add(gates, op.Add(inner, outer)), None
-    kept, late = op.Split(outer, op.const(np.array([2 * size, size])), axis=0, _outputs=2)
-    return op.Add(gates, op.Add(inner, op.Pad(kept, op.const(np.array([0, size]))))), late
+        return op.Add(gates, op.Add(input_bias, recurrent_bias)), None
+    update_reset, hidden_bias = op.Split(
+        recurrent_bias, op.const(np.array([2 * size, size])), axis=0, _outputs=2
+    )
+    return op.Add(gates, op.Add(input_bias, op.Pad(update_reset, op.const(np.array([0, size]))))), hidden_bias
 
 
-def _unrolled(op: Any, gates: Any, steps: int, states: list, step: Any, turned: bool) -> tuple[Any, list]:
+def _unrolled(
+    op: Any, gates: Any, steps: int, states: list, step: Any, reverse_steps: bool
+) -> tuple[Any, list]:
     elements = op.Split(gates, axis=0, num_outputs=steps, _outputs=steps) if steps > 1 else (gates,)
     outputs: list[Any] = [None] * steps
-    for t in reversed(range(steps)) if turned else range(steps):
+    for t in reversed(range(steps)) if reverse_steps else range(steps):
         shown, states = step(op, op.const(np.array(t)), op.Squeeze(elements[t], [0]), states)
         outputs[t] = op.Unsqueeze(shown, [0])
     return (op.Concat(*outputs, axis=0) if steps > 1 else outputs[0]), states
 
 
-def _looped(op: Any, gates: Any, steps: Any, states: list, step: Any, turned: bool) -> tuple[Any, list]:
+def _looped(
+    op: Any, gates: Any, steps: Any, states: list, step: Any, reverse_steps: bool
+) -> tuple[Any, list]:
     """A Loop that writes each step's output into its place of a tensor it carries."""
     count = scalar(op, steps)
     at, going = (
@@ -213,18 +221,18 @@ def _looped(op: Any, gates: Any, steps: Any, states: list, step: Any, turned: bo
         opset_imports={"": hub.HUB_OPSET},
     )
     inner = hub.Builder(body, source=op.source)
-    place = inner.Sub(inner.Sub(count, np.array(1)), at) if turned else at
-    shown, after = step(inner, place, inner.Gather(gates, place, axis=0), carried)
+    position = inner.Sub(inner.Sub(count, np.array(1)), at) if reverse_steps else at
+    shown, after = step(inner, position, inner.Gather(gates, position, axis=0), carried)
     same = [inner.Identity(v) for v in after]
     body.outputs.extend([inner.Identity(going), *same, inner.Identity(shown)])
-    made = ir.Node(
+    loop = ir.Node(
         "", "Loop", [count, None, *states], [ir.AttrGraph("body", body)], num_outputs=len(states) + 1
     )
-    for output, value in zip(made.outputs, [*states, shown], strict=True):
+    for output, value in zip(loop.outputs, [*states, shown], strict=True):
         output.type, output.shape = value.type, value.shape
-    made.outputs[-1].shape = ir.Shape([None, *shown.shape]) if shown.shape is not None else None
-    op.insert(made)
-    *last, outputs = made.outputs
-    if turned:
+    loop.outputs[-1].shape = ir.Shape([None, *shown.shape]) if shown.shape is not None else None
+    op.insert(loop)
+    *last, outputs = loop.outputs
+    if reverse_steps:
         outputs = op.Slice(outputs, [-1], [-(2**31)], [0], [-1])
     return outputs, last

@@ -11,7 +11,7 @@ from bridge.dims import lengths, product, reshape
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import wrapped
+from bridge.passes.decompose.common import wrap_indices
 
 ops = OpTable()
 
@@ -36,12 +36,12 @@ def log_sum_exp(op, node, x, axes=None):
     if axes is not None and (const(axes) is None or not const(axes).size):
         return NotImplemented
     top = op.ReduceMax(x, axes, keepdims=1)
-    held = op.Where(op.IsInf(top), op.const(0.0, x.dtype), top)
-    total = op.Log(op.ReduceSum(op.Exp(op.Sub(x, held)), axes, keepdims=1))
-    found = op.Add(total, held)
+    finite_top = op.Where(op.IsInf(top), op.const(0.0, x.dtype), top)
+    total = op.Log(op.ReduceSum(op.Exp(op.Sub(x, finite_top)), axes, keepdims=1))
+    result = op.Add(total, finite_top)
     if attr(node, "keepdims"):
-        return found
-    return op.Squeeze(found, None if axes is None else const(axes))
+        return result
+    return op.Squeeze(result, None if axes is None else const(axes))
 
 
 @ops.op(
@@ -61,7 +61,7 @@ def log_sum_exp(op, node, x, axes=None):
 )
 def mean_of_stacked(op, node, x, axes):
     """Matrices stacked along a new first axis are added up side by side."""
-    parts = stacked(x)
+    parts = stacked_matrices(x)
     if not parts:
         return NotImplemented
     total = parts[0] if len(parts) == 1 else op.Sum(*parts)
@@ -72,32 +72,34 @@ def mean_of_stacked(op, node, x, axes):
     )
 
 
-def stacked(value: ir.Value) -> list[ir.Value]:
+def stacked_matrices(value: ir.Value) -> list[ir.Value]:
     """The [N, K] matrices of which a Concat along axis 0 of [1, N, K] is made; none for others."""
     node = value.producer()
     if node is None or node.op_type != "Concat" or attr(node, "axis") != 0:
         return []
-    found = []
+    matrices = []
     for part in node.inputs:
-        maker = None if part is None else part.producer()
-        shape = const(maker.inputs[1]) if maker is not None and maker.op_type == "Reshape" else None
-        if maker is None or shape is None or len(shape) != 3 or shape[:2].tolist() != [1, -1]:
+        producer = None if part is None else part.producer()
+        shape = const(producer.inputs[1]) if producer is not None and producer.op_type == "Reshape" else None
+        if producer is None or shape is None or len(shape) != 3 or shape[:2].tolist() != [1, -1]:
             return []
-        source = maker.inputs[0]
+        source = producer.inputs[0]
         if source is None or width(source) != shape[2]:
             return []
-        found.append(source)
-    return found
+        matrices.append(source)
+    return matrices
 
 
 def width(value: ir.Value) -> int | None:
     """The columns of a matrix, or of a classifier's scores."""
-    maker = value.producer()
+    producer = value.producer()
     if value.shape is not None:
         last = value.shape[-1] if len(value.shape) == 2 else None
         return last if isinstance(last, int) else None
     labels = (
-        [] if maker is None else attr(maker, "classlabels_int64s") or attr(maker, "classlabels_strings") or []
+        []
+        if producer is None
+        else attr(producer, "classlabels_int64s") or attr(producer, "classlabels_strings") or []
     )
     return len(labels) or None
 
@@ -105,9 +107,11 @@ def width(value: ir.Value) -> int | None:
 @ops.op(*NEUTRAL)
 def reduce(op, node, x, axes=None):
     """Reductions of nothing are their neutral element; empty axes mean all of them, or none."""
-    kept = {"keepdims": attr(node, "keepdims")}
+    attributes = {"keepdims": attr(node, "keepdims")}
     if axes is not None and shape_of(axes) == [0]:
-        return op.Identity(x) if attr(node, "noop_with_empty_axes") else op.node(node.op_type, x, **kept)
+        return (
+            op.Identity(x) if attr(node, "noop_with_empty_axes") else op.node(node.op_type, x, **attributes)
+        )
     if (axes is None and attr(node, "noop_with_empty_axes")) or rank_of(x) == 0:
         return op.Identity(x)
     if 0 in (shape_of(x) or []):
@@ -119,10 +123,10 @@ def reduce(op, node, x, axes=None):
         and (axes is None or const(axes) is not None)
     ):
         sizes = lengths(op, x)
-        named = sizes if axes is None else [sizes[int(a)] for a in const(axes)]
-        count = product(op, named)
+        reduced = sizes if axes is None else [sizes[int(a)] for a in const(axes)]
+        count = product(op, reduced)
         count = op.const(count, x.dtype) if isinstance(count, int) else op.Cast(count, to=int(x.dtype))
-        return op.Div(op.ReduceSum(x, axes, **kept), count)
+        return op.Div(op.ReduceSum(x, axes, **attributes), count)
     return NotImplemented
 
 
@@ -137,11 +141,11 @@ def _of_nothing(op: Any, node: ir.Node, x: Any, axes: Any) -> Any:
         number = info.min if number < 0 else info.max
     if shape is not None:
         return op.Identity(op.const(np.full(shape, number).astype(x.dtype.numpy())))
-    places = op.const(np.arange(rank_of(x))[None], axes.dtype)
-    at = op.Unsqueeze(wrapped(op, axes, rank_of(x)), [1])
-    hits = op.ReduceMax(op.Cast(op.Equal(at, places), to=7), [0], keepdims=0)
-    kept = op.Where(op.Equal(hits, 1), op.const(np.array(1)), op.const(np.array(shape_of(x))))
-    return op.Expand(op.const(number, x.dtype), kept)
+    axis_indices = op.const(np.arange(rank_of(x))[None], axes.dtype)
+    axes_column = op.Unsqueeze(wrap_indices(op, axes, rank_of(x)), [1])
+    hits = op.ReduceMax(op.Cast(op.Equal(axes_column, axis_indices), to=7), [0], keepdims=0)
+    sizes = op.Where(op.Equal(hits, 1), op.const(np.array(1)), op.const(np.array(shape_of(x))))
+    return op.Expand(op.const(number, x.dtype), sizes)
 
 
 @ops.op("ArgMax", "ArgMin")
@@ -152,14 +156,14 @@ def arg_extreme(op, node, x):
         return NotImplemented
     axis = attr(node, "axis") % rank
     if attr(node, "keepdims"):
-        kept = {"axis": axis, "select_last_index": attr(node, "select_last_index")}
-        return op.Unsqueeze(op.node(node.op_type, x, keepdims=0, **kept), [axis])
+        attributes = {"axis": axis, "select_last_index": attr(node, "select_last_index")}
+        return op.Unsqueeze(op.node(node.op_type, x, keepdims=0, **attributes), [axis])
     if not attr(node, "select_last_index"):
         return NotImplemented
     backwards = op.Slice(x, [-1], [-(2**31)], [axis], [-1])
     last = lengths(op, x)[axis]
     last = last - 1 if isinstance(last, int) else op.Sub(last, 1)
-    found = op.node(node.op_type, backwards, axis=axis, keepdims=0)
+    index = op.node(node.op_type, backwards, axis=axis, keepdims=0)
     return op.Sub(
-        op.const(np.array(last, np.int64)) if isinstance(last, int) else reshape(op, last, []), found
+        op.const(np.array(last, np.int64)) if isinstance(last, int) else reshape(op, last, []), index
     )

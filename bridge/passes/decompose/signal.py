@@ -36,11 +36,11 @@ def dft(op, node, x, length=None, axis=None):
     rank = rank_of(x)
     axis = op.const(np.array(rank - 2)) if axis is None else axis
     return at_axis(
-        op, axis, rank, range(rank - 1), lambda inner, at: _transformed(inner, node, x, length, at)
+        op, axis, rank, range(rank - 1), lambda inner, at: _transform_axis(inner, node, x, length, at)
     )
 
 
-def _transformed(op: Any, node: ir.Node, x: ir.Value, length: Any, axis: int) -> ir.Value:
+def _transform_axis(op: Any, node: ir.Node, x: ir.Value, length: Any, axis: int) -> ir.Value:
     sizes, inverse, onesided = lengths(op, x), attr(node, "inverse"), attr(node, "onesided")
     size = sizes[axis]
     if length is not None:
@@ -49,16 +49,16 @@ def _transformed(op: Any, node: ir.Node, x: ir.Value, length: Any, axis: int) ->
         size = (size - 1) * 2
     half = size // 2 + 1
     rows, columns = (half if onesided and inverse else size), (half if onesided and not inverse else size)
-    parts = [op.Gather(x, np.array(i), axis=-1) for i in range(sizes[-1])]
-    parts = [_fitted(op, v, axis, sizes[axis], rows) for v in parts]
+    components = [op.Gather(x, np.array(i), axis=-1) for i in range(sizes[-1])]
+    components = [_fit_length(op, v, axis, sizes[axis], rows) for v in components]
     cos, sin = _roots(op, size, rows, columns, x.dtype, bool(inverse))
     if inverse and onesided:
         doubled = _doubled(op, size, rows, x.dtype)
         cos, sin = (op.Mul(m, op.Unsqueeze(doubled, [1])) for m in (cos, sin))
-    made = _times(op, parts, cos, sin, axis)
+    transformed = _complex_product(op, components, cos, sin, axis)
     if inverse and onesided:
-        return op.Unsqueeze(made[0], [-1])
-    return op.Concat(*(op.Unsqueeze(v, [-1]) for v in made), axis=-1)
+        return op.Unsqueeze(transformed[0], [-1])
+    return op.Concat(*(op.Unsqueeze(v, [-1]) for v in transformed), axis=-1)
 
 
 def _roots(op: Any, size: Any, rows: Any, columns: Any, dtype: ir.DataType, inverse: bool) -> list[Any]:
@@ -70,44 +70,44 @@ def _roots(op: Any, size: Any, rows: Any, columns: Any, dtype: ir.DataType, inve
         return [op.const(np.ascontiguousarray(m).astype(dtype.numpy())) for m in (roots.real, roots.imag)]
     count = scalar(op, size)
     turns = op.Mod(op.Mul(op.Unsqueeze(arange(op, rows), [1]), arange(op, columns)), count)
-    whole = op.Cast(count, to=int(dtype))
-    angles = op.Mul(op.Div(op.Cast(turns, to=int(dtype)), whole), op.const(2 * np.pi, dtype))
+    divisor = op.Cast(count, to=int(dtype))
+    angles = op.Mul(op.Div(op.Cast(turns, to=int(dtype)), divisor), op.const(2 * np.pi, dtype))
     cos, sin = op.Cos(angles), op.Sin(angles)
-    return [op.Div(cos, whole), op.Div(sin, whole)] if inverse else [cos, op.Neg(sin)]
+    return [op.Div(cos, divisor), op.Div(sin, divisor)] if inverse else [cos, op.Neg(sin)]
 
 
 def _doubled(op: Any, size: Any, rows: Any, dtype: ir.DataType) -> ir.Value:
     """Multiplicity of a frequency in the half spectrum of a real signal: the first and the middle one once,
     the others for their mirror image too."""
-    places = arange(op, rows)
-    alone = op.Or(op.Equal(places, 0), op.Equal(op.Mul(places, 2), scalar(op, size)))
-    return op.Where(alone, op.const(1, dtype), op.const(2, dtype))
+    frequencies = arange(op, rows)
+    unpaired = op.Or(op.Equal(frequencies, 0), op.Equal(op.Mul(frequencies, 2), scalar(op, size)))
+    return op.Where(unpaired, op.const(1, dtype), op.const(2, dtype))
 
 
-def _times(op: Any, parts: list, cos: Any, sin: Any, axis: int) -> list:
+def _complex_product(op: Any, components: list, cos: Any, sin: Any, axis: int) -> list:
     """Real and imaginary part of a complex product along `axis`: from the right along the last, from the left
     else."""
-    rank = rank_of(parts[0]) or 0
+    rank = rank_of(components[0]) or 0
     last = axis == rank - 1
     order = [i for i in range(rank) if i != axis]
     order.insert(rank - 1 if last else rank - 2, axis)
     inverse = [order.index(i) for i in range(rank)]
     cos, sin = (face if last else op.Transpose(face, perm=[1, 0]) for face in (cos, sin))
 
-    def product(v: Any, face: Any) -> Any:
+    def multiply(v: Any, face: Any) -> Any:
         return op.MatMul(v, face) if last else op.MatMul(face, v)
 
-    def turned(v: Any, perm: list[int]) -> Any:
+    def transpose(v: Any, perm: list[int]) -> Any:
         return v if axis >= rank - 2 else op.Transpose(v, perm=perm)
 
-    re, *im = (turned(v, order) for v in parts)
-    real, imaginary = product(re, cos), product(re, sin)
+    re, *im = (transpose(v, order) for v in components)
+    real, imaginary = multiply(re, cos), multiply(re, sin)
     for v in im:
-        real, imaginary = op.Sub(real, product(v, sin)), op.Add(imaginary, product(v, cos))
-    return [turned(v, inverse) for v in (real, imaginary)]
+        real, imaginary = op.Sub(real, multiply(v, sin)), op.Add(imaginary, multiply(v, cos))
+    return [transpose(v, inverse) for v in (real, imaginary)]
 
 
-def _fitted(op: Any, v: ir.Value, axis: int, length: Any, size: Any) -> ir.Value:
+def _fit_length(op: Any, v: ir.Value, axis: int, length: Any, size: Any) -> ir.Value:
     """Cut, or followed by zeros, to the transform's length."""
     if size is length or (isinstance(size, int) and size == length):
         return v

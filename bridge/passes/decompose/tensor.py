@@ -11,7 +11,7 @@ from bridge.dims import arange, lengths, product, reshape, scalar, sizes_of, vec
 from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along, wrapped, zero
+from bridge.passes.decompose.common import along, wrap_indices, zero
 from bridge.passes.decompose.control import at_axis
 
 ops = OpTable()
@@ -38,15 +38,15 @@ def trilu(op, node, x, k=None):
     rows, columns = (along(op, arange(op, n), a, 2) for a, n in enumerate(lengths(op, x)[-2:]))
     distance = op.Sub(columns, rows)
     k = op.const(np.array(0, np.int64)) if k is None else k
-    kept = op.GreaterOrEqual(distance, k) if attr(node, "upper") else op.LessOrEqual(distance, k)
-    return op.Where(kept, x, zero(op, x))
+    mask = op.GreaterOrEqual(distance, k) if attr(node, "upper") else op.LessOrEqual(distance, k)
+    return op.Where(mask, x, zero(op, x))
 
 
 @ops.op("EyeLike", needs=(RANKED,))
 def eye_like(op, node, x):
     rows, columns = (along(op, arange(op, n), a, 2) for a, n in enumerate(lengths(op, x)))
-    found = op.Equal(op.Sub(columns, rows), op.const(np.array(attr(node, "k"), np.int64)))
-    return op.Cast(found, to=attr(node, "dtype") or int(x.dtype))
+    diagonal = op.Equal(op.Sub(columns, rows), op.const(np.array(attr(node, "k"), np.int64)))
+    return op.Cast(diagonal, to=attr(node, "dtype") or int(x.dtype))
 
 
 @ops.op("ConstantOfShape")
@@ -64,13 +64,13 @@ def size(op, node, x):
 @ops.op("Shape", needs=(RANKED,))
 def shape(op, node, x):
     rank = rank_of(x)
-    kept = range(rank)[attr(node, "start") : attr(node, "end")]
+    dims = range(rank)[attr(node, "start") : attr(node, "end")]
     if not node.attributes:
         return NotImplemented
-    whole = op.Shape(x)
-    if len(kept) == rank:
-        return whole
-    return op.Slice(whole, [kept.start], [kept.stop], [0]) if kept else op.const(np.zeros(0, np.int64))
+    full_shape = op.Shape(x)
+    if len(dims) == rank:
+        return full_shape
+    return op.Slice(full_shape, [dims.start], [dims.stop], [0]) if dims else op.const(np.zeros(0, np.int64))
 
 
 @ops.op("OneHot", needs=(RANKED,))
@@ -79,18 +79,18 @@ def one_hot(op, node, indices, depth, values):
     axis = attr(node, "axis") % rank
     count = op.Reshape(op.Cast(depth, to=7), [1])
     known = const(depth)
-    places = arange(op, int(known.reshape(()))) if known is not None else arange(op, count)
-    at = op.Unsqueeze(wrapped(op, op.Cast(indices, to=7), count), [axis])
+    classes = arange(op, int(known.reshape(()))) if known is not None else arange(op, count)
+    expanded = op.Unsqueeze(wrap_indices(op, op.Cast(indices, to=7), count), [axis])
     off, on = (op.Gather(values, op.const(np.array(i, np.int64)), axis=0) for i in (0, 1))
-    return op.Where(op.Equal(at, along(op, places, axis, rank)), on, off)
+    return op.Where(op.Equal(expanded, along(op, classes, axis, rank)), on, off)
 
 
 @ops.op("Hardmax", needs=(RANKED,))
 def hardmax(op, node, x):
     rank = rank_of(x)
     axis = attr(node, "axis") % rank
-    places = along(op, arange(op, lengths(op, x)[axis]), axis, rank)
-    return op.Cast(op.Equal(op.ArgMax(x, axis=axis, keepdims=1), places), to=int(x.dtype))
+    positions = along(op, arange(op, lengths(op, x)[axis]), axis, rank)
+    return op.Cast(op.Equal(op.ArgMax(x, axis=axis, keepdims=1), positions), to=int(x.dtype))
 
 
 @ops.op("NonZero")
@@ -108,10 +108,10 @@ def compress(op, node, x, condition):
     return op.Gather(x, op.Reshape(op.NonZero(condition), [-1]), axis=axis)
 
 
-def grid(op: Any, shape: list[Any], axis: int) -> ir.Value:
+def coordinate_grid(op: Any, shape: list[Any], axis: int) -> ir.Value:
     """The coordinate along `axis` of every place of a tensor of these lengths, with a last dimension of 1."""
-    places = along(op, arange(op, shape[axis]), axis, len(shape))
-    return op.Unsqueeze(op.Expand(places, vector(op, shape)), [len(shape)])
+    coordinates = along(op, arange(op, shape[axis]), axis, len(shape))
+    return op.Unsqueeze(op.Expand(coordinates, vector(op, shape)), [len(shape)])
 
 
 @ops.op("GatherElements", needs=(RANKED,))
@@ -124,24 +124,26 @@ def _flat(op: Any, node: ir.Node, x: ir.Value, indices: ir.Value) -> ir.Value:
     """Indices into the flattened `x` for indices along an axis."""
     sizes, rank = lengths(op, x), rank_of(x) or 0
     axis = attr(node, "axis") % rank
-    total = op.Cast(wrapped(op, indices, sizes[axis]), to=7)
+    total = op.Cast(wrap_indices(op, indices, sizes[axis]), to=7)
     if (step := product(op, sizes[axis + 1 :])) != 1:
         total = op.Mul(total, step)
     for other, length in enumerate(lengths(op, indices)):
         step = product(op, sizes[other + 1 :])
         if other != axis and length != 1:
-            place = along(op, arange(op, length), other, rank)
-            total = op.Add(total, place if isinstance(step, int) and step == 1 else op.Mul(place, step))
+            positions = along(op, arange(op, length), other, rank)
+            total = op.Add(
+                total, positions if isinstance(step, int) and step == 1 else op.Mul(positions, step)
+            )
     return total
 
 
 @ops.op("ScatterElements", needs=(RANKED,))
 def scatter_elements(op, node, x, indices, updates):
     """A ScatterND into the flattened input."""
-    at = reshape(op, _flat(op, node, x, indices), [-1, 1])
-    kept = {"reduction": attr(node, "reduction")}
+    flat = reshape(op, _flat(op, node, x, indices), [-1, 1])
+    attributes = {"reduction": attr(node, "reduction")}
     return reshape(
-        op, op.ScatterND(reshape(op, x, [-1]), at, reshape(op, updates, [-1]), **kept), lengths(op, x)
+        op, op.ScatterND(reshape(op, x, [-1]), flat, reshape(op, updates, [-1]), **attributes), lengths(op, x)
     )
 
 
@@ -151,12 +153,12 @@ def gather_nd_in_batches(op, node, x, indices):
     width = x.shape[attr(node, "batch_dims") :][: shape_of(indices)[-1]] if shape_of(indices) else None
     if width is None or not all(isinstance(d, int) for d in width):
         return NotImplemented
-    at = wrapped_many(op, indices, list(width))
-    batches = [grid(op, shape, axis) for axis in range(attr(node, "batch_dims"))]
-    return op.GatherND(x, op.Concat(*batches, at, axis=-1))
+    expanded = wrap_index_tuples(op, indices, list(width))
+    batches = [coordinate_grid(op, shape, axis) for axis in range(attr(node, "batch_dims"))]
+    return op.GatherND(x, op.Concat(*batches, expanded, axis=-1))
 
 
-def wrapped_many(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
+def wrap_index_tuples(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
     return op.Where(op.Less(indices, 0), op.Add(indices, op.const(np.array(sizes, np.int64))), indices)
 
 
@@ -185,21 +187,21 @@ def pad_by_index(op, node, x, pads, value=None, axes=None):
         length = scalar(op, sizes[axis])
         before, after = (op.Slice(pads, [i], [i + 1], [0]) for i in (index, index + amounts[0] // 2))
         total = op.Add(length, op.Add(op.Reshape(before, []), op.Reshape(after, [])))
-        place = op.Sub(
+        positions = op.Sub(
             op.Range(op.const(np.array(0, np.int64)), total, op.const(np.array(1, np.int64))), before
         )
-        x = op.Gather(x, _outside(op, attr(node, "mode"), place, length), axis=axis)
+        x = op.Gather(x, _outside(op, attr(node, "mode"), positions, length), axis=axis)
     return x
 
 
-def _outside(op: Any, mode: str, place: ir.Value, length: ir.Value) -> ir.Value:
+def _outside(op: Any, mode: str, positions: ir.Value, length: ir.Value) -> ir.Value:
     one = op.const(np.array(1, np.int64))
     if mode == "edge":
-        return op.Min(op.Max(place, 0), op.Sub(length, one))
+        return op.Min(op.Max(positions, 0), op.Sub(length, one))
     if mode == "wrap":
-        return op.Mod(place, length)
+        return op.Mod(positions, length)
     period = op.Max(op.Mul(op.Sub(length, one), 2), 1)
-    folded = op.Mod(place, period)
+    folded = op.Mod(positions, period)
     return op.Min(folded, op.Sub(period, folded))
 
 
@@ -215,9 +217,13 @@ def cumulative(op, node, x, axis):
     axis = op.const(np.array(0)) if rank == 1 else axis
     known = const(axis)
     if known is None:
-        kept = {name: attr(node, name) for name in node.attributes}
+        attributes = {name: attr(node, name) for name in node.attributes}
         return at_axis(
-            op, axis, rank, range(rank), lambda inner, at: inner.node(node.op_type, x, np.int64(at), **kept)
+            op,
+            axis,
+            rank,
+            range(rank),
+            lambda inner, at: inner.node(node.op_type, x, np.int64(at), **attributes),
         )
     at = int(known.reshape(())) % rank
     neutral = op.const(1 if node.op_type == "CumProd" else 0, x.dtype)
@@ -248,12 +254,12 @@ def _doubled(op: Any, node: ir.Node, x: ir.Value, axis: int, length: int, neutra
 
 def _masked(op: Any, node: ir.Node, x: ir.Value, axis: int, length: ir.Value, neutral: ir.Value) -> ir.Value:
     """All elements for each position, neutral where they are not its predecessors."""
-    places = arange(op, length)
-    first, last = (op.Unsqueeze(places, [i]) for i in ((0, 1) if not attr(node, "reverse") else (1, 0)))
-    kept = (op.Less if attr(node, "exclusive") else op.LessOrEqual)(first, last)
-    kept = op.Unsqueeze(kept, list(range(2, (rank_of(x) or 0) - axis + 1)))
-    spread = op.Where(kept, op.Unsqueeze(x, [axis]), neutral)
-    return op.node("ReduceProd" if node.op_type == "CumProd" else "ReduceSum", spread, [axis + 1], keepdims=0)
+    positions = arange(op, length)
+    first, last = (op.Unsqueeze(positions, [i]) for i in ((0, 1) if not attr(node, "reverse") else (1, 0)))
+    mask = (op.Less if attr(node, "exclusive") else op.LessOrEqual)(first, last)
+    mask = op.Unsqueeze(mask, list(range(2, (rank_of(x) or 0) - axis + 1)))
+    masked = op.Where(mask, op.Unsqueeze(x, [axis]), neutral)
+    return op.node("ReduceProd" if node.op_type == "CumProd" else "ReduceSum", masked, [axis + 1], keepdims=0)
 
 
 @ops.op("DepthToSpace", "SpaceToDepth", needs=(RANKED,))
@@ -282,15 +288,17 @@ def tensor_scatter(op, node, cache, update, start=None):
     rank = rank_of(cache)
     axis = attr(node, "axis") % rank
     sizes, count = lengths(op, cache), lengths(op, update)
-    places = along(op, arange(op, sizes[axis]), axis, rank)
+    positions = along(op, arange(op, sizes[axis]), axis, rank)
     if start is not None:
-        places = op.Sub(places, along(op, start, 0, rank))
+        positions = op.Sub(positions, along(op, start, 0, rank))
     if attr(node, "mode") == "circular":
-        places = op.Mod(places, scalar(op, sizes[axis]))
+        positions = op.Mod(positions, scalar(op, sizes[axis]))
     limit = scalar(op, count[axis])
-    new = op.And(op.GreaterOrEqual(places, 0), op.Less(places, limit))
-    at = op.Min(op.Max(places, 0), op.Sub(limit, op.const(np.array(1, np.int64))))
-    return op.Where(new, op.GatherElements(update, op.Expand(at, sizes_of(op, cache)), axis=axis), cache)
+    new = op.And(op.GreaterOrEqual(positions, 0), op.Less(positions, limit))
+    update_indices = op.Min(op.Max(positions, 0), op.Sub(limit, op.const(np.array(1, np.int64))))
+    return op.Where(
+        new, op.GatherElements(update, op.Expand(update_indices, sizes_of(op, cache)), axis=axis), cache
+    )
 
 
 @ops.op(
@@ -301,9 +309,9 @@ def training_dropout(op, node, x, ratio=None, training=None):
     """Elements whose random number is under `ratio` are zero, the others divided by what is kept."""
     rate = op.const(0.5, x.dtype) if ratio is None else op.Cast(ratio, to=int(x.dtype))
     chance = op.RandomUniformLike(x, dtype=1, seed=attr(node, "seed"))
-    kept = op.Or(op.GreaterOrEqual(chance, op.Cast(rate, to=1)), op.Not(training))
+    mask = op.Or(op.GreaterOrEqual(chance, op.Cast(rate, to=1)), op.Not(training))
     scale = op.Where(training, op.Div(zero(op, x, 1), op.Sub(zero(op, x, 1), rate)), zero(op, x, 1))
-    return op.Where(kept, op.Mul(x, scale), zero(op, x)), kept
+    return op.Where(mask, op.Mul(x, scale), zero(op, x)), mask
 
 
 @ops.op("Split", needs=(RANKED,))
@@ -312,17 +320,17 @@ def split(op, node, x, sizes=None):
     axis, count = attr(node, "axis") % rank_of(x), len(node.outputs)
     length = lengths(op, x)[axis]
     if sizes is not None:
-        parts = [op.Slice(sizes, [i], [i + 1], [0]) for i in range(count)]
+        split_lengths = [op.Slice(sizes, [i], [i + 1], [0]) for i in range(count)]
     else:
-        whole = vector(op, [length])
-        each = op.Div(op.Add(whole, count - 1), count)
-        parts = [each] * count
-    start, made = op.const(np.zeros(1, np.int64)), []
-    for part in parts:
+        total = vector(op, [length])
+        equal = op.Div(op.Add(total, count - 1), count)
+        split_lengths = [equal] * count
+    start, outputs = op.const(np.zeros(1, np.int64)), []
+    for part in split_lengths:
         end = op.Add(start, part)
-        made.append(op.Slice(x, start, end, [axis]))
+        outputs.append(op.Slice(x, start, end, [axis]))
         start = end
-    return made
+    return outputs
 
 
 @ops.op("Unique", needs=(RANKED, condition("an axis", lambda n: attr(n, "axis") is not None)))
@@ -331,23 +339,25 @@ def unique_slices(op, node, x):
     stands for all."""
     rank, sizes = rank_of(x), lengths(op, x)
     axis = attr(node, "axis") % rank
-    turned = op.Transpose(x, perm=[axis, *range(axis), *range(axis + 1, rank)])
+    transposed = op.Transpose(x, perm=[axis, *range(axis), *range(axis + 1, rank)])
     width = product(op, [*sizes[:axis], *sizes[axis + 1 :]])
-    rows = reshape(op, turned, [sizes[axis], width])
+    rows = reshape(op, transposed, [sizes[axis], width])
     this, other = op.Unsqueeze(rows, [1]), op.Unsqueeze(rows, [0])
     differ = op.Cast(op.Not(op.Equal(this, other)), to=INT32)
-    place = op.Equal(arange(op, width), op.ArgMax(differ, axis=2, keepdims=1))
-    before = op.ReduceMax(op.Cast(op.And(op.Less(this, other), place), to=INT32), [2], keepdims=0)
+    is_first_difference = op.Equal(arange(op, width), op.ArgMax(differ, axis=2, keepdims=1))
+    before = op.ReduceMax(
+        op.Cast(op.And(op.Less(this, other), is_first_difference), to=INT32), [2], keepdims=0
+    )
     same = op.Sub(1, op.ReduceMax(differ, [2], keepdims=0))
     first, here = op.ArgMax(same, axis=1, keepdims=0), arange(op, sizes[axis])
-    kept = op.Equal(first, here)
+    is_unique = op.Equal(first, here)
     if not attr(node, "sorted"):
         before = op.Cast(op.Less(op.Unsqueeze(here, [1]), op.Unsqueeze(first, [0])), to=INT32)
-    before = op.Mul(before, op.Unsqueeze(op.Cast(kept, to=INT32), [1]))
+    before = op.Mul(before, op.Unsqueeze(op.Cast(is_unique, to=INT32), [1]))
     inverse = op.ReduceSum(op.Cast(before, to=7), [0], keepdims=0)
-    found = op.Reshape(op.NonZero(kept), [-1])
-    places = op.Unsqueeze(op.Gather(inverse, found), [1])
-    order = op.ScatterND(op.Mul(found, 0), places, found)
-    hits = op.Equal(op.Unsqueeze(inverse, [1]), op.Unsqueeze(arange(op, op.Shape(found)), [0]))
+    firsts = op.Reshape(op.NonZero(is_unique), [-1])
+    ranks = op.Unsqueeze(op.Gather(inverse, firsts), [1])
+    order = op.ScatterND(op.Mul(firsts, 0), ranks, firsts)
+    hits = op.Equal(op.Unsqueeze(inverse, [1]), op.Unsqueeze(arange(op, op.Shape(firsts)), [0]))
     counts = op.ReduceSum(op.Cast(hits, to=7), [0], keepdims=0)
     return op.Gather(x, order, axis=axis), order, inverse, counts

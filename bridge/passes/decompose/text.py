@@ -14,7 +14,7 @@ from bridge.passes.decompose.control import choice
 ops = OpTable()
 
 
-def literal(node: ir.Node) -> bool:
+def compares_exactly(node: ir.Node) -> bool:
     """True if stop words, if any, are compared as they are."""
     return not attr(node, "stopwords") or bool(attr(node, "is_case_sensitive"))
 
@@ -23,7 +23,7 @@ def literal(node: ir.Node) -> bool:
     "StringNormalizer",
     needs=(
         attribute("case_change_action", "NONE"),
-        condition("stop words that are case-sensitive", literal),
+        condition("stop words that are case-sensitive", compares_exactly),
         condition("a static shape, not empty", lambda n: bool(np.prod(shape_of(n.inputs[0]) or [0]))),
     ),
 )
@@ -32,14 +32,14 @@ def without_stop_words(op, node, x):
     words, rank = attr(node, "stopwords") or [], len(x.shape)
     if not words:
         return op.Identity(x)
-    flat, kept = reshape(op, x, [-1]), None
+    flat, mask = reshape(op, x, [-1]), None
     for word in words:
         other = op.Not(op.Equal(flat, op.const(np.array(word, object))))
-        kept = other if kept is None else op.And(kept, other)
-    places = op.Reshape(op.NonZero(kept), [-1])
+        mask = other if mask is None else op.And(mask, other)
+    indices = op.Reshape(op.NonZero(mask), [-1])
     return choice(
         op,
-        op.Greater(op.Size(places), np.int64(0)),
-        lambda some: reshape(some, some.Gather(flat, places), [1] * (rank - 1) + [-1]),
+        op.Greater(op.Size(indices), np.int64(0)),
+        lambda some: reshape(some, some.Gather(flat, indices), [1] * (rank - 1) + [-1]),
         lambda none: none.Identity(none.const(np.full([1] * rank, "", object))),
     )

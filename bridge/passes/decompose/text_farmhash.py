@@ -57,10 +57,10 @@ class Fingerprint(ABC):
     def times(self, x: Any, factor: Any) -> Any:
         if isinstance(x, int) and isinstance(factor, int):
             return x * factor % 2**64
-        return self.op.Mul(self._given(x), self._given(factor))
+        return self.op.Mul(self._as_word(x), self._as_word(factor))
 
     def either(self, x: Any, y: Any) -> Any:
-        return self.op.BitwiseXor(self._given(x), self._given(y))
+        return self.op.BitwiseXor(self._as_word(x), self._as_word(y))
 
     def folded(self, x: Any) -> Any:
         return self.either(x, shifted(self.op, x, 47, "RIGHT"))
@@ -68,7 +68,7 @@ class Fingerprint(ABC):
     def rotated(self, x: Any, by: int) -> Any:
         return rotated(self.op, x, by)
 
-    def _given(self, x: Any) -> Any:
+    def _as_word(self, x: Any) -> Any:
         return word(x) if isinstance(x, int) else x
 
     def _pair(self, u: Any, v: Any, mul: Any) -> Any:
@@ -101,8 +101,8 @@ class Fingerprint(ABC):
 
     def upto64(self) -> Any:
         mul, a = self.mul, self.times(self.word(0), K2)
-        y, rest = self._halves(K2)
-        z = self._pair(y, rest, mul)
+        y, low = self._halves(K2)
+        z = self._pair(y, low, mul)
         e, f = self.times(self.word(16), mul), self.word(24)
         g = self.times(self.add(y, self.word(-32)), mul)
         h = self.times(self.add(z, self.word(-24)), mul)

@@ -167,17 +167,17 @@ def resize_all(
     stretches = attr(node, "keep_aspect_ratio_policy", "stretch") == "stretch"
     if not axes or rank is None or roi is not None or not stretches:
         return
-    index, given = (3, sizes) if scales is None else (2, scales)
-    chosen = {axis % rank: rank + place for place, axis in enumerate(axes)}
-    order = np.array([chosen.get(n, n) for n in range(rank)])
+    index, values = (3, sizes) if scales is None else (2, scales)
+    entry_of_axis = {axis % rank: rank + place for place, axis in enumerate(axes)}
+    order = np.array([entry_of_axis.get(n, n) for n in range(rank)])
     known = hub.shape_of(x) if scales is None else [1.0] * rank
-    array = hub.const(given)
+    array = hub.const(values)
     if array is not None and known is not None:
-        whole = op.const(np.concatenate([np.array(known, array.dtype), array])[order])
+        ordered = op.const(np.concatenate([np.array(known, array.dtype), array])[order])
     else:
-        own = op.Shape(x) if known is None else op.const(np.array(known, given.dtype.numpy()))
-        whole = op.Gather(op.Concat(own, given, axis=0), order, axis=0)
-    node.replace_input_with(index, whole)
+        own = op.Shape(x) if known is None else op.const(np.array(known, values.dtype.numpy()))
+        ordered = op.Gather(op.Concat(own, values, axis=0), order, axis=0)
+    node.replace_input_with(index, ordered)
     node.attributes.pop("axes")
 
 
@@ -185,8 +185,8 @@ def resize_all(
 def resize(op: Any, node: ir.Node, x: Any, roi: Any = None, scales: Any = None, sizes: Any = None) -> None:
     """Below 13 roi and scales are always given, empty where they do not matter."""
     node.resize_inputs(max(3, len(node.inputs)))
-    for index, given in ((1, roi), (2, scales)):
-        if given is None:
+    for index, value in ((1, roi), (2, scales)):
+        if value is None:
             node.replace_input_with(index, op.const(np.zeros(0, np.float32)))
 
 
@@ -274,11 +274,11 @@ def valid(node: ir.Node, target: int) -> str | None:
     for parameters, values in ((schema.inputs, node.inputs), (schema.outputs, node.outputs)):
         for index, value in enumerate(values):
             parameter = parameters[min(index, len(parameters) - 1)]
-            kind = type_string(value)
-            if kind and kind not in parameter.types:
-                return f"takes no {kind} at opset {target}"
-            if kind and parameter.is_homogeneous and bound.setdefault(parameter.type_str, kind) != kind:
-                return f"takes no {kind} beside {bound[parameter.type_str]} at opset {target}"
+            dtype = type_string(value)
+            if dtype and dtype not in parameter.types:
+                return f"takes no {dtype} at opset {target}"
+            if dtype and parameter.is_homogeneous and bound.setdefault(parameter.type_str, dtype) != dtype:
+                return f"takes no {dtype} beside {bound[parameter.type_str]} at opset {target}"
     return None
 
 
@@ -296,12 +296,12 @@ def type_string(value: ir.Value | None) -> str | None:
     return _type_string(value.type)
 
 
-def _type_string(kind: Any) -> str:
-    if isinstance(kind, ir.SequenceType):
-        return f"seq({_type_string(kind.elem_type)})"
-    if isinstance(kind, ir.OptionalType):
-        return f"optional({_type_string(kind.elem_type)})"
-    return f"tensor({kind.dtype.name.lower()})"
+def _type_string(value_type: Any) -> str:
+    if isinstance(value_type, ir.SequenceType):
+        return f"seq({_type_string(value_type.elem_type)})"
+    if isinstance(value_type, ir.OptionalType):
+        return f"optional({_type_string(value_type.elem_type)})"
+    return f"tensor({value_type.dtype.name.lower()})"
 
 
 def lower(model: ir.Model, target: int) -> None:

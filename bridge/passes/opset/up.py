@@ -66,10 +66,10 @@ def _lift_graph(graph: ir.Graph | ir.Function, versions: dict[str, int]) -> None
             node.domain = ""
         node.version = None
         if version:
-            pending.extend(_step(graph, node, version))
+            pending.extend(_lift_node(graph, node, version))
 
 
-def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tuple[ir.Node, int]]:
+def _lift_node(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tuple[ir.Node, int]]:
     """Take `node` over every opset above `version` that changed it; nodes that replace it, with their
     opset."""
     node.attributes.pop("consumed_inputs", None)
@@ -81,7 +81,7 @@ def _step(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> list[tu
         results = step(op, node, *node.inputs)
         if results is not None:
             replace(graph, node, results, op)
-            return [(made, opset) for made in reversed(op.nodes)]
+            return [(created, opset) for created in reversed(op.nodes)]
     return []
 
 
@@ -108,27 +108,27 @@ def put(op: hub.Builder, node: ir.Node, index: int, value: Any, dtype: Any = np.
 
 
 def rank(node: ir.Node, index: int = 0) -> int:
-    found = hub.rank_of(node.inputs[index])
-    if found is None:
+    known = hub.rank_of(node.inputs[index])
+    if known is None:
         refuse(node, f"needs a known rank of input {index}")
-    return found or 0
+    return known or 0
 
 
 @at(7, *ARITHMETIC, typed=True)
 def broadcast(op, node, a, b):
-    axis, given = pop(node, "axis"), pop(node, "broadcast", 0)
-    if given and axis is not None:
+    axis, is_broadcast = pop(node, "axis"), pop(node, "broadcast", 0)
+    if is_broadcast and axis is not None:
         trailing = rank(node) - axis % rank(node) - rank(node, 1)
         if trailing > 0:
-            spread = list(range(rank(node, 1), rank(node, 1) + trailing))
-            node.replace_input_with(1, op.Unsqueeze(b, op.const(np.array(spread, np.int64))))
+            new_axes = list(range(rank(node, 1), rank(node, 1) + trailing))
+            node.replace_input_with(1, op.Unsqueeze(b, op.const(np.array(new_axes, np.int64))))
 
 
 @at(7, "PRelu", typed=True)
 def prelu(op, node, x, slope):
     if rank(node, 1) == 1 and rank(node) > 2:
-        spread = list(range(1, rank(node) - 1))
-        node.replace_input_with(1, op.Unsqueeze(slope, op.const(np.array(spread, np.int64))))
+        new_axes = list(range(1, rank(node) - 1))
+        node.replace_input_with(1, op.Unsqueeze(slope, op.const(np.array(new_axes, np.int64))))
 
 
 @at(7, "Gemm")
@@ -295,8 +295,8 @@ def batch_normalization_outputs(op, node, *inputs):
     if any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
         refuse(node, "is in training mode")
     if len(node.outputs) > 1:
-        kept = {k: a.value for k, a in node.attributes.items() if k in ("epsilon", "momentum")}
-        return op.BatchNormalization(*inputs, **kept)
+        attributes = {k: a.value for k, a in node.attributes.items() if k in ("epsilon", "momentum")}
+        return op.BatchNormalization(*inputs, **attributes)
     return None
 
 
@@ -366,14 +366,14 @@ def scan(op, node, lengths, *inputs):
             output.shape = inside if index < states else ir.Shape([None, *inside])
     node.attributes.pop("body")
     outer = ir.Graph(slices, inner.outputs, nodes=[inner], name="batch")
-    made = ir.Node(
+    batch_scan = ir.Node(
         "",
         "Scan",
         list(inputs),
         [ir.AttrGraph("body", outer), ir.AttrInt64("num_scan_inputs", len(inputs))],
         num_outputs=len(node.outputs),
     )
-    return op.insert(made)
+    return op.insert(batch_scan)
 
 
 @at(2, "LabelEncoder", typed=True)

@@ -1,4 +1,4 @@
-"""Special functions of TensorFlow over numbers of every size."""
+"""Special functions over numbers of every size."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ SIGNED = "BesselI0 BesselI0e BesselI1 BesselI1e BesselJ0 BesselJ1 Dawsn FresnelC
 POSITIVE = "BesselK0 BesselK0e BesselK1 BesselK1e BesselY0 BesselY1 Expint Spence"
 
 
-def functions(tf: Any) -> dict[str, tuple]:
+def special_functions(tf: Any) -> dict[str, tuple]:
     positive = SIZES.astype(np.float32)
-    both = np.concatenate([-positive[::-1], [0.0, np.nan], positive]).astype(np.float32)
-    some = np.concatenate([[-2.0, -0.5, np.nan], positive]).astype(np.float32)
-    given = dict.fromkeys(SIGNED.split(), both) | dict.fromkeys(POSITIVE.split(), some)
-    return {n: (lambda x, n=n: getattr(tf.raw_ops, n)(x=x), array) for n, array in given.items()}
-
-
-FAMILIES = (functions,)
+    all_signs = np.concatenate([-positive[::-1], [0.0, np.nan], positive]).astype(np.float32)
+    mostly_positive = np.concatenate([[-2.0, -0.5, np.nan], positive]).astype(np.float32)
+    inputs = dict.fromkeys(SIGNED.split(), all_signs) | dict.fromkeys(POSITIVE.split(), mostly_positive)
+    return {n: (lambda x, n=n: getattr(tf.raw_ops, n)(x=x), array) for n, array in inputs.items()}

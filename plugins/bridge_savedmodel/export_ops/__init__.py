@@ -1,4 +1,4 @@
-"""Hub operators → TensorFlow raw operators, by family. Which dtypes they take is asked of TensorFlow's
+"""Hub operators → TensorFlow raw operators, by family. The dtypes they take are those of TensorFlow's CPU
 kernels."""
 
 from bridge.ops import OpTable

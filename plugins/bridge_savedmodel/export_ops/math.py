@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Operators that compute element by element."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import INTEGERS, REAL, T, axis_of, on_last_axis
-from bridge_savedmodel.tensorflow import kernel
+from bridge_savedmodel.tensorflow import cpu_kernel
 
 ops = OpTable()
 
@@ -55,32 +55,33 @@ for name in [
     "Tan",
     "Tanh",
 ]:
-    ops.same(needs=(kernel(name),), **{name: name})
-ops.same(needs=(kernel("LogicalAnd"),), And="LogicalAnd")
-ops.same(needs=(kernel("LogicalOr"),), Or="LogicalOr")
-ops.same(needs=(kernel("LogicalNot"),), Not="LogicalNot")
-ops.same(needs=(kernel("NotEqual"),), Xor="NotEqual")
-ops.same(needs=(kernel("LessEqual"),), LessOrEqual="LessEqual")
-ops.same(needs=(kernel("GreaterEqual"),), GreaterOrEqual="GreaterEqual")
-ops.same(needs=(kernel("Invert"),), BitwiseNot="Invert")
-ops.same(needs=(kernel("IsNan"),), IsNaN="IsNan")
-ops.same(needs=(dtype(*REAL), kernel("RealDiv")), Div="RealDiv")
-ops.same(needs=(dtype(*INTEGERS), kernel("TruncateDiv")), Div="TruncateDiv")
-ops.same(needs=(attribute("fmod", 0), kernel("FloorMod")), Mod="FloorMod")
-ops.same(needs=(attribute("fmod", 1), kernel("TruncateMod")), Mod="TruncateMod")
-ops.same(attributes={"alpha": "alpha"}, needs=(kernel("LeakyRelu"), dtype(*REAL)), LeakyRelu="LeakyRelu")
-ops.same(needs=(kernel("Elu"), attribute("alpha", 1.0)), Elu="Elu")
+    ops.same(needs=(cpu_kernel(name),), **{name: name})
+ops.same(needs=(cpu_kernel("LogicalAnd"),), And="LogicalAnd")
+ops.same(needs=(cpu_kernel("LogicalOr"),), Or="LogicalOr")
+ops.same(needs=(cpu_kernel("LogicalNot"),), Not="LogicalNot")
+ops.same(needs=(cpu_kernel("NotEqual"),), Xor="NotEqual")
+ops.same(needs=(cpu_kernel("LessEqual"),), LessOrEqual="LessEqual")
+ops.same(needs=(cpu_kernel("GreaterEqual"),), GreaterOrEqual="GreaterEqual")
+ops.same(needs=(cpu_kernel("Invert"),), BitwiseNot="Invert")
+ops.same(needs=(cpu_kernel("IsNan"),), IsNaN="IsNan")
+ops.same(needs=(dtype(*REAL), cpu_kernel("RealDiv")), Div="RealDiv")
+ops.same(needs=(dtype(*INTEGERS), cpu_kernel("TruncateDiv")), Div="TruncateDiv")
+ops.same(needs=(attribute("fmod", 0), cpu_kernel("FloorMod")), Mod="FloorMod")
+ops.same(needs=(attribute("fmod", 1), cpu_kernel("TruncateMod")), Mod="TruncateMod")
+ops.same(attributes={"alpha": "alpha"}, needs=(cpu_kernel("LeakyRelu"), dtype(*REAL)), LeakyRelu="LeakyRelu")
+ops.same(needs=(cpu_kernel("Elu"), attribute("alpha", 1.0)), Elu="Elu")
 
 
-@ops.op("Add", needs=(kernel("AddV2"),))
+@ops.op("Add", needs=(cpu_kernel("AddV2"),))
 def add(tf, node, x, y):
-    """Add, with leading dimensions of length 1 dropped where broadcasting restores them: the kernel that
-    fuses a product and a sum takes a bias vector alone."""
+    """Add; leading dimensions of length 1 that broadcasting restores are dropped first. The kernel that fuses
+    a product and a sum takes a bias vector only."""
     left = _as_vector(tf, x, y)
     return tf.AddV2(left, _as_vector(tf, y, x) if left is x else y)
 
 
 def _as_vector(tf: Any, x: ir.Value, other: ir.Value) -> Any:
+    """`x` without leading dimensions of length 1, if `other` has at least its rank."""
     sizes, rank = shape_of(x), rank_of(other)
     if (
         sizes is None
@@ -94,7 +95,7 @@ def _as_vector(tf: Any, x: ir.Value, other: ir.Value) -> Any:
 
 
 def _variadic(hub_name: str, native: str) -> None:
-    @ops.op(hub_name, needs=(kernel(native, T=0),))
+    @ops.op(hub_name, needs=(cpu_kernel(native, T=0),))
     def each(tf, node, first, *rest):
         result = tf.Identity(first)
         for value in rest:
@@ -107,19 +108,19 @@ _variadic("Min", "Minimum")
 _variadic("Sum", "AddV2")
 
 
-@ops.op("Clip", needs=(kernel("Maximum", T=0),))
+@ops.op("Clip", needs=(cpu_kernel("Maximum", T=0),))
 def clip(tf, node, x, low=None, high=None):
     x = tf.Identity(x) if low is None else tf.Maximum(x, low)
     return x if high is None else tf.Minimum(x, high)
 
 
 def _softmax_rank(node: ir.Node) -> bool:
-    """oneDNN's kernel takes five axes at most."""
+    """True for a rank of 1 to 5: oneDNN's kernel takes five axes at most."""
     rank = rank_of(node.inputs[0]) or 0
     return 0 < rank <= (5 if node.op_type == "Softmax" else rank)
 
 
-@ops.op("Softmax", "LogSoftmax", needs=(kernel("Softmax"), condition("a rank of 1 to 5", _softmax_rank)))
+@ops.op("Softmax", "LogSoftmax", needs=(cpu_kernel("Softmax"), condition("a rank of 1 to 5", _softmax_rank)))
 def softmax(tf, node, x):
     return on_last_axis(tf, x, axis_of(node), lambda v: tf.call(node.op_type, v))
 
@@ -127,67 +128,68 @@ def softmax(tf, node, x):
 BOTH = condition("both signs", lambda n: attr(n, "detect_positive") == attr(n, "detect_negative") == 1)
 
 
-ops.same(needs=(kernel("IsInf"), BOTH), IsInf="IsInf")
+ops.same(needs=(cpu_kernel("IsInf"), BOTH), IsInf="IsInf")
 
 
-@ops.op("BitShift", needs=(kernel("LeftShift"),))
+@ops.op("BitShift", needs=(cpu_kernel("LeftShift"),))
 def bit_shift(tf, node, x, y):
-    """The kernel shifts by less than the width; a shift by more leaves the sign."""
-    kind, width = x.dtype.numpy(), x.dtype.bitwidth
-    zero, top = kind.type(0), kind.type(width - 1)
-    gone = tf.LogicalOr(tf.Less(y, zero), tf.Greater(y, top))
-    within = tf.SelectV2(gone, top, y)
+    """Kernels shift by less than the width; a larger shift leaves zero, or the sign."""
+    dtype, width = x.dtype.numpy(), x.dtype.bitwidth
+    zero, max_shift = dtype.type(0), dtype.type(width - 1)
+    is_out_of_range = tf.LogicalOr(tf.Less(y, zero), tf.Greater(y, max_shift))
+    amount = tf.SelectV2(is_out_of_range, max_shift, y)
     if attr(node, "direction") == "LEFT":
-        return tf.SelectV2(gone, zero, tf.LeftShift(x, within))
-    shifted = tf.RightShift(x, within)
-    return tf.SelectV2(gone, zero, shifted) if x.dtype.name.startswith("U") else shifted
+        return tf.SelectV2(is_out_of_range, zero, tf.LeftShift(x, amount))
+    shifted = tf.RightShift(x, amount)
+    return tf.SelectV2(is_out_of_range, zero, shifted) if x.dtype.name.startswith("U") else shifted
 
 
-EIGHT = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
-FOUR = (T.INT4, T.UINT4)
+FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
+INT4 = (T.INT4, T.UINT4)
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
-WHOLE = tuple(ir.DataType[name.upper()] for name in INTEGERS)
+INTEGER_DTYPES = tuple(ir.DataType[name.upper()] for name in INTEGERS)
 
 
-def _casts(node: ir.Node) -> bool:
+def _is_supported_cast(node: ir.Node) -> bool:
     source, target = node.inputs[0].dtype, T(attr(node, "to"))
-    plain = (*FLOATS, *WHOLE, T.BOOL)
-    if source in plain and target in plain:
+    common = (*FLOATS, *INTEGER_DTYPES, T.BOOL)
+    if source in common and target in common:
         return True
-    return (source in EIGHT and target in FLOATS) or (target in EIGHT and source in FLOATS)
+    return (source in FLOAT8 and target in FLOATS) or (target in FLOAT8 and source in FLOATS)
 
 
-@ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _casts),))
+@ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _is_supported_cast),))
 def cast(tf, node, x):
     source, target = x.dtype, T(attr(node, "to"))
-    if target in EIGHT:
-        return _to_eight_bits(tf, node, x, target)
-    if source in FLOATS and target in (*WHOLE,) and target.bitwidth < 32:
+    if target in FLOAT8:
+        return _to_float8(tf, node, x, target)
+    if source in FLOATS and target in (*INTEGER_DTYPES,) and target.bitwidth < 32:
         return tf.Cast(tf.Cast(x, DstT=tf.api.int32), DstT=tf.dtype(target))
     return tf.Cast(x, DstT=tf.dtype(target))
 
 
-def _to_eight_bits(tf: Any, node: ir.Node, x: ir.Value, target: ir.DataType) -> Any:
-    """Beyond the largest number is the largest when saturating, else NaN or infinity."""
+def _to_float8(tf: Any, node: ir.Node, x: ir.Value, target: ir.DataType) -> Any:
+    """A cast to float8. Values beyond the largest number become that number if saturating, else NaN or
+    infinity."""
     if attr(node, "saturate"):
-        top = x.dtype.numpy().type(ml_dtypes.finfo(target.numpy()).max)
-        x = tf.SelectV2(tf.Greater(x, top), top, tf.SelectV2(tf.Less(x, -top), -top, x))
+        largest = x.dtype.numpy().type(ml_dtypes.finfo(target.numpy()).max)
+        x = tf.SelectV2(tf.Greater(x, largest), largest, tf.SelectV2(tf.Less(x, -largest), -largest, x))
     return tf.Cast(x, DstT=tf.dtype(target))
 
 
-def _nibble(node: ir.Node) -> bool:
+def _is_int4_cast(node: ir.Node) -> bool:
     source, target = node.inputs[0].dtype, T(attr(node, "to"))
-    return (source in FOUR and target in (*WHOLE, *FLOATS, *FOUR)) or (
-        target in FOUR and source in (*WHOLE, *FLOATS)
+    return (source in INT4 and target in (*INTEGER_DTYPES, *FLOATS, *INT4)) or (
+        target in INT4 and source in (*INTEGER_DTYPES, *FLOATS)
     )
 
 
-@ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _nibble),))
-def cast_nibbles(tf, node, x):
-    """Four bits to and from int32, and from there on."""
+@ops.op("Cast", needs=(condition("dtypes TensorFlow casts between", _is_int4_cast),))
+def cast_int4(tf, node, x):
+    """Cast 4-bit integers through int32."""
     target = T(attr(node, "to"))
-    whole = tf.Cast(x, DstT=tf.api.int32)
-    return tf.Cast(whole, DstT=tf.dtype(target)) if target != T.INT32 else whole
+    as_int32 = tf.Cast(x, DstT=tf.api.int32)
+    return tf.Cast(as_int32, DstT=tf.dtype(target)) if target != T.INT32 else as_int32
 
 
 NUMBER = {T.FLOAT: np.float32, T.DOUBLE: np.float64, T.INT32: np.int32, T.INT64: np.int64}
@@ -206,7 +208,7 @@ ops.same(
 )
 
 
-WIDTH = condition(
+SAME_WIDTH = condition(
     "dtypes of one width of 8 bits or more",
     lambda n: n.inputs[0].dtype is not None and 8 <= n.inputs[0].dtype.bitwidth == T(attr(n, "to")).bitwidth,
 )
@@ -215,9 +217,9 @@ WIDTH = condition(
 @ops.op(
     "BitCast",
     needs=(
-        WIDTH,
+        SAME_WIDTH,
         dtype(*REAL, *INTEGERS),
-        condition("a number", lambda n: T(attr(n, "to")) in (*FLOATS, *WHOLE)),
+        condition("a number", lambda n: T(attr(n, "to")) in (*FLOATS, *INTEGER_DTYPES)),
     ),
 )
 def bit_cast(tf, node, x):

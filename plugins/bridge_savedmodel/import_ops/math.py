@@ -14,7 +14,7 @@ from bridge.importing import as_dtype, attribute, like, shape_tensor
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.math import expm1, log1p
-from bridge_savedmodel.import_ops.common import T, ranked
+from bridge_savedmodel.import_ops.common import T, known_rank
 from bridge_savedmodel.values import Pair
 
 ops = OpTable()
@@ -76,12 +76,12 @@ ops.same(
     RealDiv="Div",
 )
 ops.same(needs=(NUMBERS,), Add="Add", AddV2="Add")
-ops.same(needs=(ranked(),), LogSoftmax="LogSoftmax", Softmax="Softmax")
+ops.same(needs=(known_rank(),), LogSoftmax="LogSoftmax", Softmax="Softmax")
 
 
 @ops.op("Minimum")
 def minimum(op, node, x, y):
-    """A number between equal bounds is the bound."""
+    """Minimum; a Max whose bound equals the new bound folds to that bound."""
     for bound, inner in ((x, y), (y, x)):
         maker, known = inner.producer(), const(bound)
         if known is None or known.ndim or rank_of(inner) or maker is None or maker.op_type != "Max":
@@ -99,9 +99,9 @@ def round_half_even(op, node, x):
 
 
 @ops.op("TruncateDiv")
-def truncated_div(op, node, x, y):
-    found = op.Div(x, y)
-    return found if x.dtype.is_integer() else op.Mul(op.Sign(found), op.Floor(op.Abs(found)))
+def truncate_div(op, node, x, y):
+    quotient = op.Div(x, y)
+    return quotient if x.dtype.is_integer() else op.Mul(op.Sign(quotient), op.Floor(op.Abs(quotient)))
 
 
 @ops.op("AddN")
@@ -117,7 +117,7 @@ def not_equal(op, node, x, y):
 
 
 @ops.op("ApproximateEqual")
-def approximately(op, node, x, y):
+def approximate_equal(op, node, x, y):
     return op.Less(op.Abs(op.Sub(x, y)), like(op, x, node.get("tolerance")))
 
 
@@ -133,7 +133,7 @@ def squared_difference(op, node, x, y):
 
 
 @ops.op("Rsqrt")
-def reciprocal_root(op, node, x):
+def rsqrt(op, node, x):
     return op.Reciprocal(op.Sqrt(x))
 
 
@@ -167,38 +167,39 @@ def clip(op, node, x, low, high):
     return op.Min(op.Max(x, low), high)
 
 
-def _guarded(op: Any, divisor: Any, value: Any, at: Any) -> Any:
-    """Zero where `at` is zero, `value` elsewhere; `divisor` is what is safe to divide by."""
+def _zero_where_zero(op: Any, value: Any, at: Any) -> Any:
+    """Zero where `at` is zero, else `value`."""
     return op.Where(op.Equal(at, like(op, at, 0)), like(op, value, 0), value)
 
 
-def _safe(op: Any, y: Any) -> Any:
+def _nonzero_divisor(op: Any, y: Any) -> Any:
+    """`y` with zeros replaced by ones."""
     return op.Where(op.Equal(y, like(op, y, 0)), like(op, y, 1), y)
 
 
 @ops.op("DivNoNan")
 def div_no_nan(op, node, x, y):
-    return _guarded(op, y, op.Div(x, _safe(op, y)), y)
+    return _zero_where_zero(op, op.Div(x, _nonzero_divisor(op, y)), y)
 
 
 @ops.op("MulNoNan")
 def mul_no_nan(op, node, x, y):
-    return _guarded(op, x, op.Mul(x, y), y)
+    return _zero_where_zero(op, op.Mul(x, y), y)
 
 
 @ops.op("Xdivy")
 def xdivy(op, node, x, y):
-    return _guarded(op, y, op.Div(x, y), x)
+    return _zero_where_zero(op, op.Div(x, y), x)
 
 
 @ops.op("Xlogy")
 def xlogy(op, node, x, y):
-    return _guarded(op, y, op.Mul(x, op.Log(y)), x)
+    return _zero_where_zero(op, op.Mul(x, op.Log(y)), x)
 
 
 @ops.op("Xlog1py")
 def xlog1py(op, node, x, y):
-    return _guarded(op, y, op.Mul(x, log1p(op, y)), x)
+    return _zero_where_zero(op, op.Mul(x, log1p(op, y)), x)
 
 
 @ops.op("FloorDiv")
@@ -211,12 +212,12 @@ def floor_div(op, node, x, y):
 @ops.op("FloorMod")
 def floor_mod(op, node, x, y):
     if x.dtype.is_floating_point():
-        rest = op.Mod(x, y, fmod=1)
-        apart = op.And(
-            op.Not(op.Equal(rest, like(op, x, 0))),
-            op.Xor(op.Less(rest, like(op, x, 0)), op.Less(y, like(op, y, 0))),
+        remainder = op.Mod(x, y, fmod=1)
+        differs = op.And(
+            op.Not(op.Equal(remainder, like(op, x, 0))),
+            op.Xor(op.Less(remainder, like(op, x, 0)), op.Less(y, like(op, y, 0))),
         )
-        return op.Where(apart, op.Add(rest, y), rest)
+        return op.Where(differs, op.Add(remainder, y), remainder)
     return op.Mod(x, y)
 
 
@@ -227,13 +228,13 @@ def truncate_mod(op, node, x, y):
 
 @ops.op("Atan2")
 def atan2(op, node, y, x):
-    """The angle of y / x, turned by half a circle where x is negative; of the axis where x is zero."""
+    """Angle of y / x, plus or minus pi where x is negative; sign(y) · pi / 2 where x is zero."""
     zero = like(op, x, 0)
-    flat = op.Equal(x, zero)
-    angle = op.Atan(op.Div(y, op.Where(flat, like(op, x, 1), x)))
+    is_zero = op.Equal(x, zero)
+    angle = op.Atan(op.Div(y, op.Where(is_zero, like(op, x, 1), x)))
     half = op.Where(op.Less(y, zero), like(op, x, -math.pi), like(op, x, math.pi))
-    turned = op.Where(op.Less(x, zero), op.Add(angle, half), angle)
-    return op.Where(flat, op.Mul(op.Sign(y), like(op, x, math.pi / 2)), turned)
+    rotated = op.Where(op.Less(x, zero), op.Add(angle, half), angle)
+    return op.Where(is_zero, op.Mul(op.Sign(y), like(op, x, math.pi / 2)), rotated)
 
 
 @ops.op("IsFinite")
@@ -242,31 +243,31 @@ def is_finite(op, node, x):
 
 
 def _shift(op: Any, x: Any, y: Any, direction: str) -> Any:
-    """By less than the width, which is as far as TensorFlow goes."""
-    most = op.Min(op.Max(y, like(op, y, 0)), like(op, y, x.dtype.bitwidth - 1))
-    return op.BitShift(x, as_dtype(op, most, x.dtype), direction=direction)
+    """Shift by less than the width of the dtype, as TensorFlow does."""
+    amount = op.Min(op.Max(y, like(op, y, 0)), like(op, y, x.dtype.bitwidth - 1))
+    return op.BitShift(x, as_dtype(op, amount, x.dtype), direction=direction)
 
 
 @ops.op("LeftShift")
 def left_shift(op, node, x, y):
-    """ONNX shifts unsigned integers alone; to the left, signed ones are those of the same bits."""
+    """ONNX shifts unsigned integers only; signed ones are shifted as their bits."""
     if not x.dtype.is_signed():
         return _shift(op, x, y, "LEFT")
-    kind = UNSIGNED[x.dtype.bitwidth]
-    moved = _shift(op, op.BitCast(x, to=int(kind)), y, "LEFT")
-    return op.BitCast(moved, to=int(x.dtype))
+    unsigned = UNSIGNED[x.dtype.bitwidth]
+    shifted = _shift(op, op.BitCast(x, to=int(unsigned)), y, "LEFT")
+    return op.BitCast(shifted, to=int(x.dtype))
 
 
 @ops.op("RightShift")
 def right_shift(op, node, x, y):
-    """Of signed integers towards the least: negative ones are shifted as their complement."""
+    """Arithmetic shift of signed integers: negative ones are shifted as their complement."""
     if not x.dtype.is_signed():
         return _shift(op, x, y, "RIGHT")
-    kind = UNSIGNED[x.dtype.bitwidth]
-    below = op.Less(x, like(op, x, 0))
-    bits = op.BitCast(op.Where(below, op.BitwiseNot(x), x), to=int(kind))
-    moved = op.BitCast(_shift(op, bits, y, "RIGHT"), to=int(x.dtype))
-    return op.Where(below, op.BitwiseNot(moved), moved)
+    unsigned = UNSIGNED[x.dtype.bitwidth]
+    is_negative = op.Less(x, like(op, x, 0))
+    bits = op.BitCast(op.Where(is_negative, op.BitwiseNot(x), x), to=int(unsigned))
+    shifted = op.BitCast(_shift(op, bits, y, "RIGHT"), to=int(x.dtype))
+    return op.Where(is_negative, op.BitwiseNot(shifted), shifted)
 
 
 UNSIGNED = {8: T.UINT8, 16: T.UINT16, 32: T.UINT32, 64: T.UINT64}
@@ -293,8 +294,8 @@ def cast(op, node, x):
 def to_complex(op, node, x):
     if isinstance(x, Pair):
         return x
-    kind = T.FLOAT if node.get("DstT") == T.COMPLEX64 else T.DOUBLE
-    real = as_dtype(op, x, kind)
+    dtype = T.FLOAT if node.get("DstT") == T.COMPLEX64 else T.DOUBLE
+    real = as_dtype(op, x, dtype)
     return Pair(real, op.Mul(real, like(op, real, 0)))
 
 
@@ -308,17 +309,17 @@ def bitcast(op, node, x):
 
 @ops.op("Select", "SelectV2")
 def select(op, node, condition, x, y):
-    """Select takes a vector of conditions for the rows of its inputs."""
-    rank, own = rank_of(x), rank_of(condition)
-    if node.op == "Select" and own == 1 and rank is not None and rank > 1:
+    """Select broadcasts a vector condition along the rows of its inputs."""
+    rank, condition_rank = rank_of(x), rank_of(condition)
+    if node.op == "Select" and condition_rank == 1 and rank is not None and rank > 1:
         condition = op.Unsqueeze(condition, np.arange(1, rank, dtype=np.int64))
     return op.Where(condition, x, y)
 
 
 @ops.op("ZerosLike", "OnesLike", needs=(NUMBERS,))
 def filled_like(op, node, x):
-    number = 0 if node.op == "ZerosLike" else 1
-    return op.Expand(like(op, x, number), shape_tensor(op, x))
+    value = 0 if node.op == "ZerosLike" else 1
+    return op.Expand(like(op, x, value), shape_tensor(op, x))
 
 
 @ops.op(
@@ -326,48 +327,48 @@ def filled_like(op, node, x):
     "Cumprod",
     needs=(attribute("T", T.FLOAT, T.DOUBLE, T.INT32, T.INT64, T.FLOAT16, T.BFLOAT16, T.UINT32, T.UINT64),),
 )
-def cumulative(op, node, x, axis):
+def cum_sum_or_prod(op, node, x, axis):
     flags = {name: int(node.get(name)) for name in ("exclusive", "reverse")}
     known = const(axis)
-    place = axis if known is None else op.const(known.astype(np.int64).reshape(()))
-    return op.node("CumSum" if node.op == "Cumsum" else "CumProd", x, place, **flags)
+    axis_scalar = axis if known is None else op.const(known.astype(np.int64).reshape(()))
+    return op.node("CumSum" if node.op == "Cumsum" else "CumProd", x, axis_scalar, **flags)
 
 
-@ops.op("CumulativeLogsumexp", needs=(ranked(), attribute("T", T.FLOAT, T.DOUBLE, T.FLOAT16)))
+@ops.op("CumulativeLogsumexp", needs=(known_rank(), attribute("T", T.FLOAT, T.DOUBLE, T.FLOAT16)))
 def cumulative_log_sum_exp(op, node, x, axis):
-    """Of every element and those before it, with the largest of them taken out first."""
-    at = const(axis)
-    if at is None:
+    """ReduceLogSumExp over pairs of positions, masked to those up to each position."""
+    known = const(axis)
+    if known is None:
         return NotImplemented
     rank = rank_of(x)
-    along = int(at.reshape(())) % rank
-    size = op.Shape(x, start=along, end=along + 1)
-    places = arange(op, size)
-    mine, others = op.Unsqueeze(places, np.array([1])), op.Unsqueeze(places, np.array([0]))
-    mine, others = (others, mine) if node.get("reverse") else (mine, others)
-    kept = (op.Less if node.get("exclusive") else op.LessOrEqual)(others, mine)
-    shape = np.arange(2, rank - along + 1)
-    kept = op.Unsqueeze(kept, shape) if shape.size else kept
+    dim = int(known.reshape(())) % rank
+    size = op.Shape(x, start=dim, end=dim + 1)
+    positions = arange(op, size)
+    queries, elements = op.Unsqueeze(positions, np.array([1])), op.Unsqueeze(positions, np.array([0]))
+    queries, elements = (elements, queries) if node.get("reverse") else (queries, elements)
+    mask = (op.Less if node.get("exclusive") else op.LessOrEqual)(elements, queries)
+    trailing_axes = np.arange(2, rank - dim + 1)
+    mask = op.Unsqueeze(mask, trailing_axes) if trailing_axes.size else mask
     lowest = like(op, x, np.finfo(x.dtype.numpy()).min if node.get("exclusive") else -np.inf)
-    pairs = op.Where(kept, op.Unsqueeze(x, np.array([along])), lowest)
-    return op.ReduceLogSumExp(pairs, np.array([along + 1]), keepdims=0)
+    pairs = op.Where(mask, op.Unsqueeze(x, np.array([dim])), lowest)
+    return op.ReduceLogSumExp(pairs, np.array([dim + 1]), keepdims=0)
 
 
 @ops.op("PopulationCount")
 def population_count(op, node, x):
-    """How many bits are set."""
+    """Number of set bits."""
     width = x.dtype.bitwidth
     bits = op.const(np.arange(width).astype(UNSIGNED[width].numpy()))
-    whole = op.Cast(x, to=int(UNSIGNED[width]))
-    each = op.BitShift(op.Unsqueeze(whole, np.array([-1])), bits, direction="RIGHT")
+    unsigned = op.Cast(x, to=int(UNSIGNED[width]))
+    shifted = op.BitShift(op.Unsqueeze(unsigned, np.array([-1])), bits, direction="RIGHT")
     one = op.const(np.array(1, UNSIGNED[width].numpy()))
-    number = op.Cast(op.BitwiseAnd(each, one), to=int(T.INT32))
-    return op.Cast(op.ReduceSum(number, np.array([-1]), keepdims=0), to=int(T.UINT8))
+    bit_values = op.Cast(op.BitwiseAnd(shifted, one), to=int(T.INT32))
+    return op.Cast(op.ReduceSum(bit_values, np.array([-1]), keepdims=0), to=int(T.UINT8))
 
 
 @ops.op("Erfinv", "Ndtri", needs=(attribute("T", T.FLOAT),))
 def inverse_error_function(op, node, x):
-    """Giles's polynomials for the inverse of erf in single precision."""
+    """Inverse of erf in single precision, by Giles's polynomials."""
     if node.op == "Ndtri":
         return op.Mul(erf_inverse(op, op.Sub(op.Mul(x, 2.0), 1.0)), math.sqrt(2.0))
     return erf_inverse(op, x)
@@ -384,16 +385,17 @@ TAILS = (
 
 
 def erf_inverse(op: Any, x: Any) -> Any:
-    far = op.Neg(op.Log(op.Mul(op.Sub(1.0, x), op.Add(1.0, x))))
-    near = op.Less(far, 5.0)
-    made = []
-    for table, at in ((CENTRE, op.Sub(far, 2.5)), (TAILS, op.Sub(op.Sqrt(far), 3.0))):
+    """Giles's polynomials in w = -log(1 - x²): one for w < 5, one in sqrt(w) for the tails."""
+    w = op.Neg(op.Log(op.Mul(op.Sub(1.0, x), op.Add(1.0, x))))
+    is_central = op.Less(w, 5.0)
+    branches = []
+    for table, argument in ((CENTRE, op.Sub(w, 2.5)), (TAILS, op.Sub(op.Sqrt(w), 3.0))):
         value: Any = op.const(np.array(table[0], np.float32))
         for factor in table[1:]:
-            value = op.Add(op.Mul(value, at), factor)
-        made.append(op.Mul(value, x))
+            value = op.Add(op.Mul(value, argument), factor)
+        branches.append(op.Mul(value, x))
     edge = op.Mul(x, op.const(np.array(np.inf, np.float32)))
-    return op.Where(op.Equal(op.Abs(x), 1.0), edge, op.Where(near, *made))
+    return op.Where(op.Equal(op.Abs(x), 1.0), edge, op.Where(is_central, *branches))
 
 
 LANCZOS = (
@@ -404,26 +406,26 @@ LANCZOS = (
 
 @ops.op("Lgamma", needs=(attribute("T", T.FLOAT),))
 def log_gamma(op, node, x):
-    """Lanczos's series in double precision, reflected for numbers under a half."""
+    """Lanczos's series in double precision, reflected for numbers below 1/2."""
     wide = op.Cast(x, to=int(T.DOUBLE))
     half, one = like(op, wide, 0.5), like(op, wide, 1)
-    low = op.Less(wide, half)
-    at = op.Sub(op.Where(low, op.Sub(one, wide), wide), one)
+    is_reflected = op.Less(wide, half)
+    z = op.Sub(op.Where(is_reflected, op.Sub(one, wide), wide), one)
     total: Any = like(op, wide, LANCZOS[0])
     for index, factor in enumerate(LANCZOS[1:], 1):
-        total = op.Add(total, op.Div(like(op, wide, factor), op.Add(at, like(op, wide, index))))
-    base = op.Add(at, like(op, wide, 7.5))
+        total = op.Add(total, op.Div(like(op, wide, factor), op.Add(z, like(op, wide, index))))
+    base = op.Add(z, like(op, wide, 7.5))
     series = op.Add(
-        op.Sub(op.Mul(op.Add(at, half), op.Log(base)), base),
+        op.Sub(op.Mul(op.Add(z, half), op.Log(base)), base),
         op.Add(like(op, wide, 0.5 * math.log(2 * math.pi)), op.Log(total)),
     )
-    rest = op.Sub(wide, op.Floor(wide))
-    sine = op.Abs(op.Sin(op.Mul(rest, like(op, wide, math.pi))))
+    fraction = op.Sub(wide, op.Floor(wide))
+    sine = op.Abs(op.Sin(op.Mul(fraction, like(op, wide, math.pi))))
     mirrored = op.Sub(op.Sub(like(op, wide, math.log(math.pi)), op.Log(sine)), series)
-    made = op.Where(low, mirrored, series)
-    pole = op.And(op.Equal(rest, like(op, wide, 0)), op.LessOrEqual(wide, like(op, wide, 0)))
-    endless = op.Or(pole, op.IsInf(wide))
-    return op.Cast(op.Where(endless, like(op, wide, np.inf), made), to=int(T.FLOAT))
+    result = op.Where(is_reflected, mirrored, series)
+    is_pole = op.And(op.Equal(fraction, like(op, wide, 0)), op.LessOrEqual(wide, like(op, wide, 0)))
+    is_infinite = op.Or(is_pole, op.IsInf(wide))
+    return op.Cast(op.Where(is_infinite, like(op, wide, np.inf), result), to=int(T.FLOAT))
 
 
 STIRLING = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 5 / 660, -691 / 32760, 1 / 12)
@@ -431,25 +433,25 @@ STIRLING = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 5 / 660, -691 / 32760, 1 / 12)
 
 @ops.op("Digamma", needs=(attribute("T", T.FLOAT),))
 def digamma(op, node, x):
-    """Its recurrence up to ten, then its asymptotic series, in double precision; reflected for numbers under
-    zero."""
+    """The recurrence up to ten, then the asymptotic series, in double precision; reflected for negative
+    numbers."""
     wide = op.Cast(x, to=int(T.DOUBLE))
     zero, one = like(op, wide, 0), like(op, wide, 1)
-    low = op.Less(wide, zero)
-    at = op.Where(low, op.Sub(one, wide), wide)
-    less: Any = zero
+    is_negative = op.Less(wide, zero)
+    z = op.Where(is_negative, op.Sub(one, wide), wide)
+    recurrence: Any = zero
     for step in range(10):
-        less = op.Add(less, op.Div(one, op.Add(at, like(op, wide, step))))
-    at = op.Add(at, like(op, wide, 10))
-    square = op.Div(one, op.Mul(at, at))
+        recurrence = op.Add(recurrence, op.Div(one, op.Add(z, like(op, wide, step))))
+    z = op.Add(z, like(op, wide, 10))
+    square = op.Div(one, op.Mul(z, z))
     series: Any = zero
     for factor in reversed(STIRLING):
         series = op.Mul(op.Add(series, like(op, wide, factor)), square)
-    made = op.Sub(op.Sub(op.Log(at), op.Div(like(op, wide, 0.5), at)), op.Add(series, less))
+    result = op.Sub(op.Sub(op.Log(z), op.Div(like(op, wide, 0.5), z)), op.Add(series, recurrence))
     angle = op.Mul(op.Sub(wide, op.Floor(wide)), like(op, wide, math.pi))
-    mirrored = op.Sub(made, op.Div(op.Mul(op.Cos(angle), like(op, wide, math.pi)), op.Sin(angle)))
-    whole = op.Equal(wide, op.Floor(wide))
-    poles = op.And(low, whole)
-    made = op.Where(poles, like(op, wide, np.nan), op.Where(low, mirrored, made))
-    made = op.Where(op.Equal(wide, zero), op.Neg(op.Div(one, wide)), made)
-    return op.Cast(made, to=int(T.FLOAT))
+    mirrored = op.Sub(result, op.Div(op.Mul(op.Cos(angle), like(op, wide, math.pi)), op.Sin(angle)))
+    is_integer = op.Equal(wide, op.Floor(wide))
+    is_pole = op.And(is_negative, is_integer)
+    result = op.Where(is_pole, like(op, wide, np.nan), op.Where(is_negative, mirrored, result))
+    result = op.Where(op.Equal(wide, zero), op.Neg(op.Div(one, wide)), result)
+    return op.Cast(result, to=int(T.FLOAT))

@@ -1,4 +1,5 @@
-"""Numbers rounded to a grid and back, as QuantizeLinear and DequantizeLinear where ONNX has the grid."""
+"""Rounding to a quantization grid and back, as QuantizeLinear and DequantizeLinear where ONNX has the
+grid."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ ops = OpTable()
 
 @ops.op("FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
 def fake_quant(op, node, x, low=None, high=None):
-    """Rounded to integers and back, between bounds nudged so that zero is one of them."""
+    """Quantize and dequantize, between bounds nudged so that zero is on the grid."""
     bounds = [node.get("min"), node.get("max")] if low is None else [const(low), const(high)]
     if any(b is None for b in bounds):
         return NotImplemented
@@ -54,28 +55,28 @@ BITS = condition(
     needs=(attribute("T", T.FLOAT), BOUNDS, BITS),
 )
 def quantize_and_dequantize(op, node, x, low, high, *bits):
-    """A grid around zero, fine enough for both bounds; what is outside of it is cut off before."""
+    """A symmetric grid that reaches both bounds; values beyond it are clipped first."""
     signed = node.get("signed_input")
     bottom = (-127 if node.get("narrow_range") else -128) if signed else 0
-    step = _step(const(low), const(high), bottom, 127 if signed else 255)
+    step = _grid_step(const(low), const(high), bottom, 127 if signed else 255)
     if node.get("round_mode", "HALF_TO_EVEN") == "HALF_TO_EVEN":
-        inside = op.Max(x, op.const(np.float32(bottom) * step)) if bottom == -127 else x
+        clipped = op.Max(x, op.const(np.float32(bottom) * step)) if bottom == -127 else x
         params = QuantParams.of(step, None, T.INT8 if signed else T.UINT8)
-        return params.dequantize_linear(op, params.quantize_linear(op, inside))
+        return params.dequantize_linear(op, params.quantize_linear(op, clipped))
     lowest, highest = (op.const(np.float32(end) * step) for end in (bottom, 127 if signed else 255))
     scaled = op.Div(op.Min(op.Max(x, lowest), highest), op.const(step))
     return op.Mul(op.Floor(op.Add(scaled, 0.5)), op.const(step))
 
 
-def _step(low: Any, high: Any, bottom: int, top: int) -> np.ndarray:
-    """The distance of neighbours on a grid whose ends reach both bounds."""
+def _grid_step(low: Any, high: Any, bottom: int, top: int) -> np.ndarray:
+    """Step of the grid whose ends reach both bounds."""
     ends = ((bottom, np.float32(low).reshape(())), (top, np.float32(high).reshape(())))
     factors = [np.float32(end) / bound for end, bound in ends if end * bound > 0]
     factor = min(factors, default=np.finfo(np.float32).max)
     return np.asarray(np.float32(1) / np.float32(factor))
 
 
-KINDS = (T.UINT8, T.INT8, T.UINT16, T.INT16)
+INTEGERS = (T.UINT8, T.INT8, T.UINT16, T.INT16)
 RANGE = (constant(1, "lower bound"), constant(2, "upper bound"))
 SCALAR = condition("bounds of the whole tensor", lambda n: n.get("axis") == -1)
 
@@ -89,13 +90,13 @@ SCALAR = condition("bounds of the whole tensor", lambda n: n.get("axis") == -1)
     ),
 )
 def dequantize(op, node, x, low, high):
-    """The bounds are what the smallest and the largest integer stand for."""
-    least, most = (float(const(v).reshape(())) for v in (low, high))
-    if x.dtype not in KINDS:
+    """The bounds are the values of the smallest and the largest integer."""
+    minimum, maximum = (float(const(v).reshape(())) for v in (low, high))
+    if x.dtype not in INTEGERS:
         return NotImplemented
     bottom, top = limits(x.dtype)
-    step = np.float32((most - least) / (top - bottom))
-    return op.Add(op.Mul(op.Sub(op.Cast(x, to=int(T.FLOAT)), bottom), op.const(step)), float(least))
+    step = np.float32((maximum - minimum) / (top - bottom))
+    return op.Add(op.Mul(op.Sub(op.Cast(x, to=int(T.FLOAT)), bottom), op.const(step)), float(minimum))
 
 
 @ops.op(
@@ -110,14 +111,16 @@ def dequantize(op, node, x, low, high):
     ),
 )
 def quantize(op, node, x, low, high):
-    """Between bounds at least a little apart, one of them zero or beyond it."""
-    least, most = (np.float32(const(v).reshape(())) for v in (low, high))
-    most = max(np.float32(0), max(most, np.float32(least + max(node.get("ensure_minimum_range"), 1e-6))))
-    least = min(np.float32(0), least)
-    factor = np.float32(255 / (most - least))
-    clamped = op.Min(op.Max(x, like(op, x, least)), like(op, x, most))
-    moved = op.Mul(op.Sub(clamped, like(op, x, least)), op.const(factor))
-    away = (
-        op.Floor(op.Add(moved, 0.5)) if node.get("round_mode") == "HALF_AWAY_FROM_ZERO" else op.Round(moved)
+    """Quantize between bounds that include zero and differ by at least ensure_minimum_range."""
+    minimum, maximum = (np.float32(const(v).reshape(())) for v in (low, high))
+    maximum = max(
+        np.float32(0), max(maximum, np.float32(minimum + max(node.get("ensure_minimum_range"), 1e-6)))
     )
-    return op.Cast(away, to=int(T.UINT8)), op.const(np.asarray(least)), op.const(np.asarray(most))
+    minimum = min(np.float32(0), minimum)
+    factor = np.float32(255 / (maximum - minimum))
+    clamped = op.Min(op.Max(x, like(op, x, minimum)), like(op, x, maximum))
+    scaled = op.Mul(op.Sub(clamped, like(op, x, minimum)), op.const(factor))
+    rounded = (
+        op.Floor(op.Add(scaled, 0.5)) if node.get("round_mode") == "HALF_AWAY_FROM_ZERO" else op.Round(scaled)
+    )
+    return op.Cast(rounded, to=int(T.UINT8)), op.const(np.asarray(minimum)), op.const(np.asarray(maximum))

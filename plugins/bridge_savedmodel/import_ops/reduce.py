@@ -1,4 +1,4 @@
-"""Reductions and extremes."""
+"""Reductions, extremes, unique elements and counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bridge.hub import const, rank_of, shape_of
 from bridge.importing import as_int64, int64_vector, ints, like
 from bridge.needs import constant
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, ranked, scalar
+from bridge_savedmodel.import_ops.common import T, as_scalar, known_rank
 
 ops = OpTable()
 
@@ -24,7 +24,7 @@ SAME_KIND = {
 }
 
 
-def _reduce(op: Any, native: str, node: Any, x: Any, axes: Any) -> Any:
+def _reduce_by_axes(op: Any, native: str, node: Any, x: Any, axes: Any) -> Any:
     known = const(axes)
     keep = int(node.get("keep_dims"))
     if known is not None and known.size == 0 and known.ndim:
@@ -32,14 +32,14 @@ def _reduce(op: Any, native: str, node: Any, x: Any, axes: Any) -> Any:
     return op.node(native, x, int64_vector(op, axes), keepdims=keep)
 
 
-@ops.op(*SAME_KIND, needs=(ranked(),))
+@ops.op(*SAME_KIND, needs=(known_rank(),))
 def reduce(op, node, x, axes):
-    return _reduce(op, SAME_KIND[node.op], node, x, axes)
+    return _reduce_by_axes(op, SAME_KIND[node.op], node, x, axes)
 
 
-@ops.op("All", "Any", needs=(ranked(),))
-def logical(op, node, x, axes):
-    return _reduce(op, "ReduceMin" if node.op == "All" else "ReduceMax", node, x, axes)
+@ops.op("All", "Any", needs=(known_rank(),))
+def all_or_any(op, node, x, axes):
+    return _reduce_by_axes(op, "ReduceMin" if node.op == "All" else "ReduceMax", node, x, axes)
 
 
 @ops.op("L2Loss")
@@ -50,92 +50,96 @@ def l2_loss(op, node, x):
 @ops.op("ArgMax", "ArgMin", needs=(constant(1, "axis"),))
 def arg_max(op, node, x, axis):
     source = op.Cast(x, to=int(T.INT32)) if x.dtype == T.BOOL else x
-    found = op.node(node.op, source, axis=int(const(axis).reshape(())), keepdims=0)
-    kind = node.get("output_type")
-    return found if kind == T.INT64 else op.Cast(found, to=int(kind))
+    indices = op.node(node.op, source, axis=int(const(axis).reshape(())), keepdims=0)
+    dtype = node.get("output_type")
+    return indices if dtype == T.INT64 else op.Cast(indices, to=int(dtype))
 
 
-@ops.op("TopK", "TopKV2", needs=(ranked(),))
+@ops.op("TopK", "TopKV2", needs=(known_rank(),))
 def top_k(op, node, x, k=None):
     count = op.const(ints(node.get("k"))) if k is None else int64_vector(op, k)
-    values, places = op.TopK(x, count, axis=-1, sorted=1, _outputs=2)
-    kind = node.get("index_type", T.INT32)
-    return values, places if kind == T.INT64 else op.Cast(places, to=int(kind))
+    values, indices = op.TopK(x, count, axis=-1, sorted=1, _outputs=2)
+    dtype = node.get("index_type", T.INT32)
+    return values, indices if dtype == T.INT64 else op.Cast(indices, to=int(dtype))
 
 
-@ops.op("NthElement", needs=(ranked(), constant(1, "n")))
+@ops.op("NthElement", needs=(known_rank(), constant(1, "n")))
 def nth_element(op, node, x, n):
-    place = int(const(n).reshape(()))
-    values, _ = op.TopK(x, ints(place + 1), axis=-1, largest=int(node.get("reverse")), _outputs=2)
-    return op.Squeeze(op.Slice(values, ints(place), ints(place + 1), ints(-1)), ints(-1))
+    index = int(const(n).reshape(()))
+    values, _ = op.TopK(x, ints(index + 1), axis=-1, largest=int(node.get("reverse")), _outputs=2)
+    return op.Squeeze(op.Slice(values, ints(index), ints(index + 1), ints(-1)), ints(-1))
 
 
-@ops.op("InTopKV2", "InTopK", needs=(ranked(),))
+@ops.op("InTopKV2", "InTopK", needs=(known_rank(),))
 def in_top_k(op, node, predictions, targets, k=None):
-    """Whether fewer than k scores exceed that of the target."""
-    own = op.GatherElements(predictions, op.Unsqueeze(as_int64(op, targets), ints(1)), axis=1)
-    above = op.ReduceSum(op.Cast(op.Greater(predictions, own), to=int(T.INT64)), ints(1), keepdims=0)
-    count = op.const(np.array(node.get("k"), np.int64)) if k is None else scalar(op, as_int64(op, k))
-    finite = op.Not(op.Or(op.IsNaN(op.Squeeze(own, ints(1))), op.IsInf(op.Squeeze(own, ints(1)))))
+    """True where fewer than k scores exceed the target's."""
+    target_score = op.GatherElements(predictions, op.Unsqueeze(as_int64(op, targets), ints(1)), axis=1)
+    above = op.ReduceSum(op.Cast(op.Greater(predictions, target_score), to=int(T.INT64)), ints(1), keepdims=0)
+    count = op.const(np.array(node.get("k"), np.int64)) if k is None else as_scalar(op, as_int64(op, k))
+    finite = op.Not(
+        op.Or(op.IsNaN(op.Squeeze(target_score, ints(1))), op.IsInf(op.Squeeze(target_score, ints(1))))
+    )
     return op.And(op.Less(above, count), finite)
 
 
-KERNELS = (T.INT8, T.INT64, T.UINT64)
+UNIQUE_DTYPES = (T.INT8, T.INT64, T.UINT64)
 """Integers that ONNX Runtime finds the distinct ones of, and what int64 cannot hold."""
 
 
 @ops.op("Unique", "UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2")
 def unique(op, node, x, axis=None):
-    """In the order of first appearance."""
+    """Unique elements in the order of first appearance."""
     known = None if axis is None else const(axis)
     if axis is not None and (known is None or known.size > 1):
         return NotImplemented
-    along = None if known is None or known.size == 0 or rank_of(x) == 1 else int(known.reshape(()))
-    narrow = x.dtype.is_integer() and x.dtype not in KERNELS
-    source = op.Cast(x, to=int(T.INT64)) if narrow else x
-    values, _, inverse, counts = op.Unique(source, axis=along, sorted=0, _outputs=4)
-    values = op.Cast(values, to=int(x.dtype)) if narrow else values
-    kind = node.get("out_idx")
-    inverse, counts = (v if kind == T.INT64 else op.Cast(v, to=int(kind)) for v in (inverse, counts))
+    dim = None if known is None or known.size == 0 or rank_of(x) == 1 else int(known.reshape(()))
+    is_narrow = x.dtype.is_integer() and x.dtype not in UNIQUE_DTYPES
+    source = op.Cast(x, to=int(T.INT64)) if is_narrow else x
+    values, _, inverse, counts = op.Unique(source, axis=dim, sorted=0, _outputs=4)
+    values = op.Cast(values, to=int(x.dtype)) if is_narrow else values
+    dtype = node.get("out_idx")
+    inverse, counts = (v if dtype == T.INT64 else op.Cast(v, to=int(dtype)) for v in (inverse, counts))
     return (values, inverse, counts) if "Counts" in node.op else (values, inverse)
 
 
 @ops.op("Bincount", "DenseBincount")
 def bincount(op, node, x, size, weights):
-    """How often each number under `size` occurs, or the sum of the weights where it does."""
+    """Count of each number below `size`, or the sum of its weights."""
     if rank_of(x) not in (1, None) and node.op == "DenseBincount":
         return _row_counts(op, node, x, size, weights)
-    places = op.Reshape(as_int64(op, x), ints(-1, 1))
+    indices = op.Reshape(as_int64(op, x), ints(-1, 1))
     length = int64_vector(op, size)
-    kind = node.get("T")
+    dtype = node.get("T")
     weighted = shape_of(weights) != [0]
     values = (
         op.Reshape(weights, ints(-1))
         if weighted
-        else op.Expand(op.const(np.ones((), kind.numpy())), int64_vector(op, op.Size(x)))
+        else op.Expand(op.const(np.ones((), dtype.numpy())), int64_vector(op, op.Size(x)))
     )
-    inside = op.Less(op.Reshape(places, ints(-1)), length)
-    kept = op.Where(inside, values, op.const(np.zeros((), kind.numpy())))
-    safe = op.Min(places, op.Sub(length, ints(1)))
+    is_inside = op.Less(op.Reshape(indices, ints(-1)), length)
+    amounts = op.Where(is_inside, values, op.const(np.zeros((), dtype.numpy())))
+    clamped = op.Min(indices, op.Sub(length, ints(1)))
     if node.get("binary_output"):
         return NotImplemented
-    return op.ScatterND(op.Expand(op.const(np.zeros((), kind.numpy())), length), safe, kept, reduction="add")
+    return op.ScatterND(
+        op.Expand(op.const(np.zeros((), dtype.numpy())), length), clamped, amounts, reduction="add"
+    )
 
 
 def _row_counts(op: Any, node: Any, x: Any, size: Any, weights: Any) -> Any:
-    kind, count = node.get("T"), const(size)
+    dtype, count = node.get("T"), const(size)
     if count is None or shape_of(weights) != [0]:
         return NotImplemented
-    places = op.const(np.arange(int(count.reshape(())), dtype=np.int64))
-    same = op.Cast(op.Equal(op.Unsqueeze(as_int64(op, x), ints(2)), places), to=int(kind))
+    numbers = op.const(np.arange(int(count.reshape(())), dtype=np.int64))
+    matches = op.Cast(op.Equal(op.Unsqueeze(as_int64(op, x), ints(2)), numbers), to=int(dtype))
     reduction = "ReduceMax" if node.get("binary_output") else "ReduceSum"
-    return op.node(reduction, same, ints(1), keepdims=0)
+    return op.node(reduction, matches, ints(1), keepdims=0)
 
 
-@ops.op("ApproxTopK", needs=(ranked(),))
+@ops.op("ApproxTopK", needs=(known_rank(),))
 def approximate_top_k(op, node, x):
-    """The exact ones."""
+    """Exact maxima or minima."""
     axis = node.get("reduction_dimension")
     largest = int(node.get("is_max_k"))
-    values, places = op.TopK(x, ints(node.get("k")), axis=axis, largest=largest, _outputs=2)
-    return values, op.Cast(places, to=int(T.INT32))
+    values, indices = op.TopK(x, ints(node.get("k")), axis=axis, largest=largest, _outputs=2)
+    return values, op.Cast(indices, to=int(T.INT32))

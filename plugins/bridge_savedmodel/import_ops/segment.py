@@ -1,4 +1,4 @@
-"""Sums and extremes of segments, and parts put together by index."""
+"""Segment reductions; stitching and partitioning by index."""
 
 from __future__ import annotations
 
@@ -12,42 +12,43 @@ from bridge.hub import rank_of
 from bridge.importing import as_int64, int64_vector, ints, like
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import ranked
+from bridge_savedmodel.import_ops.common import known_rank
 
 ops = OpTable()
 
-KINDS = {"Sum": "add", "Max": "max", "Min": "min", "Prod": "mul"}
+REDUCTIONS = {"Sum": "add", "Max": "max", "Min": "min", "Prod": "mul"}
 
 
-def _lowest(x: Any, kind: str) -> float:
-    if kind in ("Sum", "Mean"):
+def _identity_element(x: Any, reduction: str) -> float:
+    """The initial value of a segment reduction."""
+    if reduction in ("Sum", "Mean"):
         return 0
-    if kind == "Prod":
+    if reduction == "Prod":
         return 1
     info: Any = ml_dtypes.finfo if x.dtype.is_floating_point() else np.iinfo
-    found = info(x.dtype.numpy())
-    return found.min if kind == "Max" else found.max
+    limits = info(x.dtype.numpy())
+    return limits.min if reduction == "Max" else limits.max
 
 
-def _segments(op: Any, x: Any, ids: Any, count: Any, kind: str) -> Any:
-    """Rows of `x` reduced by segment, `count` of them; rows of a negative segment are left out."""
-    rank, own = rank_of(x), rank_of(ids)
-    if rank is None or own is None:
+def _segment_reduce(op: Any, x: Any, ids: Any, count: Any, reduction: str) -> Any:
+    """Rows of `x` reduced by segment: [count, ...]. Rows with a negative segment id are dropped."""
+    rank, ids_rank = rank_of(x), rank_of(ids)
+    if rank is None or ids_rank is None:
         return NotImplemented
-    at = op.Reshape(as_int64(op, ids), ints(-1))
-    rest = op.Shape(x, start=own)
-    rows = op.Reshape(x, op.Concat(ints(-1), rest, axis=0)) if own > 1 else x
-    kept = op.Reshape(op.NonZero(op.GreaterOrEqual(at, ints(0))), ints(-1))
-    rows, at = op.Gather(rows, kept, axis=0), op.Gather(at, kept, axis=0)
-    empty = op.Expand(like(op, x, _lowest(x, kind)), op.Concat(count, rest, axis=0))
-    made = op.ScatterND(empty, op.Unsqueeze(at, ints(1)), rows, reduction=KINDS[kind])
-    made.shape = ir.Shape([None] * (rank - own + 1)) if made.shape is None else made.shape
-    return made
+    row_ids = op.Reshape(as_int64(op, ids), ints(-1))
+    inner_shape = op.Shape(x, start=ids_rank)
+    rows = op.Reshape(x, op.Concat(ints(-1), inner_shape, axis=0)) if ids_rank > 1 else x
+    valid = op.Reshape(op.NonZero(op.GreaterOrEqual(row_ids, ints(0))), ints(-1))
+    rows, row_ids = op.Gather(rows, valid, axis=0), op.Gather(row_ids, valid, axis=0)
+    initial = op.Expand(like(op, x, _identity_element(x, reduction)), op.Concat(count, inner_shape, axis=0))
+    reduced = op.ScatterND(initial, op.Unsqueeze(row_ids, ints(1)), rows, reduction=REDUCTIONS[reduction])
+    reduced.shape = ir.Shape([None] * (rank - ids_rank + 1)) if reduced.shape is None else reduced.shape
+    return reduced
 
 
 @ops.op("UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin", "UnsortedSegmentProd")
 def unsorted_segment(op, node, x, ids, count):
-    return _segments(op, x, ids, int64_vector(op, count), node.op.removeprefix("UnsortedSegment"))
+    return _segment_reduce(op, x, ids, int64_vector(op, count), node.op.removeprefix("UnsortedSegment"))
 
 
 @ops.op(
@@ -62,21 +63,21 @@ def unsorted_segment(op, node, x, ids, count):
     "SegmentProdV2",
 )
 def segment(op, node, x, ids, count=None):
-    """Segments without a row are zero, or one for products."""
-    kind = node.op.removeprefix("Segment").removesuffix("V2")
+    """Reduce sorted segments; empty ones are zero, or one for products."""
+    reduction = node.op.removeprefix("Segment").removesuffix("V2")
     size = (
         op.Add(op.ReduceMax(as_int64(op, ids), keepdims=1), ints(1))
         if count is None
         else int64_vector(op, count)
     )
-    if kind == "Mean":
-        return _means(op, x, ids, size)
-    made = _segments(op, x, ids, size, kind)
-    if made is NotImplemented or kind in ("Sum", "Prod") or count is not None:
-        return made
+    if reduction == "Mean":
+        return _segment_mean(op, x, ids, size)
+    reduced = _segment_reduce(op, x, ids, size, reduction)
+    if reduced is NotImplemented or reduction in ("Sum", "Prod") or count is not None:
+        return reduced
     ones = op.Expand(op.const(np.ones((), np.int64)), op.Shape(as_int64(op, ids)))
-    filled = op.Greater(_segments(op, ones, ids, size, "Sum"), ints(0))
-    return op.Where(_unsqueeze_like(op, filled, x), made, like(op, x, 0))
+    is_filled = op.Greater(_segment_reduce(op, ones, ids, size, "Sum"), ints(0))
+    return op.Where(_unsqueeze_like(op, is_filled, x), reduced, like(op, x, 0))
 
 
 def _unsqueeze_like(op: Any, flags: Any, x: Any) -> Any:
@@ -84,17 +85,17 @@ def _unsqueeze_like(op: Any, flags: Any, x: Any) -> Any:
     return op.Unsqueeze(flags, np.arange(1, rank, dtype=np.int64)) if rank > 1 else flags
 
 
-def _means(op: Any, x: Any, ids: Any, size: Any) -> Any:
-    total = _segments(op, x, ids, size, "Sum")
+def _segment_mean(op: Any, x: Any, ids: Any, size: Any) -> Any:
+    total = _segment_reduce(op, x, ids, size, "Sum")
     ones = op.Expand(like(op, x, 1), op.Shape(as_int64(op, ids)))
-    number = op.Max(_segments(op, ones, ids, size, "Sum"), like(op, x, 1))
+    number = op.Max(_segment_reduce(op, ones, ids, size, "Sum"), like(op, x, 1))
     return op.Div(total, _unsqueeze_like(op, number, x))
 
 
 SPARSE = ("SparseSegmentSum", "SparseSegmentMean", "SparseSegmentSqrtN")
 
 
-@ops.op(*SPARSE, *(f"{n}WithNumSegments" for n in SPARSE), needs=(ranked(),))
+@ops.op(*SPARSE, *(f"{n}WithNumSegments" for n in SPARSE), needs=(known_rank(),))
 def sparse_segment(op, node, x, indices, ids, count=None):
     rows = op.Gather(x, as_int64(op, indices), axis=0)
     rows.shape = ir.Shape([None, *list(x.shape)[1:]])
@@ -103,19 +104,19 @@ def sparse_segment(op, node, x, indices, ids, count=None):
         if count is None
         else int64_vector(op, count)
     )
-    kind = node.op.removeprefix("SparseSegment").removesuffix("WithNumSegments")
-    if kind == "Sum":
-        return _segments(op, rows, ids, size, "Sum")
-    if kind == "Mean":
-        return _means(op, rows, ids, size)
+    reduction = node.op.removeprefix("SparseSegment").removesuffix("WithNumSegments")
+    if reduction == "Sum":
+        return _segment_reduce(op, rows, ids, size, "Sum")
+    if reduction == "Mean":
+        return _segment_mean(op, rows, ids, size)
     ones = op.Expand(like(op, x, 1), op.Shape(as_int64(op, ids)))
-    number = op.Max(_segments(op, ones, ids, size, "Sum"), like(op, x, 1))
-    return op.Div(_segments(op, rows, ids, size, "Sum"), op.Sqrt(_unsqueeze_like(op, number, x)))
+    number = op.Max(_segment_reduce(op, ones, ids, size, "Sum"), like(op, x, 1))
+    return op.Div(_segment_reduce(op, rows, ids, size, "Sum"), op.Sqrt(_unsqueeze_like(op, number, x)))
 
 
 @ops.op("DynamicStitch", "ParallelDynamicStitch")
 def dynamic_stitch(op, node, *inputs):
-    """Rows put where their indices say; later ones win."""
+    """Rows scattered to their indices; later rows win."""
     count = len(inputs) // 2
     indices = [int64_vector(op, i) for i in inputs[:count]]
     rank = (
@@ -125,27 +126,29 @@ def dynamic_stitch(op, node, *inputs):
     )
     if rank is None:
         return NotImplemented
-    rest = op.Shape(inputs[count], start=rank_of(inputs[0])) if rank else None
-    target = ints(-1) if rest is None else op.Concat(ints(-1), rest, axis=0)
+    inner_shape = op.Shape(inputs[count], start=rank_of(inputs[0])) if rank else None
+    target = ints(-1) if inner_shape is None else op.Concat(ints(-1), inner_shape, axis=0)
     rows = [op.Reshape(v, target) for v in inputs[count:]]
     size = None
     for index in indices:
         largest = op.ReduceMax(index, keepdims=1)
         size = largest if size is None else op.Max(size, largest)
     size = op.Add(size, ints(1))
-    made = op.Expand(like(op, rows[0], 0), size if rest is None else op.Concat(size, rest, axis=0))
+    stitched = op.Expand(
+        like(op, rows[0], 0), size if inner_shape is None else op.Concat(size, inner_shape, axis=0)
+    )
     for index, value in zip(indices, rows, strict=True):
-        made = op.ScatterND(made, op.Unsqueeze(index, ints(1)), value)
-    return made
+        stitched = op.ScatterND(stitched, op.Unsqueeze(index, ints(1)), value)
+    return stitched
 
 
 @ops.op(
     "DynamicPartition", needs=(condition("partitions of one dimension", lambda n: rank_of(n.inputs[1]) == 1),)
 )
 def dynamic_partition(op, node, x, partitions):
-    places = as_int64(op, partitions)
-    made = []
+    row_ids = as_int64(op, partitions)
+    outputs = []
     for number in range(node.get("num_partitions")):
-        kept = op.Reshape(op.NonZero(op.Equal(places, ints(number))), ints(-1))
-        made.append(op.Gather(x, kept, axis=0))
-    return made
+        indices = op.Reshape(op.NonZero(op.Equal(row_ids, ints(number))), ints(-1))
+        outputs.append(op.Gather(x, indices, axis=0))
+    return outputs

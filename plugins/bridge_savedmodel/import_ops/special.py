@@ -1,11 +1,11 @@
-"""Special functions of one number: polynomials fitted, piece by piece, to what TensorFlow computes for them
-in double precision."""
+"""Special functions of one argument: piecewise polynomials fitted to TensorFlow's values in double
+precision."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,87 +17,99 @@ from bridge_savedmodel.tensorflow import tensorflow
 ops = OpTable()
 
 DEGREE, PIECES = 12, 256
-ENDS = (-87.5, 88.5)
+LOG_BOUNDS = (-87.5, 88.5)
 """The logarithms of the smallest and the largest single-precision numbers."""
 Function = Callable[[np.ndarray], np.ndarray]
 
 
-def of_tensorflow(operator: str) -> Function:
-    made = getattr(tensorflow().raw_ops, operator)
-    return lambda x: np.asarray(made(x=tensorflow().constant(x, "float64")))
+def tensorflow_function(operator: str) -> Function:
+    """A raw operator of TensorFlow as a function of float64 arrays."""
+    operation = getattr(tensorflow().raw_ops, operator)
+    return lambda x: np.asarray(operation(x=tensorflow().constant(x, "float64")))
 
 
 @functools.cache
-def table(name: str) -> tuple[float, float, np.ndarray]:
-    """Where pieces of equal width begin and end, and the coefficients of each in Chebyshev's polynomials,
-    [pieces, degree + 1]."""
+def fit_coefficients(name: str) -> tuple[float, float, np.ndarray]:
+    """Bounds of the fitted interval, and Chebyshev coefficients of its pieces of equal width: [pieces, degree
+    + 1]."""
     low, high, function = FITS[name]
-    ends = np.linspace(low, high, PIECES + 1)
-    half = (ends[1] - ends[0]) / 2
+    edges = np.linspace(low, high, PIECES + 1)
+    half = (edges[1] - edges[0]) / 2
     fit: Any = np.polynomial.chebyshev.chebinterpolate
 
     def coefficients(centre: float) -> np.ndarray:
         return fit(lambda t: function(centre + half * t), DEGREE)
 
-    return low, high, np.array([coefficients(centre) for centre in ends[:-1] + half])
+    return low, high, np.array([coefficients(centre) for centre in edges[:-1] + half])
 
 
-def fitted(op: Any, name: str, at: Any) -> Any:
-    """The function of a tensor of doubles."""
-    low, high, coefficients = table(name)
-    scaled = op.Div(op.Sub(at, op.const(np.array(low))), op.const(np.array((high - low) / PIECES)))
+def evaluate_fit(op: Any, name: str, x: Any) -> Any:
+    """The fitted function of a float64 tensor."""
+    low, high, coefficients = fit_coefficients(name)
+    scaled = op.Div(op.Sub(x, op.const(np.array(low))), op.const(np.array((high - low) / PIECES)))
     scaled = op.Min(op.Max(scaled, op.const(np.array(0.0))), op.const(np.array(float(PIECES))))
     piece = op.Min(op.Floor(scaled), op.const(np.array(float(PIECES - 1))))
-    inner = op.Sub(op.Mul(op.Sub(scaled, piece), op.const(np.array(2.0))), op.const(np.array(1.0)))
-    last = np.array([-1])
-    angle = op.Unsqueeze(inner, last)
-    before, now = op.Sub(op.Add(angle, op.const(np.array(1.0))), angle), angle
-    terms = [before, now]
+    local = op.Sub(op.Mul(op.Sub(scaled, piece), op.const(np.array(2.0))), op.const(np.array(1.0)))
+    last_axis = np.array([-1])
+    angle = op.Unsqueeze(local, last_axis)
+    previous, current = op.Sub(op.Add(angle, op.const(np.array(1.0))), angle), angle
+    terms = [previous, current]
     for _ in range(DEGREE - 1):
-        before, now = now, op.Sub(op.Mul(op.Mul(angle, op.const(np.array(2.0))), now), before)
-        terms.append(now)
-    own = op.Gather(op.const(coefficients), op.Cast(piece, to=int(T.INT64)), axis=0)
-    return op.ReduceSum(op.Mul(op.Concat(*terms, axis=-1), own), last, keepdims=0)
+        previous, current = current, op.Sub(op.Mul(op.Mul(angle, op.const(np.array(2.0))), current), previous)
+        terms.append(current)
+    piece_coefficients = op.Gather(op.const(coefficients), op.Cast(piece, to=int(T.INT64)), axis=0)
+    return op.ReduceSum(op.Mul(op.Concat(*terms, axis=-1), piece_coefficients), last_axis, keepdims=0)
 
 
-def _over(name: str, scale: Function) -> tuple[float, float, Function]:
-    """log(f(x) · scale(x)) over log(x)."""
-    function = of_tensorflow
-    return (*ENDS, lambda u: np.log(function(name)(np.exp(u)) * scale(np.exp(u))))
+class Fit(NamedTuple):
+    """A function to fit between two bounds."""
+
+    low: float
+    high: float
+    function: Function
+
+
+def _log_scaled(name: str, scale: Function) -> Fit:
+    """log(f(x) · scale(x)) as a function of log(x)."""
+    return Fit(*LOG_BOUNDS, lambda u: np.log(tensorflow_function(name)(np.exp(u)) * scale(np.exp(u))))
 
 
 def _modulus(order: int) -> Function:
-    """log((J² + Y²) · x) / 2."""
+    """log((J² + Y²) · x) / 2 as a function of log(x)."""
 
-    def value(u: np.ndarray) -> np.ndarray:
+    def log_modulus(u: np.ndarray) -> np.ndarray:
         x = np.exp(u)
         return 0.5 * np.log(
-            (of_tensorflow(f"BesselJ{order}")(x) ** 2 + of_tensorflow(f"BesselY{order}")(x) ** 2) * x
+            (tensorflow_function(f"BesselJ{order}")(x) ** 2 + tensorflow_function(f"BesselY{order}")(x) ** 2)
+            * x
         )
 
-    return value
+    return log_modulus
 
 
 def _phase(order: int) -> Function:
-    """How far the angle of J + iY is from x."""
+    """Angle of J + iY, less x, as a function of log(x)."""
 
-    def value(u: np.ndarray) -> np.ndarray:
+    def phase(u: np.ndarray) -> np.ndarray:
         x = np.exp(u)
-        angle = np.arctan2(of_tensorflow(f"BesselY{order}")(x), of_tensorflow(f"BesselJ{order}")(x)) - x
+        angle = (
+            np.arctan2(tensorflow_function(f"BesselY{order}")(x), tensorflow_function(f"BesselJ{order}")(x))
+            - x
+        )
         limit = -np.pi / 4 - order * np.pi / 2
         return angle - 2 * np.pi * np.round((angle - limit) / (2 * np.pi))
 
-    return value
+    return phase
 
 
-def one(x: np.ndarray) -> np.ndarray:
+def ones(x: np.ndarray) -> np.ndarray:
     return np.ones_like(x)
 
 
 def _spiral(u: np.ndarray) -> np.ndarray:
-    """What the integrals of Fresnel lack to a half, as complex numbers."""
+    """Fresnel integrals less 1/2, as complex numbers."""
     x = np.exp(u)
-    return of_tensorflow("FresnelCos")(x) - 0.5 + 1j * (of_tensorflow("FresnelSin")(x) - 0.5)
+    return tensorflow_function("FresnelCos")(x) - 0.5 + 1j * (tensorflow_function("FresnelSin")(x) - 0.5)
 
 
 def _spiral_phase(u: np.ndarray) -> np.ndarray:
@@ -106,91 +118,105 @@ def _spiral_phase(u: np.ndarray) -> np.ndarray:
 
 
 SMALL = 1.0
-FITS: dict[str, tuple[float, float, Function]] = {
-    **{n: _over(n, one) for n in ("BesselI0e", "BesselI1e", "BesselK0e", "BesselK1e", "Dawsn")},
-    "BesselJ1": (ENDS[0], SMALL, lambda u: np.log(of_tensorflow("BesselJ1")(np.exp(u)))),
-    "Expint": (ENDS[0], 4.5, lambda u: of_tensorflow("Expint")(np.exp(u)) * np.exp(-np.exp(u))),
-    "Spence": (*ENDS, lambda u: of_tensorflow("Spence")(np.exp(u))),
-    "Spiral": (ENDS[0], 5.0, lambda u: np.log(np.abs(_spiral(u)) * (1 + np.pi * np.exp(u)))),
-    "SpiralPhase": (ENDS[0], 5.0, _spiral_phase),
-    **{f"Modulus{n}": (ENDS[0], 12.0, _modulus(n)) for n in (0, 1)},
-    **{f"Phase{n}": (ENDS[0], 12.0, _phase(n)) for n in (0, 1)},
+
+
+FITS = {
+    **{n: _log_scaled(n, ones) for n in ("BesselI0e", "BesselI1e", "BesselK0e", "BesselK1e", "Dawsn")},
+    "BesselJ1": Fit(LOG_BOUNDS[0], SMALL, lambda u: np.log(tensorflow_function("BesselJ1")(np.exp(u)))),
+    "Expint": Fit(
+        LOG_BOUNDS[0], 4.5, lambda u: tensorflow_function("Expint")(np.exp(u)) * np.exp(-np.exp(u))
+    ),
+    "Spence": Fit(*LOG_BOUNDS, lambda u: tensorflow_function("Spence")(np.exp(u))),
+    "Spiral": Fit(LOG_BOUNDS[0], 5.0, lambda u: np.log(np.abs(_spiral(u)) * (1 + np.pi * np.exp(u)))),
+    "SpiralPhase": Fit(LOG_BOUNDS[0], 5.0, _spiral_phase),
+    **{f"Modulus{n}": Fit(LOG_BOUNDS[0], 12.0, _modulus(n)) for n in (0, 1)},
+    **{f"Phase{n}": Fit(LOG_BOUNDS[0], 12.0, _phase(n)) for n in (0, 1)},
 }
-KIND = attribute("T", T.FLOAT, T.FLOAT16, T.BFLOAT16)
+FLOATS = attribute("T", T.FLOAT, T.FLOAT16, T.BFLOAT16)
 
 
-def number(op: Any, value: float) -> Any:
+def double(op: Any, value: float) -> Any:
     return op.const(np.array(float(value)))
 
 
-def _finished(op: Any, x: Any, made: Any, below: float | None = None, zero: float | None = None) -> Any:
-    """What is not a number stays so; and the value at zero, and below it."""
-    none = number(op, 0)
-    made = made if zero is None else op.Where(op.Equal(x, none), number(op, zero), made)
-    made = made if below is None else op.Where(op.Less(x, none), number(op, below), made)
-    return op.Where(op.IsNaN(x), number(op, np.nan), made)
+def _with_edge_values(
+    op: Any, x: Any, value: Any, below_zero: float | None = None, at_zero: float | None = None
+) -> Any:
+    """`value` with NaN where `x` is NaN, and with given values at zero and below zero."""
+    origin = double(op, 0)
+    value = value if at_zero is None else op.Where(op.Equal(x, origin), double(op, at_zero), value)
+    value = value if below_zero is None else op.Where(op.Less(x, origin), double(op, below_zero), value)
+    return op.Where(op.IsNaN(x), double(op, np.nan), value)
 
 
-def _parts(op: Any, x: Any) -> tuple[Any, Any, Any]:
-    """A number in double precision, its size, and the size's logarithm, in bounds."""
+def _magnitude_and_log(op: Any, x: Any) -> tuple[Any, Any, Any]:
+    """The argument in double precision, its magnitude, and the logarithm of that within the fitted bounds."""
     wide = as_dtype(op, x, T.DOUBLE)
-    size = op.Abs(op.Where(op.IsNaN(wide), number(op, 1), wide))
-    return wide, size, op.Min(op.Max(op.Log(size), number(op, ENDS[0])), number(op, ENDS[1]))
+    magnitude = op.Abs(op.Where(op.IsNaN(wide), double(op, 1), wide))
+    return (
+        wide,
+        magnitude,
+        op.Min(op.Max(op.Log(magnitude), double(op, LOG_BOUNDS[0])), double(op, LOG_BOUNDS[1])),
+    )
 
 
-@ops.op("BesselI0", "BesselI0e", "BesselI1", "BesselI1e", "Dawsn", needs=(KIND,))
-def even_or_odd(op, node, x):
-    wide, size, at = _parts(op, x)
+@ops.op("BesselI0", "BesselI0e", "BesselI1", "BesselI1e", "Dawsn", needs=(FLOATS,))
+def bessel_i_and_dawsn(op, node, x):
+    x64, magnitude, log = _magnitude_and_log(op, x)
     name = node.op if node.op == "Dawsn" or node.op.endswith("e") else f"{node.op}e"
-    made = fitted(op, name, at)
-    made = op.Exp(made if name == node.op else op.Add(made, size))
-    made = made if "I0" in name else op.Mul(op.Sign(wide), made)
-    return as_dtype(op, _finished(op, wide, made), x.dtype)
+    value = evaluate_fit(op, name, log)
+    value = op.Exp(value if name == node.op else op.Add(value, magnitude))
+    value = value if "I0" in name else op.Mul(op.Sign(x64), value)
+    return as_dtype(op, _with_edge_values(op, x64, value), x.dtype)
 
 
-@ops.op("BesselK0", "BesselK0e", "BesselK1", "BesselK1e", needs=(KIND,))
-def decaying(op, node, x):
-    wide, size, at = _parts(op, x)
+@ops.op("BesselK0", "BesselK0e", "BesselK1", "BesselK1e", needs=(FLOATS,))
+def bessel_k(op, node, x):
+    x64, magnitude, log = _magnitude_and_log(op, x)
     name = node.op if node.op.endswith("e") else f"{node.op}e"
-    made = fitted(op, name, at)
-    made = op.Exp(made if name == node.op else op.Sub(made, size))
-    return as_dtype(op, _finished(op, wide, made, np.inf, np.inf), x.dtype)
+    value = evaluate_fit(op, name, log)
+    value = op.Exp(value if name == node.op else op.Sub(value, magnitude))
+    return as_dtype(op, _with_edge_values(op, x64, value, np.inf, np.inf), x.dtype)
 
 
-@ops.op("BesselJ0", "BesselJ1", "BesselY0", "BesselY1", needs=(KIND,))
-def waves(op, node, x):
-    """A modulus and a phase, which both kinds share; near zero the first kind of order one by itself, which
-    is small there."""
-    wide, size, at = _parts(op, x)
-    size = op.Min(size, number(op, np.exp(ENDS[1])))
-    order, first = node.op[-1], node.op.startswith("BesselJ")
-    angle = op.Add(size, fitted(op, f"Phase{order}", at))
-    length = op.Exp(op.Sub(fitted(op, f"Modulus{order}", at), op.Mul(at, number(op, 0.5))))
-    made = op.Mul(length, op.Cos(angle) if first else op.Sin(angle))
+@ops.op("BesselJ0", "BesselJ1", "BesselY0", "BesselY1", needs=(FLOATS,))
+def bessel_j_and_y(op, node, x):
+    """Modulus and phase, which J and Y share. J1 near zero has a fit of its own, as its values are small
+    there."""
+    x64, magnitude, log = _magnitude_and_log(op, x)
+    magnitude = op.Min(magnitude, double(op, np.exp(LOG_BOUNDS[1])))
+    order, is_first_kind = node.op[-1], node.op.startswith("BesselJ")
+    angle = op.Add(magnitude, evaluate_fit(op, f"Phase{order}", log))
+    modulus = op.Exp(op.Sub(evaluate_fit(op, f"Modulus{order}", log), op.Mul(log, double(op, 0.5))))
+    value = op.Mul(modulus, op.Cos(angle) if is_first_kind else op.Sin(angle))
     if node.op == "BesselJ1":
-        near = op.Less(at, number(op, SMALL))
-        made = op.Mul(op.Where(near, op.Exp(fitted(op, "BesselJ1", at)), made), op.Sign(wide))
-    limits = (None, None) if first else (-np.inf, -np.inf)
-    return as_dtype(op, _finished(op, wide, made, *limits), x.dtype)
+        is_near_zero = op.Less(log, double(op, SMALL))
+        value = op.Mul(op.Where(is_near_zero, op.Exp(evaluate_fit(op, "BesselJ1", log)), value), op.Sign(x64))
+    limits = (None, None) if is_first_kind else (-np.inf, -np.inf)
+    return as_dtype(op, _with_edge_values(op, x64, value, *limits), x.dtype)
 
 
-@ops.op("Expint", "Spence", needs=(KIND,))
-def integrals(op, node, x):
-    wide, size, at = _parts(op, x)
-    made = fitted(op, node.op, at)
+@ops.op("Expint", "Spence", needs=(FLOATS,))
+def expint_and_spence(op, node, x):
+    x64, magnitude, log = _magnitude_and_log(op, x)
+    value = evaluate_fit(op, node.op, log)
     if node.op == "Spence":
-        return as_dtype(op, _finished(op, wide, made, np.nan), x.dtype)
-    made = op.Mul(made, op.Exp(op.Min(size, number(op, 700))))
-    return as_dtype(op, _finished(op, wide, made, np.nan, -np.inf), x.dtype)
+        return as_dtype(op, _with_edge_values(op, x64, value, np.nan), x.dtype)
+    value = op.Mul(value, op.Exp(op.Min(magnitude, double(op, 700))))
+    return as_dtype(op, _with_edge_values(op, x64, value, np.nan, -np.inf), x.dtype)
 
 
-@ops.op("FresnelCos", "FresnelSin", needs=(KIND,))
+@ops.op("FresnelCos", "FresnelSin", needs=(FLOATS,))
 def fresnel(op, node, x):
-    """The spiral of Cornu, from its end."""
-    wide, size, at = _parts(op, x)
-    size = op.Min(size, number(op, 1e9))
-    turn = op.Add(op.Mul(op.Mul(size, size), number(op, np.pi / 2)), fitted(op, "SpiralPhase", at))
-    far = op.Div(op.Exp(fitted(op, "Spiral", at)), op.Add(op.Mul(size, number(op, np.pi)), number(op, 1)))
-    made = op.Mul(far, op.Cos(turn) if node.op.endswith("Cos") else op.Sin(turn))
-    made = op.Mul(op.Sign(wide), op.Add(made, number(op, 0.5)))
-    return as_dtype(op, _finished(op, wide, made), x.dtype)
+    """Cornu's spiral, from its limit point."""
+    x64, magnitude, log = _magnitude_and_log(op, x)
+    magnitude = op.Min(magnitude, double(op, 1e9))
+    angle = op.Add(
+        op.Mul(op.Mul(magnitude, magnitude), double(op, np.pi / 2)), evaluate_fit(op, "SpiralPhase", log)
+    )
+    radius = op.Div(
+        op.Exp(evaluate_fit(op, "Spiral", log)), op.Add(op.Mul(magnitude, double(op, np.pi)), double(op, 1))
+    )
+    value = op.Mul(radius, op.Cos(angle) if node.op.endswith("Cos") else op.Sin(angle))
+    value = op.Mul(op.Sign(x64), op.Add(value, double(op, 0.5)))
+    return as_dtype(op, _with_edge_values(op, x64, value), x.dtype)

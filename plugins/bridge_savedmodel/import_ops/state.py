@@ -1,4 +1,4 @@
-"""Variables, and what writes to them."""
+"""Variables: reading, assignment, scattered updates."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from bridge.hub import rank_of
 from bridge.importing import as_int64, like
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_savedmodel.import_ops.common import T, never
-from bridge_savedmodel.import_ops.slices import written
+from bridge_savedmodel.import_ops.common import T, unsupported
+from bridge_savedmodel.import_ops.index import update_slice
 from bridge_savedmodel.variables import Variable
 
 ops = OpTable()
@@ -48,32 +48,32 @@ def assign_sub(op, node, variable, value):
     return variable.write(op.Sub(variable.read(), value))
 
 
-KINDS = {"Update": "none", "Add": "add", "Sub": "add", "Mul": "mul", "Min": "min", "Max": "max"}
-ROWS = [f"{p}Scatter{k}" for p in ("Resource", "") for k in KINDS]
-PLACES = [f"{p}ScatterNd{k}" for p in ("Resource", "") for k in KINDS if k != "Mul"]
+REDUCTIONS = {"Update": "none", "Add": "add", "Sub": "add", "Mul": "mul", "Min": "min", "Max": "max"}
+ROW_SCATTERS = [f"{p}Scatter{k}" for p in ("Resource", "") for k in REDUCTIONS]
+ELEMENT_SCATTERS = [f"{p}ScatterNd{k}" for p in ("Resource", "") for k in REDUCTIONS if k != "Mul"]
 
 
-@ops.op(*ROWS, *PLACES, needs=(HANDLE,))
+@ops.op(*ROW_SCATTERS, *ELEMENT_SCATTERS, needs=(HANDLE,))
 def scatter(op, node, variable, indices, updates):
-    """Rows, or elements at places, replaced or reduced; a scalar goes to every place."""
-    many = "ScatterNd" in node.op
-    kind = node.op.split("ScatterNd" if many else "Scatter")[1]
-    now, at = variable.read(), as_int64(op, indices)
-    at = at if many else op.Unsqueeze(at, np.array([-1]))
+    """Replace or reduce rows, or elements at indices; a scalar update applies to all of them."""
+    by_coordinates = "ScatterNd" in node.op
+    reduction = node.op.split("ScatterNd" if by_coordinates else "Scatter")[1]
+    current, coordinates = variable.read(), as_int64(op, indices)
+    coordinates = coordinates if by_coordinates else op.Unsqueeze(coordinates, np.array([-1]))
     if rank_of(updates) == 0:
-        rows = op.Gather(now, as_int64(op, indices), axis=0)
+        rows = op.Gather(current, as_int64(op, indices), axis=0)
         updates = op.Expand(updates, op.Shape(rows))
-    updates = op.Sub(like(op, updates, 0), updates) if kind == "Sub" else updates
-    return variable.write(op.ScatterND(now, at, updates, reduction=KINDS[kind]))
+    updates = op.Sub(like(op, updates, 0), updates) if reduction == "Sub" else updates
+    return variable.write(op.ScatterND(current, coordinates, updates, reduction=REDUCTIONS[reduction]))
 
 
 @ops.op("ResourceStridedSliceAssign", "StridedSliceAssign", needs=(HANDLE,))
 def assign_slice(op, node, variable, begin, end, strides, value):
-    made = written(op, node, variable.read(), begin, end, strides, value)
-    return made if made is NotImplemented else variable.write(made)
+    updated = update_slice(op, node, variable.read(), begin, end, strides, value)
+    return updated if updated is NotImplemented else variable.write(updated)
 
 
-TRAINING = never("a model that is not trained as it runs: export its inference function")
+TRAINING = unsupported("a model that is not trained as it runs: export its inference function")
 
 
 TRAINERS = (
@@ -88,12 +88,14 @@ TRAINERS = (
     "ResourceApplyAdamWithAmsgrad",
     needs=(TRAINING,),
 )
-def trains(op, node, *inputs):
+def training_step(op, node, *inputs):
     return NotImplemented
 
 
 WRITES = frozenset(
-    rule.op for rule in ops if rule.handler in (assign, assign_add, assign_sub, scatter, assign_slice, trains)
+    rule.op
+    for rule in ops
+    if rule.handler in (assign, assign_add, assign_sub, scatter, assign_slice, training_step)
 ) | {"LookupTableInsertV2", "LookupTableRemoveV2", "LookupTableImportV2"}
 REFERENCES = frozenset(
     name for name in WRITES if not name.startswith("Resource") and not name.endswith("VariableOp")

@@ -17,14 +17,14 @@ from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
 from bridge_savedmodel.export_ops import ops
 from bridge_savedmodel.legalize import quantize, resize
-from bridge_savedmodel.legalize.images import as_image
+from bridge_savedmodel.legalize.channels_last import as_image
 from bridge_savedmodel.legalize.resize import NativeResize
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: sequences as tensors; dtypes without a kernel, float64 last of all, since simpler operators
-    have kernels for it where one lacks them; operators TensorFlow lacks; channels last, as its CPU kernels
-    need them."""
+    """Passes in order: sequences as tensors; dtypes without a kernel, float64 last of all, because simpler
+    operators have kernels for it where one lacks them; operators TensorFlow lacks; channels last, as its CPU
+    kernels need them."""
     return [
         ResolveSequences(),
         FoldBatchNormalization(),
@@ -42,10 +42,11 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
 
 
 def _of_doubles(node: ir.Node) -> bool:
+    """True if a node reads or computes float64."""
     return any(v is not None and v.dtype == ir.DataType.DOUBLE for v in (*node.inputs, *node.outputs))
 
 
 def takes(node: ir.Node) -> bool:
-    """As it is, as an image, or as TensorFlow resizes it."""
+    """True if TensorFlow has the node: unchanged, with channels last, or as its own resizing."""
     name = hub.qualified(node)
     return ops.find(name, node) is not None or as_image(node) or resize.ops.find(name, node) is not None

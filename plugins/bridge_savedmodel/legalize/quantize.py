@@ -1,4 +1,4 @@
-"""Quantization to and from the float formats of 8 bits and the integers of 4 that TensorFlow only casts."""
+"""Quantization to and from 8-bit floats and 4-bit integers, which TensorFlow can only cast."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bridge.quant import limits
 ops = OpTable()
 
 T = ir.DataType
-EIGHT = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
-FOUR = (T.INT4, T.UINT4)
+FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E5M2)
+INT4 = (T.INT4, T.UINT4)
 RANKED = condition("inputs of known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
 WHOLE_BLOCKS = condition("one scale, or one for each place of the axis", lambda n: not attr(n, "block_size"))
 
@@ -35,11 +35,11 @@ def dequantize(op, node, x, scale, zero=None):
 @ops.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16"), RANKED, WHOLE_BLOCKS))
 def quantize(op, node, x, scale, zero=None):
     target = node.outputs[0].dtype
-    if target not in (*EIGHT, *FOUR) or attr(node, "precision") not in (0, 1):
+    if target not in (*FLOAT8, *INT4) or attr(node, "precision") not in (0, 1):
         return NotImplemented
     values = op.Div(_cast(op, x, 1), broadcast_parameter(op, node, x, _cast(op, scale, 1)))
     offset = None if zero is None else broadcast_parameter(op, node, x, op.Cast(zero, to=1))
-    if target in EIGHT:
+    if target in FLOAT8:
         values = values if offset is None else op.Add(values, offset)
         return op.Cast(values, to=int(target), saturate=attr(node, "saturate"))
     low, high = limits(target)

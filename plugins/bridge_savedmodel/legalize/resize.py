@@ -1,4 +1,4 @@
-"""Resize of images of known size, as TensorFlow's own operators: channels last, to a constant size."""
+"""Resize of images of known size as TensorFlow's own operators: channels last, constant size."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class NativeResize(Rewrite):
         return result
 
 
-def _computed(node: ir.Node) -> bool:
+def _is_native_resize(node: ir.Node) -> bool:
     size, result = shape_of(node.inputs[0]), plain_resize(node)
     if size is None or result is None or len(result) != 4 or result[:2] != size[:2] or 0 in result:
         return False
@@ -52,13 +52,15 @@ def _computed(node: ir.Node) -> bool:
     return attr(node, "mode") == "nearest" and floored
 
 
-IMAGE = condition("an image of known size, which ResizeBilinear or ResizeNearestNeighbor resizes", _computed)
+IMAGE = condition(
+    "an image of known size, which ResizeBilinear or ResizeNearestNeighbor resizes", _is_native_resize
+)
 
 
 @ops.op("Resize", needs=(dtype("float"), IMAGE))
 def resize(op, node, x, *rest):
     batch, channels, *size = shape_of(node.outputs[0])
-    made = op.node(
+    resized = op.node(
         BILINEAR if attr(node, "mode") == "linear" else NEAREST,
         op.Transpose(x, perm=to_last(4)),
         op.const(np.array(size, np.int32)),
@@ -67,7 +69,7 @@ def resize(op, node, x, *rest):
         _shape=[batch, *size, channels],
         **{MODE: attr(node, MODE)},
     )
-    return op.Transpose(made, perm=to_first(4))
+    return op.Transpose(resized, perm=to_first(4))
 
 
 def _body(name: str, **attributes: str) -> ir.Function:

@@ -1,4 +1,4 @@
-"""One-operator TFLite files, by family: what LiteRT computes for each is what the hub must compute."""
+"""One-operator TFLite files, by family; the hub must compute what LiteRT computes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from bridge.matrix import NativeCase
 from bridge_tflite.cases import (
     control,
     custom,
-    detection,
     dtypes,
+    image_detection,
     math,
     ml,
     nn,
@@ -25,8 +25,8 @@ __all__ = [
     "Case",
     "control",
     "custom",
-    "detection",
     "dtypes",
+    "image_detection",
     "math",
     "ml",
     "nn",
@@ -40,5 +40,5 @@ __all__ = [
 
 
 def cases() -> dict[str, NativeCase]:
-    """Every case, as the matrix measures them."""
-    return {name: NativeCase((case.operator,), case.made) for name, case in CASES.items()}
+    """Every case, in the form that the matrix measures."""
+    return {name: NativeCase((case.operator,), case.build) for name, case in CASES.items()}

@@ -1,4 +1,4 @@
-"""How a case of one operator is declared."""
+"""Declaration of one-operator cases."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ RNG = np.random.default_rng(7)
 
 @dataclass
 class Case:
-    """An operator with inputs and examples of its outputs, whose shapes LiteRT finds.
+    """One operator with inputs and example outputs, whose shapes LiteRT computes.
 
-    `graph` are several operators in its place, `subs` further subgraphs; `want` computes what is expected where LiteRT has no
-    kernel, from the inputs in order; `bound` is how far floats may be apart; `random` results have a shape only; int outputs may be `quanta` steps off.
+    `graph` are several operators in its place, `subs` further subgraphs. `want` computes the expected outputs
+    from the inputs, where LiteRT has no kernel. `bound` is the tolerance of floats; `random` outputs are
+    compared by shape only; integer outputs may differ by `quanta` steps.
     """
 
     op: str
@@ -39,25 +40,26 @@ class Case:
     hidden: tuple[float, int] | None = None
     bound: float | None = None
 
-    def file(self, path: Path, dynamic: bool = False, kept: bool = False) -> Path:
-        """The file; with `dynamic`, every dimension of every input is known at run time only, but the last when `kept`."""
-        given = [t for t in self.inputs if t is not None and not t.const and not t.variable]
-        for t in given:
+    def file(self, path: Path, dynamic: bool = False, keep_last: bool = False) -> Path:
+        """Write the file. With `dynamic`, every dimension of every input is known at run time only, but the
+        last with `keep_last`."""
+        fed = [t for t in self.inputs if t is not None and not t.const and not t.variable]
+        for t in fed:
             shape = list(np.shape(t.value))
-            known = shape[-1:] if kept and len(shape) > 2 else []
-            t.dims = [-1] * (len(shape) - len(known)) + known if dynamic and shape else None
+            static_dims = shape[-1:] if keep_last and len(shape) > 2 else []
+            t.dims = [-1] * (len(shape) - len(static_dims)) + static_dims if dynamic and shape else None
         op = Op(self.op, self.inputs, self.outputs, self.options, self.custom, self.version, "", self.hidden)
-        return write(path, Sub(given, self.outputs, self.graph or [op]), *self.subs)
+        return write(path, Sub(fed, self.outputs, self.graph or [op]), *self.subs)
 
     def make(self, folder: Path) -> Path:
-        """The file in `folder`, its outputs of the shapes LiteRT finds."""
+        """Write the file in `folder`, with the output shapes that LiteRT computes."""
         path = folder / "native.tflite"
         if self.want is None:
             self._shape(self.file(path))
         return self.file(path)
 
-    def made(self, folder: Path) -> Made:
-        """The case as the matrix measures it."""
+    def build(self, folder: Path) -> Made:
+        """Case in the form that the matrix measures."""
         expected = None if self.want is None else list(self.expected().values())
         path, feed = self.make(folder), self.feed
         return Made(path, feed, {}, expected, atol=self.bound, quanta=self.quanta, random=self.random)
@@ -65,46 +67,46 @@ class Case:
     def _shape(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=plain)
-        found = interpreter.get_signature_runner()(**self.feed)
+        kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=kernels)
+        outputs = interpreter.get_signature_runner()(**self.feed)
         for index, output in enumerate(self.outputs):
-            output.value = np.zeros(np.shape(found[f"y{index}"]), np.asarray(output.value).dtype)
+            output.value = np.zeros(np.shape(outputs[f"y{index}"]), np.asarray(output.value).dtype)
 
     @property
     def operator(self) -> str:
-        """The operator as the importer's table names it."""
+        """Name of the operator in the importer's table."""
         return self.op if self.custom is None else f"custom::{self.op}"
 
     def expected(self) -> Outputs:
-        """What `want` computes."""
-        found = self.want(*self.feed.values())  # type: ignore[misc]
-        return Outputs({f"y{i}": v for i, v in enumerate(found)}, "the formula")
+        """Outputs that `want` computes."""
+        outputs = self.want(*self.feed.values())  # type: ignore[misc]
+        return Outputs({f"y{i}": v for i, v in enumerate(outputs)}, "the formula")
 
     @property
     def feed(self) -> dict[str, np.ndarray]:
-        given = [t for t in self.inputs if t is not None and not t.const and not t.variable]
-        return {f"x{i}": np.asarray(t.value) for i, t in enumerate(given)}
+        fed = [t for t in self.inputs if t is not None and not t.const and not t.variable]
+        return {f"x{i}": np.asarray(t.value) for i, t in enumerate(fed)}
 
 
 CASES: dict[str, Case] = {}
 
 
-def case(op: str, inputs: list, out: Any = "float32", name: str = "", **more: Any) -> None:
+def case(op: str, inputs: list, out: Any = "float32", name: str = "", **options: Any) -> None:
     """Declare a case. `out` is a dtype, a tensor, or a list of them; options of the schema are keywords."""
-    kept = {
-        k: more.pop(k)
+    fields = {
+        k: options.pop(k)
         for k in ("custom", "random", "subs", "quanta", "graph", "want", "version", "hidden", "bound")
-        if k in more
+        if k in options
     }
-    outs = out if isinstance(out, list) else [out]
-    outputs = [o if isinstance(o, T) else T(np.zeros((), o)) for o in outs]
+    results = out if isinstance(out, list) else [out]
+    outputs = [o if isinstance(o, T) else T(np.zeros((), o)) for o in results]
     key = f"{op}-{name}" if name else op
     while key in CASES:
         key += "+"
     if op == "STABLEHLO_COMPOSITE":
-        more |= {"name": key, "compositeAttributes": list(flexbuffers.Dumps({}))}
-    CASES[key] = Case(op, inputs, outputs, more, **kept)
+        options |= {"name": key, "compositeAttributes": list(flexbuffers.Dumps({}))}
+    CASES[key] = Case(op, inputs, outputs, options, **fields)
 
 
 def f(*shape: int, low: float = -3, high: float = 3) -> T:

@@ -1,4 +1,4 @@
-"""MediaPipe's custom operators: LiteRT has no kernel for most, so against their formulas."""
+"""MediaPipe's custom operators: LiteRT has no kernel for most, so they are compared with their formulas."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from bridge_tflite.cases.file import T
 SAME, VALID = 1, 2
 
 
-def pool(padding: int, stride: int, size: int) -> bytes:
+def pool_params(padding: int, stride: int, size: int) -> bytes:
     """TfLitePoolParams."""
     return struct.pack("<8i", padding, stride, stride, size, size, 0, -1, -1)
 
 
-def pooled(x: np.ndarray, padding: int, stride: int, size: int, flat: bool) -> list[np.ndarray]:
+def max_pool_with_argmax(x: np.ndarray, padding: int, stride: int, size: int, flat: bool) -> list[np.ndarray]:
     batch, height, width, channels = x.shape
     out = [-(-n // stride) if padding == SAME else (n - size) // stride + 1 for n in (height, width)]
     before = [
         max((o - 1) * stride + size - n, 0) // 2 * (padding == SAME)
         for o, n in zip(out, (height, width), strict=True)
     ]
-    best = np.full((batch, *out, channels), -np.inf, np.float32)
-    place = np.zeros(best.shape, np.float32 if not flat else np.int32)
-    for n, oy, ox, ch in np.ndindex(*best.shape):
+    maxima = np.full((batch, *out, channels), -np.inf, np.float32)
+    indices = np.zeros(maxima.shape, np.float32 if not flat else np.int32)
+    for n, oy, ox, ch in np.ndindex(*maxima.shape):
         for fy in range(size):
             for fx in range(size):
                 y, xx = oy * stride - before[0] + fy, ox * stride - before[1] + fx
-                if 0 <= y < height and 0 <= xx < width and x[n, y, xx, ch] > best[n, oy, ox, ch]:
-                    best[n, oy, ox, ch] = x[n, y, xx, ch]
-                    place[n, oy, ox, ch] = (
+                if 0 <= y < height and 0 <= xx < width and x[n, y, xx, ch] > maxima[n, oy, ox, ch]:
+                    maxima[n, oy, ox, ch] = x[n, y, xx, ch]
+                    indices[n, oy, ox, ch] = (
                         (y * width + xx) * channels + ch if flat else fy * size + fx + np.float32(0.1)
                     )
-    return [best, place]
+    return [maxima, indices]
 
 
 for _padding, _stride, _size in ((SAME, 2, 2), (VALID, 2, 2), (SAME, 2, 3), (VALID, 1, 2)):
     for _flat in (False, True):
         _x = f(2, 6, 5, 3)
-        _sample = pooled(_x.value, _padding, _stride, _size, _flat)
-        _options = pool(_padding, _stride, _size)
+        _sample = max_pool_with_argmax(_x.value, _padding, _stride, _size, _flat)
+        _options = pool_params(_padding, _stride, _size)
         if _flat:
             _names = {"padding": "SAME" if _padding == SAME else "VALID", "include_batch_in_index": False}
             _options = bytes(
@@ -59,37 +59,39 @@ for _padding, _stride, _size in ((SAME, 2, 2), (VALID, 2, 2), (SAME, 2, 3), (VAL
             [_x],
             [T(v) for v in _sample],
             custom=_options,
-            want=lambda x, p=_padding, s=_stride, k=_size, flat=_flat: pooled(x, p, s, k, flat),
+            want=lambda x, p=_padding, s=_stride, k=_size, flat=_flat: max_pool_with_argmax(x, p, s, k, flat),
             name=f"{_padding}{_stride}{_size}{_flat:d}",
         )
 
 
-def unpooled(x: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
+def max_unpool(x: np.ndarray, indices: np.ndarray) -> list[np.ndarray]:
     batch, height, width, channels = x.shape
     out = np.zeros((batch, 2 * height, 2 * width, channels), np.float32)
     for n, y, xx, ch in np.ndindex(*x.shape):
-        if places.dtype == np.float32:
-            local = int(places[n, y, xx, ch])
+        if indices.dtype == np.float32:
+            local = int(indices[n, y, xx, ch])
             out[n, 2 * y + local // 2, 2 * xx + local % 2, ch] = x[n, y, xx, ch]
         else:
-            out[n].reshape(-1)[places[n, y, xx, ch]] = x[n, y, xx, ch]
+            out[n].reshape(-1)[indices[n, y, xx, ch]] = x[n, y, xx, ch]
     return [out]
 
 
 _image = f(2, 6, 4, 3)
 for _flat in (False, True):
-    _best, _places = pooled(_image.value, VALID, 2, 2, _flat)
+    _best, _places = max_pool_with_argmax(_image.value, VALID, 2, 2, _flat)
     case(
         "MaxUnpooling2D",
         [T(_best), T(_places)],
         [T(_image.value)],
-        custom=pool(VALID, 2, 2),
-        want=unpooled,
+        custom=pool_params(VALID, 2, 2),
+        want=max_unpool,
         name=f"{_flat:d}",
     )
 
 
-def transposed(x: np.ndarray, w: np.ndarray, bias: np.ndarray, same: bool, stride: int) -> list[np.ndarray]:
+def conv_transpose(
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray, same: bool, stride: int
+) -> list[np.ndarray]:
     batch, height, width, _ = x.shape
     out, rows, columns, _ = w.shape
     full = np.zeros((batch, stride * (height - 1) + rows, stride * (width - 1) + columns, out), np.float32)
@@ -98,21 +100,21 @@ def transposed(x: np.ndarray, w: np.ndarray, bias: np.ndarray, same: bool, strid
             "bi,ohwi->bhwo", x[:, y, xx], w
         )
     cut = [max(k - (n - 1) % stride - 1, 0) * same for k, n in ((rows, height), (columns, width))]
-    ends = [n - c + c // 2 for n, c in zip(full.shape[1:3], cut, strict=True)]
-    return [full[:, cut[0] // 2 : ends[0], cut[1] // 2 : ends[1]] + bias]
+    limits = [n - c + c // 2 for n, c in zip(full.shape[1:3], cut, strict=True)]
+    return [full[:, cut[0] // 2 : limits[0], cut[1] // 2 : limits[1]] + bias]
 
 
 for _padding in (SAME, VALID):
     for _stride in (1, 2):
         _given = [f(1, 4, 5, 3), cf(2, 3, 3, 3), cf(2)]
         _weights = [np.asarray(t.value) for t in _given[1:]]
-        _out = transposed(_given[0].value, _weights[0], _weights[1], _padding == SAME, _stride)
+        _out = conv_transpose(_given[0].value, _weights[0], _weights[1], _padding == SAME, _stride)
         case(
             "Convolution2DTransposeBias",
             _given,
             [T(_out[0])],
             custom=struct.pack("<3i", _padding, _stride, _stride),
-            want=lambda x, w=_weights, p=_padding, s=_stride: transposed(x, w[0], w[1], p == SAME, s),
+            want=lambda x, w=_weights, p=_padding, s=_stride: conv_transpose(x, w[0], w[1], p == SAME, s),
             name=f"{_padding}{_stride}",
         )
 
@@ -128,25 +130,29 @@ LANDMARKS = {
 }
 
 
-def shift(x: float, y: float) -> np.ndarray:
+def translation(x: float, y: float) -> np.ndarray:
     return np.array([[1, 0, 0, x], [0, 1, 0, y], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 
-def turned(angle: float) -> np.ndarray:
-    made = np.eye(4)
-    made[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    return made
+def rotation_matrix(angle: float) -> np.ndarray:
+    rotation = np.eye(4)
+    rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return rotation
 
 
-def matrix(landmarks: np.ndarray) -> list[np.ndarray]:
+def landmark_matrix(landmarks: np.ndarray) -> list[np.ndarray]:
     points = landmarks[0, :, :2].astype(np.float64)
     apart = points[5] - points[1]
     angle = LANDMARKS["target_rotation_radians"] - np.arctan2(apart[1], apart[0])
-    seen = points[np.array(LANDMARKS["subset_idxs"])] @ turned(angle)[:2, :2].T
-    low, high = seen.min(0), seen.max(0)
-    center = turned(-angle)[:2, :2] @ ((low + high) / 2)
+    rotated = points[np.array(LANDMARKS["subset_idxs"])] @ rotation_matrix(angle)[:2, :2].T
+    low, high = rotated.min(0), rotated.max(0)
+    center = rotation_matrix(-angle)[:2, :2] @ ((low + high) / 2)
     scale = np.diag([1.5 * (high - low)[0] / 16, 1.25 * (high - low)[1] / 12, 1, 1])
-    return [(shift(*center) @ turned(-angle) @ scale @ shift(-8, -6)).astype(np.float32)[None]]
+    return [
+        (translation(*center) @ rotation_matrix(-angle) @ scale @ translation(-8, -6)).astype(np.float32)[
+            None
+        ]
+    ]
 
 
 for _trial in range(3):
@@ -155,15 +161,15 @@ for _trial in range(3):
         [f(1, 6, 3)],
         [T(np.zeros((1, 4, 4), np.float32))],
         custom=bytes(flexbuffers.Dumps(LANDMARKS)),
-        want=matrix,
+        want=landmark_matrix,
     )
 MATRIX = T(np.concatenate([RNG.uniform(-1, 1, (1, 2, 4)), np.eye(4)[None, 2:]], 1).astype(np.float32))
 
 
-def moved(points: np.ndarray, m: np.ndarray) -> list[np.ndarray]:
-    found = points.copy()
-    found[0, :, :2] = points[0, :, :2] @ m[0, :2, :2].T + m[0, :2, 3]
-    return [found]
+def transform_points(points: np.ndarray, m: np.ndarray) -> list[np.ndarray]:
+    transformed = points.copy()
+    transformed[0, :, :2] = points[0, :, :2] @ m[0, :2, :2].T + m[0, :2, 3]
+    return [transformed]
 
 
 for _count in (2, 3):
@@ -172,12 +178,12 @@ for _count in (2, 3):
         [f(1, 5, _count), MATRIX],
         [T(np.zeros((1, 5, _count), np.float32))],
         custom=b"",
-        want=moved,
+        want=transform_points,
         name=str(_count),
     )
 
 
-def looked_up(x: np.ndarray, m: np.ndarray) -> list[np.ndarray]:
+def sample_bilinear(x: np.ndarray, m: np.ndarray) -> list[np.ndarray]:
     _, height, width, channels = x.shape
     out = np.zeros((1, 4, 5, channels), np.float32)
     a = m[0, :2].astype(np.float64)
@@ -200,7 +206,7 @@ case(
     [f(1, 6, 5, 3), T(_turn)],
     [T(np.zeros((1, 4, 5, 3), np.float32))],
     custom=bytes(flexbuffers.Dumps({"output_height": 4, "output_width": 5})),
-    want=looked_up,
+    want=sample_bilinear,
 )
 
 ERF = np.vectorize(math.erf, [np.float32])

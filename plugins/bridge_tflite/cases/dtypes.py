@@ -1,4 +1,4 @@
-"""Operators that move elements or compare them, on every dtype LiteRT's kernels take."""
+"""Data-moving and comparing operators on every dtype of LiteRT's kernels."""
 
 from __future__ import annotations
 

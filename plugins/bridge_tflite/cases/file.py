@@ -52,7 +52,8 @@ RENAMED = {
 
 @dataclass(eq=False)
 class T:
-    """One tensor: `value` is what it holds (a constant), what it is given (an input), or an example (an output)."""
+    """One tensor: `value` is its content (a constant), its test data (an input), or an example (an
+    output)."""
 
     value: Any
     scale: Any = None
@@ -60,7 +61,7 @@ class T:
     axis: int = 0
     const: bool = False
     variable: bool = False
-    kind: str = ""
+    type_name: str = ""
     dims: list[int] | None = None
     name: str = ""
     sparsity: Any = None
@@ -69,17 +70,18 @@ class T:
     @property
     def type(self) -> int:
         dtype = np.asarray(self.value).dtype.name
-        return getattr(schema.TensorType, self.kind or TYPES.get(dtype, dtype.upper()))
+        return getattr(schema.TensorType, self.type_name or TYPES.get(dtype, dtype.upper()))
 
 
 def const(value: Any, dtype: Any = None, **more: Any) -> T:
-    """A tensor stored in the file."""
+    """Tensor stored in the file."""
     return T(np.asarray(value, dtype), const=True, **more)
 
 
 @dataclass
 class Op:
-    """One operator; `custom` bytes make it a custom one, `hidden` are scale and zero point of five tensors inside it."""
+    """One operator; with `custom` bytes a custom one. `hidden` are scale and zero point of five intermediate
+    tensors."""
 
     name: str
     inputs: list[T | None]
@@ -104,15 +106,15 @@ def strings(array: np.ndarray) -> bytes:
     """TFLite's encoding of a string tensor."""
     items = [s.encode() if isinstance(s, str) else s for s in array.ravel()]
     start = 4 * (len(items) + 2)
-    ends = np.cumsum([start, *map(len, items)]).astype(np.int32)
-    return np.int32(len(items)).tobytes() + ends.tobytes() + b"".join(items)
+    offsets = np.cumsum([start, *map(len, items)]).astype(np.int32)
+    return np.int32(len(items)).tobytes() + offsets.tobytes() + b"".join(items)
 
 
 def content(t: T) -> bytes:
     array = np.asarray(t.value)
     if array.dtype == object:
         return strings(array)
-    if t.kind == "INT4":
+    if t.type_name == "INT4":
         flat = array.astype(np.int8).ravel()
         flat = np.append(flat, np.zeros(flat.size % 2, np.int8)) & 15
         return (flat[::2] | flat[1::2] << 4).astype(np.uint8).tobytes()
@@ -130,51 +132,51 @@ class Writer:
         self.codes: dict[Any, int] = {}
 
     def subgraph(self, sub: Sub, name: str) -> schema.SubGraphT:
-        made = schema.SubGraphT()
-        made.name, made.tensors, made.operators = name, [], []
-        places: dict[int, int] = {}
+        graph = schema.SubGraphT()
+        graph.name, graph.tensors, graph.operators = name, [], []
+        indices: dict[int, int] = {}
 
         def place(t: T | None) -> int:
             if t is None:
                 return -1
-            if id(t) not in places:
-                places[id(t)] = len(made.tensors)
-                made.tensors.append(self.tensor(t, f"{name}_{len(places)}"))
-            return places[id(t)]
+            if id(t) not in indices:
+                indices[id(t)] = len(graph.tensors)
+                graph.tensors.append(self.tensor(t, f"{name}_{len(indices)}"))
+            return indices[id(t)]
 
-        made.inputs = [place(t) for t in sub.inputs]
+        graph.inputs = [place(t) for t in sub.inputs]
         for op in sub.ops:
-            made.operators.append(self.operator(op, place))
-        made.outputs = [place(t) for t in sub.outputs]
-        return made
+            graph.operators.append(self.operator(op, place))
+        graph.outputs = [place(t) for t in sub.outputs]
+        return graph
 
     def tensor(self, t: T, name: str) -> schema.TensorT:
-        made = schema.TensorT()
-        made.name, made.type = t.name or name, t.type
+        tensor = schema.TensorT()
+        tensor.name, tensor.type = t.name or name, t.type
         shape = list(np.shape(t.value)) if t.shape is None else t.shape
-        made.shape, made.hasRank, made.isVariable = shape, True, t.variable
+        tensor.shape, tensor.hasRank, tensor.isVariable = shape, True, t.variable
         if t.dims is not None:
-            made.shapeSignature = t.dims
+            tensor.shapeSignature = t.dims
         if t.scale is not None:
-            made.quantization = schema.QuantizationParametersT()
-            made.quantization.scale = np.atleast_1d(np.asarray(t.scale, np.float32))
-            made.quantization.zeroPoint = np.broadcast_to(
-                np.asarray(t.zero, np.int64), made.quantization.scale.shape
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale = np.atleast_1d(np.asarray(t.scale, np.float32))
+            tensor.quantization.zeroPoint = np.broadcast_to(
+                np.asarray(t.zero, np.int64), tensor.quantization.scale.shape
             ).copy()
-            made.quantization.quantizedDimension = t.axis
+            tensor.quantization.quantizedDimension = t.axis
         if t.sparsity is not None:
-            made.sparsity = t.sparsity
-        made.buffer = self.buffer(content(t)) if t.const else 0
-        return made
+            tensor.sparsity = t.sparsity
+        tensor.buffer = self.buffer(content(t)) if t.const else 0
+        return tensor
 
     def buffer(self, raw: bytes) -> int:
-        made = schema.BufferT()
-        made.data = np.frombuffer(raw, np.uint8)
-        self.model.buffers.append(made)
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(raw, np.uint8)
+        self.model.buffers.append(buffer)
         return len(self.model.buffers) - 1
 
     def operator(self, op: Op, place: Any) -> schema.OperatorT:
-        made = schema.OperatorT()
+        operator = schema.OperatorT()
         key = (op.name, op.custom is not None)
         if key not in self.codes:
             code = schema.OperatorCodeT()
@@ -184,48 +186,49 @@ class Writer:
             code.customCode = op.name if op.custom is not None else None
             self.codes[key] = len(self.model.operatorCodes)
             self.model.operatorCodes.append(code)
-        made.opcodeIndex = self.codes[key]
-        made.inputs, made.outputs = [place(t) for t in op.inputs], [place(t) for t in op.outputs]
+        operator.opcodeIndex = self.codes[key]
+        operator.inputs, operator.outputs = [place(t) for t in op.inputs], [place(t) for t in op.outputs]
         if op.hidden is not None:
             inner = [T(np.zeros(0, np.int8), *op.hidden, name=f"inner_{i}") for i in range(5)]
-            made.intermediates = [place(t) for t in inner]
+            operator.intermediates = [place(t) for t in inner]
         if op.custom is not None:
-            made.customOptions = np.frombuffer(op.custom, np.uint8)
-            return made
-        plain = op.name.replace("_", "").lower()
-        found = UNIONS.get((op.union or RENAMED.get(plain, plain)).lower() + "options")
-        if found:
-            union, number, name = found
+            operator.customOptions = np.frombuffer(op.custom, np.uint8)
+            return operator
+        key_name = op.name.replace("_", "").lower()
+        union_entry = UNIONS.get((op.union or RENAMED.get(key_name, key_name)).lower() + "options")
+        if union_entry:
+            union, number, name = union_entry
             options = getattr(schema, name + "T")()
-            for option, given in op.options.items():
+            for option, value in op.options.items():
                 assert hasattr(options, option), f"{name} has no {option}"
-                setattr(options, option, given)
+                setattr(options, option, value)
             field_name = union[0].lower() + union[1:]
-            setattr(made, field_name + "Type", number)
-            setattr(made, field_name, options)
+            setattr(operator, field_name + "Type", number)
+            setattr(operator, field_name, options)
         else:
             assert not op.options, f"{op.name} has no options"
-        return made
+        return operator
 
     def signature(self, key: str, index: int, sub: Sub, graph: schema.SubGraphT, outputs: list[str]) -> None:
-        made = schema.SignatureDefT()
-        made.signatureKey, made.subgraphIndex = key, index
+        signature = schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = key, index
 
         def ports(indices: list[int], names: list[str]) -> list[schema.TensorMapT]:
             result = []
-            for place, name in zip(indices, names, strict=True):
+            for index, name in zip(indices, names, strict=True):
                 port = schema.TensorMapT()
-                port.name, port.tensorIndex = name, place
+                port.name, port.tensorIndex = name, index
                 result.append(port)
             return result
 
-        made.inputs = ports(graph.inputs, [f"x{i}" for i in range(len(sub.inputs))])
-        made.outputs = ports(graph.outputs, outputs)
-        self.model.signatureDefs.append(made)
+        signature.inputs = ports(graph.inputs, [f"x{i}" for i in range(len(sub.inputs))])
+        signature.outputs = ports(graph.outputs, outputs)
+        self.model.signatureDefs.append(signature)
 
 
 def write(path: Path, *subs: Sub, signatures: dict[str, int] | None = None) -> Path:
-    """A file of `subs`; a signature names the inputs x0, x1, … and the outputs y0, y1, … of the first, or of those asked."""
+    """Write a file of `subs`. A signature names inputs x0, x1, … and outputs y0, y1, … of the first or the
+    requested subgraphs."""
     writer = Writer()
     writer.model.subgraphs = [writer.subgraph(s, f"graph{i}") for i, s in enumerate(subs)]
     for key, index in ({"serving_default": 0} if signatures is None else signatures).items():

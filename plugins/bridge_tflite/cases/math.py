@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise operators."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ case("BITCAST", [f(3, 4)], np.uint8, name="bytes")
 case("BITCAST", [i(3, 4, dtype=np.int64)], np.int16, name="halves of halves")
 case("BITCAST", [i(3, 4, dtype=np.int8)], np.float32, name="from bytes")
 case("BITCAST", [i(3, 2, dtype=np.int32)], np.int64, name="from halves")
-for _kind, _dtype in (("INT2", np.int8), ("INT4", np.int8), ("UINT4", np.uint8)):
+for _type, _dtype in (("INT2", np.int8), ("INT4", np.int8), ("UINT4", np.uint8)):
     _x, _y = T(np.float32([1.7, -2.2, 9, -9, 7, 0, 20])), T(np.zeros(7, np.float32))
-    _low = T(np.zeros(7, _dtype), kind=_kind)
-    case("CAST", [_x], [_y], name=_kind, graph=[Op("CAST", [_x], [_low]), Op("CAST", [_low], [_y])])
+    _low = T(np.zeros(7, _dtype), type_name=_type)
+    case("CAST", [_x], [_y], name=_type, graph=[Op("CAST", [_x], [_low]), Op("CAST", [_low], [_y])])

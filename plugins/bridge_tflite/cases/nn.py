@@ -130,7 +130,7 @@ case("FULLY_CONNECTED", [f(3, 4), cf(5, 4), cf(5)], fusedActivationFunction=3)
 case("FULLY_CONNECTED", [f(2, 3, 4), cf(5, 4)], keepNumDims=True, name="keep")
 case("FULLY_CONNECTED", [f(2, 3, 4), cf(5, 12)], name="flat")
 case("FULLY_CONNECTED", [f(3, 4), f(5, 4), f(5)], name="computed")
-_x, _w = q(3, 20), const(RNG.integers(-7, 8, (5, 20), dtype=np.int8), kind="INT4", scale=0.1, zero=0)
+_x, _w = q(3, 20), const(RNG.integers(-7, 8, (5, 20), dtype=np.int8), type_name="INT4", scale=0.1, zero=0)
 case("FULLY_CONNECTED", [_x, _w, bias(_x, _w, 5)], qo(scale=0.2), name="int4")
 for _name, _padding in PADDINGS.items():
     for _stride in (1, 2):
@@ -255,18 +255,18 @@ for _align, _half in ((False, False), (True, False), (False, True)):
         name=f"computed-{_align:d}{_half:d}",
     )
 
-# 8-bit weights and float activations: LiteRT quantizes these while it runs, by half a step of 1/127 of their largest at most
+# Hybrid kernels: 8-bit weights, float activations. LiteRT quantizes these at run time, to 127 steps.
 
 
-def hybrid(op: str, x: T, w: T, rest: list, out_axis: int, name: str = "", **options: Any) -> None:
+def hybrid(op: str, x: T, w: T, more_inputs: list, out_axis: int, name: str = "", **options: Any) -> None:
     scale = np.broadcast_to(np.float32(w.scale), w.value.shape[out_axis] if np.ndim(w.scale) else 1)
-    others = tuple(a for a in range(w.value.ndim) if a != out_axis)
-    reach = float((np.abs(w.value.astype(np.float32)).sum(others) * scale).max())
+    reduced_axes = tuple(a for a in range(w.value.ndim) if a != out_axis)
+    largest_sum = float((np.abs(w.value.astype(np.float32)).sum(reduced_axes) * scale).max())
     case(
         op,
-        [x, w, *rest],
+        [x, w, *more_inputs],
         name=f"hybrid{name}",
-        bound=reach * float(np.abs(x.value).max()) / 127 / 2,
+        bound=largest_sum * float(np.abs(x.value).max()) / 127 / 2,
         **options,
     )
 

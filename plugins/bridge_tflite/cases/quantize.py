@@ -1,4 +1,4 @@
-"""Between integers and the numbers they stand for."""
+"""QUANTIZE, DEQUANTIZE, DENSIFY."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ case("DEQUANTIZE", [T(q(3, 4).value, scale=np.float32([0.1, 0.2, 0.3]), zero=0, 
 
 
 def sparse() -> T:
-    """A matrix in compressed rows: [[0, 3, 0], [0, 0, 0], [1, 0, 2]]."""
+    """Sparse matrix in compressed rows: [[0, 3, 0], [0, 0, 0], [1, 0, 2]]."""
     levels = [schema.DimensionMetadataT() for _ in range(2)]
     levels[0].format, levels[0].denseSize = 0, 3
     levels[1].format = 1
@@ -29,12 +29,12 @@ def sparse() -> T:
     levels[1].arraySegments, levels[1].arrayIndices = schema.Uint8VectorT(), schema.Uint8VectorT()
     levels[1].arraySegments.values = np.uint8([0, 1, 1, 3])
     levels[1].arrayIndices.values = np.uint8([1, 0, 2])
-    made = const(np.float32([3, 1, 2]))
-    made.sparsity = schema.SparsityParametersT()
-    made.sparsity.traversalOrder, made.sparsity.blockMap = np.int32([0, 1]), None
-    made.sparsity.dimMetadata = levels
-    made.shape = [3, 3]
-    return made
+    tensor = const(np.float32([3, 1, 2]))
+    tensor.sparsity = schema.SparsityParametersT()
+    tensor.sparsity.traversalOrder, tensor.sparsity.blockMap = np.int32([0, 1]), None
+    tensor.sparsity.dimMetadata = levels
+    tensor.shape = [3, 3]
+    return tensor
 
 
 _x, _dense, _y = f(3, 3), T(np.zeros((3, 3), np.float32)), T(np.zeros((3, 3), np.float32))

@@ -1,4 +1,4 @@
-"""RNN, SVDF and LSTM from their states at rest; what they remember is compared step by step in test_tflite_state.py."""
+"""RNN, SVDF and LSTM from zero states; test_tflite_state.py compares their states step by step."""
 
 from __future__ import annotations
 
@@ -124,17 +124,17 @@ case(
 )
 
 
-def both(other: T | None = None, weights: int = 0, **form: Any) -> list:
+def bidirectional_lstm(auxiliary: T | None = None, weights: int = 0, **form: Any) -> list:
     """Inputs 1 to 47 of the bidirectional kernel."""
     forward, backward = lstm(**form), lstm(**form)
     aux = [small(CELLS, weights) if weights else None for _ in range(8)]
-    return [*forward[:17], *backward[:17], *forward[17:19], *backward[17:19], other, *aux]
+    return [*forward[:17], *backward[:17], *forward[17:19], *backward[17:19], auxiliary, *aux]
 
 
 for _name, _form in {"plain": {}, "cifg": {"cifg": True}, "projection": {"projection": True}}.items():
     case(
         "BIDIRECTIONAL_SEQUENCE_LSTM",
-        [f(7, BATCH, INPUTS), *both(**_form)],
+        [f(7, BATCH, INPUTS), *bidirectional_lstm(**_form)],
         ["float32"] * 2,
         timeMajor=True,
         fusedActivationFunction=4,
@@ -142,7 +142,7 @@ for _name, _form in {"plain": {}, "cifg": {"cifg": True}, "projection": {"projec
     )
 case(
     "BIDIRECTIONAL_SEQUENCE_LSTM",
-    [f(7, BATCH, INPUTS), *both()],
+    [f(7, BATCH, INPUTS), *bidirectional_lstm()],
     fusedActivationFunction=4,
     mergeOutputs=True,
     timeMajor=True,
@@ -150,7 +150,7 @@ case(
 )
 case(
     "BIDIRECTIONAL_SEQUENCE_LSTM",
-    [f(BATCH, 7, INPUTS), *both()],
+    [f(BATCH, 7, INPUTS), *bidirectional_lstm()],
     ["float32"] * 2,
     fusedActivationFunction=4,
     timeMajor=False,
@@ -158,7 +158,7 @@ case(
 )
 case(
     "BIDIRECTIONAL_SEQUENCE_LSTM",
-    [f(7, BATCH, INPUTS), *both(f(7, BATCH, 2), 2)],
+    [f(7, BATCH, INPUTS), *bidirectional_lstm(f(7, BATCH, 2), 2)],
     ["float32"] * 2,
     timeMajor=True,
     fusedActivationFunction=4,
@@ -166,7 +166,7 @@ case(
 )
 case(
     "BIDIRECTIONAL_SEQUENCE_LSTM",
-    [f(7, BATCH, INPUTS), *both(f(7, BATCH, INPUTS))],
+    [f(7, BATCH, INPUTS), *bidirectional_lstm(f(7, BATCH, INPUTS))],
     ["float32"] * 2,
     timeMajor=True,
     fusedActivationFunction=4,

@@ -111,13 +111,13 @@ for _at in ((1, 2), (9, -3)):
     )
 
 
-def updated(x: np.ndarray, update: np.ndarray, *_: object) -> np.ndarray:
-    found = x.copy()
-    found[1:3, 2:5] = update
-    return found
+def update_slice(x: np.ndarray, update: np.ndarray, *_: object) -> np.ndarray:
+    result = x.copy()
+    result[1:3, 2:5] = update
+    return result
 
 
-formula("DYNAMIC_UPDATE_SLICE", [f(5, 6), f(2, 3), T(np.int32(1)), T(np.int32(2))], updated, o(5, 6))
+formula("DYNAMIC_UPDATE_SLICE", [f(5, 6), f(2, 3), T(np.int32(1)), T(np.int32(2))], update_slice, o(5, 6))
 case(
     "STABLEHLO_IOTA",
     [],
@@ -174,7 +174,7 @@ formula(
 
 
 def counting() -> tuple[Sub, Sub]:
-    """While the first is below 5: one more, and the second doubled."""
+    """Loop subgraphs: while the first value is below 5, add one to it and double the second."""
     n, x, go = T(np.int32(0)), o(3), T(np.array(False))
     a, y, more, twice = T(np.int32(0)), o(3), T(np.int32(0)), o(3)
     condition = Sub([n, x], [go], [Op("LESS", [n, const(np.int32(5))], [go])])
@@ -291,10 +291,10 @@ case(
 )
 
 
-def comparator(op: str, place: int, count: int, **options: object) -> Sub:
-    """Whether one element of operand `place` comes before another."""
-    given, before = [T(np.zeros((), np.float32)) for _ in range(2 * count)], T(np.array(False))
-    return Sub(given, [before], [Op(op, given[2 * place : 2 * place + 2], [before], dict(options))])
+def comparator(op: str, index: int, count: int, **options: object) -> Sub:
+    """Subgraph: True if one element of operand `place` comes before another."""
+    operands, before = [T(np.zeros((), np.float32)) for _ in range(2 * count)], T(np.array(False))
+    return Sub(operands, [before], [Op(op, operands[2 * index : 2 * index + 2], [before], dict(options))])
 
 
 for _name, _compare, _sign in (
@@ -326,26 +326,26 @@ case(
 )
 
 
-def convolved(
+def convolve(
     x: np.ndarray, w: np.ndarray, strides: tuple, edges: tuple, dilations: tuple, groups: int = 1
 ) -> np.ndarray:
-    """[N, H, W, C] by [KH, KW, I, O], each place by its definition."""
+    """Convolution of [N, H, W, C] by [KH, KW, I, O], by its definition."""
     x = np.pad(x, [(0, 0), *edges, (0, 0)])
     spans = [(k - 1) * d + 1 for k, d in zip(w.shape[:2], dilations, strict=True)]
     sizes = [(n - k) // s + 1 for n, k, s in zip(x.shape[1:3], spans, strides, strict=True)]
-    each, found = w.shape[2], np.zeros((x.shape[0], *sizes, w.shape[3]), np.float32)
+    group_size, result = w.shape[2], np.zeros((x.shape[0], *sizes, w.shape[3]), np.float32)
     for out in range(w.shape[3]):
-        first = out // (w.shape[3] // groups) * each
+        first = out // (w.shape[3] // groups) * group_size
         for a, b_ in np.ndindex(*sizes):
             top, left = a * strides[0], b_ * strides[1]
-            part = x[
+            patch = x[
                 :,
                 top : top + spans[0] : dilations[0],
                 left : left + spans[1] : dilations[1],
-                first : first + each,
+                first : first + group_size,
             ]
-            found[:, a, b_, out] = np.einsum("nhwc,hwc->n", part, w[..., out])
-    return found
+            result[:, a, b_, out] = np.einsum("nhwc,hwc->n", patch, w[..., out])
+    return result
 
 
 _layout = {
@@ -364,7 +364,7 @@ _filters = cf(3, 2, 2, 6)
 formula(
     "CONVOLUTION",
     [f(2, 7, 8, 4), _filters],
-    lambda x: convolved(x, _filters.value, (2, 1), ((1, 0), (0, 2)), (1, 2), 2),
+    lambda x: convolve(x, _filters.value, (2, 1), ((1, 0), (0, 2)), (1, 2), 2),
     o(2, 3, 8, 6),
     "groups",
     windowStrides=[2, 1],
@@ -377,20 +377,20 @@ formula(
 )
 
 
-def spaced(x: np.ndarray) -> np.ndarray:
-    """A zero between any two rows."""
-    found = np.zeros((x.shape[0], 2 * x.shape[1] - 1, *x.shape[2:]), np.float32)
-    found[:, ::2] = x
-    return found
+def insert_zero_rows(x: np.ndarray) -> np.ndarray:
+    """Insert a zero row between any two rows."""
+    result = np.zeros((x.shape[0], 2 * x.shape[1] - 1, *x.shape[2:]), np.float32)
+    result[:, ::2] = x
+    return result
 
 
 _turned = cf(2, 3, 3, 5)
 formula(
     "CONVOLUTION",
     [f(2, 5, 4, 3), _turned],
-    lambda x: convolved(spaced(x)[:, 1:], _turned.value[::-1], (1, 1), ((0, 1), (1, 1)), (1, 1)).transpose(
-        0, 3, 1, 2
-    ),
+    lambda x: convolve(
+        insert_zero_rows(x)[:, 1:], _turned.value[::-1], (1, 1), ((0, 1), (1, 1)), (1, 1)
+    ).transpose(0, 3, 1, 2),
     o(2, 5, 8, 4),
     "transposed",
     windowStrides=[1, 1],

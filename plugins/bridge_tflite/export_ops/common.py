@@ -1,4 +1,4 @@
-"""What handlers of every family share: dtypes of the kernels, constants."""
+"""Helpers of several families: dtypes that the kernels take, domains, int32 constants."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ from bridge import hub
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import condition, dtype
 
-FLOAT = dtype("float")
-INDEX = ("int32", "int64")
-NUMBERS = ("float", *INDEX)
-BYTES = ("float", "bool", "int8", "uint8", *INDEX)
-COMMON = ("float16", "bfloat16", "int16", *BYTES)
-BLOCKS = ("float", "int8", "uint8", *INDEX)
-TEXT = ("string",)
-FEW_BITS = ("int2", "int4", "uint4")
+# Dtypes of the first input of LiteRT's kernels, as `bridge.needs.dtype` takes them; `float` is float32.
+# A kernel that takes others has them in its rule.
+FLOAT_KERNEL = dtype("float")
+"""Need of a kernel that takes float32 alone."""
+INDEX_DTYPES = ("int32", "int64")
+ARITHMETIC_DTYPES = ("float", *INDEX_DTYPES)
+BLOCK_DTYPES = ("float", "int8", "uint8", *INDEX_DTYPES)
+SCATTER_DTYPES = ("float", "bool", "int8", "uint8", *INDEX_DTYPES)
+GATHER_DTYPES = ("float16", "bfloat16", "int16", *SCATTER_DTYPES)
+RESHAPE_DTYPES = ("double", "uint16", "uint32", "uint64", *GATHER_DTYPES)
+TEXT_DTYPES = ("string",)
+SUB_BYTE_DTYPES = ("int2", "int4", "uint4")
 PADDED_RANK = 5
-EVERY = ("double", "uint16", "uint32", "uint64", *COMMON)
+"""Highest rank that PAD and PADV2 take."""
 
 NHWC = hub.NHWC
 TFLITE = "bridge.tflite"
 INTEGER = "bridge.tflite.integer"
+
+INT64_TYPE = 4
+"""INT64 in the schema's TensorType."""
 
 NOT_EMPTY = condition("a non-empty input", lambda n: 0 not in (shape_of(n.inputs[0]) or []))
 
@@ -34,5 +41,5 @@ def i32(values: Any) -> np.ndarray:
 
 
 def axis_of(node: ir.Node, default: int = 0) -> int:
-    """The attribute `axis`, counted from the first dimension of input 0."""
+    """Attribute `axis` as a non-negative index into the dimensions of input 0."""
     return attr(node, "axis", default) % (rank_of(node.inputs[0]) or 1)

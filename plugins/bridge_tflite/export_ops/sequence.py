@@ -1,4 +1,4 @@
-"""Sequences and optional values, which TFLite does not hold."""
+"""Sequences and optional values: TFLite has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text."""
+"""Text operators that TFLite does not have."""
 
 from __future__ import annotations
 

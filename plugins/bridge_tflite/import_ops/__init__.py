@@ -1,4 +1,4 @@
-"""How every TFLite operator becomes hub operators, by family."""
+"""TFLite operators → hub operators, by family."""
 
 from bridge.ops import OpTable
 

@@ -1,4 +1,4 @@
-"""What the families share: fused activations, layout, weights."""
+"""Helpers of several families: fused activations, layout, weights, limits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import onnx_ir as ir
 
 from bridge.errors import UnreadableFile
 from bridge.facts import APPROXIMATED
+from bridge.hub import rank_of
+from bridge.importing import ints
 from bridge.needs import condition
 
 INT32, INT64, BOOL, UINT32, UINT64, FLOAT, DOUBLE = (
@@ -28,15 +30,15 @@ FUSED = condition(
 
 
 def activate(op: Any, node: Any, x: Any) -> Any:
-    """`x` under the operator's fused activation."""
-    kind = node.get("fusedActivationFunction", NONE)
-    if kind == RELU:
+    """Apply the operator's fused activation to `x`."""
+    activation = node.get("fusedActivationFunction", NONE)
+    if activation == RELU:
         return op.Relu(x)
-    if kind == RELU_N1_TO_1:
+    if activation == RELU_N1_TO_1:
         return clip(op, x, -1, 1)
-    if kind == RELU6:
+    if activation == RELU6:
         return clip(op, x, 0, 6)
-    return op.Tanh(x) if kind == TANH else x
+    return op.Tanh(x) if activation == TANH else x
 
 
 def clip(op: Any, x: Any, low: float, high: float) -> Any:
@@ -44,34 +46,42 @@ def clip(op: Any, x: Any, low: float, high: float) -> Any:
     return op.Clip(x, np.array(low, dtype), np.array(high, dtype))
 
 
-def approximated(value: Any, reason: str) -> Any:
-    """`value`, whose node the report calls approximated."""
+def mark_approximated(value: Any, reason: str) -> Any:
+    """`value`, with its node marked as approximated in the report."""
     APPROXIMATED.set(value.producer(), reason)
     return value
 
 
-def bounded(size: int) -> int:
-    """`size` elements. Raises UnreadableFile for more than an axis or a constant of a real model has."""
+def check_count(size: int) -> int:
+    """Return `size`. Raises UnreadableFile if it is negative or above the limit for an axis or a constant."""
     if not 0 <= size <= LARGEST:
         raise UnreadableFile(f"An operator of the file asks for {size} elements at once.")
     return int(size)
 
 
-def spread(x: Any, axis: int, step: int) -> None:
-    """Raise UnreadableFile, as `bounded` does, where `step` places for each of `axis` are too many."""
+def check_expansion(x: Any, axis: int, step: int) -> None:
+    """Check that `axis` times `step` is within the limit. Raises UnreadableFile as `check_count` does."""
     length = x.shape[axis] if x.shape is not None else None
-    bounded(step * (length if isinstance(length, int) else 1))
+    check_count(step * (length if isinstance(length, int) else 1))
 
 
-def counted(size: int) -> np.ndarray:
-    """0, 1 … size - 1. Raises UnreadableFile as `bounded` does."""
-    return np.arange(bounded(size))
+def arange(size: int) -> np.ndarray:
+    """Indices 0 to size - 1. Raises UnreadableFile as `check_count` does."""
+    return np.arange(check_count(size))
 
 
 HYBRID = "LiteRT quantizes what 8-bit weights multiply to 8 bits while it runs; here it stays float"
 
 
-def told(node: Any, value: Any, weights: int) -> Any:
-    """`value`, marked as approximated where LiteRT multiplies floats by quantized weights."""
-    hybrid = node.kind(0).startswith("FLOAT") and node.tensor(weights).quantized
-    return approximated(value, HYBRID) if hybrid else value
+def mark_hybrid(node: Any, value: Any, weights: int) -> Any:
+    """`value`, marked as approximated if LiteRT multiplies floats by quantized weights."""
+    hybrid = node.type(0).startswith("FLOAT") and node.tensor(weights).quantized
+    return mark_approximated(value, HYBRID) if hybrid else value
+
+
+def axis_length(op: Any, x: Any, axis: int) -> Any:
+    rank = rank_of(x) or 1
+    size = x.shape[axis % rank]
+    if isinstance(size, int):
+        return op.const(np.int64(check_count(size)))
+    return op.Squeeze(op.Shape(x, start=axis % rank, end=axis % rank + 1), ints(0))

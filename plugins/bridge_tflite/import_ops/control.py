@@ -1,4 +1,4 @@
-"""Subgraphs that call one another."""
+"""Calls, branches and loops over subgraphs."""
 
 from __future__ import annotations
 

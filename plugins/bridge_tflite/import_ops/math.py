@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise operators."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
-from bridge.importing import constant_ints, int64_vector, ints
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops import bits
-from bridge_tflite.import_ops.common import FUSED, INT32, UINT32, activate, approximated, clip
+from bridge_tflite.import_ops import math_bitcast
+from bridge_tflite.import_ops.common import FUSED, INT32, UINT32, activate, clip, mark_approximated
 
-ops = OpTable()
+ops = OpTable(attribute=lambda node, name: float(node.get(name, 0.0)))
 
-FLOAT = condition("a float input", lambda n: n.kind(0).startswith("FLOAT") or n.tensor(0).quantized)
+FLOAT = condition("a float input", lambda n: n.type(0).startswith("FLOAT") or n.tensor(0).quantized)
 
 ops.same(
     ABS="Abs",
@@ -42,50 +41,33 @@ ops.same(
     POW="Pow",
     RELU="Relu",
     ROUND="Round",
+    SELECT_V2="Where",
     SIGN="Sign",
     SIN="Sin",
     SQRT="Sqrt",
 )
+ops.same(attributes={"alpha": "alpha"}, LEAKY_RELU="LeakyRelu")
 
 
-INT16 = condition("an input of int16", lambda n: n.kind(0) == "INT16")
+INT16 = condition("an input of int16", lambda n: n.type(0) == "INT16")
 
 
 @ops.op("LOGISTIC", "TANH", needs=(INT16,))
-def by_table(op, node, x):
-    """LiteRT's kernels on int16 are polynomials: a few of 32768 steps off."""
+def sigmoid_int16(op, node, x):
+    """LiteRT's int16 kernels are polynomials, up to 12 steps of 2**-15 off."""
     y = op.Sigmoid(x) if node.op == "LOGISTIC" else op.Tanh(x)
-    return approximated(y, "LiteRT's int16 kernel differs by up to 12 steps of 2**-15")
+    return mark_approximated(y, "LiteRT's int16 kernel differs by up to 12 steps of 2**-15")
 
 
-@ops.op("LOGISTIC")
-def logistic(op, node, x):
-    return op.Sigmoid(x)
+ops.same(LOGISTIC="Sigmoid", TANH="Tanh")
 
 
-@ops.op("TANH")
-def tanh(op, node, x):
-    return op.Tanh(x)
+ARITHMETIC = {"ADD": "Add", "SUB": "Sub", "MUL": "Mul", "DIV": "Div"}
 
 
-@ops.op("ADD", needs=(FUSED,))
-def add(op, node, x, y):
-    return activate(op, node, op.Add(x, y))
-
-
-@ops.op("SUB", needs=(FUSED,))
-def sub(op, node, x, y):
-    return activate(op, node, op.Sub(x, y))
-
-
-@ops.op("MUL", needs=(FUSED,))
-def mul(op, node, x, y):
-    return activate(op, node, op.Mul(x, y))
-
-
-@ops.op("DIV", needs=(FUSED,))
-def div(op, node, x, y):
-    return activate(op, node, op.Div(x, y))
+@ops.op(*ARITHMETIC, needs=(FUSED,))
+def arithmetic(op, node, x, y):
+    return activate(op, node, op.node(ARITHMETIC[node.op], x, y))
 
 
 @ops.op("ADD_N")
@@ -134,7 +116,7 @@ def squared_difference(op, node, x, y):
 
 @ops.op("FLOOR_DIV")
 def floor_div(op, node, x, y):
-    """ONNX divides integers towards zero: one less where the signs differ and something remains."""
+    """Integer quotient rounded down; ONNX rounds towards zero."""
     if x.dtype.is_floating_point():
         return op.Floor(op.Div(x, y))
     zero = np.zeros((), x.dtype.numpy())
@@ -145,51 +127,53 @@ def floor_div(op, node, x, y):
 
 @ops.op("FLOOR_MOD")
 def floor_mod(op, node, x, y):
-    """With the sign of the divisor; ONNX gives floats that of the dividend."""
+    """Remainder with the sign of the divisor. ONNX's Mod of floats has that of the dividend."""
     if not x.dtype.is_floating_point():
         return op.Mod(x, y)
     zero = np.zeros((), x.dtype.numpy())
-    rest = op.Mod(x, y, fmod=1)
-    other = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
-    return op.Where(other, op.Add(rest, y), rest)
+    remainder = op.Mod(x, y, fmod=1)
+    differ = op.And(op.Not(op.Equal(remainder, zero)), op.Xor(op.Less(remainder, zero), op.Less(y, zero)))
+    return op.Where(differ, op.Add(remainder, y), remainder)
 
 
 @ops.op("ATAN2", needs=(FLOAT,))
 def atan2(op, node, y, x):
-    """The angle of the point (x, y): that of |y| above |x|, mirrored into the point's quadrant."""
-    kind = x.dtype.numpy()
-    zero = np.zeros((), kind)
-    both = op.And(op.Equal(x, zero), op.Equal(y, zero))
-    far = op.And(op.IsInf(x), op.IsInf(y))
-    slope = op.Div(op.Abs(y), op.Where(both, np.ones((), kind), op.Abs(x)))
-    angle = op.Atan(op.Where(far, np.ones((), kind), slope))
-    left = op.Less(_signed(op, x), zero)
-    angle = op.Where(left, op.Sub(np.array(np.pi, kind), angle), angle)
-    return op.Where(op.Less(_signed(op, y), zero), op.Neg(angle), angle)
+    """Angle of the point (x, y): atan |y| / |x|, mirrored into the point's quadrant."""
+    dtype = x.dtype.numpy()
+    zero = np.zeros((), dtype)
+    at_origin = op.And(op.Equal(x, zero), op.Equal(y, zero))
+    both_infinite = op.And(op.IsInf(x), op.IsInf(y))
+    slope = op.Div(op.Abs(y), op.Where(at_origin, np.ones((), dtype), op.Abs(x)))
+    angle = op.Atan(op.Where(both_infinite, np.ones((), dtype), slope))
+    left = op.Less(_replace_negative_zero(op, x), zero)
+    angle = op.Where(left, op.Sub(np.array(np.pi, dtype), angle), angle)
+    return op.Where(op.Less(_replace_negative_zero(op, y), zero), op.Neg(angle), angle)
 
 
-def _signed(op: Any, x: Any) -> Any:
-    """x, and -1 for the zero below zero."""
-    kind = x.dtype.numpy()
-    zero = np.zeros((), kind)
-    return op.Where(op.Equal(x, zero), op.Where(op.Less(op.Reciprocal(x), zero), np.array(-1, kind), zero), x)
+def _replace_negative_zero(op: Any, x: Any) -> Any:
+    """`x` with -1 in place of negative zero."""
+    dtype = x.dtype.numpy()
+    zero = np.zeros((), dtype)
+    return op.Where(
+        op.Equal(x, zero), op.Where(op.Less(op.Reciprocal(x), zero), np.array(-1, dtype), zero), x
+    )
 
 
 @ops.op("RIGHT_SHIFT")
 def right_shift(op, node, x, y):
-    """Arithmetic, by 0 up to the width less one."""
+    """Arithmetic shift; the amount is clamped to the bit width less one."""
     dtype = x.dtype.numpy()
     zero, last = (np.array(n, dtype) for n in (0, dtype.itemsize * 8 - 1))
-    places = op.Cast(op.Max(op.Min(y, last), zero), to=UINT32)
+    amount = op.Cast(op.Max(op.Min(y, last), zero), to=UINT32)
     negative = op.Less(x, zero)
     positive = op.Cast(op.Where(negative, op.BitwiseNot(x), x), to=UINT32)
-    back = op.Cast(op.BitShift(positive, places, direction="RIGHT"), to=int(x.dtype))
-    return op.Where(negative, op.BitwiseNot(back), back)
+    shifted = op.Cast(op.BitShift(positive, amount, direction="RIGHT"), to=int(x.dtype))
+    return op.Where(negative, op.BitwiseNot(shifted), shifted)
 
 
 @ops.op("FAKE_QUANT")
 def fake_quant(op, node, x):
-    """Rounded to the steps between min and max, which are moved so that one of them is zero."""
+    """Round to the steps between min and max, shifted so that one step is zero."""
     low, high = float(node.get("min", 0.0)), float(node.get("max", 0.0))
     first, last = int(node.get("narrowRange", False)), 2 ** node.get("numBits", 8) - 1
     if low == high:
@@ -204,22 +188,17 @@ def fake_quant(op, node, x):
 
 @ops.op("BITCAST")
 def bitcast(op, node, x):
-    """Wider elements become several, in a new last axis; narrower ones of the last axis become one."""
-    kind = node.out_dtype()
-    if x.dtype.bitwidth == kind.bitwidth:
-        return op.BitCast(x, to=int(kind))
-    if x.dtype.bitwidth > kind.bitwidth:
-        made = bits.parts(op, x, kind.bitwidth)
+    """Wider elements are split along a new last axis; narrower ones are joined along the last axis."""
+    dtype = node.out_dtype()
+    if x.dtype.bitwidth == dtype.bitwidth:
+        return op.BitCast(x, to=int(dtype))
+    if x.dtype.bitwidth > dtype.bitwidth:
+        bits = math_bitcast.split_bits(op, x, dtype.bitwidth)
     else:
         narrow = x.dtype.bitwidth
-        made = bits.joined(op, bits.unsigned(op, x), kind.bitwidth // narrow, narrow)
-    plain = ir.DataType[f"UINT{kind.bitwidth}"]
-    return op.BitCast(op.Cast(made, to=int(plain)), to=int(kind))
-
-
-@ops.op("LEAKY_RELU")
-def leaky_relu(op, node, x):
-    return op.LeakyRelu(x, alpha=float(node.get("alpha", 0.0)))
+        bits = math_bitcast.join_bits(op, math_bitcast.as_unsigned(op, x), dtype.bitwidth // narrow, narrow)
+    unsigned = ir.DataType[f"UINT{dtype.bitwidth}"]
+    return op.BitCast(op.Cast(bits, to=int(unsigned)), to=int(dtype))
 
 
 @ops.op("PRELU")
@@ -240,20 +219,15 @@ def gelu(op, node, x):
 
 @ops.op(
     "CAST",
-    needs=(condition("a cast without complex numbers", lambda n: "COMPLEX" not in n.kind(0) + n.out_kind()),),
+    needs=(condition("a cast without complex numbers", lambda n: "COMPLEX" not in n.type(0) + n.out_type()),),
 )
 def cast(op, node, x):
-    """To less than a byte the fraction is cut off, and what lies beyond comes to its ends."""
-    kind = node.out_dtype()
-    if kind.bitwidth < 8 and x.dtype == ir.DataType.FLOAT:
-        limits = ml_dtypes.iinfo(kind.numpy())
+    """A float cast to a dtype of less than 8 bits is truncated and saturated."""
+    dtype = node.out_dtype()
+    if dtype.bitwidth < 8 and x.dtype == ir.DataType.FLOAT:
+        limits = ml_dtypes.iinfo(dtype.numpy())
         x = op.Cast(op.Clip(x, np.float32(limits.min), np.float32(limits.max)), to=INT32)
-    return op.Cast(x, to=int(kind))
-
-
-@ops.op("SELECT_V2")
-def select_v2(op, node, condition, x, y):
-    return op.Where(condition, x, y)
+    return op.Cast(x, to=int(dtype))
 
 
 @ops.op("ZEROS_LIKE")
@@ -263,37 +237,8 @@ def zeros_like(op, node, x):
 
 @ops.op("SELECT")
 def select(op, node, condition, x, y):
-    """A condition of rank 1 chooses rows."""
+    """A condition of rank 1 selects rows."""
     rank = len(node.shape(1))
     if len(node.shape(0)) == 1 and rank > 1:
         condition = op.Unsqueeze(condition, list(range(1, rank)))
     return op.Where(condition, x, y)
-
-
-def _seeds(node: Any) -> float | None:
-    """A seed of 0 twice asks for one that differs from run to run."""
-    return (
-        float(node.get("seed", 0) * 65537 + node.get("seed2", 0))
-        if node.get("seed", 0) or node.get("seed2", 0)
-        else None
-    )
-
-
-@ops.op("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL")
-def random(op, node, shape):
-    """Other numbers of the same distribution: the generators differ."""
-    like = op.Expand(np.float32(0), int64_vector(op, shape))
-    kind = "RandomUniformLike" if node.op == "RANDOM_UNIFORM" else "RandomNormalLike"
-    made = op.node(kind, like, seed=_seeds(node))
-    return approximated(made, "LiteRT draws other random numbers")
-
-
-@ops.op("MULTINOMIAL", needs=(condition("a constant number of samples", lambda n: n.constant(1)),))
-def multinomial(op, node, logits, count):
-    """The largest of the logits, each with noise of Gumbel's distribution."""
-    samples, classes = ints(constant_ints(count)[0]), op.Shape(logits, start=1)
-    like = op.Expand(np.float32(0), op.Concat(op.Shape(logits, end=1), op.const(samples), classes, axis=0))
-    even = op.RandomUniformLike(like, low=1e-7, seed=_seeds(node))
-    noisy = op.Sub(op.Unsqueeze(logits, ints(1)), op.Log(op.Neg(op.Log(even))))
-    drawn = op.Cast(op.ArgMax(noisy, axis=2, keepdims=0), to=int(node.out_dtype()))
-    return approximated(drawn, "LiteRT draws other random numbers")

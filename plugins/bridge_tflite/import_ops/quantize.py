@@ -1,24 +1,25 @@
-"""Between integers and the numbers they stand for."""
+"""QUANTIZE, DEQUANTIZE, DENSIFY."""
 
 from __future__ import annotations
 
 from bridge.ops import OpTable
+from bridge_tflite.import_ops.common import FLOAT
 
 ops = OpTable()
 
 
 @ops.op("DEQUANTIZE")
 def dequantize(op, node, x):
-    return node.scope.real(op, node.operator.inputs[0]) if node.tensor(0).quantized else op.Cast(x, to=1)
+    return node.scope.real(op, node.operator.inputs[0]) if node.tensor(0).quantized else op.Cast(x, to=FLOAT)
 
 
 @ops.op("QUANTIZE")
 def quantize(op, node, x):
-    """The importer quantizes every float that a quantized tensor holds."""
+    """Requantize or pass on: the importer quantizes the results of every quantized tensor."""
     return node.scope.real(op, node.operator.inputs[0]) if node.tensor(0).quantized else op.Identity(x)
 
 
 @ops.op("DENSIFY")
 def densify(op, node, x):
-    """The reader fills sparse tensors."""
+    """The reader has already made sparse tensors dense."""
     return op.Identity(x)

@@ -1,4 +1,4 @@
-"""Reductions and searches along axes."""
+"""Reductions, ArgMax, TopK, CumSum, segments and windows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.hub import rank_of
 from bridge.importing import constant, constant_ints, int64_vector, ints
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, counted
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, arange, check_count
 
 ops = OpTable()
 
@@ -26,7 +26,7 @@ REDUCTIONS = {
 }
 
 
-def _reduction(native: str) -> Callable[..., Any]:
+def _reduction_handler(native: str) -> Callable[..., Any]:
     def handler(op: Any, node: Any, x: Any, axes: Any) -> Any:
         axes = int64_vector(op, axes)
         return op.node(native, x, axes, keepdims=int(node.get("keepDims", False)), noop_with_empty_axes=1)
@@ -39,17 +39,17 @@ for _name, _native in REDUCTIONS.items():
         _name,
         needs=()
         if _name != "MEAN"
-        else (condition("a float or quantized input", lambda n: real(n.tensor(0))),),
-    )(_reduction(_native))
+        else (condition("a float or quantized input", lambda n: is_real(n.tensor(0))),),
+    )(_reduction_handler(_native))
 
 
-def real(tensor: Any) -> bool:
-    return tensor.kind.startswith("FLOAT") or tensor.quantized
+def is_real(tensor: Any) -> bool:
+    return tensor.type.startswith("FLOAT") or tensor.quantized
 
 
 @ops.op("MEAN")
 def integer_mean(op, node, x, axes):
-    """The sum over the number of elements, cut towards zero."""
+    """Sum divided by the number of elements, truncated."""
     axes, keep = int64_vector(op, axes), int(node.get("keepDims", False))
     total = op.ReduceSum(op.Cast(x, to=INT64), axes, keepdims=keep, noop_with_empty_axes=1)
     count = op.ReduceProd(op.Gather(op.Shape(x), axes, axis=0), keepdims=0)
@@ -61,15 +61,15 @@ def reduce_any(op, node, x, axes):
     reduce = op.ReduceMax if node.op == "REDUCE_ANY" else op.ReduceMin
     keep = int(node.get("keepDims", False))
     return op.Cast(
-        reduce(op.Cast(x, to=6), int64_vector(op, axes), keepdims=keep, noop_with_empty_axes=1), to=9
+        reduce(op.Cast(x, to=INT32), int64_vector(op, axes), keepdims=keep, noop_with_empty_axes=1), to=BOOL
     )
 
 
 @ops.op("ARG_MAX", "ARG_MIN", needs=(constant(1, "axis"),))
 def arg_max(op, node, x, axis):
     search = op.ArgMax if node.op == "ARG_MAX" else op.ArgMin
-    found = search(x, axis=constant_ints(axis)[0], keepdims=0)
-    return op.Cast(found, to=int(node.out_dtype()))
+    indices = search(x, axis=constant_ints(axis)[0], keepdims=0)
+    return op.Cast(indices, to=int(node.out_dtype()))
 
 
 @ops.op("CUMSUM")
@@ -84,74 +84,83 @@ def topk_v2(op, node, x, k):
     return values, op.Cast(indices, to=int(node.out_dtype(1)))
 
 
-def _segments(op: Any, data: Any, ids: Any, count: int, start: np.ndarray, how: str) -> Any:
-    """Rows of `data` gathered into `count` rows that begin as `start`; ids below zero fall into one more, which goes."""
+def _reduce_segments(op: Any, data: Any, ids: Any, count: int, start: np.ndarray, reduction: str) -> Any:
+    """Reduce rows of `data` to `count` rows that start as `start`; rows of negative ids are dropped."""
     rank = rank_of(ids) or 0
-    places = op.Reshape(op.Cast(ids, to=INT64), ints(-1, 1))
+    positions = op.Reshape(op.Cast(ids, to=INT64), ints(-1, 1))
     inner = op.Shape(data, start=rank) if (rank_of(data) or 0) > rank else op.const(ints())
     rows = op.Reshape(data, op.Concat(ints(-1), inner, axis=0)) if rank != 1 else data
-    number = op.Reshape(op.Cast(count, to=INT64), ints(1))
-    whole = op.Expand(op.const(start), op.Concat(op.Add(number, ints(1)), inner, axis=0))
-    places = op.Where(op.Less(places, ints(0)), number, places)
-    return op.Slice(op.ScatterND(whole, places, rows, reduction=how), ints(0), number, ints(0))
+    row_count = op.Reshape(op.Cast(count, to=INT64), ints(1))
+    initial = op.Expand(op.const(start), op.Concat(op.Add(row_count, ints(1)), inner, axis=0))
+    positions = op.Where(op.Less(positions, ints(0)), row_count, positions)
+    return op.Slice(op.ScatterND(initial, positions, rows, reduction=reduction), ints(0), row_count, ints(0))
 
 
 @ops.op("SEGMENT_SUM")
 def segment_sum(op, node, data, ids):
-    """Ids rise, so the last one says how many rows there are."""
+    """Ids are sorted: the last one determines the number of rows."""
     count = op.Add(op.Slice(op.Cast(ids, to=INT64), ints(-1), ints(FAR), ints(0)), ints(1))
-    return _segments(op, data, ids, count, np.zeros((), data.dtype.numpy()), "add")
+    return _reduce_segments(op, data, ids, count, np.zeros((), data.dtype.numpy()), "add")
 
 
-def _lowest(kind: np.dtype) -> Any:
-    return np.finfo(kind).min if kind.kind == "f" else np.iinfo(kind).min
+def _lowest(dtype: np.dtype) -> Any:
+    return np.finfo(dtype).min if dtype.kind == "f" else np.iinfo(dtype).min
 
 
-def _highest(kind: np.dtype) -> Any:
-    return np.finfo(kind).max if kind.kind == "f" else np.iinfo(kind).max
+def _highest(dtype: np.dtype) -> Any:
+    return np.finfo(dtype).max if dtype.kind == "f" else np.iinfo(dtype).max
 
 
 @ops.op("UNSORTED_SEGMENT_SUM", "UNSORTED_SEGMENT_PROD", "UNSORTED_SEGMENT_MAX", "UNSORTED_SEGMENT_MIN")
 def unsorted_segment(op, node, data, ids, count):
-    kind = data.dtype.numpy()
-    starts = {"add": 0, "mul": 1, "max": _lowest(kind), "min": _highest(kind)}
-    how = {"SUM": "add", "PROD": "mul", "MAX": "max", "MIN": "min"}[node.op.rsplit("_", 1)[1]]
-    return _segments(op, data, ids, count, np.array(starts[how], kind), how)
+    dtype = data.dtype.numpy()
+    starts = {"add": 0, "mul": 1, "max": _lowest(dtype), "min": _highest(dtype)}
+    reduction = {"SUM": "add", "PROD": "mul", "MAX": "max", "MIN": "min"}[node.op.rsplit("_", 1)[1]]
+    return _reduce_segments(op, data, ids, count, np.array(starts[reduction], dtype), reduction)
 
 
-WINDOWED = {1: "ReduceSum", 2: "ReduceProd", 3: "ReduceMin", 4: "ReduceMax", 5: "ReduceMin", 6: "ReduceMax"}
-COMBINED = {1: "Add", 2: "Mul", 3: "Min", 4: "Max", 5: "And", 6: "Or"}
+WINDOW_REDUCTIONS = {
+    1: "ReduceSum",
+    2: "ReduceProd",
+    3: "ReduceMin",
+    4: "ReduceMax",
+    5: "ReduceMin",
+    6: "ReduceMax",
+}
+COMBINATIONS = {1: "Add", 2: "Mul", 3: "Min", 4: "Max", 5: "And", 6: "Or"}
 
 
-def windows(
+def reduce_windows(
     op: Any, x: Any, start: Any, function: int, shape: list[int], strides: list[int], dilations: list[int]
 ) -> Any:
-    """Axis by axis, the elements of each window are gathered beside one another and reduced."""
+    """Gather the elements of each window along a new axis and reduce it, axis by axis."""
     bits = x.dtype.numpy() == np.bool_
     values = op.Cast(x, to=INT32) if bits else x
     for axis, (size, stride, dilation) in enumerate(zip(shape, strides, dilations, strict=True)):
         if size == 1 and stride == 1:
             continue
-        bounded(max(size, 0) * dilation)
-        bounded(stride - 1)
+        check_count(max(size, 0) * dilation)
+        check_count(stride - 1)
         if values.shape is not None and isinstance(values.shape[axis], int):
-            bounded(values.shape[axis])
+            check_count(values.shape[axis])
         length = op.Squeeze(op.Shape(values, start=axis, end=axis + 1), ints(0))
         last = op.Sub(length, np.int64((size - 1) * dilation))
         begins = op.Range(np.int64(0), last, np.int64(stride))
-        places = op.Add(op.Unsqueeze(begins, ints(1)), op.const(counted(size) * dilation))
-        values = op.node(WINDOWED[function], op.Gather(values, places, axis=axis), ints(axis + 1), keepdims=0)
+        positions = op.Add(op.Unsqueeze(begins, ints(1)), op.const(arange(size) * dilation))
+        values = op.node(
+            WINDOW_REDUCTIONS[function], op.Gather(values, positions, axis=axis), ints(axis + 1), keepdims=0
+        )
     values = op.Cast(values, to=BOOL) if bits else values
-    return op.node(COMBINED[function], values, start)
+    return op.node(COMBINATIONS[function], values, start)
 
 
 @ops.op(
     "REDUCE_WINDOW",
     needs=(
-        condition("a known reduction", lambda n: n.get("reduceFunction", 0) in WINDOWED),
+        condition("a known reduction", lambda n: n.get("reduceFunction", 0) in WINDOW_REDUCTIONS),
         *(constant(i, n) for i, n in ((2, "window"), (3, "strides"), (4, "dilations"))),
     ),
 )
 def reduce_window(op, node, x, start, shape, strides, dilations):
     parameters = (constant_ints(v) for v in (shape, strides, dilations))
-    return windows(op, x, start, node.get("reduceFunction", 0), *parameters)
+    return reduce_windows(op, x, start, node.get("reduceFunction", 0), *parameters)

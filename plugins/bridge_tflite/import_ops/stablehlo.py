@@ -1,4 +1,4 @@
-"""StableHLO operators inside TFLite files that have one evident meaning in ONNX."""
+"""StableHLO operators with a meaning in ONNX."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bridge.hub import rank_of
 from bridge.importing import ints, permuted
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_tflite.import_ops.common import BOOL, INT32, INT64, bounded, spread
-from bridge_tflite.import_ops.reduce import COMBINED, WINDOWED, windows
-from bridge_tflite.import_ops.tensor import dynamic_update_slice
+from bridge_tflite.import_ops.common import BOOL, INT32, INT64, check_count, check_expansion
+from bridge_tflite.import_ops.index import dynamic_update_slice
+from bridge_tflite.import_ops.reduce import COMBINATIONS, WINDOW_REDUCTIONS, reduce_windows
 
 ops = OpTable()
 
@@ -31,6 +31,7 @@ ops.same(
     STABLEHLO_MULTIPLY="Mul",
     STABLEHLO_NEGATE="Neg",
     STABLEHLO_POWER="Pow",
+    STABLEHLO_SELECT="Where",
     STABLEHLO_SUBTRACT="Sub",
     STABLEHLO_TANH="Tanh",
 )
@@ -41,14 +42,14 @@ ops.op("STABLEHLO_DYNAMIC_UPDATE_SLICE")(
 )
 
 
-def numbers(node: Any, field: str) -> list[int]:
+def int_list(node: Any, field: str) -> list[int]:
     return [int(v) for v in node.get(field, [])]
 
 
 @ops.op("STABLEHLO_AND", "STABLEHLO_OR")
 def logical(op, node, x, y):
-    kind = "And" if node.op.endswith("AND") else "Or"
-    return op.node(kind if int(x.dtype) == BOOL else f"Bitwise{kind}", x, y)
+    operator = "And" if node.op.endswith("AND") else "Or"
+    return op.node(operator if int(x.dtype) == BOOL else f"Bitwise{operator}", x, y)
 
 
 @ops.op("STABLEHLO_RSQRT")
@@ -63,33 +64,28 @@ def cbrt(op, node, x):
 
 @ops.op("STABLEHLO_REMAINDER")
 def remainder(op, node, x, y):
-    """With the sign of the dividend."""
+    """Remainder with the sign of the dividend."""
     return op.Mod(x, y, fmod=1)
 
 
 @ops.op("STABLEHLO_SHIFT_LEFT")
 def shift_left(op, node, x, y):
-    """Shifts of the width and more give 0."""
+    """A shift by the bit width or more gives 0."""
     bits = x.dtype.numpy().itemsize * 8
-    places = op.Cast(y, to=INT64)
-    far = op.Or(op.Less(places, np.int64(0)), op.GreaterOrEqual(places, np.int64(bits)))
-    safe = op.Where(far, np.int64(0), places)
+    amount = op.Cast(y, to=INT64)
+    too_far = op.Or(op.Less(amount, np.int64(0)), op.GreaterOrEqual(amount, np.int64(bits)))
+    safe = op.Where(too_far, np.int64(0), amount)
     powers = (np.uint64(1) << np.arange(64, dtype=np.uint64)).view(np.int64)
     moved = op.Mul(op.Cast(x, to=INT64), op.Gather(op.const(powers), safe, axis=0))
-    return op.Cast(op.Where(far, np.int64(0), moved), to=int(x.dtype))
+    return op.Cast(op.Where(too_far, np.int64(0), moved), to=int(x.dtype))
 
 
 @ops.op("STABLEHLO_COMPARE")
 def compare(op, node, x, y):
-    kind = node.get("comparisonDirection", 0)
+    direction = node.get("comparisonDirection", 0)
     names = ("Equal", "Equal", "GreaterOrEqual", "Greater", "LessOrEqual", "Less")
-    found = op.node(names[kind], x, y)
-    return op.Not(found) if kind == 1 else found
-
-
-@ops.op("STABLEHLO_SELECT")
-def select(op, node, condition, x, y):
-    return op.Where(condition, x, y)
+    result = op.node(names[direction], x, y)
+    return op.Not(result) if direction == 1 else result
 
 
 @ops.op("STABLEHLO_CLAMP")
@@ -112,7 +108,7 @@ def reshape(op, node, x):
 
 @ops.op("STABLEHLO_TRANSPOSE")
 def transpose(op, node, x):
-    return op.Transpose(x, perm=numbers(node, "permutation"))
+    return op.Transpose(x, perm=int_list(node, "permutation"))
 
 
 @ops.op("STABLEHLO_CONCATENATE")
@@ -122,24 +118,24 @@ def concatenate(op, node, *inputs):
 
 @ops.op("STABLEHLO_BROADCAST_IN_DIM", needs=(STATIC_OUT,))
 def broadcast_in_dim(op, node, x):
-    """Dimension i of the input becomes the named one of the output."""
-    out, dims = node.out(0).dims, numbers(node, "broadcastDimensions")
-    spread = (
+    """Dimension i of the input becomes dimension `broadcastDimensions[i]` of the output."""
+    out, dims = node.out(0).dims, int_list(node, "broadcastDimensions")
+    unsqueezed = (
         op.Unsqueeze(x, ints(*(i for i in range(len(out)) if i not in dims))) if len(dims) < len(out) else x
     )
-    return op.Expand(spread, ints(*out))
+    return op.Expand(unsqueezed, ints(*out))
 
 
 @ops.op("STABLEHLO_SLICE")
 def slice_(op, node, x):
-    starts, ends, steps = (numbers(node, n) for n in ("startIndices", "limitIndices", "strides"))
+    starts, ends, steps = (int_list(node, n) for n in ("startIndices", "limitIndices", "strides"))
     return op.Slice(x, ints(*starts), ints(*ends), ints(*range(len(starts))), ints(*steps))
 
 
 @ops.op("STABLEHLO_DYNAMIC_SLICE")
 def dynamic_slice(op, node, x, *starts):
-    """Starts are moved so that the slice lies inside."""
-    sizes = ints(*numbers(node, "sliceSizes"))
+    """Start indices are clamped so that the slice lies inside."""
+    sizes = ints(*int_list(node, "sliceSizes"))
     begin = op.Cast(op.Concat(*(op.Reshape(s, ints(1)) for s in starts), axis=0), to=INT64)
     begin = op.Min(op.Max(begin, ints(0)), op.Sub(op.Shape(x), op.const(sizes)))
     return op.Slice(x, begin, op.Add(begin, op.const(sizes)), op.const(np.arange(sizes.size)))
@@ -148,23 +144,23 @@ def dynamic_slice(op, node, x, *starts):
 @ops.op("STABLEHLO_IOTA", needs=(STATIC_OUT,))
 def iota(op, node):
     dims, axis = node.out(0).dims, int(node.get("iotaDimension", 0))
-    bounded(int(np.prod(dims, dtype=np.float64)))
-    places = np.arange(dims[axis]).reshape([-1 if i == axis else 1 for i in range(len(dims))])
-    return op.const(np.broadcast_to(places, dims).astype(node.out_dtype().numpy()))
+    check_count(int(np.prod(dims, dtype=np.float64)))
+    counts = np.arange(dims[axis]).reshape([-1 if i == axis else 1 for i in range(len(dims))])
+    return op.const(np.broadcast_to(counts, dims).astype(node.out_dtype().numpy()))
 
 
 @ops.op("STABLEHLO_PAD")
 def pad(op, node, x, value):
-    """Where an edge is negative, elements go."""
-    low, high, inner = (numbers(node, n) for n in ("edgePaddingLow", "edgePaddingHigh", "interiorPadding"))
-    return padded(op, x, value, low, high, inner)
+    """Negative amounts crop."""
+    low, high, inner = (int_list(node, n) for n in ("edgePaddingLow", "edgePaddingHigh", "interiorPadding"))
+    return pad_interior(op, x, value, low, high, inner)
 
 
-def padded(op: Any, x: Any, value: Any, low: list[int], high: list[int], inner: list[int]) -> Any:
-    """Copies of the value between elements, then around."""
+def pad_interior(op: Any, x: Any, value: Any, low: list[int], high: list[int], inner: list[int]) -> Any:
+    """Pad with `value` between elements, then at the edges."""
     rank = rank_of(x) or 0
     for axis, gap in enumerate(inner):
-        spread(x, axis, gap + 1)
+        check_expansion(x, axis, gap + 1)
         if gap:
             around = [0] * (2 * rank + 2)
             around[rank + 1 + axis + 1] = gap
@@ -174,7 +170,7 @@ def padded(op: Any, x: Any, value: Any, low: list[int], high: list[int], inner: 
             joined = op.Reshape(spaced, op.Concat(*lengths, axis=0))
             x = op.Slice(joined, ints(0), ints(-gap), ints(axis))
     for amount in (*low, *high):
-        bounded(abs(amount))
+        check_count(abs(amount))
     return op.Pad(x, ints(*low, *high), value) if any((*low, *high)) else x
 
 
@@ -195,14 +191,16 @@ ASSIGN = -1
 
 
 def body_of(node: Any, field: str) -> Any:
-    """The subgraph that an option names; None where there is none."""
+    """Subgraph that an option names, or None."""
     index = node.get(field, -1)
     return node.file.subgraphs[index] if 0 <= index < len(node.file.subgraphs) else None
 
 
-def function(node: Any, field: str = "bodySubgraphIndex") -> int:
-    """The reduction whose body is one known operator on both of its inputs, as the schema numbers it; ASSIGN where the body hands the
-    second on; else 0."""
+def reduction_of(node: Any, field: str = "bodySubgraphIndex") -> int:
+    """Reduction function, as the schema numbers it, whose body is one known operator on both of its inputs.
+
+    ASSIGN if the body returns the second input; 0 if it is not known.
+    """
     body = body_of(node, field)
     if body is not None and not body.operators and body.outputs == body.inputs[1:]:
         return ASSIGN
@@ -211,82 +209,84 @@ def function(node: Any, field: str = "bodySubgraphIndex") -> int:
     return FUNCTIONS.get(body.operators[0].name.removeprefix("STABLEHLO_"), 0)
 
 
-KNOWN = condition("a body that adds, multiplies, compares or combines", lambda n: function(n) > 0)
+KNOWN = condition("a body that adds, multiplies, compares or combines", lambda n: reduction_of(n) > 0)
 SINGLE = condition("one operand", lambda n: len(n.operator.inputs) == 2)
 
 
 @ops.op("STABLEHLO_REDUCE_WINDOW", needs=(KNOWN, SINGLE))
 def reduce_window(op, node, x, start):
-    """Base dilations and padding are copies of the start value."""
-    edges, dilations = numbers(node, "padding"), numbers(node, "baseDilations")
+    """Base dilation and padding insert the initial value."""
+    edges, dilations = int_list(node, "padding"), int_list(node, "baseDilations")
     rank = rank_of(x)
     edges = edges or [0] * (2 * rank)
     start = op.Reshape(start, ints())
-    x = padded(op, x, start, edges[::2], edges[1::2], [d - 1 for d in dilations])
-    shape, strides, apart = (
-        numbers(node, n) or [1] * rank for n in ("windowDimensions", "windowStrides", "windowDilations")
+    x = pad_interior(op, x, start, edges[::2], edges[1::2], [d - 1 for d in dilations])
+    shape, strides, window_dilations = (
+        int_list(node, n) or [1] * rank for n in ("windowDimensions", "windowStrides", "windowDilations")
     )
-    return windows(op, x, start, function(node), shape, strides, apart)
+    return reduce_windows(op, x, start, reduction_of(node), shape, strides, window_dilations)
 
 
 @ops.op("STABLEHLO_REDUCE", needs=(KNOWN, SINGLE))
 def reduce(op, node, x, start):
-    kind, bits = function(node), int(x.dtype) == BOOL
-    values = op.Cast(x, to=INT32) if bits else x
-    found = op.node(WINDOWED[kind], values, ints(*numbers(node, "dimensions")), keepdims=0)
-    return op.node(COMBINED[kind], op.Cast(found, to=BOOL) if bits else found, op.Reshape(start, ints()))
+    reduction, is_bool = reduction_of(node), int(x.dtype) == BOOL
+    values = op.Cast(x, to=INT32) if is_bool else x
+    reduced = op.node(WINDOW_REDUCTIONS[reduction], values, ints(*int_list(node, "dimensions")), keepdims=0)
+    return op.node(
+        COMBINATIONS[reduction], op.Cast(reduced, to=BOOL) if is_bool else reduced, op.Reshape(start, ints())
+    )
 
 
 @ops.op("STABLEHLO_DOT_GENERAL")
 def dot_general(op, node, x, y):
-    """Batch dimensions, then what is left of each side."""
+    """Einsum: batch dimensions, then the remaining dimensions of each side."""
     names = (
         "lhsBatchingDimensions",
         "rhsBatchingDimensions",
         "lhsContractingDimensions",
         "rhsContractingDimensions",
     )
-    batch_x, batch_y, over_x, over_y = (numbers(node, n) for n in names)
+    batch_x, batch_y, over_x, over_y = (int_list(node, n) for n in names)
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     left = [next(letters) for _ in range(rank_of(x))]
     right = [""] * rank_of(y)
     for i, j in zip(batch_x + over_x, batch_y + over_y, strict=True):
         right[j] = left[i]
     right = [r or next(letters) for r in right]
-    kept = [left[i] for i in batch_x]
-    kept += [v for i, v in enumerate(left) if i not in batch_x + over_x]
-    kept += [v for i, v in enumerate(right) if i not in batch_y + over_y]
-    return op.Einsum(x, y, equation=f"{''.join(left)},{''.join(right)}->{''.join(kept)}")
+    output = [left[i] for i in batch_x]
+    output += [v for i, v in enumerate(left) if i not in batch_x + over_x]
+    output += [v for i, v in enumerate(right) if i not in batch_y + over_y]
+    return op.Einsum(x, y, equation=f"{''.join(left)},{''.join(right)}->{''.join(output)}")
 
 
 @ops.op("STABLEHLO_COMPOSITE")
 def composite(op, node, *inputs):
-    """What it is made of."""
+    """Its decomposition, inlined."""
     return tuple(node.inline(op, node.get("decompositionSubgraphIndex", 0), inputs))
 
 
 @ops.op("STABLEHLO_CASE")
 def case(op, node, index, *inputs):
-    """A chain of branches; an index outside of them takes the last."""
+    """Chain of branches; an index out of range takes the last."""
     branches = node.subgraphs()
     flag = op.Reshape(op.Cast(index, to=INT64), ints())
     return node.choice(op, flag, branches, inputs)
 
 
-def starts_last(op: Any, node: Any, indices: Any) -> tuple[Any, int]:
-    """Indices as int64, the dimension of their components last, and how many components there are."""
+def index_vectors_last(op: Any, node: Any, indices: Any) -> tuple[Any, int]:
+    """Indices as int64 with their vector dimension last, and the length of it."""
     rank, axis = rank_of(indices) or 0, int(node.get("indexVectorDim", 0))
     wide = op.Cast(indices, to=INT64)
     if axis == rank:
         return op.Unsqueeze(wide, ints(axis)), 1
     order = [i for i in range(rank) if i != axis] + [axis]
-    turned = wide if axis == rank - 1 else op.Transpose(wide, perm=order)
-    return turned, node.shape(1)[axis]
+    transposed = wide if axis == rank - 1 else op.Transpose(wide, perm=order)
+    return transposed, node.shape(1)[axis]
 
 
-def grid(lengths: Sequence[int]) -> np.ndarray:
-    """Every place of a box of `lengths`, [*lengths, rank]."""
-    bounded(int(np.prod([*lengths, len(lengths)], dtype=np.float64)))
+def box_indices(lengths: Sequence[int]) -> np.ndarray:
+    """Indices of all elements of a box, int64 [*lengths, rank]."""
+    check_count(int(np.prod([*lengths, len(lengths)], dtype=np.float64)))
     return np.stack(np.meshgrid(*map(np.arange, lengths), indexing="ij"), -1).reshape(*lengths, len(lengths))
 
 
@@ -297,47 +297,49 @@ STATIC_IN = condition(
 
 @ops.op("STABLEHLO_GATHER", needs=(STATIC_IN,))
 def gather(op, node, x, indices):
-    """A box of sizes `sliceSizes` for every index, moved so that it lies inside: dimensions a box does not span are indexed, others
-    come along whole."""
-    shape, sizes = node.shape(0), numbers(node, "sliceSizes")
-    mapped, collapsed = numbers(node, "startIndexMap"), numbers(node, "collapsedSliceDims")
-    starts, _ = starts_last(op, node, indices)
-    rest = [d for d in range(len(shape)) if d not in mapped and sizes[d] == shape[d]]
-    picked = mapped + [d for d in range(len(shape)) if d not in mapped and d not in rest]
-    room = ints(*(shape[d] - sizes[d] for d in mapped))
-    starts = op.Min(op.Max(starts, ints(0)), room)
+    """Gather a box of `sliceSizes` at every index, clamped so that it lies inside.
+
+    Dimensions that a box spans completely are not indexed.
+    """
+    shape, sizes = node.shape(0), int_list(node, "sliceSizes")
+    mapped, collapsed = int_list(node, "startIndexMap"), int_list(node, "collapsedSliceDims")
+    starts, _ = index_vectors_last(op, node, indices)
+    spanned_dims = [d for d in range(len(shape)) if d not in mapped and sizes[d] == shape[d]]
+    picked = mapped + [d for d in range(len(shape)) if d not in mapped and d not in spanned_dims]
+    last_starts = ints(*(shape[d] - sizes[d] for d in mapped))
+    starts = op.Min(op.Max(starts, ints(0)), last_starts)
     batch = rank_of(starts) - 1
     if len(picked) > len(mapped):
         starts = op.Pad(starts, ints(*[0] * (2 * batch + 1), len(picked) - len(mapped)), np.int64(0))
-    box = grid([sizes[d] for d in picked])
-    places = op.Add(op.Unsqueeze(starts, ints(*range(batch, batch + len(picked)))), op.const(box))
-    found = op.GatherND(op.Transpose(x, perm=picked + rest), places)
-    kept = [d for d in range(len(shape)) if d not in collapsed]
-    offsets = numbers(node, "offsetDims")
-    gone = [batch + i for i, d in enumerate(picked + rest) if d in collapsed]
-    found = op.Squeeze(found, ints(*gone)) if gone else found
-    order = [d for d in picked + rest if d not in collapsed]
+    box = box_indices([sizes[d] for d in picked])
+    positions = op.Add(op.Unsqueeze(starts, ints(*range(batch, batch + len(picked)))), op.const(box))
+    gathered = op.GatherND(op.Transpose(x, perm=picked + spanned_dims), positions)
+    output_dims = [d for d in range(len(shape)) if d not in collapsed]
+    offsets = int_list(node, "offsetDims")
+    squeezed = [batch + i for i, d in enumerate(picked + spanned_dims) if d in collapsed]
+    gathered = op.Squeeze(gathered, ints(*squeezed)) if squeezed else gathered
+    order = [d for d in picked + spanned_dims if d not in collapsed]
     batches = iter(range(batch))
     perm = [
-        batch + order.index(kept[offsets.index(i)]) if i in offsets else next(batches)
-        for i in range(batch + len(kept))
+        batch + order.index(output_dims[offsets.index(i)]) if i in offsets else next(batches)
+        for i in range(batch + len(output_dims))
     ]
-    return op.Transpose(found, perm=perm)
+    return op.Transpose(gathered, perm=perm)
 
 
-UPDATED = "updateComputationSubgraphIndex"
+UPDATE_BODY = "updateComputationSubgraphIndex"
 REDUCTIONS = {ASSIGN: "none", 1: "add", 2: "mul", 3: "min", 4: "max"}
 UPDATES = condition(
-    "a body that replaces, adds, multiplies or compares", lambda n: function(n, UPDATED) in REDUCTIONS
+    "a body that replaces, adds, multiplies or compares", lambda n: reduction_of(n, UPDATE_BODY) in REDUCTIONS
 )
 
 
-@ops.op("STABLEHLO_SCATTER", needs=(STATIC_IN, UPDATES, condition("numbers", lambda n: n.kind(0) != "BOOL")))
+@ops.op("STABLEHLO_SCATTER", needs=(STATIC_IN, UPDATES, condition("numbers", lambda n: n.type(0) != "BOOL")))
 def scatter(op, node, x, indices, updates):
-    """Elements by their flat places; those that fall outside go to one more element, which is cut off."""
-    shape, inserted = node.shape(0), numbers(node, "insertedWindowDims")
-    mapped, window = numbers(node, "scatterDimsToOperandDims"), numbers(node, "updateWindowDims")
-    starts, depth = starts_last(op, node, indices)
+    """Scatter elements by flat indices; those out of range go to one additional element, which is dropped."""
+    shape, inserted = node.shape(0), int_list(node, "insertedWindowDims")
+    mapped, window = int_list(node, "scatterDimsToOperandDims"), int_list(node, "updateWindowDims")
+    starts, depth = index_vectors_last(op, node, indices)
     lengths = node.shape(2)
     spanned = [d for d in range(len(shape)) if d not in inserted]
     sizes = [lengths[window[spanned.index(d)]] if d in spanned else 1 for d in range(len(shape))]
@@ -346,27 +348,27 @@ def scatter(op, node, x, indices, updates):
     starts = op.MatMul(starts, op.const(select))
     batch = rank_of(starts) - 1
     spread_starts = op.Unsqueeze(starts, ints(*range(batch, batch + len(shape))))
-    places = op.Add(spread_starts, op.const(grid(sizes)))
-    inside = op.And(op.GreaterOrEqual(places, np.int64(0)), op.Less(places, ints(*shape)))
+    positions = op.Add(spread_starts, op.const(box_indices(sizes)))
+    inside = op.And(op.GreaterOrEqual(positions, np.int64(0)), op.Less(positions, ints(*shape)))
     inside = op.Cast(op.ReduceMin(op.Cast(inside, to=INT32), ints(-1), keepdims=0), to=BOOL)
-    count = bounded(int(np.prod(shape, dtype=np.float64)))
+    count = check_count(int(np.prod(shape, dtype=np.float64)))
     steps = np.cumprod([1, *shape[:0:-1]])[::-1].astype(np.int64)
     flat = op.Where(
-        inside, op.ReduceSum(op.Mul(places, op.const(steps)), ints(-1), keepdims=0), np.int64(count)
+        inside, op.ReduceSum(op.Mul(positions, op.const(steps)), ints(-1), keepdims=0), np.int64(count)
     )
     order = [i for i in range(len(lengths)) if i not in window] + window
-    parts = op.Reshape(op.Transpose(updates, perm=order), ints(-1))
-    whole = op.Concat(op.Reshape(x, ints(-1)), op.const(np.zeros(1, x.dtype.numpy())), axis=0)
-    reduction = REDUCTIONS[function(node, UPDATED)]
-    found = op.ScatterND(whole, op.Reshape(flat, ints(-1, 1)), parts, reduction=reduction)
-    return op.Reshape(op.Slice(found, ints(0), ints(count), ints(0)), ints(*shape))
+    flat_updates = op.Reshape(op.Transpose(updates, perm=order), ints(-1))
+    padded_x = op.Concat(op.Reshape(x, ints(-1)), op.const(np.zeros(1, x.dtype.numpy())), axis=0)
+    reduction = REDUCTIONS[reduction_of(node, UPDATE_BODY)]
+    scattered = op.ScatterND(padded_x, op.Reshape(flat, ints(-1, 1)), flat_updates, reduction=reduction)
+    return op.Reshape(op.Slice(scattered, ints(0), ints(count), ints(0)), ints(*shape))
 
 
 GREATER, LESS = 3, 5
 
 
-def ordering(node: Any) -> tuple[int, bool] | None:
-    """Which operand a comparator sorts by, and whether the largest comes first; None for another comparator."""
+def sort_order(node: Any) -> tuple[int, bool] | None:
+    """Operand a comparator sorts by, and True for descending order; None for an unknown comparator."""
     body = body_of(node, "comparatorSubgraphIndex")
     if body is None or len(body.operators) != 1 or len(body.operators[0].inputs) != 2:
         return None
@@ -376,24 +378,26 @@ def ordering(node: Any) -> tuple[int, bool] | None:
         "GREATER": GREATER,
         "STABLEHLO_COMPARE": getattr(single.options, "comparisonDirection", 0),
     }
-    kind, pair = (
+    comparison, pair = (
         names.get(single.name),
         [body.inputs.index(i) if i in body.inputs else -1 for i in single.inputs],
     )
-    if kind not in (LESS, GREATER) or sorted(pair) != [min(pair), min(pair) + 1] or min(pair) % 2:
+    if comparison not in (LESS, GREATER) or sorted(pair) != [min(pair), min(pair) + 1] or min(pair) % 2:
         return None
-    return min(pair) // 2, (kind == GREATER) == (pair[0] < pair[1])
+    return min(pair) // 2, (comparison == GREATER) == (pair[0] < pair[1])
 
 
-@ops.op("STABLEHLO_SORT", needs=(condition("a body that compares two elements of one operand", ordering),))
+@ops.op("STABLEHLO_SORT", needs=(condition("a body that compares two elements of one operand", sort_order),))
 def sort(op, node, *operands):
-    """All operands in the order of one; equal elements stay in their order."""
-    by, falling = ordering(node)
+    """Stable sort of all operands by one of them."""
+    operand, descending = sort_order(node)
     axis = int(node.get("dimension", 0))
-    length = op.Shape(operands[by], start=axis, end=axis + 1)
-    values, order = op.TopK(operands[by], length, axis=axis, largest=int(falling), sorted=1, _outputs=2)
+    length = op.Shape(operands[operand], start=axis, end=axis + 1)
+    values, order = op.TopK(
+        operands[operand], length, axis=axis, largest=int(descending), sorted=1, _outputs=2
+    )
     return tuple(
-        values if i == by else op.GatherElements(v, order, axis=axis) for i, v in enumerate(operands)
+        values if i == operand else op.GatherElements(v, order, axis=axis) for i, v in enumerate(operands)
     )
 
 
@@ -402,33 +406,33 @@ def sort(op, node, *operands):
     needs=(condition("no groups of the batch", lambda n: n.get("batchGroupCount", 1) <= 1),),
 )
 def convolution(op, node, x, weights):
-    """Both sides with their dimensions as ONNX orders them; copies of zero between elements and around."""
-    spatial = numbers(node, "inputSpatialDimensions")
+    """Transpose both operands to ONNX's layout, and pad with zeros between elements and at the edges."""
+    spatial = int_list(node, "inputSpatialDimensions")
     rank, count = rank_of(x), len(spatial)
     named = [node.get(f"input{n}Dimension", i) for i, n in enumerate(("Batch", "Feature"))]
-    turned = op.Transpose(x, perm=[*map(int, named), *spatial])
-    own = [node.get(f"kernel{n}FeatureDimension", i) for i, n in enumerate(("Output", "Input"))]
-    kernel = permuted(op, weights, [*map(int, own), *numbers(node, "kernelSpatialDimensions")])
-    back = [i + 2 for i, v in enumerate(numbers(node, "windowReversal")) if v]
-    if back:
+    image = op.Transpose(x, perm=[*map(int, named), *spatial])
+    feature_dims = [node.get(f"kernel{n}FeatureDimension", i) for i, n in enumerate(("Output", "Input"))]
+    kernel = permuted(op, weights, [*map(int, feature_dims), *int_list(node, "kernelSpatialDimensions")])
+    reversed_axes = [i + 2 for i, v in enumerate(int_list(node, "windowReversal")) if v]
+    if reversed_axes:
         kernel = op.Slice(
             kernel,
-            ints(*[-1] * len(back)),
-            ints(*[-(2**31)] * len(back)),
-            ints(*back),
-            ints(*[-1] * len(back)),
+            ints(*[-1] * len(reversed_axes)),
+            ints(*[-(2**31)] * len(reversed_axes)),
+            ints(*reversed_axes),
+            ints(*[-1] * len(reversed_axes)),
         )
-    edges = numbers(node, "padding") or [0] * (2 * count)
-    gaps = [d - 1 for d in numbers(node, "lhsDilation")]
+    edges = int_list(node, "padding") or [0] * (2 * count)
+    gaps = [d - 1 for d in int_list(node, "lhsDilation")]
     zero = np.zeros((), x.dtype.numpy())
-    turned = padded(op, turned, zero, [0, 0, *edges[::2]], [0, 0, *edges[1::2]], [0, 0, *gaps])
-    found = op.Conv(
-        turned,
+    image = pad_interior(op, image, zero, [0, 0, *edges[::2]], [0, 0, *edges[1::2]], [0, 0, *gaps])
+    result = op.Conv(
+        image,
         kernel,
-        strides=numbers(node, "windowStrides") or [1] * count,
-        dilations=numbers(node, "rhsDilation") or [1] * count,
+        strides=int_list(node, "windowStrides") or [1] * count,
+        dilations=int_list(node, "rhsDilation") or [1] * count,
         group=int(node.get("featureGroupCount", 1)),
     )
-    place = {int(node.get(f"output{n}Dimension", i)): i for i, n in enumerate(("Batch", "Feature"))}
-    place |= {d: i + 2 for i, d in enumerate(numbers(node, "outputSpatialDimensions"))}
-    return op.Transpose(found, perm=[place[i] for i in range(rank)])
+    position = {int(node.get(f"output{n}Dimension", i)): i for i, n in enumerate(("Batch", "Feature"))}
+    position |= {d: i + 2 for i, d in enumerate(int_list(node, "outputSpatialDimensions"))}
+    return op.Transpose(result, perm=[position[i] for i in range(rank)])

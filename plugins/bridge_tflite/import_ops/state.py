@@ -1,4 +1,4 @@
-"""What lives on between runs: variables, the states of recurrent operators, tables."""
+"""State between runs: variables, states of recurrent operators, hash tables."""
 
 from __future__ import annotations
 
@@ -22,50 +22,51 @@ NEXT = "/next"
 
 @dataclass(frozen=True)
 class Resource:
-    """A handle: the name of a variable or the number of a table."""
+    """Handle: name of a variable, or number of a hash table."""
 
     key: str
 
 
 class State:
-    """What a model keeps between runs, by name, while its graph is built.
+    """Variables and hash tables of a model while its graph is built, by key.
 
-    A variable that is written to becomes an input with its initial value as default, and an output named `<name>/next`;
-    when not `explicit`, it begins at its initial value in every run. One that is never written to is a constant. HELD on
-    these inputs and outputs is the number of the tensor that holds their value in LiteRT.
+    A variable that is assigned becomes an input, with its initial value as default, and an output
+    `<name>/next`; if not `explicit`, it starts at its initial value in every run. One that is never assigned
+    is a constant. The fact TFLITE_VARIABLE on these inputs and outputs is the index of the tensor that holds
+    their value in LiteRT.
     """
 
-    def __init__(self, file: Any, graph: ir.Graph, explicit: bool, taken: set[str]) -> None:
-        self.file, self.graph, self.explicit, self.taken = file, graph, explicit, taken
+    def __init__(self, file: Any, graph: ir.Graph, explicit: bool, used_names: set[str]) -> None:
+        self.file, self.graph, self.explicit, self.used_names = file, graph, explicit, used_names
         self.initializing = False
         self.names: dict[Any, str] = {}
         self.tensors: dict[Any, int] = {}
-        self.first: dict[Any, np.ndarray] = {}
-        self.now: dict[Any, Any] = {}
+        self.initial_values: dict[Any, np.ndarray] = {}
+        self.current: dict[Any, Any] = {}
         self.inputs: dict[Any, ir.Value] = {}
         self.tables: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def read(self, key: Any, name: str, dtype: Any, dims: Any, rest: np.ndarray | None = None) -> Any:
-        """The present value of a variable; `rest` is what it holds before the first run."""
-        if key not in self.now:
-            if rest is not None:
-                self.first.setdefault(key, rest)
-            first = self.first.get(key)
+    def read(self, key: Any, name: str, dtype: Any, dims: Any, initial: np.ndarray | None = None) -> Any:
+        """Present value of a variable; `initial` is its value before the first run, if known."""
+        if key not in self.current:
+            if initial is not None:
+                self.initial_values.setdefault(key, initial)
+            first = self.initial_values.get(key)
             if first is None and not self.explicit:
                 raise UnreadableFile(f"{self.file.path} reads the variable {name} before it has a value.")
-            known = self._input(key, name, dtype, dims, first) if self.explicit else None
-            self.now[key] = hub.Builder(self.graph).const(first) if known is None else known
-        return self.now[key]
+            declared = self._input(key, name, dtype, dims, first) if self.explicit else None
+            self.current[key] = hub.Builder(self.graph).const(first) if declared is None else declared
+        return self.current[key]
 
     def write(self, key: Any, name: str, value: Any, tensor: int) -> None:
-        """Let a variable hold `value`, that of tensor `tensor`, from now on."""
+        """Assign `value`, that of tensor `tensor`, to a variable."""
         self.names[key], self.tensors[key] = name, tensor
         if not self.initializing:
-            self.now[key] = value
+            self.current[key] = value
             return
-        found = const(value)
-        if found is not None:
-            self.first[key] = found
+        array = const(value)
+        if array is not None:
+            self.initial_values[key] = array
 
     def _input(self, key: Any, name: str, dtype: Any, dims: Any, first: np.ndarray | None) -> ir.Value:
         shape = [
@@ -79,15 +80,15 @@ class State:
 
     def _free(self, name: str) -> str:
         name = name or "state"
-        while name in self.taken:
+        while name in self.used_names:
             name += "_state"
-        self.taken.add(name)
+        self.used_names.add(name)
         return name
 
     def close(self, op: hub.Builder) -> None:
-        """Declare the inputs and outputs that the variables became."""
+        """Declare the inputs and outputs of the variables."""
         for key, value in self.inputs.items():
-            if self.now[key] is value:
+            if self.current[key] is value:
                 self._settle(op, value)
                 continue
             self.graph.inputs.append(value)
@@ -97,7 +98,7 @@ class State:
                 self.graph.register_initializer(value)
         if not self.explicit:
             return
-        for key, value in self.now.items():
+        for key, value in self.current.items():
             if value is self.inputs.get(key):
                 continue
             if value.is_graph_output() or value.producer() is None:
@@ -108,7 +109,7 @@ class State:
             self.graph.outputs.append(value)
 
     def _settle(self, op: hub.Builder, value: ir.Value) -> None:
-        """A variable that nothing writes to is a constant, or an input where its value is unknown."""
+        """Make a variable that is never assigned a constant, or an input if its value is unknown."""
         if value.const_value is None:
             self.graph.inputs.append(value)
             return
@@ -117,7 +118,7 @@ class State:
 
 @ops.op("VAR_HANDLE")
 def var_handle(op, node):
-    return Resource(_text(node.get("sharedName", b"")))
+    return Resource(_as_text(node.get("sharedName", b"")))
 
 
 @ops.op("READ_VARIABLE")
@@ -133,7 +134,7 @@ def assign_variable(op, node, handle, value):
 
 @ops.op("CALL_ONCE")
 def call_once(op, node):
-    """Its subgraph gives variables their initial values and fills tables."""
+    """Run the subgraph that initializes variables and fills hash tables."""
     state = node.scope.state
     state.initializing = True
     node.inline(op, node.get("initSubgraphIndex", 0), [])
@@ -151,7 +152,7 @@ def hashtable(op, node):
     needs=(condition("keys and values stored in the file", lambda n: n.constant(1) and n.constant(2)),),
 )
 def hashtable_import(op, node, handle, keys, values):
-    """A table that is filled already stays as it is."""
+    """A table that is already filled is left as it is."""
     node.scope.state.tables.setdefault(handle.key, (const(keys), const(values)))
     return ()
 
@@ -165,7 +166,7 @@ def hashtable_size(op, node, handle):
 @ops.op("HASHTABLE_FIND", needs=(condition("a default stored in the file", lambda n: n.constant(2)),))
 def hashtable_find(op, node, handle, keys, default):
     names, values = _table(node, handle)
-    first = dict(reversed(list(zip(_plain(names), _plain(values), strict=True))))
+    first = dict(reversed(list(zip(_as_list(names), _as_list(values), strict=True))))
     keys_kind, values_kind = ("strings" if a.dtype == object else "int64s" for a in (names, values))
     single = {"strings": "string", "int64s": "int64"}[values_kind]
     op.graph.opset_imports["ai.onnx.ml"] = hub.ML_OPSET
@@ -175,13 +176,13 @@ def hashtable_find(op, node, handle, keys, default):
         **{
             f"keys_{keys_kind}": list(first),
             f"values_{values_kind}": list(first.values()),
-            f"default_{single}": _plain(const(default))[0],
+            f"default_{single}": _as_list(const(default))[0],
         },
     )
 
 
-def _plain(array: np.ndarray) -> list[Any]:
-    """Python strings or numbers."""
+def _as_list(array: np.ndarray) -> list[Any]:
+    """Elements as Python strings or numbers."""
     return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in array.ravel().tolist()]
 
 
@@ -192,5 +193,5 @@ def _table(node: Any, handle: Any) -> Any:
     return tables[handle.key]
 
 
-def _text(raw: Any) -> str:
+def _as_text(raw: Any) -> str:
     return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)

@@ -1,4 +1,5 @@
-"""Hub → what TFLite holds: the visible list of passes. The tables of rewrites lie beside, by family."""
+"""Hub → operators that TFLite has: the list of passes. The tables of rewrites are in the modules of each
+family."""
 
 from __future__ import annotations
 
@@ -20,18 +21,19 @@ from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
 from bridge_tflite import export_ops
-from bridge_tflite.legalize import nn, quantize, tensor
+from bridge_tflite.legalize import image, layout, quantize, tensor
 from bridge_tflite.legalize.bodies import Legalise
-from bridge_tflite.legalize.integer import IntegerKernels
 from bridge_tflite.legalize.layout import NativeLayout
 from bridge_tflite.legalize.nn import FuseActivations
+from bridge_tflite.legalize.quantize_integer import IntegerKernels
 
 ops = OpTable.of(__name__)
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: sequences as tensors; quantized weights as they are; patterns raised while whole; dtypes LiteRT
-    computes; operators it lacks; channels last; what has a TFLite form of its own; fusing; integer kernels."""
+    """Passes in order: sequences as tensors, quantized weights kept as integers, patterns fused, dtypes
+    widened, missing operators decomposed, channels last, rewrites into TFLite's own operators, activations
+    fused, integer kernels."""
     boundary = [NativeLayout()] if options["layout"] == "native" else []
     rounded = [HalfWeights()] if options["weights"] == "float16" else []
     return [
@@ -43,8 +45,8 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         ComputeWider(takes, moves),
         Decompose(takes),
         FoldConstants(),
-        ChannelsLast(nn.as_image),
-        Legalise(nn.images),
+        ChannelsLast(layout.has_image_kernel),
+        Legalise(image.images),
         SinkTransposes(),
         *boundary,
         SinkTransposes(),
@@ -59,16 +61,16 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
 
 
 def takes(node: ir.Node) -> bool:
-    """As it is, as an image, or through a rewrite of its own."""
+    """True if `node` can be written directly, as a channels-last kernel, or through a rewrite."""
     name = hub.qualified(node)
-    if quantize.kept(node):
+    if quantize.is_marked(node):
         return True
-    tables = (export_ops.ops, nn.images, ops)
-    return nn.as_image(node) or any(table.find(name, node) is not None for table in tables)
+    tables = (export_ops.ops, image.images, ops)
+    return layout.has_image_kernel(node) or any(table.find(name, node) is not None for table in tables)
 
 
 def moves(node: ir.Node) -> bool:
-    """Operators that only move elements, of a dtype their kernel moves."""
+    """True for a data-moving operator on a dtype that its kernel moves."""
     value = (
         node.inputs[0]
         if node.inputs and node.op_type != "Where"
@@ -76,10 +78,10 @@ def moves(node: ir.Node) -> bool:
         if len(node.inputs) > 1
         else None
     )
-    kinds = tensor.MOVED.get(node.op_type)
+    dtypes = tensor.MOVED_DTYPES.get(node.op_type)
     return (
-        kinds is not None
+        dtypes is not None
         and value is not None
         and value.dtype is not None
-        and value.dtype.name.lower() in kinds
+        and value.dtype.name.lower() in dtypes
     )

@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise operators."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bridge.facts import WRAPPED
 from bridge.hub import attr, const
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
-from bridge_tflite.export_ops.common import FEW_BITS, TFLITE
-from bridge_tflite.export_ops.math import CAST, CAST_TARGETS
+from bridge_tflite.export_ops.common import SUB_BYTE_DTYPES, TFLITE
+from bridge_tflite.export_ops.math import CAST_DTYPES, CAST_TARGETS
 
 ops = OpTable()
 
-BITS = ("int8", "int16", "int32", "uint8", "uint16", "uint32")
+BIT_DTYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32")
 
 
 @ops.op("Clip", needs=(dtype("float", "int8", "int16", "int32", "int64", "uint8"),))
@@ -33,30 +33,31 @@ def clip(op, node, x, low=None, high=None):
     return x
 
 
-def _root(node: ir.Node) -> ir.Value | None:
-    """What the square root before `node` is taken of."""
+def _square_root_input(node: ir.Node) -> ir.Value | None:
+    """Input of the Sqrt that produces the input of `node`, or None."""
     first = node.inputs[0].producer() if node.inputs[0] is not None else None
     return first.inputs[0] if first is not None and not first.domain and first.op_type == "Sqrt" else None
 
 
 @ops.op(
-    "Reciprocal", needs=(dtype("float"), condition("a square root before it", lambda n: _root(n) is not None))
+    "Reciprocal",
+    needs=(dtype("float"), condition("a square root before it", lambda n: _square_root_input(n) is not None)),
 )
 def reciprocal(op, node, x):
-    return op.Rsqrt(_root(node), _domain=TFLITE)
+    return op.Rsqrt(_square_root_input(node), _domain=TFLITE)
 
 
-def _difference(node: ir.Node) -> ir.Node | None:
-    """The subtraction that `node` alone reads, and squares."""
+def _squared_subtraction(node: ir.Node) -> ir.Node | None:
+    """Sub whose result only `node` reads, as both factors; else None."""
     first = node.inputs[0].producer() if node.inputs[0] is node.inputs[1] and node.inputs[0] else None
     if first is None or first.domain or first.op_type != "Sub" or first.outputs[0].is_graph_output():
         return None
     return first if all(use.node is node for use in first.outputs[0].uses()) else None
 
 
-@ops.op("Mul", needs=(dtype("float"), condition("the square of a difference", _difference)))
+@ops.op("Mul", needs=(dtype("float"), condition("the square of a difference", _squared_subtraction)))
 def squared_difference(op, node, x, y):
-    return op.SquaredDifference(*_difference(node).inputs, _domain=TFLITE)
+    return op.SquaredDifference(*_squared_subtraction(node).inputs, _domain=TFLITE)
 
 
 @ops.op(
@@ -87,24 +88,24 @@ def acos(op, node, x):
 
 @ops.op(
     "BitShift",
-    needs=(dtype(*BITS), condition("direction=RIGHT", lambda n: attr(n, "direction") == "RIGHT")),
+    needs=(dtype(*BIT_DTYPES), condition("direction=RIGHT", lambda n: attr(n, "direction") == "RIGHT")),
 )
 def right_shift(op, node, x, y):
-    """The kernel shifts by less than the width; a shift by more leaves the sign."""
+    """The shift amount is clamped: the kernel shifts by less than the bit width."""
     last = op.const(x.dtype.bitwidth - 1, x.dtype)
-    gone = op.Or(op.Less(y, op.const(0, y.dtype)), op.Greater(y, last))
+    out_of_range = op.Or(op.Less(y, op.const(0, y.dtype)), op.Greater(y, last))
     shifted = op.RightShift(
-        x, op.Where(gone, last, y), _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape
+        x, op.Where(out_of_range, last, y), _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape
     )
     unsigned = x.dtype.name.startswith("U")
-    return op.Where(gone, op.const(0, x.dtype), shifted) if unsigned else shifted
+    return op.Where(out_of_range, op.const(0, x.dtype), shifted) if unsigned else shifted
 
 
-EVERY_BIT = (*BITS, "int64", "uint64")
+EVERY_BIT = (*BIT_DTYPES, "int64", "uint64")
 
 
-def _shape_together(op: Any, node: ir.Node, x: ir.Value, y: ir.Value) -> list[ir.Value]:
-    """Both inputs in the shape of the result."""
+def _expand_to_result(op: Any, node: ir.Node, x: ir.Value, y: ir.Value) -> list[ir.Value]:
+    """Both inputs expanded to the shape of the output."""
     if x.shape == y.shape and x.shape is not None:
         return [x, y]
     shape = node.outputs[0].shape
@@ -115,10 +116,10 @@ def _shape_together(op: Any, node: ir.Node, x: ir.Value, y: ir.Value) -> list[ir
 
 @ops.op("BitwiseAnd", needs=(dtype(*EVERY_BIT),))
 def bitwise_and(op, node, x, y):
-    both = _shape_together(op, node, x, y)
-    if both[0].shape != both[1].shape:
+    expanded = _expand_to_result(op, node, x, y)
+    if expanded[0].shape != expanded[1].shape:
         return NotImplemented
-    return op.And(*both, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape)
+    return op.And(*expanded, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape)
 
 
 @ops.op("BitwiseOr", needs=(dtype(*EVERY_BIT),))
@@ -129,8 +130,8 @@ def bitwise_or(op, node, x, y):
 @ops.op("BitwiseXor", needs=(dtype("int64", "uint64"),))
 def bitwise_xor(op, node, x, y):
     """x + y - 2 (x & y)."""
-    both = op.BitwiseAnd(x, y)
-    return op.Sub(op.Add(x, y), op.Add(both, both))
+    common_bits = op.BitwiseAnd(x, y)
+    return op.Sub(op.Add(x, y), op.Add(common_bits, common_bits))
 
 
 WRAPPING = ("Add", "Sub", "Mul", "Equal", "BitwiseXor")
@@ -138,63 +139,69 @@ WRAPPING = ("Add", "Sub", "Mul", "Equal", "BitwiseXor")
 
 @ops.op(*WRAPPING, needs=(dtype("uint64"),))
 def as_signed(op, node, x, y):
-    """Sums, products and equality do not depend on the sign bit."""
+    """Compute in int64: sums, products and equality do not depend on signedness."""
     signed = int(ir.DataType.INT64)
-    made = op.node(node.op_type, op.BitCast(x, to=signed), op.BitCast(y, to=signed))
-    return made if node.op_type == "Equal" else op.BitCast(made, to=int(x.dtype))
+    result = op.node(node.op_type, op.BitCast(x, to=signed), op.BitCast(y, to=signed))
+    return result if node.op_type == "Equal" else op.BitCast(result, to=int(x.dtype))
 
 
 @ops.op("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Max", "Min", needs=(dtype("uint64"),))
-def in_order(op, node, x, y):
-    """The order of uint64 is that of int64 with the sign bit turned."""
-    turned = [op.Add(op.BitCast(v, to=7), op.const(np.array(-(2**63), np.int64))) for v in (x, y)]
-    made = op.node(node.op_type, *turned)
+def compare_uint64(op, node, x, y):
+    """Compare in int64 with the sign bit flipped, which keeps the order of uint64."""
+    flipped = [
+        op.Add(op.BitCast(v, to=int(ir.DataType.INT64)), op.const(np.array(-(2**63), np.int64)))
+        for v in (x, y)
+    ]
+    result = op.node(node.op_type, *flipped)
     if node.op_type not in ("Max", "Min"):
-        return made
-    return op.BitCast(op.Add(made, op.const(np.array(-(2**63), np.int64))), to=int(x.dtype))
+        return result
+    return op.BitCast(op.Add(result, op.const(np.array(-(2**63), np.int64))), to=int(x.dtype))
 
 
 FLOAT = ir.DataType.FLOAT
-FEW = {ir.DataType[name.upper()] for name in FEW_BITS}
+SUB_BYTE = {ir.DataType[name.upper()] for name in SUB_BYTE_DTYPES}
 
 
 @ops.op(
     "Cast",
     needs=(
-        dtype(*FEW_BITS),
-        condition("to another dtype than float32", lambda n: target(n) in (CAST_TARGETS | FEW) - {FLOAT}),
+        dtype(*SUB_BYTE_DTYPES),
+        condition(
+            "to another dtype than float32", lambda n: cast_target(n) in (CAST_TARGETS | SUB_BYTE) - {FLOAT}
+        ),
     ),
 )
 def from_few_bits(op, node, x):
-    return op.Cast(op.Cast(x, to=int(FLOAT)), to=int(target(node)))
+    return op.Cast(op.Cast(x, to=int(FLOAT)), to=int(cast_target(node)))
 
 
 @ops.op(
     "Cast",
     needs=(
-        dtype(*CAST),
+        dtype(*CAST_DTYPES),
         condition(
-            "to less than a byte, not wrapped yet", lambda n: target(n) in FEW and not wrapped(n.inputs[0])
+            "to less than a byte, not wrapped yet",
+            lambda n: cast_target(n) in SUB_BYTE and not is_wrapped(n.inputs[0]),
         ),
     ),
 )
 def to_few_bits(op, node, x):
-    """The low bits, where LiteRT would take the nearest number it has."""
-    kind = target(node)
-    lowest = int(ml_dtypes.iinfo(kind.numpy()).min)
-    whole = op.Cast(x, to=int(ir.DataType.INT32))
-    moved, count = op.Sub(whole, lowest), op.const(2**kind.bitwidth, whole.dtype)
-    low = op.FloorMod(moved, count, _domain=TFLITE, _dtype=whole.dtype, _shape=x.shape)
-    made = op.Cast(op.Add(low, lowest), to=int(FLOAT))
-    WRAPPED.set(made.producer(), kind.name)
-    return op.Cast(made, to=int(kind))
+    """Wrap to the low bits, as ONNX does; LiteRT's CAST would saturate."""
+    target_dtype = cast_target(node)
+    lowest = int(ml_dtypes.iinfo(target_dtype.numpy()).min)
+    integers = op.Cast(x, to=int(ir.DataType.INT32))
+    offset, count = op.Sub(integers, lowest), op.const(2**target_dtype.bitwidth, integers.dtype)
+    low = op.FloorMod(offset, count, _domain=TFLITE, _dtype=integers.dtype, _shape=x.shape)
+    low_bits = op.Cast(op.Add(low, lowest), to=int(FLOAT))
+    WRAPPED.set(low_bits.producer(), target_dtype.name)
+    return op.Cast(low_bits, to=int(target_dtype))
 
 
-def wrapped(value: ir.Value) -> bool:
-    """Whether a float32 surely is a number of the dtype it is cast to."""
-    made = value.producer()
-    return made is not None and WRAPPED.get(made) is not None
+def is_wrapped(value: ir.Value) -> bool:
+    """True if the float32 value is known to be representable in the dtype it is cast to."""
+    producer = value.producer()
+    return producer is not None and WRAPPED.get(producer) is not None
 
 
-def target(node: ir.Node) -> ir.DataType:
+def cast_target(node: ir.Node) -> ir.DataType:
     return ir.DataType(attr(node, "to"))

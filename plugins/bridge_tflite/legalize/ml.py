@@ -1,4 +1,4 @@
-"""Lookups of text: a hash table gives the place of a key, by which any value is gathered."""
+"""LabelEncoder with text as a hash table from keys to indices, and a Gather of the values."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from bridge.hub import strings
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.ml import ML
-from bridge_tflite.export_ops.ml import Table, between
+from bridge_tflite.export_ops.ml import Table, maps_text_and_int64
 
 ops = OpTable()
 
 
-def lookup(node: ir.Node) -> bool:
-    """Text among keys or values, and no key twice."""
+def is_text_lookup(node: ir.Node) -> bool:
+    """True for unique keys, with text as keys or values."""
     table = Table.of(node)
     text = table is not None and object in (table.keys.dtype, table.values.dtype)
-    return text and len({*table.keys.tolist()}) == table.keys.size and not between(node)
+    return text and len({*table.keys.tolist()}) == table.keys.size and not maps_text_and_int64(node)
 
 
-@ops.op(f"{ML}::LabelEncoder", needs=(condition("text as keys or values, no key twice", lookup),))
+@ops.op(f"{ML}::LabelEncoder", needs=(condition("text as keys or values, no key twice", is_text_lookup),))
 def label_encoder(op, node, x):
-    """The place of the key among all, or the one behind the last; then the value there."""
+    """Index of the key, or that of the default after the last; then the value at the index."""
     table = Table.of(node)
-    places = list(range(table.keys.size))
+    positions = list(range(table.keys.size))
     if table.keys.dtype == object:
         keys: dict[str, Any] = {"keys_strings": table.keys.tolist()}
     else:
         keys = {"keys_tensor": ir.tensor(table.keys)}
-    kind = {"_domain": ML, "_dtype": ir.DataType.INT64, "_shape": x.shape}
-    place = op.LabelEncoder(x, **kind, **keys, values_int64s=places, default_int64=len(places))
+    result = {"_domain": ML, "_dtype": ir.DataType.INT64, "_shape": x.shape}
+    index = op.LabelEncoder(x, **result, **keys, values_int64s=positions, default_int64=len(positions))
     values = np.concatenate([table.values, table.default[None]])
-    held = op.const(strings(values) if values.dtype == object else values)
-    return op.Gather(held, place, axis=0)
+    table_values = op.const(strings(values) if values.dtype == object else values)
+    return op.Gather(table_values, index, axis=0)

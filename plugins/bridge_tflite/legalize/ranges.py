@@ -1,4 +1,4 @@
-"""What is known of the numbers a value may hold."""
+"""Ranges of run-time values, derived from the operators that produce them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,14 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import const, input_at
+from bridge.traits import MOVES_DATA, NON_NEGATIVE, is_a
 from bridge_tflite.export_ops.common import TFLITE
 
-POSITIVE = frozenset(["Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax", "Sqrt", f"{TFLITE}::Relu6"])
-KEEPING = frozenset(
-    [
-        "Concat",
-        "Flatten",
-        "Reshape",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-        "AveragePool",
-        "MaxPool",
-        f"{hub.NHWC}::AveragePool",
-        f"{hub.NHWC}::MaxPool",
-    ]
-)
 DEEPEST = 8
 
 
 def never_negative(value: ir.Value | None, depth: int = DEEPEST) -> bool:
-    """Whether no element of `value` is below zero, by the operators that made it."""
+    """True if the operators that produce `value` leave no element below zero."""
     node = value.producer() if value is not None else None
     if node is None or depth == 0:
         return False
@@ -37,15 +23,15 @@ def never_negative(value: ir.Value | None, depth: int = DEEPEST) -> bool:
         lowest = const(input_at(node, 1))
         return lowest is not None and bool((lowest >= 0).all())
     if name == "DequantizeLinear":
-        return _starts_at_zero(node)
-    if name in KEEPING:
+        return _is_unsigned_range(node)
+    if is_a(node, MOVES_DATA, {"AveragePool", "MaxPool"}):
         count = len(node.inputs) if name == "Concat" else 1
         return all(never_negative(v, depth - 1) for v in node.inputs[:count])
-    return name in POSITIVE
+    return is_a(node, NON_NEGATIVE) or name == f"{TFLITE}::Relu6"
 
 
-def _starts_at_zero(node: ir.Node) -> bool:
-    """Whether the smallest integer stands for zero."""
+def _is_unsigned_range(node: ir.Node) -> bool:
+    """True if the lowest integer dequantizes to zero."""
     integers = node.inputs[0]
     if integers is None or integers.dtype not in (ir.DataType.INT8, ir.DataType.UINT8):
         return False

@@ -1,4 +1,4 @@
-"""Reductions, running sums, and the place of an extreme."""
+"""Reductions over run-time axes or of bool, and CumSum over a run-time axis."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NOT_EMPTY, TFLITE
-from bridge_tflite.export_ops.reduce import REDUCED
+from bridge_tflite.export_ops.reduce import REDUCTIONS
+from bridge_tflite.legalize.common import INT32
 
 ops = OpTable()
 
-INT32 = int(ir.DataType.INT32)
 
-
-def runtime_int64(node: ir.Node) -> bool:
+def has_runtime_int64_axes(node: ir.Node) -> bool:
     axes = input_at(node, 1)
     return (
         axes is not None
@@ -27,30 +26,27 @@ def runtime_int64(node: ir.Node) -> bool:
     )
 
 
-def runtime_reduction(name: str) -> None:
-    """Register a reduction over int64 axes known at run time, which LiteRT takes as int32."""
-
-    @ops.op(name, needs=(condition("axes of int64", runtime_int64), *REDUCED[f"{TFLITE}::{name}"]))
-    def reduce(op, node, x, axes):
-        return _own(op, node, name, x, axes)
+def reduce(op: Any, node: ir.Node, x: ir.Value, axes: ir.Value) -> Any:
+    """Reduce over int64 axes known at run time, which LiteRT takes as int32."""
+    return _native_reduction(op, node, node.op_type, x, axes)
 
 
-for _name in ("Mean", "Sum", "Prod", "Max", "Min"):
-    runtime_reduction(f"Reduce{_name}")
+for _name, _reduction in REDUCTIONS.items():
+    ops.op(_name, needs=(condition("axes of int64", has_runtime_int64_axes), *_reduction.needs))(reduce)
 
 
-def _own(op: Any, node: ir.Node, word: str, x: ir.Value, axes: ir.Value | None) -> Any:
-    """The reduction in TFLite's own domain."""
+def _native_reduction(op: Any, node: ir.Node, operator: str, x: ir.Value, axes: ir.Value | None) -> Any:
+    """Reduction in TFLite's own domain, over int32 axes."""
     if axes is not None:
         axes = op.Cast(axes, to=INT32) if const(axes) is None else axes
-    kept = {name: attr(node, name) for name in ("keepdims", "noop_with_empty_axes")}
+    attributes = {name: attr(node, name) for name in ("keepdims", "noop_with_empty_axes")}
     shape = node.outputs[0].shape
-    return op.node(word, x, axes, _domain=TFLITE, _dtype=x.dtype, _shape=shape, **kept)
+    return op.node(operator, x, axes, _domain=TFLITE, _dtype=x.dtype, _shape=shape, **attributes)
 
 
 @ops.op("ReduceMax", "ReduceMin", needs=(dtype("bool"), NOT_EMPTY))
 def logical(op, node, x, axes=None):
-    return _own(op, node, "ReduceAny" if node.op_type == "ReduceMax" else "ReduceAll", x, axes)
+    return _native_reduction(op, node, "ReduceAny" if node.op_type == "ReduceMax" else "ReduceAll", x, axes)
 
 
 @ops.op(
@@ -66,5 +62,5 @@ def logical(op, node, x, axes=None):
     ),
 )
 def cum_sum(op, node, x, axis):
-    kept = {name: attr(node, name) for name in node.attributes}
-    return op.CumSum(x, op.Cast(op.Reshape(axis, op.const([])), to=INT32), **kept)
+    attributes = {name: attr(node, name) for name in node.attributes}
+    return op.CumSum(x, op.Cast(op.Reshape(axis, op.const([])), to=INT32), **attributes)

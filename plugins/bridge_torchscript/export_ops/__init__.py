@@ -1,4 +1,4 @@
-"""How every hub operator becomes TorchScript, by family."""
+"""Export rules: hub operators → TorchScript, by family."""
 
 from bridge.ops import OpTable
 

@@ -1,4 +1,4 @@
-"""Dtypes that torch's kernels compute, and texts that several families write."""
+"""Dtypes of torch's kernels, and source text that several families use."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ COMPUTED = dtype(*FLOAT_NAMES, *INT_NAMES, "bool")
 RANKED = condition("a known rank", lambda n: all(v is None or v.shape is not None for v in n.inputs))
 
 
-def functions(table: OpTable, *needs: Need, attributes: tuple[str, ...] = (), **names: str) -> None:
-    """Register operators that are one function of torch, of the same inputs and then of `attributes`."""
+def register_functions(table: OpTable, *needs: Need, attributes: tuple[str, ...] = (), **names: str) -> None:
+    """Register operators that are one torch function of the same inputs, followed by `attributes`."""
     for name, function in names.items():
 
         @table.op(name, needs=needs)
         def call(ts, node, *inputs, function=function):
-            given = [*inputs, *(attr(node, a) for a in attributes)]
-            return f"torch.{function}({', '.join(map(str, given))})"
+            arguments = [*inputs, *(attr(node, a) for a in attributes)]
+            return f"torch.{function}({', '.join(map(str, arguments))})"
 
 
 def same_dtype(node: ir.Node) -> bool:
     return len({v.dtype for v in node.inputs if v is not None}) <= 1
 
 
-def texts(items: Iterable[Any]) -> str:
-    """A list literal."""
+def list_literal(items: Iterable[Any]) -> str:
+    """Source of a list."""
     return f"[{', '.join(map(str, items))}]"
 
 
 def axis_of(axis: int, value: ir.Value) -> int:
-    """An axis counted from the start; as it is when the rank is unknown."""
+    """Axis counted from the start; unchanged if the rank is unknown."""
     rank = rank_of(value)
     return axis % rank if rank else axis
 
 
 def flag(value: Any) -> str:
-    """A Python truth value in source."""
+    """Source of a bool."""
     return str(bool(value))

@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise operators, Cast and Einsum."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bridge_torchscript.export_ops.common import (
     INTS,
     NUMBERS,
     flag,
-    functions,
+    register_functions,
     same_dtype,
 )
-from bridge_torchscript.source import Source, literal
+from bridge_torchscript.source import Source, number_literal
 
 ops = OpTable()
 
@@ -27,7 +27,7 @@ SAME = condition("inputs of one dtype", same_dtype)
 BITS = dtype("int8", "int16", "int32", "int64", "uint8", "bool")
 
 
-functions(
+register_functions(
     ops,
     FLOATS,
     Acos="acos",
@@ -55,15 +55,15 @@ functions(
     Tan="tan",
     Tanh="tanh",
 )
-functions(ops, NUMBERS, Abs="abs", Neg="neg", Relu="relu", Sign="sign")
-functions(ops, BITS, BitwiseNot="bitwise_not")
-functions(ops, dtype("bool"), Not="logical_not")
-functions(ops, dtype("float", "double"), Det="det")
-functions(ops, FLOATS, attributes=("alpha",), Celu="celu", Elu="elu", LeakyRelu="leaky_relu")
+register_functions(ops, NUMBERS, Abs="abs", Neg="neg", Relu="relu", Sign="sign")
+register_functions(ops, BITS, BitwiseNot="bitwise_not")
+register_functions(ops, dtype("bool"), Not="logical_not")
+register_functions(ops, dtype("float", "double"), Det="det")
+register_functions(ops, FLOATS, attributes=("alpha",), Celu="celu", Elu="elu", LeakyRelu="leaky_relu")
 
 
-def binary(need: Need, **signs: str) -> None:
-    """Register operators that are a sign between two operands of one dtype."""
+def register_binary(need: Need, **signs: str) -> None:
+    """Register binary operators with a sign in the language, for operands of one dtype."""
     for name, sign in signs.items():
 
         @ops.op(name, needs=(need, SAME))
@@ -71,10 +71,10 @@ def binary(need: Need, **signs: str) -> None:
             return f"{x} {sign} {ts.operand(node.inputs[1])}"
 
 
-binary(NUMBERS, Add="+", Sub="-", Mul="*")
-binary(COMPUTED, Greater=">", GreaterOrEqual=">=", Less="<", LessOrEqual="<=")
-binary(BITS, BitwiseAnd="&", BitwiseOr="|", BitwiseXor="^")
-binary(dtype("bool"), And="&", Or="|", Xor="^")
+register_binary(NUMBERS, Add="+", Sub="-", Mul="*")
+register_binary(COMPUTED, Greater=">", GreaterOrEqual=">=", Less="<", LessOrEqual="<=")
+register_binary(BITS, BitwiseAnd="&", BitwiseOr="|", BitwiseXor="^")
+register_binary(dtype("bool"), And="&", Or="|", Xor="^")
 
 
 @ops.op("Equal", needs=(SAME,))
@@ -99,11 +99,11 @@ def modulo(ts, node, x, y):
 
 @ops.op("Pow", needs=(NUMBERS,))
 def power(ts, node, x, y):
-    """In the dtype of the base; an integer base under a float exponent goes through float64."""
+    """Power in the dtype of the base. An integer base with a float exponent is computed in float64."""
     base, exponent = node.inputs
     number = const(exponent)
     if number is not None and not number.ndim and base.dtype in (T.FLOAT, T.DOUBLE):
-        return f"torch.pow({x}, {literal(number.item())})"
+        return f"torch.pow({x}, {number_literal(number.item())})"
     if base.dtype == exponent.dtype:
         return f"torch.pow({x}, {y})"
     if base.dtype.is_integer() and exponent.dtype.is_floating_point():
@@ -115,19 +115,21 @@ def power(ts, node, x, y):
     return f"torch.pow({x}, {y}).to({ts.dtype(base)})"
 
 
-def wide(x: str) -> str:
-    """The bits of uint64 as int64."""
+def as_int64_bits(x: str) -> str:
+    """Bits of uint64 as int64."""
     return f"torch.view_copy({x}, dtype=torch.int64)"
 
 
-def unsigned(sign: str, *names: str, order: bool = False) -> None:
-    """Register uint64 operators that are `sign` between int64: of the same bits, or in the same order."""
+def register_unsigned(sign: str, *names: str, order: bool = False) -> None:
+    """Register uint64 operators, computed by `sign` on int64: on the same bits, or on order-preserving
+    values.
+    """
 
     @ops.op(*names, needs=(dtype("uint64"), SAME))
     def between(ts, node, x, y):
         if order:
-            return f"{ts.lib('ordered', x)} {sign} {ts.lib('ordered', y)}"
-        return f"torch.view_copy({wide(x)} {sign} {wide(y)}, dtype=torch.uint64)"
+            return f"{ts.lib('uint64_order', x)} {sign} {ts.lib('uint64_order', y)}"
+        return f"torch.view_copy({as_int64_bits(x)} {sign} {as_int64_bits(y)}, dtype=torch.uint64)"
 
 
 for sign, name in {
@@ -138,38 +140,38 @@ for sign, name in {
     "|": "BitwiseOr",
     "^": "BitwiseXor",
 }.items():
-    unsigned(sign, name)
+    register_unsigned(sign, name)
 for sign, name in {">": "Greater", ">=": "GreaterOrEqual", "<": "Less", "<=": "LessOrEqual"}.items():
-    unsigned(sign, name, order=True)
+    register_unsigned(sign, name, order=True)
 
 
 @ops.op("BitwiseNot", needs=(dtype("uint64"),))
 def unsigned_not(ts, node, x):
-    return f"torch.view_copy(torch.bitwise_not({wide(x)}), dtype=torch.uint64)"
+    return f"torch.view_copy(torch.bitwise_not({as_int64_bits(x)}), dtype=torch.uint64)"
 
 
 @ops.op("Div", "Mod", needs=(dtype("uint64"), SAME))
 def unsigned_division(ts, node, x, y):
-    quotient, rest = ts.unpack(ts.lib("divided", wide(x), wide(y)), "quotient", "rest")
-    return f"torch.view_copy({quotient if node.op_type == 'Div' else rest}, dtype=torch.uint64)"
+    quotient, remainder = ts.unpack(
+        ts.lib("divide_uint64", as_int64_bits(x), as_int64_bits(y)), "quotient", "remainder"
+    )
+    return f"torch.view_copy({quotient if node.op_type == 'Div' else remainder}, dtype=torch.uint64)"
 
 
 @ops.op("Max", "Min", needs=(dtype("uint64"), SAME))
 def unsigned_extreme(ts, node, *inputs):
-    result, *rest = inputs
-    for value in rest:
+    result, *others = inputs
+    for value in others:
         sign = ">" if node.op_type == "Max" else "<"
-        result = (
-            f"torch.where({ts.lib('ordered', result)} {sign} {ts.lib('ordered', value)}, {result}, {value})"
-        )
-        result = ts.let(result, "extreme")
+        is_first = f"{ts.lib('uint64_order', result)} {sign} {ts.lib('uint64_order', value)}"
+        result = ts.let(f"torch.where({is_first}, {result}, {value})", "extreme")
     return result
 
 
 @ops.op("BitShift", needs=(dtype("uint64"), SAME))
 def unsigned_shift(ts, node, x, y):
-    helper = "shifted_left" if attr(node, "direction") == "LEFT" else "shifted_right"
-    return f"torch.view_copy({ts.lib(helper, wide(x), wide(y))}, dtype=torch.uint64)"
+    helper = "shift_left" if attr(node, "direction") == "LEFT" else "shift_right"
+    return f"torch.view_copy({ts.lib(helper, as_int64_bits(x), as_int64_bits(y))}, dtype=torch.uint64)"
 
 
 @ops.op("BitShift", needs=(INTS, SAME))
@@ -179,14 +181,14 @@ def shift(ts, node, x, y):
 
 @ops.op("Max", "Min", needs=(COMPUTED, SAME))
 def extreme(ts, node, *inputs):
-    result, *rest = inputs
-    for value in rest:
+    result, *others = inputs
+    for value in others:
         result = f"torch.{node.op_type.lower()}imum({result}, {value})"
     return result
 
 
 @ops.op("Sum", needs=(NUMBERS,))
-def total(ts, node, *inputs):
+def sum_(ts, node, *inputs):
     return " + ".join(inputs)
 
 
@@ -197,13 +199,13 @@ def mean(ts, node, *inputs):
 
 @ops.op("Clip", needs=(NUMBERS,))
 def clip(ts, node, x, low=None, high=None):
-    """Where the bounds cross, everything is the upper one."""
+    """Clamp. If the bounds cross, every element is the upper bound."""
     bounds = [None if v is None else const(v) for v in (*list(node.inputs)[1:], None, None)[:2]]
-    given = [v for v in list(node.inputs)[1:] if v is not None]
-    if not given:
+    set_bounds = [v for v in list(node.inputs)[1:] if v is not None]
+    if not set_bounds:
         return x
-    if all(const(v) is not None for v in given):
-        low, high = (None if b is None else literal(b.reshape(()).item()) for b in bounds)
+    if all(const(v) is not None for v in set_bounds):
+        low, high = (None if b is None else number_literal(b.reshape(()).item()) for b in bounds)
     return f"torch.clamp({x}, {low}, {high})"
 
 
@@ -217,7 +219,7 @@ def is_infinite(ts, node, x):
 
 @ops.op("Selu", needs=(FLOATS,))
 def selu(ts, node, x):
-    """The attributes are float32, for inputs of double too."""
+    """ELU with float32 attributes, also for float64 inputs."""
     alpha, gamma = (float(np.float32(attr(node, name))) for name in ("alpha", "gamma"))
     return f"torch.elu({x}, {alpha}, {gamma})"
 
@@ -261,9 +263,9 @@ def swish(ts, node, x):
 @ops.op("Shrink", needs=(NUMBERS,))
 def shrink(ts, node, x):
     bias, limit = attr(node, "bias"), attr(node, "lambd")
-    kind = ts.dtype(node.inputs[0])
-    low = f"torch.where({x} < -{limit}, ({x} + {bias}).to({kind}), torch.zeros_like({x}))"
-    return f"torch.where({x} > {limit}, ({x} - {bias}).to({kind}), {low})"
+    dtype = ts.dtype(node.inputs[0])
+    low = f"torch.where({x} < -{limit}, ({x} + {bias}).to({dtype}), torch.zeros_like({x}))"
+    return f"torch.where({x} > {limit}, ({x} - {bias}).to({dtype}), {low})"
 
 
 @ops.op("Softmax", "LogSoftmax", needs=(FLOATS,))
@@ -280,13 +282,13 @@ def softmax(ts, node, x):
 def cumulative(ts, node, x, axis):
     value = node.inputs[0]
     function = "cumsum" if node.op_type == "CumSum" else "cumprod"
-    place = ts.int(node.inputs[1])
+    dim = ts.int(node.inputs[1])
     if attr(node, "reverse"):
-        x = f"torch.flip({x}, [{place}])"
+        x = f"torch.flip({x}, [{dim}])"
     if attr(node, "exclusive"):
-        x = ts.lib("shifted", x, place, 0 if node.op_type == "CumSum" else 1)
-    result = f"torch.{function}({x}, {place}, dtype={ts.dtype(value)})"
-    return f"torch.flip({result}, [{place}])" if attr(node, "reverse") else result
+        x = ts.lib("shift_elements", x, dim, 0 if node.op_type == "CumSum" else 1)
+    result = f"torch.{function}({x}, {dim}, dtype={ts.dtype(value)})"
+    return f"torch.flip({result}, [{dim}])" if attr(node, "reverse") else result
 
 
 NARROW = {
@@ -311,13 +313,13 @@ def castable(node: ir.Node) -> bool:
 @ops.op("Cast", needs=(condition("no strings", lambda n: castable(n) and n.inputs[0].dtype != T.STRING),))
 def cast(ts, node, x):
     to = ir.DataType(attr(node, "to"))
-    return converted(ts, x, node.inputs[0].dtype, to, attr(node, "saturate"), attr(node, "round_mode"))
+    return cast_text(ts, x, node.inputs[0].dtype, to, attr(node, "saturate"), attr(node, "round_mode"))
 
 
-def converted(
+def cast_text(
     ts: Source, x: str, source: ir.DataType, to: ir.DataType, saturate: int = 1, mode: str = "up"
 ) -> str:
-    """`x` of dtype `source` as `to` (ONNX operator Cast)."""
+    """Source that casts `x` from dtype `source` to `to` (ONNX operator Cast)."""
     if source == to:
         return x
     if source is None and to in (*WIDE_FLOATS, T.INT64, T.INT32, T.INT8, T.UINT8, T.BOOL):
@@ -330,7 +332,8 @@ def converted(
     if to == T.FLOAT4E2M1:
         return ts.lib("to_float4", x)
     if to in FLOAT8:
-        return f"{ts.lib('bounded', f'{x}.to(torch.float32)', FLOAT8[to], flag(saturate))}.to({ts.dtype(to)})"
+        x = ts.lib("saturate_float8", f"{x}.to(torch.float32)", FLOAT8[to], flag(saturate))
+        return f"{x}.to({ts.dtype(to)})"
     if to == T.FLOAT8E8M0:
         return ts.lib("to_float8_e8m0", f"{x}.to(torch.float32)", f'"{mode}"', bool(saturate))
     if source.is_floating_point() and to in (T.UINT64, T.UINT32, T.UINT16):

@@ -1,4 +1,4 @@
-"""Layers: products, convolutions, pooling, normalization, sampling."""
+"""Layers: convolution, pooling, normalization, sampling, matrix products."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import onnx_ir as ir
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype, unused_output
 from bridge.ops import OpTable
-from bridge_torchscript.export_ops.common import FLOATS, NUMBERS, RANKED, flag, functions, same_dtype, texts
+from bridge_torchscript.export_ops.common import (
+    FLOATS,
+    NUMBERS,
+    RANKED,
+    flag,
+    list_literal,
+    register_functions,
+    same_dtype,
+)
 from bridge_torchscript.source import Source
 
 ops = OpTable()
@@ -20,23 +28,23 @@ EXPLICIT = attribute("auto_pad", "NOTSET", "VALID")
 SINGLE = dtype("float", "double")
 
 
-def spatial(node: ir.Node) -> int:
-    """The number of spatial axes of the input."""
+def spatial_rank(node: ir.Node) -> int:
+    """Number of spatial axes of the input."""
     return (rank_of(node.inputs[0]) or 2) - 2
 
 
 def pads_of(node: ir.Node) -> tuple[list[int], list[int]]:
     """Padding before and after each spatial axis."""
-    count = spatial(node)
+    count = spatial_rank(node)
     pads = attr(node, "pads") or [0] * 2 * count
     if attr(node, "auto_pad") == "VALID":
         pads = [0] * 2 * count
     return pads[:count], pads[count:]
 
 
-def each(node: ir.Node, name: str, default: int = 1) -> list[int]:
-    """An attribute with a number for each spatial axis."""
-    return attr(node, name) or [default] * spatial(node)
+def per_axis(node: ir.Node, name: str, default: int = 1) -> list[int]:
+    """Attribute with one number per spatial axis."""
+    return attr(node, name) or [default] * spatial_rank(node)
 
 
 def last_first(before: list[int], after: list[int]) -> list[int]:
@@ -44,66 +52,80 @@ def last_first(before: list[int], after: list[int]) -> list[int]:
     return [p for pair in reversed(list(zip(before, after, strict=True))) for p in pair]
 
 
-def padded(ts: Source, node: ir.Node, x: str, kernel: str) -> tuple[str, list[int]]:
-    """The input padded where both sides differ, and the padding the operator itself does."""
+def pad_unequal(ts: Source, node: ir.Node, x: str, kernel: str) -> tuple[str, list[int]]:
+    """Source of the input, padded if its pads are asymmetric, and the pads left to the operator."""
     if attr(node, "auto_pad").startswith("SAME"):
         pads = ts.lib(
             "same_pads",
             x,
             kernel,
-            each(node, "strides"),
-            each(node, "dilations"),
+            per_axis(node, "strides"),
+            per_axis(node, "dilations"),
             flag(attr(node, "auto_pad") == "SAME_UPPER"),
         )
-        return f"torch.constant_pad_nd({x}, {pads}, 0)", [0] * spatial(node)
+        return f"torch.constant_pad_nd({x}, {pads}, 0)", [0] * spatial_rank(node)
     before, after = pads_of(node)
     if before == after and min(before, default=0) >= 0:
         return x, before
-    return f"torch.constant_pad_nd({x}, {last_first(before, after)}, 0)", [0] * spatial(node)
+    return f"torch.constant_pad_nd({x}, {last_first(before, after)}, 0)", [0] * spatial_rank(node)
 
 
 @ops.op("Conv", needs=(FLOATS, SAME, SPATIAL))
 def conv(ts, node, x, w, bias=None):
-    x, pads = padded(ts, node, x, f"{w}.size()[2:]")
+    x, pads = pad_unequal(ts, node, x, f"{w}.size()[2:]")
     return (
-        f"torch.conv{spatial(node)}d({x}, {w}, {bias}, {each(node, 'strides')}, {pads}, "
-        f"{each(node, 'dilations')}, {attr(node, 'group')})"
+        f"torch.conv{spatial_rank(node)}d({x}, {w}, {bias}, {per_axis(node, 'strides')}, {pads}, "
+        f"{per_axis(node, 'dilations')}, {attr(node, 'group')})"
     )
 
 
 @ops.op("ConvTranspose", needs=(FLOATS, SAME, SPATIAL))
 def conv_transpose(ts, node, x, w, bias=None):
-    count = spatial(node)
-    strides, dilations, extra = (
-        each(node, "strides"),
-        each(node, "dilations"),
-        each(node, "output_padding", 0),
+    count = spatial_rank(node)
+    strides, dilations, output_padding = (
+        per_axis(node, "strides"),
+        per_axis(node, "dilations"),
+        per_axis(node, "output_padding", 0),
     )
-    mode, wanted = attr(node, "auto_pad"), attr(node, "output_shape")
+    mode, output_shape = attr(node, "auto_pad"), attr(node, "output_shape")
     group = attr(node, "group")
     before, after = pads_of(node)
-    within = all(e < max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True))
-    if wanted is None and not mode.startswith("SAME") and before == after and min(before) >= 0 and within:
-        tail = f"{strides}, {before}, {extra}, {group}, {dilations}"
+    has_native_padding = all(
+        e < max(s, d) for e, s, d in zip(output_padding, strides, dilations, strict=True)
+    )
+    if (
+        output_shape is None
+        and not mode.startswith("SAME")
+        and before == after
+        and min(before) >= 0
+        and has_native_padding
+    ):
+        tail = f"{strides}, {before}, {output_padding}, {group}, {dilations}"
         return f"torch.conv_transpose{count}d({x}, {w}, {bias}, {tail})"
     zeros = [0] * count
-    whole = ts.let(
+    full = ts.let(
         f"torch.conv_transpose{count}d({x}, {w}, None, {strides}, {zeros}, {zeros}, {group}, {dilations})",
-        "whole",
+        "full",
     )
-    if wanted is not None:
-        crops = ts.lib("crops_to", f"{whole}.size()[2:]", wanted[-count:], flag(mode == "SAME_UPPER"), extra)
+    if output_shape is not None:
+        crops = ts.lib(
+            "crop_pads",
+            f"{full}.size()[2:]",
+            output_shape[-count:],
+            flag(mode == "SAME_UPPER"),
+            output_padding,
+        )
     elif mode.startswith("SAME"):
-        goal = ts.lib("times", f"{x}.size()[2:]", strides)
-        crops = ts.lib("crops_to", f"{whole}.size()[2:]", goal, flag(mode == "SAME_UPPER"), extra)
+        goal = ts.lib("multiply_lists", f"{x}.size()[2:]", strides)
+        crops = ts.lib("crop_pads", f"{full}.size()[2:]", goal, flag(mode == "SAME_UPPER"), output_padding)
     else:
-        crops = last_first([-b for b in before], [e - a for a, e in zip(after, extra, strict=True)])
-    result = f"torch.constant_pad_nd({whole}, {crops}, 0)"
+        crops = last_first([-b for b in before], [e - a for a, e in zip(after, output_padding, strict=True)])
+    result = f"torch.constant_pad_nd({full}, {crops}, 0)"
     return result if bias is None else f"{result} + torch.reshape({bias}, {[-1, *[1] * count]})"
 
 
-def plain_window(node: ir.Node) -> bool:
-    """Padding alike on both sides and within half a window, no rounding up."""
+def has_plain_padding(node: ir.Node) -> bool:
+    """True for symmetric padding of at most half a window, without ceil_mode."""
     if attr(node, "ceil_mode") or not EXPLICIT.holds(node) or rank_of(node.inputs[0]) is None:
         return False
     before, after = pads_of(node)
@@ -112,31 +134,44 @@ def plain_window(node: ir.Node) -> bool:
     )
 
 
-PLAIN = condition("padding alike on both sides, within half a window", plain_window)
+PLAIN = condition("padding alike on both sides, within half a window", has_plain_padding)
 
 
 @ops.op("MaxPool", needs=(NUMBERS, SPATIAL, PLAIN, unused_output(1, "Indices")))
 def max_pool(ts, node, x):
-    window = f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {pads_of(node)[0]}, {each(node, 'dilations')}"
-    return f"torch.max_pool{spatial(node)}d({x}, {window})"
+    window = _window(node, pads_of(node)[0])
+    return f"torch.max_pool{spatial_rank(node)}d({x}, {window})"
 
 
 @ops.op("MaxPool", needs=(NUMBERS, SPATIAL))
 def any_max_pool(ts, node, x):
-    """Padded to exactly the windows there are; indices counted in the input as it was."""
-    count, kind = spatial(node), node.inputs[0].dtype
+    """MaxPool over an input padded to exactly its windows. Indices count elements of the unpadded input."""
+    count, dtype = spatial_rank(node), node.inputs[0].dtype
     pads = ts.let(_window_pads(ts, node, x), "pads", "List[int]")
-    least = np.iinfo(kind.numpy()).min if kind.is_integer() else "-inf"
-    wide = f"torch.constant_pad_nd({x}, {pads}, {least})"
-    window = (
-        f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {[0] * count}, {each(node, 'dilations')}"
-    )
+    lowest = np.iinfo(dtype.numpy()).min if dtype.is_integer() else "-inf"
+    padded_x = f"torch.constant_pad_nd({x}, {pads}, {lowest})"
+    window = _window(node, [0] * count)
     if len(node.outputs) == 1:
-        return f"torch.max_pool{count}d({wide}, {window})"
-    wide = ts.let(wide, "padded")
-    values, places = ts.unpack(f"torch.max_pool{count}d_with_indices({wide}, {window})", "largest", "places")
+        return f"torch.max_pool{count}d({padded_x}, {window})"
+    padded_x = ts.let(padded_x, "padded")
+    values, indices = ts.unpack(
+        f"torch.max_pool{count}d_with_indices({padded_x}, {window})", "largest", "indices"
+    )
     columns = flag(attr(node, "storage_order"))
-    return [values, ts.lib("pool_indices", places, f"{wide}.size()[2:]", f"{x}.size()[2:]", pads, columns)]
+    return [
+        values,
+        ts.lib("pool_indices", indices, f"{padded_x}.size()[2:]", f"{x}.size()[2:]", pads, columns),
+    ]
+
+
+def _window(node: ir.Node, pads: list[int]) -> str:
+    """Arguments of torch.max_pool: kernel, strides, pads, dilations."""
+    kernel, strides, dilations = (
+        attr(node, "kernel_shape"),
+        per_axis(node, "strides"),
+        per_axis(node, "dilations"),
+    )
+    return f"{kernel}, {strides}, {pads}, {dilations}"
 
 
 def _window_pads(ts: Source, node: ir.Node, x: str) -> str:
@@ -145,8 +180,8 @@ def _window_pads(ts: Source, node: ir.Node, x: str) -> str:
         "window_pads",
         f"{x}.size()[2:]",
         attr(node, "kernel_shape"),
-        each(node, "strides"),
-        each(node, "dilations"),
+        per_axis(node, "strides"),
+        per_axis(node, "dilations"),
         before,
         after,
         f'"{attr(node, "auto_pad")}"',
@@ -157,28 +192,28 @@ def _window_pads(ts: Source, node: ir.Node, x: str) -> str:
 DENSE = condition("no dilations", lambda n: set(attr(n, "dilations") or [1]) == {1})
 
 
-def roomy(node: ir.Node) -> bool:
-    """torch.avg_pool3d compares its kernel with the input before padding it."""
+def has_room(node: ir.Node) -> bool:
+    """True unless torch.avg_pool3d refuses the input, whose unpadded lengths it compares with the kernel."""
     if rank_of(node.inputs[0]) is None:
         return False
-    if spatial(node) < 3 or attr(node, "count_include_pad"):
+    if spatial_rank(node) < 3 or attr(node, "count_include_pad"):
         return True
     lengths = list(node.inputs[0].shape)[2:]
     kernel = attr(node, "kernel_shape")
     return all(isinstance(d, int) and d >= k for d, k in zip(lengths, kernel, strict=True))
 
 
-ROOMY = condition("three axes that are no shorter than the kernel", roomy)
+ROOMY = condition("three axes that are no shorter than the kernel", has_room)
 
 
 @ops.op("AveragePool", needs=(FLOATS, SPATIAL, PLAIN, DENSE, ROOMY))
 def average_pool(ts, node, x):
     before, after = pads_of(node)
-    counted = attr(node, "count_include_pad")
-    if counted and any(before) and spatial(node) == 3:
+    includes_pad = attr(node, "count_include_pad")
+    if includes_pad and any(before) and spatial_rank(node) == 3:
         x, before = f"torch.constant_pad_nd({x}, {last_first(before, after)}, 0)", [0] * 3
-    window = f"{attr(node, 'kernel_shape')}, {each(node, 'strides')}, {before}, False"
-    return f"torch.avg_pool{spatial(node)}d({x}, {window}, {flag(counted)})"
+    window = f"{attr(node, 'kernel_shape')}, {per_axis(node, 'strides')}, {before}, False"
+    return f"torch.avg_pool{spatial_rank(node)}d({x}, {window}, {flag(includes_pad)})"
 
 
 @ops.op("GlobalAveragePool", needs=(FLOATS, RANKED))
@@ -206,8 +241,8 @@ def instance_norm(ts, node, x, scale, bias):
     return f"torch.instance_norm({x}, {scale}, {bias}, None, None, True, 0.0, {epsilon}, False)"
 
 
-def over_last(node: ir.Node) -> bool:
-    """Scale and bias have the shape that is normalized."""
+def normalizes_last(node: ir.Node) -> bool:
+    """True if scale and bias have the normalized shape."""
     rank = rank_of(node.inputs[0])
     if not rank or attr(node, "stash_type") != 1:
         return False
@@ -215,7 +250,7 @@ def over_last(node: ir.Node) -> bool:
     return all(v is None or (v.shape is not None and list(v.shape) == tail) for v in list(node.inputs)[1:])
 
 
-LAST = condition("scale and bias of the normalized shape", over_last)
+LAST = condition("scale and bias of the normalized shape", normalizes_last)
 
 
 @ops.op(
@@ -235,14 +270,14 @@ def rms_norm(ts, node, x, scale):
 
 
 def _tail(node: ir.Node, x: str, axis: int) -> str:
-    return texts(
+    return list_literal(
         d if isinstance(d, int) else f"{x}.size({i + axis})"
         for i, d in enumerate(list(node.inputs[0].shape)[axis:])
     )
 
 
-def channels_known(node: ir.Node) -> bool:
-    """The scale has an element for each channel."""
+def has_channel_scale(node: ir.Node) -> bool:
+    """True if the scale has one element per channel."""
     x, scale = node.inputs[0], shape_of(node.inputs[1])
     dims = [] if x is None or x.shape is None else list(x.shape)
     return len(dims) > 1 and scale == [dims[1]]
@@ -253,7 +288,7 @@ def channels_known(node: ir.Node) -> bool:
     needs=(
         dtype("float"),
         SAME,
-        condition("a scale for each channel", channels_known),
+        condition("a scale for each channel", has_channel_scale),
         attribute("stash_type", 1),
     ),
 )
@@ -261,7 +296,7 @@ def group_norm(ts, node, x, scale, bias):
     return f"torch.group_norm({x}, {attr(node, 'num_groups')}, {scale}, {bias}, {attr(node, 'epsilon')})"
 
 
-functions(ops, NUMBERS, SAME, MatMul="matmul")
+register_functions(ops, NUMBERS, SAME, MatMul="matmul")
 
 
 @ops.op("Gemm", needs=(FLOATS, SAME))
@@ -287,32 +322,42 @@ MODES = {"linear": 0, "bilinear": 0, "nearest": 1, "cubic": 2, "bicubic": 2}
 BORDERS = {"zeros": 0, "border": 1, "reflection": 2}
 
 
-def samples(node: ir.Node) -> bool:
+def is_supported_sampling(node: ir.Node) -> bool:
     rank, mode = rank_of(node.inputs[0]), MODES[attr(node, "mode")]
     return rank == 4 or (rank == 5 and mode != 2)
 
 
-@ops.op("GridSample", needs=(SINGLE, SAME, condition("4 dimensions, or 5 unless cubic", samples)))
+@ops.op(
+    "GridSample", needs=(SINGLE, SAME, condition("4 dimensions, or 5 unless cubic", is_supported_sampling))
+)
 def grid_sample(ts, node, x, grid):
     mode, border = MODES[attr(node, "mode")], BORDERS[attr(node, "padding_mode")]
     return f"torch.grid_sampler({x}, {grid}, {mode}, {border}, {flag(attr(node, 'align_corners'))})"
 
 
 @ops.op("NonMaxSuppression", needs=(dtype("float"),))
-def non_max_suppression(ts, node, boxes, scores, most=None, overlap=None, least=None):
-    most = "0" if most is None else ts.int(node.inputs[2])
-    overlap = "0.0" if overlap is None else f"float({overlap})"
-    least = "-inf" if least is None else f"float({least})"
+def non_max_suppression(
+    ts, node, boxes, scores, max_output_boxes=None, iou_threshold=None, score_threshold=None
+):
+    max_output_boxes = "0" if max_output_boxes is None else ts.int(node.inputs[2])
+    iou_threshold = "0.0" if iou_threshold is None else f"float({iou_threshold})"
+    score_threshold = "-inf" if score_threshold is None else f"float({score_threshold})"
     return ts.lib(
-        "non_max_suppression", boxes, scores, most, overlap, least, flag(attr(node, "center_point_box"))
+        "non_max_suppression",
+        boxes,
+        scores,
+        max_output_boxes,
+        iou_threshold,
+        score_threshold,
+        flag(attr(node, "center_point_box")),
     )
 
 
 @ops.op("DFT", needs=(SINGLE, RANKED))
 def dft(ts, node, x, length=None, axis=None):
-    place = "-2" if axis is None else ts.int(node.inputs[2])
-    count = "0" if length is None else ts.int(node.inputs[1])
-    return ts.lib("dft", x, count, place, flag(attr(node, "inverse")), flag(attr(node, "onesided")))
+    dim = "-2" if axis is None else ts.int(node.inputs[2])
+    dft_length = "0" if length is None else ts.int(node.inputs[1])
+    return ts.lib("dft", x, dft_length, dim, flag(attr(node, "inverse")), flag(attr(node, "onesided")))
 
 
 @ops.op("STFT", needs=(SINGLE, RANKED))
@@ -324,5 +369,5 @@ def stft(ts, node, signal, step, window=None, length=None):
 @ops.op("Col2Im", needs=(NUMBERS,))
 def col2im(ts, node, x, image, block):
     lists = [ts.ints(v) for v in node.inputs[1:]]
-    given = [attr(node, name) or "annotate(List[int], [])" for name in ("strides", "dilations", "pads")]
-    return ts.lib("col2im", x, *lists, *given)
+    settings = [attr(node, name) or "annotate(List[int], [])" for name in ("strides", "dilations", "pads")]
+    return ts.lib("col2im", x, *lists, *settings)

@@ -1,4 +1,4 @@
-"""Quantization and exact-integer products."""
+"""Quantization and integer matrix products."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.quant import limits, quantized_dtype
 from bridge_torchscript.export_ops.common import flag
-from bridge_torchscript.export_ops.math import converted
+from bridge_torchscript.export_ops.math import cast_text
 
 ops = OpTable()
 
@@ -22,27 +22,27 @@ SINGLE = condition("precision float", lambda n: T(attr(n, "precision") or int(T.
 
 @ops.op("QuantizeLinear", needs=(dtype("float", "float16", "bfloat16", "int32"), SINGLE))
 def quantize(ts, node, x, scale, zero=None):
-    """saturate(round(x / scale) + zero point); float8 and float4 are rounded by their cast."""
-    made, along = quantized_dtype(node), (attr(node, "axis"), attr(node, "block_size"))
-    ratio = ts.lib("scaled", x, scale, *along)
-    if not made.is_integer():
-        return converted(ts, ratio, T.FLOAT, made, attr(node, "saturate"))
-    low, high = limits(made)
-    whole = ts.lib("whole", ratio, zero, *along, low, high)
-    return converted(ts, whole, T.FLOAT, made)
+    """saturate(round(x / scale) + zero point). Outputs in float8 and float4 are rounded by their cast."""
+    output_dtype, axis_and_block = quantized_dtype(node), (attr(node, "axis"), attr(node, "block_size"))
+    scaled = ts.lib("divide_by_scale", x, scale, *axis_and_block)
+    if not output_dtype.is_integer():
+        return cast_text(ts, scaled, T.FLOAT, output_dtype, attr(node, "saturate"))
+    low, high = limits(output_dtype)
+    integers = ts.lib("round_to_integers", scaled, zero, *axis_and_block, low, high)
+    return cast_text(ts, integers, T.FLOAT, output_dtype)
 
 
 @ops.op("DequantizeLinear", needs=(dtype("float", "float16", "bfloat16", index=1),))
 def dequantize(ts, node, x, scale, zero=None):
-    """(x - zero point) · scale in float32; int32 is subtracted as int32."""
-    kind = T(attr(node, "output_dtype") or int(node.inputs[1].dtype))
-    whole = flag(node.inputs[0].dtype == T.INT32)
-    made = ts.lib("dequantized", x, scale, zero, attr(node, "axis"), attr(node, "block_size"), whole)
-    return converted(ts, made, T.FLOAT, kind)
+    """(x - zero point) · scale in float32. For int32 the subtraction is done in int32."""
+    output_dtype = T(attr(node, "output_dtype") or int(node.inputs[1].dtype))
+    is_int32 = flag(node.inputs[0].dtype == T.INT32)
+    dequantized = ts.lib("dequantize", x, scale, zero, attr(node, "axis"), attr(node, "block_size"), is_int32)
+    return cast_text(ts, dequantized, T.FLOAT, output_dtype)
 
 
 @ops.op("MatMulInteger", needs=BYTES)
 def matmul_integer(ts, node, a, b, a_zero=None, b_zero=None):
-    a = ts.lib("from_zero_of_rows", a, a_zero) if a_zero is not None else f"{a}.to(torch.int32)"
+    a = ts.lib("subtract_row_zeros", a, a_zero) if a_zero is not None else f"{a}.to(torch.int32)"
     b = f"({b}.to(torch.int32) - {b_zero}.to(torch.int32))" if b_zero is not None else f"{b}.to(torch.int32)"
     return f"torch.matmul({a}, {b})"

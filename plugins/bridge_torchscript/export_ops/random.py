@@ -12,36 +12,41 @@ from bridge_torchscript.source import Source
 ops = OpTable()
 
 
-def _drawn(ts: Source, node: ir.Node, function: str, default: ir.DataType) -> str:
-    """`function`, of numbers from 0 to 1 or of mean 0 and deviation 1, as the node's attributes ask."""
-    kind = ts.dtype(ir.DataType(attr(node, "dtype", int(default))))
+def _scaled_random(ts: Source, node: ir.Node, function: str, default: ir.DataType) -> str:
+    """Source of random numbers.
+
+    `function` draws from [0, 1) or a normal distribution, the node's attributes scale and shift.
+    """
+    dtype = ts.dtype(ir.DataType(attr(node, "dtype", int(default))))
     if "Normal" in node.op_type:
         scale, offset = attr(node, "scale"), attr(node, "mean")
     else:
         offset = attr(node, "low")
         scale = attr(node, "high") - offset
-    return f"({function} * {scale} + {offset}).to({kind})"
+    return f"({function} * {scale} + {offset}).to({dtype})"
 
 
 @ops.op("RandomNormal", "RandomUniform")
 def random(ts, node):
     name = "randn" if node.op_type == "RandomNormal" else "rand"
-    return _drawn(ts, node, f"torch.{name}({attr(node, 'shape')}, dtype=torch.float32)", ir.DataType.FLOAT)
+    return _scaled_random(
+        ts, node, f"torch.{name}({attr(node, 'shape')}, dtype=torch.float32)", ir.DataType.FLOAT
+    )
 
 
 @ops.op("RandomNormalLike", "RandomUniformLike")
 def random_like(ts, node, x):
     name = "randn" if node.op_type == "RandomNormalLike" else "rand"
-    return _drawn(ts, node, f"torch.{name}_like({x}, dtype=torch.float32)", node.inputs[0].dtype)
+    return _scaled_random(ts, node, f"torch.{name}_like({x}, dtype=torch.float32)", node.inputs[0].dtype)
 
 
 @ops.op("Bernoulli", needs=(FLOATS,))
 def bernoulli(ts, node, x):
-    kind = ts.dtype(ir.DataType(attr(node, "dtype", int(node.inputs[0].dtype))))
-    return f"torch.bernoulli({x}).to({kind})"
+    dtype = ts.dtype(ir.DataType(attr(node, "dtype", int(node.inputs[0].dtype))))
+    return f"torch.bernoulli({x}).to({dtype})"
 
 
 @ops.op("Multinomial", needs=(FLOATS,))
 def multinomial(ts, node, x):
-    kind = ts.dtype(ir.DataType(attr(node, "dtype", int(ir.DataType.INT32))))
-    return f"torch.multinomial(torch.exp({x}), {attr(node, 'sample_size')}, True).to({kind})"
+    dtype = ts.dtype(ir.DataType(attr(node, "dtype", int(ir.DataType.INT32))))
+    return f"torch.multinomial(torch.exp({x}), {attr(node, 'sample_size')}, True).to({dtype})"

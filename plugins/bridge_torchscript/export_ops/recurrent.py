@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN with their usual activations, as loops over time."""
+"""LSTM, GRU and RNN with default activations, as loops over time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bridge_torchscript.export_ops.common import flag
 ops = OpTable()
 
 
-def usual(node: ir.Node) -> bool:
-    """Default activations, no clipping, gates not coupled."""
+def has_default_cell(node: ir.Node) -> bool:
+    """True for default activations without clipping and coupled gates."""
     if "clip" in node.attributes or attr(node, "input_forget"):
         return False
     default = [name.lower() for name in DEFAULT_ACTIVATIONS[node.op_type]]
     return all([name.lower() for name in names] == default for names in activations(node))
 
 
-PLAIN = condition("the default activations without clipping", usual)
+PLAIN = condition("the default activations without clipping", has_default_cell)
 
 
 @ops.op("LSTM", "GRU", "RNN", needs=(dtype("float", "double"), PLAIN))
@@ -31,6 +31,6 @@ def recurrent(ts, node, x, w, r, bias=None, lengths=None, h=None, c=None, peepho
         flag(attr(node, "direction") == "reverse"),
         flag(attr(node, "layout")),
     ]
-    made = ts.lib("recurrent", f'"{node.op_type}"', x, w, r, bias, lengths, h, c, peepholes, *settings)
+    call = ts.lib("recurrent", f'"{node.op_type}"', x, w, r, bias, lengths, h, c, peepholes, *settings)
     names = [v.name or "unused" for v in node.outputs]
-    return ts.unpack(made, *[*names, "unused", "unused"][:3])[: len(node.outputs)]
+    return ts.unpack(call, *[*names, "unused", "unused"][:3])[: len(node.outputs)]

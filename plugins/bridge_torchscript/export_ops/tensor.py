@@ -1,4 +1,4 @@
-"""Shapes, indices, and elements moved."""
+"""Shapes, indices and data movement."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bridge_torchscript.export_ops.common import (
     RANKED,
     axis_of,
     flag,
-    functions,
-    texts,
+    list_literal,
+    register_functions,
 )
-from bridge_torchscript.source import Source, elements, literal
+from bridge_torchscript.source import Source, elements, number_literal
 
 ops = OpTable()
 
@@ -29,21 +29,21 @@ T = ir.DataType
 NUMERIC = condition("no strings", lambda n: all(v is None or v.dtype != T.STRING for v in n.inputs))
 
 
-functions(ops, NUMERIC, Where="where")
+register_functions(ops, NUMERIC, Where="where")
 
 
-def known_elements(node: ir.Node, index: int) -> np.ndarray | None:
+def static_input(node: ir.Node, index: int) -> np.ndarray | None:
     return const(node.inputs[index]) if index < len(node.inputs) else None
 
 
 @ops.op("Reshape", needs=(NUMERIC,))
 def reshape(ts, node, x, shape):
-    wanted = known_elements(node, 1)
-    if wanted is None:
+    static_shape = static_input(node, 1)
+    if static_shape is None:
         return ts.lib("reshape", x, ts.ints(node.inputs[1]), flag(attr(node, "allowzero")))
     copied = not attr(node, "allowzero")
-    lengths = [f"{x}.size({i})" if d == 0 and copied else int(d) for i, d in enumerate(wanted)]
-    return f"torch.reshape({x}, {texts(lengths)})"
+    lengths = [f"{x}.size({i})" if d == 0 and copied else int(d) for i, d in enumerate(static_shape)]
+    return f"torch.reshape({x}, {list_literal(lengths)})"
 
 
 @ops.op("Expand", needs=(NUMERIC,))
@@ -71,7 +71,7 @@ def squeeze(ts, node, x, axes=None):
 
 @ops.op("Unsqueeze", needs=(NUMERIC,))
 def unsqueeze(ts, node, x, axes):
-    fixed = known_elements(node, 1)
+    fixed = static_input(node, 1)
     rank = rank_of(node.inputs[0])
     if fixed is None or (rank is None and (fixed < 0).any()):
         return ts.lib("unsqueeze", x, ts.ints(node.inputs[1]))
@@ -95,7 +95,7 @@ def transpose(ts, node, x):
 
 @ops.op("Concat", needs=(NUMERIC,))
 def concat(ts, node, *inputs):
-    return f"torch.cat({texts(inputs)}, {attr(node, 'axis')})"
+    return f"torch.cat({list_literal(inputs)}, {attr(node, 'axis')})"
 
 
 @ops.op("Split", needs=(NUMERIC,))
@@ -107,9 +107,9 @@ def split(ts, node, x, sizes=None):
         lengths = ts.ints(node.inputs[1])
     elif isinstance(length, int):
         step = -(-length // count)
-        lengths = texts(max(min(step, length - i * step), 0) for i in range(count))
+        lengths = list_literal(max(min(step, length - i * step), 0) for i in range(count))
     else:
-        lengths = ts.lib("even_parts", f"{x}.size({axis})", count)
+        lengths = ts.lib("even_split_lengths", f"{x}.size({axis})", count)
     return ts.unpack(
         f"torch.split_with_sizes({x}, {lengths}, {axis})",
         *(v.name or f"part_{i}" for i, v in enumerate(node.outputs)),
@@ -118,35 +118,39 @@ def split(ts, node, x, sizes=None):
 
 @ops.op("Slice", needs=(NUMERIC,))
 def slice_(ts, node, x, starts, ends, axes=None, steps=None):
-    """One torch.slice an axis where the axes are known and steps go forward."""
-    given = list(node.inputs) + [None] * 2
-    count = shape_of(given[1]) or shape_of(given[2])
-    places, strides = (const(v) for v in given[3:5])
-    known = axes is None or places is not None
-    if count is None or not known or (steps is not None and (strides is None or (strides <= 0).any())):
-        listed = [ts.ints(v) for v in given[1:3]]
-        listed.append(f"list(range(len({listed[0]})))" if axes is None else ts.ints(given[3]))
-        listed.append(f"[1] * len({listed[0]})" if steps is None else ts.ints(given[4]))
-        return ts.lib("slices", x, *listed)
-    bounds = [_each(ts, v, count[0]) for v in given[1:3]]
+    """One torch.slice per axis for static axes and positive steps; else a library function."""
+    inputs = list(node.inputs) + [None] * 2
+    count = shape_of(inputs[1]) or shape_of(inputs[2])
+    static_axes, static_steps = (const(v) for v in inputs[3:5])
+    known = axes is None or static_axes is not None
+    if (
+        count is None
+        or not known
+        or (steps is not None and (static_steps is None or (static_steps <= 0).any()))
+    ):
+        arguments = [ts.ints(v) for v in inputs[1:3]]
+        arguments.append(f"list(range(len({arguments[0]})))" if axes is None else ts.ints(inputs[3]))
+        arguments.append(f"[1] * len({arguments[0]})" if steps is None else ts.ints(inputs[4]))
+        return ts.lib("slice_axes", x, *arguments)
+    bounds = [_element_expressions(ts, v, count[0]) for v in inputs[1:3]]
     for index in range(count[0]):
-        axis = index if places is None else int(places[index])
-        step = 1 if strides is None else int(strides[index])
+        axis = index if static_axes is None else int(static_axes[index])
+        step = 1 if static_steps is None else int(static_steps[index])
         x = f"torch.slice({x}, {axis}, {bounds[0][index]}, {bounds[1][index]}, {step})"
     return x
 
 
-def _each(ts: Source, value: ir.Value, count: int) -> list[Any]:
-    """The elements of a vector as ints and int expressions."""
-    parts = elements(ts, value)
-    return parts if parts is not None else [f"{ts.ints(value)}[{i}]" for i in range(count)]
+def _element_expressions(ts: Source, value: ir.Value, count: int) -> list[Any]:
+    """Elements of a vector as ints and int expressions."""
+    items = elements(ts, value)
+    return items if items is not None else [f"{ts.ints(value)}[{i}]" for i in range(count)]
 
 
 @ops.op("Gather", needs=(RANKED, NUMERIC))
 def gather(ts, node, x, indices):
-    data, places = node.inputs
+    data, indices_value = node.inputs
     axis = axis_of(attr(node, "axis"), data)
-    fixed = const(places)
+    fixed = const(indices_value)
     if fixed is not None and not fixed.ndim:
         return f"torch.select({x}, {axis}, {int(fixed)})"
     return f"{x}[{':, ' * axis}{indices}]"
@@ -155,7 +159,7 @@ def gather(ts, node, x, indices):
 @ops.op("GatherElements", needs=(COMPUTED,))
 def gather_elements(ts, node, x, indices):
     axis = attr(node, "axis")
-    return f"torch.gather({x}, {axis}, {ts.lib('from_start', indices, f'{x}.size({axis})')})"
+    return f"torch.gather({x}, {axis}, {ts.lib('non_negative_indices', indices, f'{x}.size({axis})')})"
 
 
 @ops.op("GatherND", needs=(NUMERIC,))
@@ -169,10 +173,10 @@ REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 @ops.op("ScatterElements", needs=(COMPUTED,))
 def scatter_elements(ts, node, x, indices, updates):
     axis, reduction = attr(node, "axis"), attr(node, "reduction")
-    places = ts.lib("from_start", indices, f"{x}.size({axis})")
+    from_start = ts.lib("non_negative_indices", indices, f"{x}.size({axis})")
     if reduction == "none":
-        return f"torch.scatter({x}, {axis}, {places}, {updates})"
-    return f'torch.scatter_reduce({x}, {axis}, {places}, {updates}, "{REDUCTIONS[reduction]}")'
+        return f"torch.scatter({x}, {axis}, {from_start}, {updates})"
+    return f'torch.scatter_reduce({x}, {axis}, {from_start}, {updates}, "{REDUCTIONS[reduction]}")'
 
 
 @ops.op("ScatterND", needs=(COMPUTED,))
@@ -193,7 +197,7 @@ def shape(ts, node, x):
     if value.shape is None:
         return f"torch.tensor({x}.size()[{start}:{'' if end is None else end}], dtype=torch.int64)"
     lengths = [d if isinstance(d, int) else f"{x}.size({i})" for i, d in enumerate(value.shape)][start:end]
-    return f"torch.tensor(annotate(List[int], {texts(lengths)}), dtype=torch.int64)"
+    return f"torch.tensor(annotate(List[int], {list_literal(lengths)}), dtype=torch.int64)"
 
 
 @ops.op("Size")
@@ -204,29 +208,29 @@ def size(ts, node, x):
 @ops.op("ConstantOfShape", needs=(condition("no strings", lambda n: n.outputs[0].dtype != T.STRING),))
 def constant_of_shape(ts, node, shape):
     tensor = attr(node, "value")
-    kind = T.FLOAT if tensor is None else tensor.dtype
+    dtype = T.FLOAT if tensor is None else tensor.dtype
     number = 0.0 if tensor is None else tensor.numpy().reshape(-1)[0]
     number = (
         number.item()
-        if hasattr(number, "item") and kind not in STAND_IN and number.dtype.kind != "V"
+        if hasattr(number, "item") and dtype not in STAND_IN and number.dtype.kind != "V"
         else float(number)
     )
-    return f"torch.full({ts.ints(node.inputs[0])}, {literal(number)}, dtype={ts.dtype(kind)})"
+    return f"torch.full({ts.ints(node.inputs[0])}, {number_literal(number)}, dtype={ts.dtype(dtype)})"
 
 
 @ops.op("Range", needs=(COMPUTED,))
 def range_(ts, node, start, limit, delta):
-    kind = ts.dtype(node.inputs[0])
+    dtype = ts.dtype(node.inputs[0])
     if node.inputs[0].dtype == T.INT64:
-        return f"torch.arange({', '.join(ts.int(v) for v in node.inputs)}, dtype={kind})"
+        return f"torch.arange({', '.join(ts.int(v) for v in node.inputs)}, dtype={dtype})"
     helper = "range_of_integers" if node.inputs[0].dtype.is_integer() else "range_of_floats"
-    return f"{ts.lib(helper, start, limit, delta)}.to({kind})"
+    return f"{ts.lib(helper, start, limit, delta)}.to({dtype})"
 
 
 @ops.op("EyeLike", needs=(condition("a matrix", lambda n: rank_of(n.inputs[0]) == 2),))
 def eye_like(ts, node, x):
-    kind = ir.DataType(attr(node, "dtype", int(node.inputs[0].dtype)))
-    return f"{ts.lib('eye', f'{x}.size(0)', f'{x}.size(1)', attr(node, 'k'))}.to({ts.dtype(kind)})"
+    dtype = ir.DataType(attr(node, "dtype", int(node.inputs[0].dtype)))
+    return f"{ts.lib('eye_mask', f'{x}.size(0)', f'{x}.size(1)', attr(node, 'k'))}.to({ts.dtype(dtype)})"
 
 
 @ops.op("OneHot", needs=(RANKED, NUMERIC))
@@ -241,23 +245,23 @@ def non_zero(ts, node, x):
 
 
 @ops.op("Compress", needs=(NUMERIC,))
-def compress(ts, node, x, kept):
+def compress(ts, node, x, condition):
     axis = attr(node, "axis")
-    places = f"torch.reshape(torch.nonzero({kept}), [-1])"
+    indices = f"torch.reshape(torch.nonzero({condition}), [-1])"
     if axis is None:
-        return f"torch.index_select(torch.reshape({x}, [-1]), 0, {places})"
-    return f"torch.index_select({x}, {axis}, {places})"
+        return f"torch.index_select(torch.reshape({x}, [-1]), 0, {indices})"
+    return f"torch.index_select({x}, {axis}, {indices})"
 
 
 @ops.op("Unique", needs=(COMPUTED, RANKED))
 def unique(ts, node, x):
     axis, ordered = attr(node, "axis"), flag(attr(node, "sorted"))
     if axis is None:
-        made = ts.lib("unique", f"torch.reshape({x}, [-1])", 0, ordered)
+        call = ts.lib("unique", f"torch.reshape({x}, [-1])", 0, ordered)
     else:
-        made = ts.lib("unique", x, axis_of(axis, node.inputs[0]), ordered)
+        call = ts.lib("unique", x, axis_of(axis, node.inputs[0]), ordered)
     names = [v.name or "unused" for v in node.outputs]
-    return ts.unpack(made, *[*names, *["unused"] * 4][:4])[: len(node.outputs)]
+    return ts.unpack(call, *[*names, *["unused"] * 4][:4])[: len(node.outputs)]
 
 
 @ops.op(
@@ -269,12 +273,12 @@ def unique(ts, node, x):
     ),
 )
 def top_k(ts, node, x, k):
-    """The first of equals comes first, as a stable sort has it."""
+    """Stable sort: among equal values the first index comes first."""
     axis, largest = attr(node, "axis"), flag(attr(node, "largest"))
-    values, places = ts.unpack(
+    values, indices = ts.unpack(
         f"torch.sort({x}, stable=True, dim={axis}, descending={largest})", "sorted_values", "order"
     )
-    return [f"torch.slice({v}, {axis}, 0, {ts.int(node.inputs[1])})" for v in (values, places)]
+    return [f"torch.slice({v}, {axis}, 0, {ts.int(node.inputs[1])})" for v in (values, indices)]
 
 
 @ops.op("Trilu", needs=(COMPUTED,))
@@ -300,25 +304,25 @@ def reverse_sequence(ts, node, x, lengths):
 
 @ops.op("Pad", needs=(RANKED, NUMERIC))
 def pad(ts, node, x, pads, value=None, axes=None):
-    given = list(node.inputs) + [None] * 2
+    inputs = list(node.inputs) + [None] * 2
     rank, mode = rank_of(node.inputs[0]), attr(node, "mode")
-    places = const(given[3]) if axes is not None else np.arange(rank)
-    amounts = elements(ts, given[1])
-    listed = ts.ints(given[3]) if axes is not None else texts(range(rank))
+    static_axes = const(inputs[3]) if axes is not None else np.arange(rank)
+    amounts = elements(ts, inputs[1])
+    axes_text = ts.ints(inputs[3]) if axes is not None else list_literal(range(rank))
     if mode != "constant":
-        return ts.lib("pad_by_place", x, ts.ints(given[1]), listed, f'"{mode}"')
-    filler = "0" if value is None else ts.number(given[2]) or _item(given[2], value)
-    if places is None or amounts is None:
-        order = ts.lib("from_last_axis", ts.ints(given[1]), listed, rank)
+        return ts.lib("pad_by_index", x, ts.ints(inputs[1]), axes_text, f'"{mode}"')
+    filler = "0" if value is None else ts.number(inputs[2]) or _as_number(inputs[2], value)
+    if static_axes is None or amounts is None:
+        order = ts.lib("from_last_axis", ts.ints(inputs[1]), axes_text, rank)
     else:
-        count = len(places)
-        pairs = {int(a) % rank: (amounts[i], amounts[i + count]) for i, a in enumerate(places)}
-        order = texts(
+        count = len(static_axes)
+        pairs = {int(a) % rank: (amounts[i], amounts[i + count]) for i, a in enumerate(static_axes)}
+        order = list_literal(
             p for axis in reversed(range(min(pairs, default=rank), rank)) for p in pairs.get(axis, (0, 0))
         )
     return f"torch.constant_pad_nd({x}, {order}, {filler})"
 
 
-def _item(value: ir.Value, name: str) -> str:
-    kind = value.dtype
-    return f"{'float' if kind.is_floating_point() else 'bool' if kind == T.BOOL else 'int'}({name})"
+def _as_number(value: ir.Value, name: str) -> str:
+    dtype = value.dtype
+    return f"{'float' if dtype.is_floating_point() else 'bool' if dtype == T.BOOL else 'int'}({name})"

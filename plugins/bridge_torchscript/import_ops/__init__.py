@@ -1,4 +1,4 @@
-"""How every TorchScript operator becomes hub operators, by family."""
+"""Import rules: TorchScript operators → hub operators, by family."""
 
 from bridge.ops import OpTable
 

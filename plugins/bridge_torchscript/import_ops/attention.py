@@ -1,4 +1,4 @@
-"""Attention: scaled products, and the fused layers that torch runs in evaluation."""
+"""Attention: scaled dot products, and the fused layers that torch runs in evaluation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,18 @@ import onnx_ir as ir
 
 from bridge.importing import ints, like
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import T, cast, known, length, number, rank, static, tensor
-from bridge_torchscript.import_ops.nn import dropout, linear, turned
+from bridge_torchscript.import_ops.common import (
+    T,
+    cast,
+    length,
+    number,
+    rank,
+    static_shape,
+    static_value,
+    swap_last_axes,
+    tensor,
+)
+from bridge_torchscript.import_ops.nn import dropout, linear
 from bridge_torchscript.import_ops.norm import layer_norm
 
 ops = OpTable()
@@ -23,13 +33,13 @@ HEADS_MASK, PADDING_MASK = 0, 1
 def attention(
     op, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
-    width = known(length(op, query, -1), "the width of heads")
+    width = static_value(length(op, query, -1), "the width of heads")
     factor = 1 / math.sqrt(width) if scale is None else scale
     if enable_gqa:
-        times = static(query)[-3] // static(key)[-3]
-        places = np.repeat(np.arange(static(key)[-3]), times)
-        key, value = (op.Gather(v, op.const(places), axis=rank(v) - 3) for v in (key, value))
-    scores = op.MatMul(op.Mul(query, number(op, factor, query)), turned(op, key))
+        repeats = static_shape(query)[-3] // static_shape(key)[-3]
+        heads = np.repeat(np.arange(static_shape(key)[-3]), repeats)
+        key, value = (op.Gather(v, op.const(heads), axis=rank(v) - 3) for v in (key, value))
+    scores = op.MatMul(op.Mul(query, number(op, factor, query)), swap_last_axes(op, key))
     if is_causal:
         rows, columns = (
             op.Range(
@@ -37,8 +47,8 @@ def attention(
             )
             for v in (query, key)
         )
-        seen = op.LessOrEqual(columns, op.Unsqueeze(rows, ints(1)))
-        scores = op.Where(seen, scores, number(op, -math.inf, scores))
+        visible = op.LessOrEqual(columns, op.Unsqueeze(rows, ints(1)))
+        scores = op.Where(visible, scores, number(op, -math.inf, scores))
     if attn_mask is not None and attn_mask.dtype == T.BOOL:
         scores = op.Where(attn_mask, scores, number(op, -math.inf, scores))
     elif attn_mask is not None:
@@ -49,19 +59,22 @@ def attention(
     return op.MatMul(dropout(op, weights, dropout_p, True), value)
 
 
-def _parted(op: Any, x: ir.Value, weight: ir.Value, bias: ir.Value, part: int, width: int) -> ir.Value:
-    """Queries, keys or values: their third of the joint weights."""
+def _project_part(op: Any, x: ir.Value, weight: ir.Value, bias: ir.Value, part: int, width: int) -> ir.Value:
+    """Queries, keys or values: linear layer by one third (`part`) of the joint weights [3 · width, width]."""
     rows = ints(part * width), ints((part + 1) * width), ints(0)
     return linear(op, x, op.Slice(weight, *rows), op.Slice(bias, *rows))
 
 
-def _heads(op: Any, x: ir.Value, count: int, width: int) -> ir.Value:
-    """[batch, length, width] as [batch, heads, length, width of a head]."""
+def _split_heads(op: Any, x: ir.Value, count: int, width: int) -> ir.Value:
+    """Transpose [batch, length, width] to [batch, heads, length, width / heads]."""
     return op.Transpose(op.Reshape(x, ints(0, -1, count, width // count)), perm=[0, 2, 1, 3])
 
 
-def _seen(op: Any, mask: ir.Value, mask_type: Any) -> ir.Value:
-    """What is added to scores where a mask hides: of [length, length], of keys [batch, length], or of all heads."""
+def _mask_bias(op: Any, mask: ir.Value, mask_type: Any) -> ir.Value:
+    """Bias added to the scores: -inf where a bool mask hides.
+
+    The mask is [length, length], of keys [batch, length], or per head.
+    """
     if mask.dtype == T.BOOL:
         hidden = op.Where(mask, tensor(op, -math.inf, T.FLOAT), tensor(op, 0.0, T.FLOAT))
     else:
@@ -86,22 +99,26 @@ def multi_head_attention(
     average_attn_weights=True,
     mask_type=None,
 ):
-    """Heads side by side over [batch, length, width]; the weights of attention beside where they are asked for."""
-    parts = [
-        _heads(op, _parted(op, x, qkv_weight, qkv_bias, i, embed_dim), num_head, embed_dim)
+    """Multi-head attention over [batch, length, width].
+
+    The attention weights are the second output, if asked for.
+    """
+    heads = [
+        _split_heads(op, _project_part(op, x, qkv_weight, qkv_bias, i, embed_dim), num_head, embed_dim)
         for i, x in enumerate((query, key, value))
     ]
     scores = op.MatMul(
-        op.Mul(parts[0], number(op, 1 / math.sqrt(embed_dim // num_head), query)), turned(op, parts[1])
+        op.Mul(heads[0], number(op, 1 / math.sqrt(embed_dim // num_head), query)),
+        swap_last_axes(op, heads[1]),
     )
     if mask is not None:
-        scores = op.Add(scores, cast(op, _seen(op, mask, mask_type), scores.dtype))
+        scores = op.Add(scores, cast(op, _mask_bias(op, mask, mask_type), scores.dtype))
     weights = op.Softmax(scores, axis=-1)
-    joined = op.Reshape(op.Transpose(op.MatMul(weights, parts[2]), perm=[0, 2, 1, 3]), ints(0, -1, embed_dim))
-    made = linear(op, joined, proj_weight, proj_bias)
+    joined = op.Reshape(op.Transpose(op.MatMul(weights, heads[2]), perm=[0, 2, 1, 3]), ints(0, -1, embed_dim))
+    output = linear(op, joined, proj_weight, proj_bias)
     if not need_weights:
-        return made, None
-    return made, op.ReduceMean(weights, ints(1), keepdims=0) if average_attn_weights else weights
+        return output, None
+    return output, op.ReduceMean(weights, ints(1), keepdims=0) if average_attn_weights else weights
 
 
 @ops.op("aten::_transformer_encoder_layer_fwd")
@@ -128,7 +145,7 @@ def encoder_layer(
     mask=None,
     mask_type=None,
 ):
-    """Attention and two linear layers, each added to what it was given, normalized before or after."""
+    """Transformer encoder layer: residual attention and residual feed-forward, normalized before or after."""
 
     def attend(x: ir.Value) -> ir.Value:
         weights = (qkv_weight, qkv_bias, proj_weight, proj_bias)

@@ -1,4 +1,4 @@
-"""What the families share: dtypes, numbers as tensors, promotion."""
+"""Shared helpers of the families: dtypes, numbers as tensors, type promotion, shapes."""
 
 from __future__ import annotations
 
@@ -10,45 +10,50 @@ import onnx_ir as ir
 from bridge.dims import vector
 from bridge.hub import const, rank_of, shape_of
 from bridge.importing import ints
-from bridge_torchscript.dtypes import HELD
+from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.values import Poison, Sym, Unsupported
 
 T = ir.DataType
-BY_CODE = {held.code: dtype for dtype, held in HELD.items()}
+BY_CODE = {entry.code: dtype for dtype, entry in TORCH_DTYPES.items()}
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
 FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E4M3FNUZ, T.FLOAT8E5M2, T.FLOAT8E5M2FNUZ)
 INT64 = np.int64
 
 
 def dtype_of(code: Any) -> ir.DataType:
-    """The hub dtype of a c10::ScalarType."""
+    """Hub dtype of a c10::ScalarType."""
     if not isinstance(code, int) or code not in BY_CODE:
         raise Unsupported(f"makes a dtype the hub has not ({code})")
     return BY_CODE[code]
 
 
+def dtype_or(code: Any, default: ir.DataType) -> ir.DataType:
+    """Hub dtype of a c10::ScalarType; `default` for None."""
+    return default if code is None else dtype_of(code)
+
+
 def rank(x: ir.Value) -> int:
-    """The rank, which must be known."""
-    found = rank_of(x)
-    if found is None:
+    """Rank of `x`. Raises Unsupported if unknown."""
+    result = rank_of(x)
+    if result is None:
         raise Unsupported("needs a tensor whose rank can be known")
-    return found
+    return result
 
 
 def dims_of(x: ir.Value) -> list[Any]:
-    """The lengths, as ints or symbols, of a tensor whose rank must be known."""
+    """Dimensions of `x` as ints or symbols. Raises Unsupported if the rank is unknown."""
     rank(x)
     return list(x.shape or ())
 
 
 def axis(x: ir.Value, dim: int, extra: int = 0) -> int:
-    """A dimension counted from the start."""
+    """Axis `dim` counted from the start; `extra` axes are about to be added."""
     count = rank(x) + extra
     return int(dim) % count if count else 0
 
 
 def axes(x: ir.Value, dims: Any) -> list[int]:
-    """Dimensions counted from the start; all of them for none."""
+    """Axes counted from the start; all axes for None or an empty list."""
     if dims is None or dims == []:
         return list(range(rank(x)))
     return [axis(x, d) for d in ([dims] if isinstance(dims, int) else dims)]
@@ -59,7 +64,7 @@ def is_float(x: ir.Value) -> bool:
 
 
 def cast(op: Any, x: ir.Value, to: ir.DataType) -> ir.Value:
-    """`x` as dtype `to`."""
+    """`x` in dtype `to`; constants of at most 64 elements are cast now."""
     if x.dtype == to:
         return x
     known = const(x)
@@ -69,9 +74,9 @@ def cast(op: Any, x: ir.Value, to: ir.DataType) -> ir.Value:
 
 
 def tensor(op: Any, x: Any, dtype: ir.DataType | None = None) -> ir.Value:
-    """A tensor, a number or a run-time number as a hub value of `dtype`."""
+    """Hub value, in `dtype`, of a tensor, a number or a run-time number."""
     if isinstance(x, Sym):
-        return cast(op, x.value, dtype or (T.FLOAT if x.kind is float else x.value.dtype or T.INT64))
+        return cast(op, x.value, dtype or (T.FLOAT if x.python_type is float else x.value.dtype or T.INT64))
     if isinstance(x, ir.Value):
         return x if dtype is None else cast(op, x, dtype)
     if isinstance(x, complex):
@@ -80,57 +85,58 @@ def tensor(op: Any, x: Any, dtype: ir.DataType | None = None) -> ir.Value:
         raise Unsupported(x.reason)
     if not isinstance(x, (bool, int, float)):
         raise Unsupported(f"needs a tensor or a number, not {type(x).__name__}")
-    kind = dtype or (T.BOOL if isinstance(x, bool) else T.INT64 if isinstance(x, int) else T.FLOAT)
+    target = dtype or (T.BOOL if isinstance(x, bool) else T.INT64 if isinstance(x, int) else T.FLOAT)
     with np.errstate(all="ignore"):
-        return op.const(np.asarray(x).astype(kind.numpy()))
+        return op.const(np.asarray(x).astype(target.numpy()))
 
 
-def truth(op: Any, x: Any) -> ir.Value:
-    """What is not zero."""
+def as_bool(op: Any, x: Any) -> ir.Value:
+    """Bool tensor: True where `x` is not zero."""
     return cast(op, tensor(op, x), T.BOOL)
 
 
 def number(op: Any, x: Any, like: ir.Value) -> ir.Value:
-    """A number as a scalar of the dtype of `like`."""
+    """Scalar in the dtype of `like`."""
     return tensor(op, x, like.dtype)
 
 
-def floating(op: Any, x: Any) -> ir.Value:
-    """Integers and truth values as float32."""
+def as_floating(op: Any, x: Any) -> ir.Value:
+    """`x` in its float dtype; integers and bools as float32."""
     value = tensor(op, x)
     return value if is_float(value) else cast(op, value, T.FLOAT)
 
 
-def code_of(dtype: ir.DataType) -> Any:
+def torch_dtype(dtype: ir.DataType) -> Any:
+    """torch.dtype of a hub dtype."""
     import torch
 
-    return getattr(torch, HELD[dtype].name)
+    return getattr(torch, TORCH_DTYPES[dtype].name)
 
 
-def promoted(*args: Any) -> ir.DataType:
-    """The dtype torch computes several operands in (torch.result_type)."""
+def result_type(*args: Any) -> ir.DataType:
+    """Dtype in which torch computes the operands (torch.result_type)."""
     import torch
 
     groups: list[list[Any]] = [[], [], []]
     for arg in args:
         if isinstance(arg, ir.Value):
-            if arg.dtype is None or arg.dtype not in HELD:
+            if arg.dtype is None or arg.dtype not in TORCH_DTYPES:
                 raise Unsupported("needs tensors of known dtype")
-            groups[0 if rank(arg) else 1].append(code_of(arg.dtype))
+            groups[0 if rank(arg) else 1].append(torch_dtype(arg.dtype))
         elif arg is not None:
-            kind = arg.kind if isinstance(arg, Sym) else type(arg)
-            groups[2].append(torch.bool if kind is bool else torch.int64 if kind is int else torch.float32)
+            dtype = arg.python_type if isinstance(arg, Sym) else type(arg)
+            groups[2].append(torch.bool if dtype is bool else torch.int64 if dtype is int else torch.float32)
     merged: list[Any] = []
     for group in groups:
-        found = None
-        for kind in group:
-            found = kind if found is None else torch.promote_types(found, kind)
-        merged.append(found)
-    result = _combined(merged[0], _combined(merged[1], merged[2]))
-    return next(d for d, held in HELD.items() if getattr(torch, held.name) == result)
+        common = None
+        for dtype in group:
+            common = dtype if common is None else torch.promote_types(common, dtype)
+        merged.append(common)
+    result = _promote_groups(merged[0], _promote_groups(merged[1], merged[2]))
+    return next(d for d, entry in TORCH_DTYPES.items() if getattr(torch, entry.name) == result)
 
 
-def _combined(higher: Any, lower: Any) -> Any:
+def _promote_groups(higher: Any, lower: Any) -> Any:
     import torch
 
     if higher is None or lower is None:
@@ -142,41 +148,41 @@ def _combined(higher: Any, lower: Any) -> Any:
     return higher
 
 
-def together(op: Any, *args: Any) -> list[ir.Value]:
-    """Operands in the dtype torch computes them in."""
-    kind = promoted(*args)
-    return [tensor(op, a, kind) for a in args]
+def promote(op: Any, *args: Any) -> list[ir.Value]:
+    """Operands in the dtype in which torch computes them."""
+    dtype = result_type(*args)
+    return [tensor(op, a, dtype) for a in args]
 
 
-def sizes(op: Any, parts: Any) -> ir.Value:
-    """A list of ints and run-time ints as an int64 vector."""
-    return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in parts])
+def lengths_vector(op: Any, lengths: Any) -> ir.Value:
+    """Int64 vector of ints and run-time ints."""
+    return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in lengths])
 
 
 def length(op: Any, x: ir.Value, dim: int) -> Any:
-    """A dimension as an int, or a run-time int."""
+    """Dimension `dim` as an int or a run-time int."""
     at = axis(x, dim)
-    found = dims_of(x)[at]
-    if isinstance(found, int):
-        return int(found)
+    size = dims_of(x)[at]
+    if isinstance(size, int):
+        return int(size)
     return Sym(op.Squeeze(op.Shape(x, start=at, end=at + 1), ints(0)))
 
 
-def scalar(op: Any, x: Any) -> ir.Value:
-    """An int or run-time int as an int64 scalar."""
+def int64_scalar(op: Any, x: Any) -> ir.Value:
+    """Int64 scalar of an int or a run-time int."""
     return x.value if isinstance(x, Sym) else op.const(np.array(int(x), INT64))
 
 
-def static(x: ir.Value, what: str = "a tensor") -> list[int]:
-    """The shape, which must be known."""
-    found = shape_of(x)
-    if found is None:
+def static_shape(x: ir.Value, what: str = "a tensor") -> list[int]:
+    """Static shape of `x`. Raises Unsupported if any dimension is unknown."""
+    shape = shape_of(x)
+    if shape is None:
         raise Unsupported(f"needs {what} of static shape")
-    return found
+    return shape
 
 
-def known(value: Any, name: str) -> Any:
-    """A Python value that must be known before run time."""
+def static_value(value: Any, name: str) -> Any:
+    """Python value known before run time. Raises Unsupported for a run-time number."""
     if isinstance(value, Sym):
         raise Unsupported(f"needs {name} to be known before run time")
     if isinstance(value, ir.Value):
@@ -187,17 +193,28 @@ def known(value: Any, name: str) -> Any:
     return value
 
 
-def spatial(values: Any, count: int) -> list[int]:
-    """One number for every spatial dimension: one given stands for all."""
-    found = [int(known(v, "sizes")) for v in ([values] if isinstance(values, int) else values)]
-    return found * count if len(found) == 1 else found
+def spatial_list(values: Any, count: int) -> list[int]:
+    """List of `count` numbers, one per spatial dimension; a single number is repeated."""
+    numbers = [int(static_value(v, "sizes")) for v in ([values] if isinstance(values, int) else values)]
+    return numbers * count if len(numbers) == 1 else numbers
 
 
-def filled(op: Any, shape: Any, value: Any, dtype: ir.DataType) -> ir.Value:
-    """A tensor of `shape` full of a number."""
+def constant_of_shape(op: Any, shape: Any, value: Any, dtype: ir.DataType) -> ir.Value:
+    """Tensor of `shape` filled with one number."""
     filler = tensor(op, value, dtype)
     if all(isinstance(p, int) for p in shape):
         array = const(filler)
         if array is not None and int(np.prod(shape, dtype=np.int64)) <= 2**22:
             return op.const(np.full(shape, array))
-    return op.Expand(filler, sizes(op, shape))
+    return op.Expand(filler, lengths_vector(op, shape))
+
+
+def multiply_by(op: Any, value: ir.Value, factor: Any) -> ir.Value:
+    """Product of `value` and a number; `value` itself if the number is 1."""
+    return value if factor == 1 else op.Mul(value, number(op, factor, value))
+
+
+def swap_last_axes(op: Any, x: ir.Value) -> ir.Value:
+    """Matrices [..., m, n] transposed to [..., n, m]."""
+    order = [*range(rank(x) - 2), rank(x) - 1, rank(x) - 2]
+    return op.Transpose(x, perm=order)

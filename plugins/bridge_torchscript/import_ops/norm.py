@@ -12,24 +12,32 @@ import onnx_ir as ir
 from bridge.hub import shape_of
 from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import T, axis, dims_of, filled, known, number, rank
+from bridge_torchscript.import_ops.common import (
+    T,
+    axis,
+    constant_of_shape,
+    dims_of,
+    number,
+    rank,
+    static_value,
+)
 from bridge_torchscript.import_ops.math import log1p
 from bridge_torchscript.import_ops.reduce import norm_of
-from bridge_torchscript.import_ops.shapes import size_list
+from bridge_torchscript.import_ops.tensor import size_list
 from bridge_torchscript.values import Unsupported
 
 ops = OpTable()
 
 
-def shaped_as(made: ir.Value, x: ir.Value) -> ir.Value:
-    """A result nobody infers, typed as what it normalizes."""
-    made.shape, made.type = made.shape or x.shape, made.type or x.type
-    return made
+def copy_type(result: ir.Value, x: ir.Value) -> ir.Value:
+    """Copy shape and type of `x` to a result that shape inference leaves unknown."""
+    result.shape, result.type = result.shape or x.shape, result.type or x.type
+    return result
 
 
-def _vector(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.Value:
-    """A parameter for every channel, or one that changes nothing."""
-    return filled(op, [size_list(op, x)[1]], fallback, x.dtype) if value is None else value
+def _channel_parameter(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.Value:
+    """Parameter per channel; filled with `fallback` if absent."""
+    return constant_of_shape(op, [size_list(op, x)[1]], fallback, x.dtype) if value is None else value
 
 
 @ops.op("aten::batch_norm")
@@ -38,14 +46,14 @@ def batch_norm(
 ):
     if 0 in (shape_of(x) or []):
         return op.Identity(x)
-    scale, offset = _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0)
+    scale, offset = _channel_parameter(op, weight, x, 1.0), _channel_parameter(op, bias, x, 0.0)
     if training or running_mean is None:
-        where = [0, *range(2, rank(x))]
-        average = op.ReduceMean(x, ints(*where), keepdims=0)
-        spread = op.ReduceMean(x, ints(*where), keepdims=1)
-        centred = op.Sub(x, spread)
-        variance = op.ReduceMean(op.Mul(centred, centred), ints(*where), keepdims=0)
-        return op.BatchNormalization(x, scale, offset, average, variance, epsilon=eps)
+        axes = [0, *range(2, rank(x))]
+        mean = op.ReduceMean(x, ints(*axes), keepdims=0)
+        keepdims_mean = op.ReduceMean(x, ints(*axes), keepdims=1)
+        centred = op.Sub(x, keepdims_mean)
+        variance = op.ReduceMean(op.Mul(centred, centred), ints(*axes), keepdims=0)
+        return op.BatchNormalization(x, scale, offset, mean, variance, epsilon=eps)
     return op.BatchNormalization(x, scale, offset, running_mean, running_var, epsilon=eps)
 
 
@@ -63,41 +71,47 @@ def instance_norm(
 ):
     if not use_input_stats:
         return batch_norm(op, x, weight, bias, running_mean, running_var, False, momentum, eps)
-    return op.InstanceNormalization(x, _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0), epsilon=eps)
+    return op.InstanceNormalization(
+        x, _channel_parameter(op, weight, x, 1.0), _channel_parameter(op, bias, x, 0.0), epsilon=eps
+    )
 
 
 @ops.op("aten::layer_norm")
 def layer_norm(op, x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    shape = [int(known(s, "normalized_shape")) for s in normalized_shape]
-    scale = filled(op, shape, 1.0, x.dtype) if weight is None else weight
+    shape = [int(static_value(s, "normalized_shape")) for s in normalized_shape]
+    scale = constant_of_shape(op, shape, 1.0, x.dtype) if weight is None else weight
     return op.LayerNormalization(x, scale, bias, axis=-len(shape), epsilon=eps)
 
 
 @ops.op("aten::native_layer_norm")
 def native_layer_norm(op, x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    where = ints(*range(rank(x) - len(normalized_shape), rank(x)))
-    average = op.ReduceMean(x, where)
-    centred = op.Sub(x, average)
-    rstd = op.Reciprocal(op.Sqrt(op.Add(op.ReduceMean(op.Mul(centred, centred), where), number(op, eps, x))))
-    return layer_norm(op, x, normalized_shape, weight, bias, eps), average, rstd
+    axes = ints(*range(rank(x) - len(normalized_shape), rank(x)))
+    mean = op.ReduceMean(x, axes)
+    centred = op.Sub(x, mean)
+    rstd = op.Reciprocal(op.Sqrt(op.Add(op.ReduceMean(op.Mul(centred, centred), axes), number(op, eps, x))))
+    return layer_norm(op, x, normalized_shape, weight, bias, eps), mean, rstd
 
 
 @ops.op("aten::rms_norm")
 def rms_norm(op, x, normalized_shape, weight=None, eps=None):
-    shape = [int(known(s, "normalized_shape")) for s in normalized_shape]
-    scale = filled(op, shape, 1.0, x.dtype) if weight is None else weight
+    shape = [int(static_value(s, "normalized_shape")) for s in normalized_shape]
+    scale = constant_of_shape(op, shape, 1.0, x.dtype) if weight is None else weight
     eps = float(np.finfo(x.dtype.numpy()).eps) if eps is None else eps
-    return shaped_as(op.RMSNormalization(x, scale, axis=-len(shape), epsilon=eps), x)
+    return copy_type(op.RMSNormalization(x, scale, axis=-len(shape), epsilon=eps), x)
 
 
 @ops.op("aten::group_norm")
 def group_norm(op, x, num_groups, weight=None, bias=None, eps=1e-5):
     if 0 in (shape_of(x) or []):
         return op.Identity(x)
-    made = op.GroupNormalization(
-        x, _vector(op, weight, x, 1.0), _vector(op, bias, x, 0.0), num_groups=num_groups, epsilon=eps
+    result = op.GroupNormalization(
+        x,
+        _channel_parameter(op, weight, x, 1.0),
+        _channel_parameter(op, bias, x, 0.0),
+        num_groups=num_groups,
+        epsilon=eps,
     )
-    return shaped_as(made, x)
+    return copy_type(result, x)
 
 
 @ops.op("aten::native_batch_norm", "aten::_native_batch_norm_legit")
@@ -113,27 +127,31 @@ def native_batch_norm(
     eps=1e-5,
     eval=False,
 ):
-    """With the mean and the inverse deviation used, which are empty outside training."""
+    """Batch normalization; also the mean and inverse deviation it used, empty outside training."""
     if training:
-        where = ints(0, *range(2, rank(x)))
-        average = op.ReduceMean(x, where, keepdims=1)
-        centred = op.Sub(x, average)
-        variance = op.ReduceMean(op.Mul(centred, centred), where, keepdims=0)
+        axes = ints(0, *range(2, rank(x)))
+        mean = op.ReduceMean(x, axes, keepdims=1)
+        centred = op.Sub(x, mean)
+        variance = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
         rstd = op.Reciprocal(op.Sqrt(op.Add(variance, number(op, eps, x))))
-        kept = op.Squeeze(average, where)
+        saved_mean = op.Squeeze(mean, axes)
     else:
-        kept = rstd = op.const(np.zeros(0, x.dtype.numpy()))
-    return batch_norm(op, x, weight, bias, running_mean, running_var, training, momentum, eps), kept, rstd
+        saved_mean = rstd = op.const(np.zeros(0, x.dtype.numpy()))
+    return (
+        batch_norm(op, x, weight, bias, running_mean, running_var, training, momentum, eps),
+        saved_mean,
+        rstd,
+    )
 
 
 @ops.op("aten::native_group_norm")
 def native_group_norm(op, x, weight, bias, N, C, HxW, group, eps):
     flat = op.Reshape(x, ints(N, group, int(C) * int(HxW) // int(group)), allowzero=1)
-    average = op.ReduceMean(flat, ints(2))
-    centred = op.Sub(flat, average)
+    mean = op.ReduceMean(flat, ints(2))
+    centred = op.Sub(flat, mean)
     variance = op.ReduceMean(op.Mul(centred, centred), ints(2), keepdims=0)
     rstd = op.Reciprocal(op.Sqrt(op.Add(variance, number(op, eps, x))))
-    return group_norm(op, x, group, weight, bias, eps), op.Squeeze(average, ints(2)), rstd
+    return group_norm(op, x, group, weight, bias, eps), op.Squeeze(mean, ints(2)), rstd
 
 
 @ops.op("aten::local_response_norm")
@@ -141,8 +159,8 @@ def local_response_norm(op, x, size, alpha=1e-4, beta=0.75, k=1.0):
     return op.LRN(x, size=size, alpha=alpha, beta=beta, bias=k)
 
 
-def apart(op: Any, loss: ir.Value, reduction: int) -> ir.Value:
-    """Losses as they are, their mean, or their sum (torch.nn._reduction)."""
+def reduce_loss(op: Any, loss: ir.Value, reduction: int) -> ir.Value:
+    """Losses unreduced (0), their mean (1), or their sum (2): torch.nn._reduction."""
     if reduction == 0:
         return op.Identity(loss)
     return (
@@ -153,12 +171,12 @@ def apart(op: Any, loss: ir.Value, reduction: int) -> ir.Value:
 
 
 def loss(name: str) -> Callable:
-    """Register the decorated formula, of predictions and targets, as the loss torch calls `name`."""
+    """Register the decorated formula of predictions and targets as torch's loss `name`."""
 
     def register(formula: Callable[[Any, ir.Value, ir.Value], ir.Value]) -> Callable:
         @ops.op(f"aten::{name}")
         def compute(op, x, target, reduction=1):
-            return apart(op, formula(op, x, target), reduction)
+            return reduce_loss(op, formula(op, x, target), reduction)
 
         return formula
 
@@ -183,30 +201,30 @@ def soft_margin(op: Any, x: ir.Value, target: ir.Value) -> ir.Value:
 
 @ops.op("aten::smooth_l1_loss")
 def smooth_l1(op, x, target, reduction=1, beta=1.0):
-    size = op.Abs(op.Sub(x, target))
+    gap = op.Abs(op.Sub(x, target))
     if not beta:
-        return apart(op, size, reduction)
+        return reduce_loss(op, gap, reduction)
     bound = number(op, beta, x)
-    near = op.Div(op.Mul(op.Mul(size, size), number(op, 0.5, x)), bound)
-    far = op.Sub(size, number(op, 0.5 * beta, x))
-    return apart(op, op.Where(op.Less(size, bound), near, far), reduction)
+    quadratic = op.Div(op.Mul(op.Mul(gap, gap), number(op, 0.5, x)), bound)
+    linear = op.Sub(gap, number(op, 0.5 * beta, x))
+    return reduce_loss(op, op.Where(op.Less(gap, bound), quadratic, linear), reduction)
 
 
 @ops.op("aten::huber_loss")
 def huber(op, x, target, reduction=1, delta=1.0):
-    size = op.Abs(op.Sub(x, target))
+    gap = op.Abs(op.Sub(x, target))
     bound = number(op, delta, x)
-    near = op.Mul(op.Mul(size, size), number(op, 0.5, x))
-    far = op.Mul(op.Sub(size, number(op, 0.5 * delta, x)), bound)
-    return apart(op, op.Where(op.LessOrEqual(size, bound), near, far), reduction)
+    quadratic = op.Mul(op.Mul(gap, gap), number(op, 0.5, x))
+    linear = op.Mul(op.Sub(gap, number(op, 0.5 * delta, x)), bound)
+    return reduce_loss(op, op.Where(op.LessOrEqual(gap, bound), quadratic, linear), reduction)
 
 
 @ops.op("aten::binary_cross_entropy")
 def binary_cross_entropy(op, x, target, weight=None, reduction=1):
     floor, one = number(op, -100.0, x), number(op, 1.0, x)
     hit, miss = op.Max(op.Log(x), floor), op.Max(op.Log(op.Sub(one, x)), floor)
-    made = op.Neg(op.Add(op.Mul(target, hit), op.Mul(op.Sub(one, target), miss)))
-    return apart(op, made if weight is None else op.Mul(made, weight), reduction)
+    losses = op.Neg(op.Add(op.Mul(target, hit), op.Mul(op.Sub(one, target), miss)))
+    return reduce_loss(op, losses if weight is None else op.Mul(losses, weight), reduction)
 
 
 @ops.op("aten::binary_cross_entropy_with_logits")
@@ -215,31 +233,31 @@ def binary_cross_entropy_with_logits(op, x, target, weight=None, pos_weight=None
     tail = op.Add(log1p(op, op.Exp(op.Neg(op.Abs(x)))), op.Max(op.Neg(x), like(op, x)))
     if pos_weight is not None:
         tail = op.Mul(tail, op.Add(op.Mul(op.Sub(pos_weight, one), target), one))
-    made = op.Add(op.Mul(op.Sub(one, target), x), tail)
-    return apart(op, made if weight is None else op.Mul(made, weight), reduction)
+    losses = op.Add(op.Mul(op.Sub(one, target), x), tail)
+    return reduce_loss(op, losses if weight is None else op.Mul(losses, weight), reduction)
 
 
 @ops.op("aten::kl_div")
 def kl_div(op, x, target, reduction=1, log_target=False):
     if log_target:
-        return apart(op, op.Mul(op.Exp(target), op.Sub(target, x)), reduction)
-    rest = op.Mul(target, x)
-    own = op.Where(op.Equal(target, like(op, target)), like(op, target), op.Mul(target, op.Log(target)))
-    return apart(op, op.Sub(own, rest), reduction)
+        return reduce_loss(op, op.Mul(op.Exp(target), op.Sub(target, x)), reduction)
+    cross = op.Mul(target, x)
+    entropy = op.Where(op.Equal(target, like(op, target)), like(op, target), op.Mul(target, op.Log(target)))
+    return reduce_loss(op, op.Sub(entropy, cross), reduction)
 
 
 @ops.op("aten::poisson_nll_loss")
 def poisson_nll(op, x, target, log_input, full, eps, reduction):
     if log_input:
-        made = op.Sub(op.Exp(x), op.Mul(target, x))
+        losses = op.Sub(op.Exp(x), op.Mul(target, x))
     else:
-        made = op.Sub(x, op.Mul(target, op.Log(op.Add(x, number(op, eps, x)))))
+        losses = op.Sub(x, op.Mul(target, op.Log(op.Add(x, number(op, eps, x)))))
     if full:
-        safe = op.Where(op.Greater(target, number(op, 1.0, x)), target, number(op, 1.0, x))
-        half = op.Mul(op.Log(op.Mul(safe, number(op, 2 * math.pi, x))), number(op, 0.5, x))
-        term = op.Add(op.Sub(op.Mul(safe, op.Log(safe)), safe), half)
-        made = op.Add(made, op.Where(op.Greater(target, number(op, 1.0, x)), term, like(op, x)))
-    return apart(op, made, reduction)
+        positive = op.Where(op.Greater(target, number(op, 1.0, x)), target, number(op, 1.0, x))
+        log_term = op.Mul(op.Log(op.Mul(positive, number(op, 2 * math.pi, x))), number(op, 0.5, x))
+        stirling = op.Add(op.Sub(op.Mul(positive, op.Log(positive)), positive), log_term)
+        losses = op.Add(losses, op.Where(op.Greater(target, number(op, 1.0, x)), stirling, like(op, x)))
+    return reduce_loss(op, losses, reduction)
 
 
 @ops.op("aten::hinge_embedding_loss")
@@ -248,43 +266,43 @@ def hinge_embedding(op, x, target, margin=1.0, reduction=1):
     away = op.Max(op.Sub(number(op, margin, x), x), like(op, x))
     first = op.Where(op.Equal(target, one), like(op, x), away)
     second = op.Where(op.Equal(target, op.Neg(one)), like(op, x), x)
-    return apart(op, op.Add(first, second), reduction)
+    return reduce_loss(op, op.Add(first, second), reduction)
 
 
 @ops.op("aten::margin_ranking_loss")
 def margin_ranking(op, input1, input2, target, margin=0.0, reduction=1):
-    made = op.Add(op.Mul(op.Neg(target), op.Sub(input1, input2)), number(op, margin, input1))
-    return apart(op, op.Max(made, like(op, made)), reduction)
+    losses = op.Add(op.Mul(op.Neg(target), op.Sub(input1, input2)), number(op, margin, input1))
+    return reduce_loss(op, op.Max(losses, like(op, losses)), reduction)
 
 
 @ops.op("aten::cosine_similarity")
 def cosine_similarity(op, x1, x2, dim=1, eps=1e-8):
     if x1.shape != x2.shape:
-        both = shape_tensor(op, op.Add(x1, x2))
-        x1, x2 = op.Expand(x1, both), op.Expand(x2, both)
+        shape = shape_tensor(op, op.Add(x1, x2))
+        x1, x2 = op.Expand(x1, shape), op.Expand(x2, shape)
     one, two = (norm_of(op, v, 2, [dim], True) for v in (x1, x2))
     bound = number(op, eps, x1)
     a, b = op.Div(x1, op.Max(one, bound)), op.Div(x2, op.Max(two, bound))
-    made = op.Mul(a, b)
-    return op.ReduceSum(made, ints(axis(made, dim)), keepdims=0) if rank(made) else made
+    product = op.Mul(a, b)
+    return op.ReduceSum(product, ints(axis(product, dim)), keepdims=0) if rank(product) else product
 
 
 @ops.op("aten::cosine_embedding_loss")
 def cosine_embedding(op, input1, input2, target, margin=0.0, reduction=1):
-    """As torch sums it: products over norms with a small number within."""
+    """Cosine embedding loss, with torch's epsilon inside the norms."""
     last = ints(rank(input1) - 1)
     tiny = number(op, 1e-12, input1)
 
-    def total(a: Any, b: Any) -> Any:
+    def dot(a: Any, b: Any) -> Any:
         return op.ReduceSum(op.Mul(a, b), last, keepdims=0)
 
-    denominator = op.Sqrt(op.Mul(op.Add(total(input1, input1), tiny), op.Add(total(input2, input2), tiny)))
-    cosine = op.Div(total(input1, input2), denominator)
+    denominator = op.Sqrt(op.Mul(op.Add(dot(input1, input1), tiny), op.Add(dot(input2, input2), tiny)))
+    cosine = op.Div(dot(input1, input2), denominator)
     nothing, one = like(op, cosine), number(op, 1, target)
     near = op.Sub(number(op, 1.0, cosine), cosine)
     far = op.Max(op.Sub(cosine, number(op, margin, cosine)), nothing)
     first = op.Where(op.Equal(target, one), near, nothing)
-    return apart(op, op.Add(first, op.Where(op.Equal(target, op.Neg(one)), far, nothing)), reduction)
+    return reduce_loss(op, op.Add(first, op.Where(op.Equal(target, op.Neg(one)), far, nothing)), reduction)
 
 
 @ops.op("aten::pairwise_distance")
@@ -301,25 +319,25 @@ def triplet_margin(op, anchor, positive, negative, margin=1.0, p=2, eps=1e-6, sw
     )
     if swap:
         far = op.Min(far, pairwise_distance(op, positive, negative, p, eps))
-    made = op.Add(op.Sub(near, far), number(op, margin, near))
-    return apart(op, op.Max(made, like(op, made)), reduction)
+    losses = op.Add(op.Sub(near, far), number(op, margin, near))
+    return reduce_loss(op, op.Max(losses, like(op, losses)), reduction)
 
 
-WAYS = {0: "none", 1: "mean", 2: "sum"}
+LOSS_REDUCTIONS = {0: "none", 1: "mean", 2: "sum"}
 
 
 @ops.op("aten::nll_loss", "aten::nll_loss_nd", "aten::nll_loss2d")
 def nll_loss(op, x, target, weight=None, reduction=1, ignore_index=-100):
-    single = rank(x) == 1
-    if single:
+    is_unbatched = rank(x) == 1
+    if is_unbatched:
         x, target = op.Unsqueeze(x, ints(0)), op.Unsqueeze(target, ints(0))
-    made = op.NegativeLogLikelihoodLoss(
-        x, target, weight, reduction=WAYS[reduction], ignore_index=ignore_index
+    result = op.NegativeLogLikelihoodLoss(
+        x, target, weight, reduction=LOSS_REDUCTIONS[reduction], ignore_index=ignore_index
     )
-    return op.Reshape(made, ints()) if single else made
+    return op.Reshape(result, ints()) if is_unbatched else result
 
 
-def _of_probabilities(
+def _soft_cross_entropy(
     op: Any,
     x: ir.Value,
     scores: ir.Value,
@@ -330,17 +348,17 @@ def _of_probabilities(
     at: int,
 ) -> ir.Value:
     if smoothing:
-        share = op.Add(
+        probabilities = op.Add(
             op.Mul(target, number(op, 1 - smoothing, x)), number(op, smoothing / int(dims_of(x)[at]), x)
         )
     else:
-        share = target
-    made = op.Neg(op.Mul(scores, share))
+        probabilities = target
+    losses = op.Neg(op.Mul(scores, probabilities))
     if weight is not None:
-        made = op.Mul(made, op.Reshape(weight, ints(-1, *[1] * (rank(x) - 1 - at))))
-    summed = op.ReduceSum(made, ints(at), keepdims=0)
+        losses = op.Mul(losses, op.Reshape(weight, ints(-1, *[1] * (rank(x) - 1 - at))))
+    summed = op.ReduceSum(losses, ints(at), keepdims=0)
     if reduction != 1:
-        return apart(op, summed, reduction)
+        return reduce_loss(op, summed, reduction)
     return op.ReduceMean(summed, keepdims=0) if rank(summed) else op.Identity(summed)
 
 
@@ -349,7 +367,7 @@ def cross_entropy(op, x, target, weight=None, reduction=1, ignore_index=-100, la
     at = 1 if rank(x) > 1 else 0
     scores = op.LogSoftmax(x, axis=at)
     if target.dtype in (T.FLOAT, T.DOUBLE):
-        return _of_probabilities(op, x, scores, target, weight, reduction, label_smoothing, at)
+        return _soft_cross_entropy(op, x, scores, target, weight, reduction, label_smoothing, at)
     if label_smoothing:
         raise Unsupported("reads smoothed labels of probabilities alone")
     return nll_loss(op, scores, target, weight, reduction, ignore_index)

@@ -1,4 +1,4 @@
-"""Pooling, padding, grids and shuffles."""
+"""Pooling, padding, grid sampling and shuffles."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bridge_torchscript.import_ops.common import (
     T,
     dims_of,
     is_float,
-    known,
+    lengths_vector,
     number,
     rank,
-    sizes,
-    spatial,
-    static,
+    spatial_list,
+    static_shape,
+    static_value,
     tensor,
 )
 from bridge_torchscript.values import Unsupported
@@ -30,54 +30,54 @@ from bridge_torchscript.values import Unsupported
 ops = OpTable()
 
 
-def batched(op: Any, x: ir.Value, count: int, make: Any) -> Any:
-    """Apply `make` to a batch: an input without one gets it, and the results lose it again."""
+def with_batch(op: Any, x: ir.Value, count: int, make: Any) -> Any:
+    """Apply `make` to a batch. An unbatched input gets a batch dimension, which its results lose."""
     if rank(x) == count + 2:
         return make(x)
-    made = make(op.Unsqueeze(x, ints(0)))
-    parts = made if isinstance(made, tuple) else (made,)
-    parts = tuple(op.Squeeze(p, ints(0)) for p in parts)
-    return parts if isinstance(made, tuple) else parts[0]
+    outputs = make(op.Unsqueeze(x, ints(0)))
+    unbatched = outputs if isinstance(outputs, tuple) else (outputs,)
+    unbatched = tuple(op.Squeeze(p, ints(0)) for p in unbatched)
+    return unbatched if isinstance(outputs, tuple) else unbatched[0]
 
 
-def max_pool(count: int) -> None:
+def register_max_pool(count: int) -> None:
     def pooled(
         op: Any, x: ir.Value, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, outputs: int
     ) -> Any:
-        window = spatial(kernel, count)
-        step = spatial(stride, count) if stride else window
-        pads = spatial(padding, count)
+        window = spatial_list(kernel, count)
+        step = spatial_list(stride, count) if stride else window
+        pads = spatial_list(padding, count)
         return op.MaxPool(
             x,
             kernel_shape=window,
             strides=step,
             pads=[*pads, *pads],
-            dilations=spatial(dilation, count),
+            dilations=spatial_list(dilation, count),
             ceil_mode=int(bool(ceil)),
             _outputs=outputs,
         )
 
     @ops.op(f"aten::max_pool{count}d")
     def pool(op, x, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
-        return batched(
+        return with_batch(
             op, x, count, lambda v: pooled(op, v, kernel_size, stride, padding, dilation, ceil_mode, 1)
         )
 
     @ops.op(f"aten::max_pool{count}d_with_indices")
     def pool_with_indices(op, x, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
         def make(v: ir.Value) -> Any:
-            values, places = pooled(op, v, kernel_size, stride, padding, dilation, ceil_mode, 2)
+            values, indices = pooled(op, v, kernel_size, stride, padding, dilation, ceil_mode, 2)
             size = op.ReduceProd(op.Shape(v, start=2), keepdims=0)
-            return values, op.Mod(places, size)
+            return values, op.Mod(indices, size)
 
-        return batched(op, x, count, make)
+        return with_batch(op, x, count, make)
 
 
 for dims in (1, 2, 3):
-    max_pool(dims)
+    register_max_pool(dims)
 
 
-def average_pool(count: int) -> None:
+def register_average_pool(count: int) -> None:
     @ops.op(f"aten::avg_pool{count}d")
     def pool(
         op,
@@ -89,13 +89,13 @@ def average_pool(count: int) -> None:
         count_include_pad=True,
         divisor_override=None,
     ):
-        window = spatial(kernel_size, count)
-        step = spatial(stride, count) if stride else window
-        pads = spatial(padding, count)
+        window = spatial_list(kernel_size, count)
+        step = spatial_list(stride, count) if stride else window
+        pads = spatial_list(padding, count)
 
         def make(v: ir.Value) -> Any:
             if ceil_mode and ((count_include_pad and any(pads)) or divisor_override is not None):
-                return exactly_averaged(op, v, window, step, pads, bool(count_include_pad), divisor_override)
+                return average_pool_ceil(op, v, window, step, pads, bool(count_include_pad), divisor_override)
             shared = {
                 "kernel_shape": window,
                 "strides": step,
@@ -107,14 +107,14 @@ def average_pool(count: int) -> None:
             total = op.AveragePool(v, count_include_pad=1, **shared)
             return op.Mul(total, number(op, math.prod(window) / divisor_override, v))
 
-        return batched(op, x, count, make)
+        return with_batch(op, x, count, make)
 
 
 for dims in (1, 2, 3):
-    average_pool(dims)
+    register_average_pool(dims)
 
 
-def exactly_averaged(
+def average_pool_ceil(
     op: Any,
     x: ir.Value,
     window: list[int],
@@ -123,34 +123,36 @@ def exactly_averaged(
     padding_counts: bool,
     divisor: Any,
 ) -> ir.Value:
-    """Rounded up, as torch counts: sums along each axis, over sizes that end where the padding does."""
-    first, sums, sizes_ = rank(x) - len(window), [], []
-    for k, s, p, size in zip(window, step, pads, static(x)[first:], strict=True):
+    """Average pooling with ceil_mode as in torch: a sum per axis by a matrix, divided by window sizes that
+    end with the padding.
+    """
+    first, sums, window_sizes = rank(x) - len(window), [], []
+    for k, s, p, size in zip(window, step, pads, static_shape(x)[first:], strict=True):
         count = -(-(size + 2 * p - k) // s) + 1
         count -= (count - 1) * s >= size + p
         matrix, widths = np.zeros((size, count)), np.zeros(count)
-        for place in range(count):
-            low = place * s - p
+        for position in range(count):
+            low = position * s - p
             high = min(low + k, size + p)
             inside = max(low, 0), min(high, size)
-            matrix[inside[0] : inside[1], place] = 1
-            widths[place] = high - low if padding_counts else inside[1] - inside[0]
+            matrix[inside[0] : inside[1], position] = 1
+            widths[position] = high - low if padding_counts else inside[1] - inside[0]
         sums.append(matrix)
-        sizes_.append(widths)
+        window_sizes.append(widths)
     for index, matrix in enumerate(sums):
-        x = multiplied(op, x, first + index, matrix.astype(x.dtype.numpy()))
-    total = functools.reduce(np.multiply.outer, sizes_) if divisor is None else np.array(divisor)
+        x = matmul_axis(op, x, first + index, matrix.astype(x.dtype.numpy()))
+    total = functools.reduce(np.multiply.outer, window_sizes) if divisor is None else np.array(divisor)
     return op.Div(x, op.const(total.astype(x.dtype.numpy())))
 
 
-def adaptive_average(count: int) -> None:
+def register_adaptive_average(count: int) -> None:
     @ops.op(f"aten::adaptive_avg_pool{count}d", f"aten::_adaptive_avg_pool{count}d")
     def pool(op, x, output_size):
-        """A product along each axis with the matrix of averages; a mean where one is left."""
+        """Adaptive average pooling: a matrix product per axis, a mean for length 1."""
         first = rank(x) - count
         for index, target in enumerate(output_size):
             at = first + index
-            target = known(target, "sizes")
+            target = static_value(target, "sizes")
             if target is None or target == x.shape[at]:
                 continue
             if target == 1:
@@ -159,109 +161,110 @@ def adaptive_average(count: int) -> None:
             size = x.shape[at]
             if not isinstance(size, int):
                 raise Unsupported("averages over a dimension whose length is known at run time alone")
-            x = multiplied(op, x, at, _bins(size, int(target)).astype(x.dtype.numpy()))
+            x = matmul_axis(op, x, at, _average_matrix(size, int(target)).astype(x.dtype.numpy()))
         return op.Identity(x)
 
 
-def _bins(size: int, target: int) -> np.ndarray:
-    """[size, target]: what each element weighs in each average."""
+def _average_matrix(size: int, target: int) -> np.ndarray:
+    """Weights [size, target] of each element in each average."""
     weights = np.zeros((size, target), np.float64)
-    for place in range(target):
-        low, high = place * size // target, -(-((place + 1) * size) // target)
-        weights[low:high, place] = 1 / (high - low)
+    for position in range(target):
+        low, high = position * size // target, -(-((position + 1) * size) // target)
+        weights[low:high, position] = 1 / (high - low)
     return weights
 
 
-def multiplied(op: Any, x: ir.Value, at: int, matrix: np.ndarray) -> ir.Value:
-    """The product along an axis of `x`, whose rank must be known, with a constant matrix."""
+def matmul_axis(op: Any, x: ir.Value, at: int, matrix: np.ndarray) -> ir.Value:
+    """Product of a constant matrix [size, target] along axis `at` of `x`, whose rank must be known."""
     rank(x)
     return on_last_axis(op, x, at, lambda rows: op.MatMul(rows, op.const(matrix)))
 
 
 for dims in (1, 2, 3):
-    adaptive_average(dims)
+    register_adaptive_average(dims)
 
 
-def adaptive_max(count: int) -> None:
+def register_adaptive_max(count: int) -> None:
     @ops.op(f"aten::adaptive_max_pool{count}d")
     def pool(op, x, output_size):
-        """Windows alike as a MaxPool."""
-        shape = static(x)[-count:]
-        target = spatial(output_size, count)
+        """Adaptive max pooling; windows of equal size are a MaxPool."""
+        shape = static_shape(x)[-count:]
+        target = spatial_list(output_size, count)
         if any(n % t for n, t in zip(shape, target, strict=True)):
-            return windows_of_sizes(op, x, shape, target)
+            return max_pool_unequal(op, x, shape, target)
         window = [n // t for n, t in zip(shape, target, strict=True)]
         rule = ops.find(f"aten::max_pool{count}d_with_indices", {})
         return rule.handler(op, x, window, window)
 
 
 for dims in (1, 2, 3):
-    adaptive_max(dims)
+    register_adaptive_max(dims)
 
 
-def windows_of_sizes(op: Any, x: ir.Value, shape: list[int], target: list[int]) -> tuple[ir.Value, ir.Value]:
-    """The largest of windows of different sizes, the short ones filled up with their last element."""
+def max_pool_unequal(op: Any, x: ir.Value, shape: list[int], target: list[int]) -> tuple[ir.Value, ir.Value]:
+    """Maxima and indices of windows of different sizes; short ones are filled up with their last element."""
     count, first = len(target), rank(x) - len(target)
     tables = []
     for n, t in zip(shape, target, strict=True):
-        ends = [(i * n // t, -(-((i + 1) * n) // t)) for i in range(t)]
-        width = max(b - a for a, b in ends)
-        tables.append(np.array([[min(a + j, b - 1) for j in range(width)] for a, b in ends]))
+        bounds = [(i * n // t, -(-((i + 1) * n) // t)) for i in range(t)]
+        width = max(b - a for a, b in bounds)
+        tables.append(np.array([[min(a + j, b - 1) for j in range(width)] for a, b in bounds]))
     for index, table in enumerate(tables):
         x = op.Gather(x, op.const(table), axis=first + 2 * index)
     order = [*range(first), *range(first, first + 2 * count, 2), *range(first + 1, first + 2 * count, 2)]
-    flat = op.Reshape(op.Transpose(x, perm=order), ints(*static(x)[:first], *target, -1))
-    place = np.zeros([1] * (2 * count), np.int64)
+    flat = op.Reshape(op.Transpose(x, perm=order), ints(*static_shape(x)[:first], *target, -1))
+    indices = np.zeros([1] * (2 * count), np.int64)
     for index, (table, n) in enumerate(zip(tables, shape, strict=True)):
-        own = [1] * (2 * count)
-        own[index], own[count + index] = table.shape
-        place = place * n + table.reshape(own)
-    best = op.ArgMax(flat, axis=rank(flat) - 1, keepdims=1)
-    every = op.Expand(op.const(place.reshape([*target, -1])), shape_tensor(op, flat))
+        axis_shape = [1] * (2 * count)
+        axis_shape[index], axis_shape[count + index] = table.shape
+        indices = indices * n + table.reshape(axis_shape)
+    largest = op.ArgMax(flat, axis=rank(flat) - 1, keepdims=1)
+    all_indices = op.Expand(op.const(indices.reshape([*target, -1])), shape_tensor(op, flat))
     last = ints(rank(flat) - 1)
-    return op.Squeeze(op.GatherElements(flat, best, axis=-1), last), op.Squeeze(
-        op.GatherElements(every, best, axis=-1), last
+    return op.Squeeze(op.GatherElements(flat, largest, axis=-1), last), op.Squeeze(
+        op.GatherElements(all_indices, largest, axis=-1), last
     )
 
 
 def _pads(pad: Any, count: int) -> list[Any]:
-    """torch's padding, last axis first, as ONNX's."""
+    """Pads in ONNX order from torch's pads, which start with the last axis."""
     before, after = [0] * count, [0] * count
     for index in range(len(pad) // 2):
         before[count - 1 - index], after[count - 1 - index] = pad[2 * index], pad[2 * index + 1]
     return [*before, *after]
 
 
-def _cropped(op: Any, x: ir.Value, amounts: list[int]) -> tuple[ir.Value, list[int]]:
-    """What negative padding takes away, sliced off; the padding that is left."""
+def _crop_negative_pads(op: Any, x: ir.Value, amounts: list[int]) -> tuple[ir.Value, list[int]]:
+    """Input sliced by its negative pads, and the pads that are left."""
     count = rank(x)
     starts = [max(-a, 0) for a in amounts[:count]]
-    ends = [a if a < 0 else np.iinfo(np.int64).max for a in amounts[count:]]
-    return op.Slice(x, ints(*starts), ints(*ends), ints(*range(count))), [max(a, 0) for a in amounts]
+    stops = [a if a < 0 else np.iinfo(np.int64).max for a in amounts[count:]]
+    return op.Slice(x, ints(*starts), ints(*stops), ints(*range(count))), [max(a, 0) for a in amounts]
 
 
-def padded(op: Any, x: ir.Value, pad: Any, mode: str, value: Any = 0) -> ir.Value:
+def pad_with_mode(op: Any, x: ir.Value, pad: Any, mode: str, value: Any = 0) -> ir.Value:
     amounts = _pads(list(pad), rank(x))
     if all(isinstance(a, int) and a == 0 for a in amounts):
         return op.Identity(x)
     if mode == "edge" and any(isinstance(a, int) and a < 0 for a in amounts):
-        for at, size in enumerate(static(x)):
-            places = np.clip(np.arange(-amounts[at], size + amounts[at + rank(x)]), 0, size - 1)
-            x = op.Gather(x, op.const(places), axis=at) if places.tolist() != list(range(size)) else x
+        for at, size in enumerate(static_shape(x)):
+            indices = np.clip(np.arange(-amounts[at], size + amounts[at + rank(x)]), 0, size - 1)
+            x = op.Gather(x, op.const(indices), axis=at) if indices.tolist() != list(range(size)) else x
         return op.Identity(x)
     if mode == "constant" and all(isinstance(a, int) for a in amounts) and min(amounts) < 0:
-        x, amounts = _cropped(op, x, amounts)
+        x, amounts = _crop_negative_pads(op, x, amounts)
     filler = tensor(op, value or 0, x.dtype) if mode == "constant" else None
     if x.dtype == T.BOOL:
         return op.Cast(
-            op.Pad(op.Cast(x, to=6), sizes(op, amounts), tensor(op, value or 0, T.INT32), mode=mode), to=9
+            op.Pad(op.Cast(x, to=6), lengths_vector(op, amounts), tensor(op, value or 0, T.INT32), mode=mode),
+            to=9,
         )
-    return op.Pad(x, sizes(op, amounts), filler, mode=mode)
+    return op.Pad(x, lengths_vector(op, amounts), filler, mode=mode)
 
 
 @ops.op("aten::constant_pad_nd")
 def constant_pad(op, x, pad, value=0):
-    return padded(op, x, pad, "constant", value)
+    return pad_with_mode(op, x, pad, "constant", value)
 
 
 PADDING = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
@@ -269,18 +272,18 @@ PADDING = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "c
 
 @ops.op("aten::pad")
 def pad(op, x, pad, mode="constant", value=None):
-    return padded(op, x, pad, PADDING[mode], value)
+    return pad_with_mode(op, x, pad, PADDING[mode], value)
 
 
 for dims in (1, 2, 3):
 
     @ops.op(f"aten::reflection_pad{dims}d")
     def reflection_pad(op, x, padding):
-        return padded(op, x, padding, "reflect")
+        return pad_with_mode(op, x, padding, "reflect")
 
     @ops.op(f"aten::replication_pad{dims}d")
     def replication_pad(op, x, padding):
-        return padded(op, x, padding, "edge")
+        return pad_with_mode(op, x, padding, "edge")
 
 
 MODES = {0: "linear", 1: "nearest", 2: "cubic"}
@@ -300,79 +303,79 @@ def grid_sampler(op, x, grid, interpolation_mode=0, padding_mode=0, align_corner
 
 @ops.op("aten::affine_grid_generator")
 def affine_grid(op, theta, size, align_corners=False):
-    return op.AffineGrid(theta, sizes(op, size), align_corners=int(bool(align_corners)))
+    return op.AffineGrid(theta, lengths_vector(op, size), align_corners=int(bool(align_corners)))
 
 
 @ops.op("aten::pixel_shuffle")
 def pixel_shuffle(op, x, upscale_factor):
-    wide = op.Reshape(x, ints(-1, *static(x)[-3:])) if rank(x) != 4 else x
-    made = op.DepthToSpace(wide, blocksize=upscale_factor, mode="CRD")
-    return made if rank(x) == 4 else op.Reshape(made, ints(*static(x)[:-3], *static(made)[1:]))
+    image = op.Reshape(x, ints(-1, *static_shape(x)[-3:])) if rank(x) != 4 else x
+    result = op.DepthToSpace(image, blocksize=upscale_factor, mode="CRD")
+    return (
+        result if rank(x) == 4 else op.Reshape(result, ints(*static_shape(x)[:-3], *static_shape(result)[1:]))
+    )
 
 
 @ops.op("aten::pixel_unshuffle")
 def pixel_unshuffle(op, x, downscale_factor):
-    *lead, c, h, w = static(x)
+    *lead, c, h, w = static_shape(x)
     r = downscale_factor
     if r == 1:
         return op.Identity(x)
     count = len(lead)
-    cut = op.Reshape(x, ints(*lead, c, h // r, r, w // r, r))
+    blocks = op.Reshape(x, ints(*lead, c, h // r, r, w // r, r))
     order = [*range(count), count, count + 2, count + 4, count + 1, count + 3]
-    return op.Reshape(op.Transpose(cut, perm=order), ints(*lead, c * r * r, h // r, w // r))
+    return op.Reshape(op.Transpose(blocks, perm=order), ints(*lead, c * r * r, h // r, w // r))
 
 
 @ops.op("aten::channel_shuffle", "aten::native_channel_shuffle")
 def channel_shuffle(op, x, groups):
-    n, c, *rest = static(x)
-    cut = op.Reshape(x, ints(n, groups, c // groups, *rest))
-    turned = op.Transpose(cut, perm=[0, 2, 1, *range(3, 3 + len(rest))])
-    return op.Reshape(turned, ints(n, c, *rest))
+    n, c, *lengths = static_shape(x)
+    grouped = op.Reshape(x, ints(n, groups, c // groups, *lengths))
+    shuffled = op.Transpose(grouped, perm=[0, 2, 1, *range(3, 3 + len(lengths))])
+    return op.Reshape(shuffled, ints(n, c, *lengths))
 
 
-def _unfolded(
+def _window_indices(
     kernel: list[int], dilation: list[int], stride: list[int], lengths: list[int]
 ) -> list[np.ndarray]:
-    """[kernel, places] of each axis: which padded element each place of a window reads."""
-    found = []
+    """Indices [kernel, window] of padded elements, for each axis."""
+    tables = []
     for k, d, s, n in zip(kernel, dilation, stride, lengths, strict=True):
         starts = np.arange(0, n - d * (k - 1), s)
-        found.append(np.arange(k)[:, None] * d + starts[None])
-    return found
+        tables.append(np.arange(k)[:, None] * d + starts[None])
+    return tables
 
 
-def _convolved_windows(
-    op: Any, x: ir.Value, k: list[int], d: list[int], p: list[int], s: list[int]
-) -> ir.Value:
-    """The windows of lengths known at run time: a convolution of every channel with kernels of a single one."""
+def _im2col_by_conv(op: Any, x: ir.Value, k: list[int], d: list[int], p: list[int], s: list[int]) -> ir.Value:
+    """Columns of an image of dynamic size: a depthwise convolution with one-hot kernels."""
     channels, size = dims_of(x)[1], k[0] * k[1]
     if not isinstance(channels, int) or not is_float(x):
         raise Unsupported("needs floats of a known number of channels, or a static shape")
-    single = np.tile(np.eye(size).reshape(size, 1, *k), (channels, 1, 1, 1)).astype(x.dtype.numpy())
-    made = op.Conv(x, op.const(single), group=channels, dilations=d, pads=[*p, *p], strides=s)
-    return op.Reshape(made, ints(0, channels * size, -1))
+    kernels = np.tile(np.eye(size).reshape(size, 1, *k), (channels, 1, 1, 1)).astype(x.dtype.numpy())
+    columns = op.Conv(x, op.const(kernels), group=channels, dilations=d, pads=[*p, *p], strides=s)
+    return op.Reshape(columns, ints(0, channels * size, -1))
 
 
 @ops.op("aten::im2col")
 def im2col(op, x, kernel_size, dilation, padding, stride):
-    k, d, p, s = (spatial(v, 2) for v in (kernel_size, dilation, padding, stride))
+    k, d, p, s = (spatial_list(v, 2) for v in (kernel_size, dilation, padding, stride))
 
     def make(v: ir.Value) -> Any:
         if shape_of(v) is None:
-            return _convolved_windows(op, v, k, d, p, s)
-        n, c, h, w = static(v)
-        wide = op.Pad(v, ints(0, 0, *p, 0, 0, *p)) if any(p) else v
-        rows, columns = _unfolded(k, d, s, [h + 2 * p[0], w + 2 * p[1]])
-        made = op.Gather(op.Gather(wide, op.const(rows), axis=2), op.const(columns), axis=4)
-        made = op.Transpose(made, perm=[0, 1, 2, 4, 3, 5])
-        return op.Reshape(made, ints(n, c * k[0] * k[1], rows.shape[1] * columns.shape[1]))
+            return _im2col_by_conv(op, v, k, d, p, s)
+        n, c, h, w = static_shape(v)
+        image = op.Pad(v, ints(0, 0, *p, 0, 0, *p)) if any(p) else v
+        rows, columns = _window_indices(k, d, s, [h + 2 * p[0], w + 2 * p[1]])
+        windows = op.Gather(op.Gather(image, op.const(rows), axis=2), op.const(columns), axis=4)
+        windows = op.Transpose(windows, perm=[0, 1, 2, 4, 3, 5])
+        return op.Reshape(windows, ints(n, c * k[0] * k[1], rows.shape[1] * columns.shape[1]))
 
-    return batched(op, x, 2, make)
+    return with_batch(op, x, 2, make)
 
 
 @ops.op("aten::col2im")
 def col2im(op, x, output_size, kernel_size, dilation, padding, stride):
-    k, d, p, s = (spatial(v, 2) for v in (kernel_size, dilation, padding, stride))
-    wide = x if rank(x) == 3 else op.Unsqueeze(x, ints(0))
-    made = op.Col2Im(wide, ints(*output_size), ints(*k), dilations=d, pads=[*p, *p], strides=s)
-    return made if rank(x) == 3 else op.Squeeze(made, ints(0))
+    k, d, p, s = (spatial_list(v, 2) for v in (kernel_size, dilation, padding, stride))
+    batch = x if rank(x) == 3 else op.Unsqueeze(x, ints(0))
+    result = op.Col2Im(batch, ints(*output_size), ints(*k), dilations=d, pads=[*p, *p], strides=s)
+    return result if rank(x) == 3 else op.Squeeze(result, ints(0))

@@ -1,7 +1,7 @@
-"""Quantized tensors, layers with packed weights, and layers that quantize their input at run time.
+"""Quantized tensors, layers with packed weights, and dynamically quantized layers.
 
-A quantized tensor is read as the numbers its integers stand for, and leaves every operator through QuantizeLinear and
-DequantizeLinear with the scale and zero point torch gives the result.
+A quantized tensor is read as its dequantized values. It leaves every operator through QuantizeLinear and
+DequantizeLinear with the scale and zero point that torch gives the result.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.ops import OpTable
 from bridge.quant import QuantParams, limits
-from bridge_torchscript.import_ops import arrange, nn, norm
-from bridge_torchscript.import_ops.common import T, cast, known, rank, tensor
+from bridge_torchscript.import_ops import conv, nn, norm, tensor_concat
+from bridge_torchscript.import_ops.common import T, cast, rank, static_value, tensor
 from bridge_torchscript.import_ops.math import clamp
-from bridge_torchscript.import_ops.python import PYTHON
+from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.values import Builder, Object, Quantization, Unsupported, Var, collection_like
 
 ops = OpTable()
 
 CODES = {12: T.INT8, 13: T.UINT8}
 LAYERS = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-KEPT = frozenset(
+KEEPS_QUANTIZATION = frozenset(
     f"aten::{name}"
     for name in [
         "adaptive_avg_pool2d",
@@ -83,66 +83,73 @@ KEPT = frozenset(
         "reflection_pad2d",
     ]
 )
-FIXED = {"aten::sigmoid": (1 / 256, 0), "aten::hardsigmoid": (1 / 256, 0), "aten::tanh": (2 / 256, 128)}
+FIXED_QUANTIZATION = {
+    "aten::sigmoid": (1 / 256, 0),
+    "aten::hardsigmoid": (1 / 256, 0),
+    "aten::tanh": (2 / 256, 128),
+}
 
 
-def carried(op: hub.Builder, kind: str, inputs: list[Any]) -> Quantization | None:
-    """How the result of an operator of plain numbers is quantized: as its first quantized input, or in the operator's own way."""
-    found = [v.quantization for v in _tensors(inputs) if v.quantization is not None]
-    if not found:
+def propagated_quantization(op: hub.Builder, operator: str, inputs: list[Any]) -> Quantization | None:
+    """Quantization of an operator's result: that of its first quantized input, or a fixed one.
+
+    None without quantized inputs.
+    """
+    quantizations = [v.quantization for v in _tensors_in(inputs) if v.quantization is not None]
+    if not quantizations:
         return None
-    name = kind.removesuffix("_")
-    if name in FIXED and found[0].axis is None:
-        scale, zero = FIXED[name]
-        dtype = found[0].zero.dtype
-        return described(op, scale, zero - (128 if dtype == T.INT8 else 0), dtype)
-    if name not in KEPT or found[0].axis is not None:
+    name = operator.removesuffix("_")
+    if name in FIXED_QUANTIZATION and quantizations[0].axis is None:
+        scale, zero = FIXED_QUANTIZATION[name]
+        dtype = quantizations[0].zero.dtype
+        return make_quantization(op, scale, zero - (128 if dtype == T.INT8 else 0), dtype)
+    if name not in KEEPS_QUANTIZATION or quantizations[0].axis is not None:
         raise Unsupported("is not supported on quantized tensors")
-    return found[0]
+    return quantizations[0]
 
 
-def _tensors(values: Any) -> list[Var]:
+def _tensors_in(values: Any) -> list[Var]:
     if isinstance(values, Var):
         return [values]
-    return [v for item in values for v in _tensors(item)] if isinstance(values, (list, tuple)) else []
+    return [v for item in values for v in _tensors_in(item)] if isinstance(values, (list, tuple)) else []
 
 
-def requantized(op: hub.Builder, result: Any, by: Quantization) -> Any:
-    """Results as tensors quantized by `by`."""
-    for var in _tensors(result):
+def requantize(op: hub.Builder, result: Any, by: Quantization) -> Any:
+    """Quantize the float results by `by`."""
+    for var in _tensors_in(result):
         if var.value is not None and var.value.dtype in (T.FLOAT, T.DOUBLE, T.FLOAT16):
-            var.value, var.quantization = by.through(op, var.value), by
+            var.value, var.quantization = by.fake_quantize(op, var.value), by
     return result
 
 
-def described(
+def make_quantization(
     op: hub.Builder, scale: Any, zero: Any, dtype: ir.DataType | None, axis: Any = None
 ) -> Quantization:
-    """Numbers or hub values as a quantization to `dtype`."""
+    """Quantization to `dtype` from numbers or hub values."""
     if dtype not in CODES.values():
         raise Unsupported("quantizes to another dtype than 8 bits")
     return Quantization(tensor(op, scale, T.FLOAT), tensor(op, zero, dtype), axis)
 
 
-def quantized(op: Builder, value: ir.Value, by: Quantization) -> Var:
-    """A quantized tensor of what `value` comes back as."""
-    return Var(op, by.through(op, value), quantization=by)
+def quantize_to(op: Builder, value: ir.Value, by: Quantization) -> Var:
+    """Quantized tensor of `value`, quantized and dequantized by `by`."""
+    return Var(op, by.fake_quantize(op, value), quantization=by)
 
 
-def code_of(by: Quantization) -> int:
-    """The c10::ScalarType of what is quantized so."""
+def scalar_type_of(by: Quantization) -> int:
+    """c10::ScalarType of tensors quantized by `by`."""
     return next(code for code, dtype in CODES.items() if dtype == by.zero.dtype)
 
 
-def stored(op: Builder, weight: Any) -> Var:
-    """A stored quantized tensor."""
-    params, integers = _parts(weight)
+def stored_quantized(op: Builder, weight: Any) -> Var:
+    """Quantized tensor stored in the file."""
+    params, integers = _params_and_integers(weight)
     by = Quantization.of(op, params)
-    return Var(op, by.numbers(op, op.const(integers)), quantization=by)
+    return Var(op, by.dequantize_linear(op, op.const(integers)), quantization=by)
 
 
-def _parts(weight: Any) -> tuple[QuantParams, np.ndarray]:
-    """The parameters of a quantized torch tensor, and its integers."""
+def _params_and_integers(weight: Any) -> tuple[QuantParams, np.ndarray]:
+    """Quantization parameters of a torch tensor, and its integers."""
     import torch
 
     integers = weight.int_repr().numpy()
@@ -151,65 +158,69 @@ def _parts(weight: Any) -> tuple[QuantParams, np.ndarray]:
         if dtype not in CODES.values():
             raise Unsupported("quantizes to another dtype than 8 bits")
         return QuantParams.of(weight.q_scale(), weight.q_zero_point(), dtype), integers
-    zeros = weight.q_per_channel_zero_points().numpy()
-    if zeros.dtype.kind == "f":
+    zero_points = weight.q_per_channel_zero_points().numpy()
+    if zero_points.dtype.kind == "f":
         raise Unsupported("has zero points that are no integers")
     scale = weight.q_per_channel_scales().numpy().astype(np.float32)
-    return QuantParams(scale, zeros.astype(integers.dtype), weight.q_per_channel_axis(), 0, dtype), integers
+    axis = weight.q_per_channel_axis()
+    return QuantParams(scale, zero_points.astype(integers.dtype), axis, 0, dtype), integers
 
 
-def unpacked(name: str, held: Any) -> tuple[Any, Any]:
+def unpack_parameters(name: str, parameters: Any) -> tuple[Any, Any]:
     """Weight and bias of packed parameters as torch tensors."""
     import torch
 
-    if not isinstance(held, Object) or held.native is None:
+    if not isinstance(parameters, Object) or parameters.native is None:
         raise Unsupported("reads parameters that no file holds")
     try:
-        return getattr(torch.ops.quantized, name)(held.native)
+        return getattr(torch.ops.quantized, name)(parameters.native)
     except RuntimeError as error:
         raise Unsupported("has parameters this machine's torch cannot unpack") from error
 
 
-def packed(
-    op: hub.Builder, kind: str, held: Any, axes: Callable[[int], Any] | None = None
+def dequantized_parameters(
+    op: hub.Builder, operator: str, parameters: Any, axes: Callable[[int], Any] | None = None
 ) -> tuple[ir.Value, Any]:
-    """Weight and bias of packed parameters, dequantized; the weight's dimensions in another order if asked."""
-    weight, bias = unpacked(f"{kind}_unpack", held)
-    params, integers = _parts(weight)
+    """Dequantized weight, and bias, of packed parameters.
+
+    `axes(rank)` permutes the dimensions of the weight.
+    """
+    weight, bias = unpack_parameters(f"{operator}_unpack", parameters)
+    params, integers = _params_and_integers(weight)
     if axes is not None:
         order = axes(integers.ndim)
         params, integers = params.transpose(order), np.ascontiguousarray(integers.transpose(order))
-    stem = held.path.removesuffix("._packed_params").removesuffix("._packed_params")
+    stem = parameters.path.removesuffix("._packed_params").removesuffix("._packed_params")
     table = op.const(integers)
     table.name = hub.fresh_name(op.graph, f"{stem}.weight")
     return params.dequantize_linear(op, table), None if bias is None else op.const(bias.detach().numpy())
 
 
-def linear(op: hub.Builder, x: ir.Value, held: Any) -> ir.Value:
-    """x · weightᵀ + bias."""
+def packed_linear(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
+    """Linear layer with packed parameters: x · weightᵀ + bias."""
     if rank(x) == 2:
-        weight, bias = packed(op, "linear", held)
+        weight, bias = dequantized_parameters(op, "linear", parameters)
         return nn.linear(op, x, weight, bias)
-    weight, bias = packed(op, "linear", held, lambda _: [1, 0])
-    made = op.MatMul(x, weight)
-    return made if bias is None else op.Add(made, bias)
+    weight, bias = dequantized_parameters(op, "linear", parameters, lambda _: [1, 0])
+    product = op.MatMul(x, weight)
+    return product if bias is None else op.Add(product, bias)
 
 
-def convolution(kind: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Value]:
-    """A convolution by packed parameters, which know its strides and padding."""
-    turned, dims = "transpose" in kind, int(kind[-2])
-    reader = f"conv{'_transpose' * turned}{max(dims, 2)}d"
+def packed_convolution(operator: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Value]:
+    """Convolution with packed parameters, which also hold its strides and pads."""
+    is_transposed, dims = "transpose" in operator, int(operator[-2])
+    prefix = f"conv{'_transpose' * is_transposed}{max(dims, 2)}d"
 
-    def convolve(op: hub.Builder, x: ir.Value, held: Any) -> ir.Value:
+    def convolve(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
         import torch
 
-        weight, bias = packed(op, kind, held)
+        weight, bias = dequantized_parameters(op, operator, parameters)
 
         def setting(name: str) -> Any:
-            found = getattr(torch.ops.quantized, f"{reader}_{name}")(held.native)
-            return found if isinstance(found, int) else list(found)[-dims:]
+            value = getattr(torch.ops.quantized, f"{prefix}_{name}")(parameters.native)
+            return value if isinstance(value, int) else list(value)[-dims:]
 
-        return nn.convolution(
+        return conv.convolution(
             op,
             x,
             weight,
@@ -217,18 +228,18 @@ def convolution(kind: str) -> Callable[[hub.Builder, ir.Value, Any], ir.Value]:
             setting("stride"),
             setting("padding"),
             setting("dilation"),
-            turned,
-            setting("output_padding") if turned else 0,
+            is_transposed,
+            setting("output_padding") if is_transposed else 0,
             setting("groups"),
         )
 
     return convolve
 
 
-def dynamically(
+def dynamic_quantization(
     op: hub.Builder, x: ir.Value, reduce_range: Any, dtype: ir.DataType = T.UINT8
 ) -> Quantization:
-    """The quantization to 8 bits (7 if reduced) that the least and the greatest number of `x` give."""
+    """Quantization to 8 bits (7 with `reduce_range`) from the minimum and maximum of `x`."""
     low, high = limits(dtype)
     if reduce_range:
         low, high = int(low / 2), high // 2
@@ -236,93 +247,108 @@ def dynamically(
     greatest = op.Max(op.ReduceMax(x, keepdims=0), np.array(0, np.float32))
     span = op.Div(op.Sub(greatest, least), np.array(high - low, np.float32))
     scale = op.Where(op.Equal(span, np.array(0, np.float32)), np.array(0.1, np.float32), span)
-    place = op.Sub(np.array(low, np.float32), op.Div(least, scale))
-    zero = op.Clip(op.Round(place), np.array(low, np.float32), np.array(high, np.float32))
+    unrounded = op.Sub(np.array(low, np.float32), op.Div(least, scale))
+    zero = op.Clip(op.Round(unrounded), np.array(low, np.float32), np.array(high, np.float32))
     return Quantization(scale, op.Cast(zero, to=int(dtype)))
 
 
-def unchanged(op: hub.Builder, value: ir.Value) -> ir.Value:
+def keep(op: hub.Builder, value: ir.Value) -> ir.Value:
     return value
 
 
-def rectified(op: hub.Builder, value: ir.Value) -> ir.Value:
+def rectify(op: hub.Builder, value: ir.Value) -> ir.Value:
     return op.Relu(value)
 
 
-def layer(kind: str, compute: Callable[[hub.Builder, ir.Value, Any], ir.Value]) -> None:
-    """A layer with packed parameters, with and without ReLU, its input quantized before or at run time."""
+def register_layer(operator: str, compute: Callable[[hub.Builder, ir.Value, Any], ir.Value]) -> None:
+    """Register a layer with packed parameters: with and without ReLU, static and dynamic."""
 
     def register(suffix: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
-        @PYTHON.op(f"quantized::{kind}{suffix}")
-        def static(op, x, held, scale, zero):
-            made = finish(op, compute(op, x.read(op), held))
-            return quantized(op, made, like(op, x, scale, zero))
+        @PYTHON.op(f"quantized::{operator}{suffix}")
+        def static(op, x, parameters, scale, zero):
+            result = finish(op, compute(op, x.read(op), parameters))
+            return quantize_to(op, result, quantization_like(op, x, scale, zero))
 
-        @PYTHON.op(f"quantized::{kind}{suffix}_dynamic")
-        def dynamic(op, x, held, reduce_range=False):
+        @PYTHON.op(f"quantized::{operator}{suffix}_dynamic")
+        def dynamic(op, x, parameters, reduce_range=False):
             value = x.read(op)
             return Var(
-                op, finish(op, compute(op, dynamically(op, value, reduce_range).through(op, value), held))
+                op,
+                finish(
+                    op,
+                    compute(
+                        op, dynamic_quantization(op, value, reduce_range).fake_quantize(op, value), parameters
+                    ),
+                ),
             )
 
-    register("", unchanged)
-    register("_relu", rectified)
+    register("", keep)
+    register("_relu", rectify)
 
 
 for name in LAYERS:
-    layer(name, linear if name == "linear" else convolution(name))
+    register_layer(name, packed_linear if name == "linear" else packed_convolution(name))
 
 
-def halved(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
-    """A layer whose weights were rounded to float16 when they were packed."""
+def register_float16_layer(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
+    """Register a layer whose weights were rounded to float16 when packed."""
 
     @PYTHON.op(f"quantized::{name}_dynamic_fp16")
-    def run(op, x, held):
+    def run(op, x, parameters):
         weight, bias = (
-            None if v is None else op.const(v.float().numpy()) for v in unpacked("linear_unpack_fp16", held)
+            None if v is None else op.const(v.float().numpy())
+            for v in unpack_parameters("linear_unpack_fp16", parameters)
         )
         return Var(op, finish(op, nn.linear(op, x.read(op), weight, bias)))
 
 
-halved("linear", unchanged)
-halved("linear_relu", rectified)
+register_float16_layer("linear", keep)
+register_float16_layer("linear_relu", rectify)
 
 
-def like(op: hub.Builder, x: Any, scale: Any, zero: Any) -> Quantization:
-    """A quantization to the dtype that `x` is held in."""
+def quantization_like(op: hub.Builder, x: Any, scale: Any, zero: Any) -> Quantization:
+    """Quantization to the dtype of the quantized tensor `x`."""
     if not isinstance(x, Var) or x.quantization is None:
         raise Unsupported("needs a quantized tensor")
-    return described(op, known(scale, "scale"), known(zero, "zero point"), x.quantization.zero.dtype)
+    return make_quantization(
+        op, static_value(scale, "scale"), static_value(zero, "zero point"), x.quantization.zero.dtype
+    )
 
 
-def finished(names: str, compute: Callable[..., ir.Value], relu: bool = False) -> None:
-    """An operator of numbers, then its result quantized as its last two arguments say; with a form that ends in ReLU."""
+def register_requantized(names: str, compute: Callable[..., ir.Value], relu: bool = False) -> None:
+    """Register float operators whose last two arguments quantize the result; with a variant that ends in
+    ReLU.
+    """
 
     def register(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
         @PYTHON.op(f"quantized::{name}")
         def run(op, *inputs):
-            *given, scale, zero = inputs
-            values = [v.read(op) if isinstance(v, Var) else v for v in given]
-            return quantized(op, finish(op, compute(op, *values)), like(op, inputs[0], scale, zero))
+            *arguments, scale, zero = inputs
+            values = [v.read(op) if isinstance(v, Var) else v for v in arguments]
+            return quantize_to(
+                op, finish(op, compute(op, *values)), quantization_like(op, inputs[0], scale, zero)
+            )
 
     for name in names.split():
-        register(name, unchanged)
+        register(name, keep)
         if relu:
-            register(f"{name}_relu", rectified)
+            register(f"{name}_relu", rectify)
 
 
-finished("add", lambda op, x, y: op.Add(x, y), relu=True)
-finished("mul", lambda op, x, y: op.Mul(x, y), relu=True)
-finished("matmul", lambda op, x, y: op.MatMul(x, y))
-finished("hardswish", lambda op, x: op.HardSwish(x))
-finished("sigmoid", lambda op, x: op.Sigmoid(x))
-finished("leaky_relu", lambda op, x, slope, inplace: nn.leaky_relu(op, x, slope))
-finished("prelu", nn.prelu)
-finished("softmax", lambda op, x, dim: op.Softmax(x, axis=dim))
-finished("layer_norm", norm.layer_norm)
-finished("group_norm", norm.group_norm)
-finished("instance_norm", lambda op, x, weight, bias, eps: norm.instance_norm(op, x, weight, bias, eps=eps))
-finished(
+register_requantized("add", lambda op, x, y: op.Add(x, y), relu=True)
+register_requantized("mul", lambda op, x, y: op.Mul(x, y), relu=True)
+register_requantized("matmul", lambda op, x, y: op.MatMul(x, y))
+register_requantized("hardswish", lambda op, x: op.HardSwish(x))
+register_requantized("sigmoid", lambda op, x: op.Sigmoid(x))
+register_requantized("leaky_relu", lambda op, x, slope, inplace: nn.leaky_relu(op, x, slope))
+register_requantized("prelu", nn.prelu)
+register_requantized("softmax", lambda op, x, dim: op.Softmax(x, axis=dim))
+register_requantized("layer_norm", norm.layer_norm)
+register_requantized("group_norm", norm.group_norm)
+register_requantized(
+    "instance_norm", lambda op, x, weight, bias, eps: norm.instance_norm(op, x, weight, bias, eps=eps)
+)
+register_requantized(
     "batch_norm batch_norm1d batch_norm2d batch_norm3d",
     lambda op, x, weight, bias, mean, var, eps: norm.batch_norm(op, x, weight, bias, mean, var, eps=eps),
     relu=True,
@@ -331,58 +357,58 @@ finished(
 
 @PYTHON.op("quantized::elu")
 def elu(op, x, scale, zero, alpha=1, outer=1, inner=1):
-    return quantized(op, nn.elu(op, x.read(op), alpha, outer, inner), like(op, x, scale, zero))
+    return quantize_to(op, nn.elu(op, x.read(op), alpha, outer, inner), quantization_like(op, x, scale, zero))
 
 
 @PYTHON.op("quantized::celu")
 def celu(op, x, scale, zero, alpha=1):
-    return quantized(op, nn.celu(op, x.read(op), alpha), like(op, x, scale, zero))
+    return quantize_to(op, nn.celu(op, x.read(op), alpha), quantization_like(op, x, scale, zero))
 
 
 @PYTHON.op("quantized::dropout")
 def dropout(op, x, scale, zero, p=0.5, training=False):
-    return quantized(op, nn.dropout(op, x.read(op), p, training), like(op, x, scale, zero))
+    return quantize_to(op, nn.dropout(op, x.read(op), p, training), quantization_like(op, x, scale, zero))
 
 
 @PYTHON.op("quantized::relu6")
 def relu6(op, x, inplace=False):
-    return quantized(op, nn.relu6(op, x.read(op)), own(x))
+    return quantize_to(op, nn.relu6(op, x.read(op)), quantization_of(x))
 
 
 @PYTHON.op("quantized::clamp")
 def clamped(op, x, low=None, high=None):
-    return quantized(op, clamp(op, x.read(op), low, high), own(x))
+    return quantize_to(op, clamp(op, x.read(op), low, high), quantization_of(x))
 
 
-def own(x: Any) -> Quantization:
-    """How `x` is quantized."""
+def quantization_of(x: Any) -> Quantization:
+    """Quantization of `x`. Raises Unsupported if it is not quantized."""
     if not isinstance(x, Var) or x.quantization is None:
         raise Unsupported("needs a quantized tensor")
     return x.quantization
 
 
-def joined(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
+def register_cat(name: str, finish: Callable[[Any, ir.Value], ir.Value]) -> None:
     @PYTHON.op(f"quantized::{name}")
     def join(op, tensors, dim, scale=None, zero=None):
-        by = own(tensors[0]) if scale is None else like(op, tensors[0], scale, zero)
-        return quantized(op, finish(op, arrange.cat(op, [v.read(op) for v in tensors], dim)), by)
+        by = quantization_of(tensors[0]) if scale is None else quantization_like(op, tensors[0], scale, zero)
+        return quantize_to(op, finish(op, tensor_concat.cat(op, [v.read(op) for v in tensors], dim)), by)
 
 
-joined("cat", unchanged)
-joined("cat_relu", rectified)
+register_cat("cat", keep)
+register_cat("cat_relu", rectify)
 
 
-def by_number(name: str, compute: Callable[..., tuple[ir.Value, Quantization]]) -> None:
+def register_scalar(name: str, compute: Callable[..., tuple[ir.Value, Quantization]]) -> None:
     for suffix in ("", "_relu"):
 
         @PYTHON.op(f"quantized::{name}_scalar{suffix}", f"quantized::{name}{suffix}_scalar")
         def run(op, x, number, suffix=suffix):
-            value, by = compute(op, x.read(op), known(number, "number"), own(x))
-            return quantized(op, op.Relu(value) if suffix else value, by)
+            value, by = compute(op, x.read(op), static_value(number, "number"), quantization_of(x))
+            return quantize_to(op, op.Relu(value) if suffix else value, by)
 
 
-def _constants(by: Quantization) -> tuple[float, int, int, int]:
-    """Scale, zero point, and the limits of the dtype."""
+def _static_parameters(by: Quantization) -> tuple[float, int, int, int]:
+    """Scale, zero point, and integer limits of the dtype."""
     params = by.params
     if params is None or by.axis is not None:
         raise Unsupported("needs one scale known before run time")
@@ -390,35 +416,46 @@ def _constants(by: Quantization) -> tuple[float, int, int, int]:
     return float(params.scale), int(params.zero_point), int(low), int(high)
 
 
-def plus(op: hub.Builder, x: ir.Value, number: float, by: Quantization) -> tuple[ir.Value, Quantization]:
-    """The number in whole steps of the scale; the zero point moves by them, and stretches the scale where it would leave the dtype."""
-    scale, zero, low, high = _constants(by)
+def add_scalar(
+    op: hub.Builder, x: ir.Value, number: float, by: Quantization
+) -> tuple[ir.Value, Quantization]:
+    """Sum with a number, rounded to steps of the scale.
+
+    The zero point moves; the scale grows if it would leave the dtype.
+    """
+    scale, zero, low, high = _static_parameters(by)
     steps = int(np.rint(number / scale))
     moved = zero - steps
     if moved < low:
-        scale_, zero_ = (high - moved) / (high - low) * scale, low
+        new_scale, new_zero = (high - moved) / (high - low) * scale, low
     elif moved > high:
-        scale_, zero_ = (moved - low) / (high - low) * scale, high
+        new_scale, new_zero = (moved - low) / (high - low) * scale, high
     else:
-        scale_, zero_ = scale, moved
-    return op.Add(x, np.array(steps * scale, np.float32)), described(op, scale_, zero_, by.zero.dtype)
+        new_scale, new_zero = scale, moved
+    return op.Add(x, np.array(steps * scale, np.float32)), make_quantization(
+        op, new_scale, new_zero, by.zero.dtype
+    )
 
 
-def times(op: hub.Builder, x: ir.Value, number: float, by: Quantization) -> tuple[ir.Value, Quantization]:
-    """The scale is multiplied; below zero the integers turn round."""
-    scale, zero, low, high = _constants(by)
-    made = op.Mul(x, np.array(number, np.float32))
+def multiply_scalar(
+    op: hub.Builder, x: ir.Value, number: float, by: Quantization
+) -> tuple[ir.Value, Quantization]:
+    """Product with a number: the scale is multiplied, a negative number mirrors the zero point."""
+    scale, zero, low, high = _static_parameters(by)
+    product = op.Mul(x, np.array(number, np.float32))
     if number == 0:
-        return made, described(op, 0.1, 0, by.zero.dtype)
-    return made, described(op, scale * abs(number), zero if number > 0 else high + low - zero, by.zero.dtype)
+        return product, make_quantization(op, 0.1, 0, by.zero.dtype)
+    return product, make_quantization(
+        op, scale * abs(number), zero if number > 0 else high + low - zero, by.zero.dtype
+    )
 
 
-by_number("add", plus)
-by_number("mul", times)
+register_scalar("add", add_scalar)
+register_scalar("mul", multiply_scalar)
 
 
-def held_in(code: Any) -> ir.DataType | None:
-    return CODES.get(known(code, "dtype"))
+def quantized_dtype(code: Any) -> ir.DataType | None:
+    return CODES.get(static_value(code, "dtype"))
 
 
 @PYTHON.op("aten::quantize_per_tensor")
@@ -426,8 +463,10 @@ def quantize_per_tensor(op, x, scale, zero, dtype):
     if isinstance(x, list):
         raise Unsupported("quantizes a list of tensors")
     scale, zero = (v.read(op) if isinstance(v, Var) else v for v in (scale, zero))
-    parts = [op.Reshape(v, op.const([])) if isinstance(v, ir.Value) and rank(v) else v for v in (scale, zero)]
-    return quantized(op, x.read(op), described(op, *parts, held_in(dtype)))
+    scalars = [
+        op.Reshape(v, op.const([])) if isinstance(v, ir.Value) and rank(v) else v for v in (scale, zero)
+    ]
+    return quantize_to(op, x.read(op), make_quantization(op, *scalars, quantized_dtype(dtype)))
 
 
 @PYTHON.op("aten::quantize_per_channel")
@@ -435,57 +474,63 @@ def quantize_per_channel(op, x, scales, zeros, axis, dtype):
     points = zeros.read(op)
     if points.dtype.is_floating_point():
         raise Unsupported("has zero points that are no integers")
-    by = described(op, scales.read(op), points, held_in(dtype), axis)
-    return quantized(op, x.read(op), by)
+    by = make_quantization(op, scales.read(op), points, quantized_dtype(dtype), axis)
+    return quantize_to(op, x.read(op), by)
 
 
 @PYTHON.op("aten::quantize_per_tensor_dynamic")
 def quantize_per_tensor_dynamic(op, x, dtype, reduce_range):
-    kind = held_in(dtype)
-    if kind is None:
+    storage = quantized_dtype(dtype)
+    if storage is None:
         raise Unsupported("quantizes to another dtype than 8 bits")
-    return quantized(op, x.read(op), dynamically(op, x.read(op), reduce_range, kind))
+    return quantize_to(op, x.read(op), dynamic_quantization(op, x.read(op), reduce_range, storage))
 
 
 @PYTHON.op("aten::_make_per_tensor_quantized_tensor")
 def make_per_tensor(op, x, scale, zero):
-    by = described(op, scale, zero, x.read(op).dtype)
-    return Var(op, by.numbers(op, x.read(op)), quantization=by)
+    by = make_quantization(op, scale, zero, x.read(op).dtype)
+    return Var(op, by.dequantize_linear(op, x.read(op)), quantization=by)
 
 
-def pretended(
+def fake_quantized(
     op: hub.Builder, x: ir.Value, by: Callable[[ir.DataType], Quantization], low: int, high: int
 ) -> ir.Value:
-    """`x` as integers from `low` to `high` would hold it."""
+    """`x` quantized to integers from `low` to `high`, and dequantized."""
     dtype = next((d for d in CODES.values() if limits(d)[0] <= low and high <= limits(d)[1]), None)
     if dtype is None:
         raise Unsupported(f"quantizes to {low}…{high}, more than 8 bits")
-    held = by(dtype)
-    whole = held.integers(op, x)
+    quantization = by(dtype)
+    integers = quantization.quantize_linear(op, x)
     if (low, high) != limits(dtype):
-        narrow = op.Clip(cast(op, whole, T.INT32), np.array(low, np.int32), np.array(high, np.int32))
-        whole = cast(op, narrow, dtype)
-    return held.numbers(op, whole)
+        clipped = op.Clip(cast(op, integers, T.INT32), np.array(low, np.int32), np.array(high, np.int32))
+        integers = cast(op, clipped, dtype)
+    return quantization.dequantize_linear(op, integers)
 
 
-def _zero(op: hub.Builder, zero: Any) -> Any:
+def _rounded_zero_point(op: hub.Builder, zero: Any) -> Any:
     return op.Round(zero) if isinstance(zero, ir.Value) and zero.dtype.is_floating_point() else zero  # type: ignore[union-attr]
 
 
 @ops.op("aten::fake_quantize_per_tensor_affine")
 def fake_quantize(op, x, scale, zero_point, quant_min, quant_max):
-    parts = [
+    scalars = [
         op.Reshape(v, op.const([])) if isinstance(v, ir.Value) and rank(v) else v for v in (scale, zero_point)
     ]
-    return pretended(
-        op, x, lambda dtype: described(op, parts[0], _zero(op, parts[1]), dtype), quant_min, quant_max
+    return fake_quantized(
+        op,
+        x,
+        lambda dtype: make_quantization(op, scalars[0], _rounded_zero_point(op, scalars[1]), dtype),
+        quant_min,
+        quant_max,
     )
 
 
 @ops.op("aten::fake_quantize_per_channel_affine")
 def fake_quantize_channels(op, x, scale, zero_point, axis, quant_min, quant_max):
-    zero = _zero(op, zero_point)
-    return pretended(op, x, lambda dtype: described(op, scale, zero, dtype, axis), quant_min, quant_max)
+    zero = _rounded_zero_point(op, zero_point)
+    return fake_quantized(
+        op, x, lambda dtype: make_quantization(op, scale, zero, dtype, axis), quant_min, quant_max
+    )
 
 
 @PYTHON.op("aten::dequantize")
@@ -497,7 +542,7 @@ def dequantize(op, x):
 
 @PYTHON.op("aten::int_repr")
 def int_repr(op, x):
-    return Var(op, own(x).integers(op, x.read(op)))
+    return Var(op, quantization_of(x).quantize_linear(op, x.read(op)))
 
 
 @PYTHON.op("aten::is_quantized", "prim::is_quantized")
@@ -507,24 +552,24 @@ def is_quantized(op, x):
 
 @PYTHON.op("aten::q_scale")
 def q_scale(op, x):
-    return _constants(own(x))[0]
+    return _static_parameters(quantization_of(x))[0]
 
 
 @PYTHON.op("aten::q_zero_point")
 def q_zero_point(op, x):
-    return _constants(own(x))[1]
+    return _static_parameters(quantization_of(x))[1]
 
 
 @PYTHON.op("aten::q_per_channel_scales")
 def q_per_channel_scales(op, x):
-    return Var(op, cast(op, own(x).scale, T.DOUBLE))
+    return Var(op, cast(op, quantization_of(x).scale, T.DOUBLE))
 
 
 @PYTHON.op("aten::q_per_channel_zero_points")
 def q_per_channel_zero_points(op, x):
-    return Var(op, cast(op, own(x).zero, T.INT64))
+    return Var(op, cast(op, quantization_of(x).zero, T.INT64))
 
 
 @PYTHON.op("aten::q_per_channel_axis")
 def q_per_channel_axis(op, x):
-    return own(x).axis
+    return quantization_of(x).axis

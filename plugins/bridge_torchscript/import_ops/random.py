@@ -1,4 +1,4 @@
-"""Random numbers, drawn anew at each run."""
+"""Random numbers, different at each run."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     cast,
-    dtype_of,
-    filled,
+    constant_of_shape,
+    dtype_or,
+    int64_scalar,
+    lengths_vector,
     number,
     rank,
-    scalar,
-    sizes,
     tensor,
 )
-from bridge_torchscript.import_ops.shapes import INPLACE, size_list
+from bridge_torchscript.import_ops.tensor import INPLACE, size_list
 
 ops = OpTable()
 
@@ -29,63 +29,59 @@ for name in ("uniform", "normal", "exponential", "cauchy", "log_normal", "geomet
     INPLACE[f"aten::{name}_"] = f"aten::{name}_in_place"
 
 
-def _drawn(op: Any, name: str, shape: Any, dtype: ir.DataType, **attributes: Any) -> ir.Value:
-    """Numbers of float32, or of the dtype when it is another float."""
-    kind = dtype if dtype in (T.FLOAT, T.DOUBLE, T.FLOAT16) else T.FLOAT
+def _random(op: Any, name: str, shape: Any, dtype: ir.DataType, **attributes: Any) -> ir.Value:
+    """Random numbers in `dtype`, drawn in float32 unless it is another float dtype."""
+    computed = dtype if dtype in (T.FLOAT, T.DOUBLE, T.FLOAT16) else T.FLOAT
     if all(isinstance(p, int) for p in shape):
-        made = op.node(name, shape=[int(p) for p in shape] or [1], dtype=int(kind), **attributes)
-        made = made if shape else op.Reshape(made, ints())
+        result = op.node(name, shape=[int(p) for p in shape] or [1], dtype=int(computed), **attributes)
+        result = result if shape else op.Reshape(result, ints())
     else:
-        blank = op.ConstantOfShape(sizes(op, shape))
-        made = op.node(f"{name}Like", blank, dtype=int(kind), **attributes)
-    return cast(op, made, dtype)
-
-
-def _kind(dtype: Any, fallback: ir.DataType) -> ir.DataType:
-    return fallback if dtype is None else dtype_of(dtype)
+        blank = op.ConstantOfShape(lengths_vector(op, shape))
+        result = op.node(f"{name}Like", blank, dtype=int(computed), **attributes)
+    return cast(op, result, dtype)
 
 
 @ops.op("aten::rand")
 def rand(op, size, dtype=None):
-    return _drawn(op, "RandomUniform", size, _kind(dtype, T.FLOAT))
+    return _random(op, "RandomUniform", size, dtype_or(dtype, T.FLOAT))
 
 
 @ops.op("aten::randn")
 def randn(op, size, dtype=None):
-    return _drawn(op, "RandomNormal", size, _kind(dtype, T.FLOAT))
+    return _random(op, "RandomNormal", size, dtype_or(dtype, T.FLOAT))
 
 
 @ops.op("aten::rand_like")
 def rand_like(op, x, dtype=None):
-    return _drawn(op, "RandomUniform", size_list(op, x), _kind(dtype, x.dtype))
+    return _random(op, "RandomUniform", size_list(op, x), dtype_or(dtype, x.dtype))
 
 
 @ops.op("aten::randn_like")
 def randn_like(op, x, dtype=None):
-    return _drawn(op, "RandomNormal", size_list(op, x), _kind(dtype, x.dtype))
+    return _random(op, "RandomNormal", size_list(op, x), dtype_or(dtype, x.dtype))
 
 
-def _integers(op: Any, low: Any, high: Any, shape: Any, dtype: ir.DataType) -> ir.Value:
-    spread = op.Sub(tensor(op, high, T.FLOAT), tensor(op, low, T.FLOAT))
-    whole = op.Floor(op.Mul(_drawn(op, "RandomUniform", shape, T.FLOAT), spread))
-    return cast(op, op.Add(whole, tensor(op, low, T.FLOAT)), dtype)
+def _random_integers(op: Any, low: Any, high: Any, shape: Any, dtype: ir.DataType) -> ir.Value:
+    span = op.Sub(tensor(op, high, T.FLOAT), tensor(op, low, T.FLOAT))
+    floored = op.Floor(op.Mul(_random(op, "RandomUniform", shape, T.FLOAT), span))
+    return cast(op, op.Add(floored, tensor(op, low, T.FLOAT)), dtype)
 
 
 @ops.op("aten::randint")
 def randint(op, high, size, low=0, dtype=None):
-    return _integers(op, low, high, size, _kind(dtype, T.INT64))
+    return _random_integers(op, low, high, size, dtype_or(dtype, T.INT64))
 
 
 @ops.op("aten::randint_like")
 def randint_like(op, x, high, low=0, dtype=None):
-    return _integers(op, low, high, size_list(op, x), _kind(dtype, x.dtype))
+    return _random_integers(op, low, high, size_list(op, x), dtype_or(dtype, x.dtype))
 
 
 @ops.op("aten::randperm")
 def randperm(op, n, dtype=None):
-    count = op.Reshape(scalar(op, n), ints(1))
+    count = op.Reshape(int64_scalar(op, n), ints(1))
     keys = op.RandomUniformLike(op.ConstantOfShape(count), dtype=1)
-    return cast(op, op.TopK(keys, count, _outputs=2)[1], _kind(dtype, T.INT64))
+    return cast(op, op.TopK(keys, count, _outputs=2)[1], dtype_or(dtype, T.INT64))
 
 
 @ops.op("aten::normal")
@@ -93,29 +89,29 @@ def normal(op, mean=0.0, std=1.0, size=None, dtype=None):
     shape = (
         size if size is not None else size_list(op, op.Add(*(tensor(op, v, T.FLOAT) for v in (mean, std))))
     )
-    drawn = _drawn(op, "RandomNormal", shape, _kind(dtype, T.FLOAT))
+    drawn = _random(op, "RandomNormal", shape, dtype_or(dtype, T.FLOAT))
     return op.Add(op.Mul(drawn, tensor(op, std, drawn.dtype)), tensor(op, mean, drawn.dtype))
 
 
 @ops.op("aten::uniform_in_place", "aten::uniform")
 def uniform(op, x, low=0.0, high=1.0):
-    return _drawn(op, "RandomUniform", size_list(op, x), x.dtype, low=float(low), high=float(high))
+    return _random(op, "RandomUniform", size_list(op, x), x.dtype, low=float(low), high=float(high))
 
 
 @ops.op("aten::normal_in_place", "aten::normal_functional")
 def normal_in_place(op, x, mean=0.0, std=1.0):
-    return _drawn(op, "RandomNormal", size_list(op, x), x.dtype, mean=float(mean), scale=float(std))
+    return _random(op, "RandomNormal", size_list(op, x), x.dtype, mean=float(mean), scale=float(std))
 
 
 @ops.op("aten::exponential_in_place", "aten::exponential")
 def exponential(op, x, lambd=1.0):
-    drawn = _drawn(op, "RandomUniform", size_list(op, x), x.dtype, low=1e-7)
+    drawn = _random(op, "RandomUniform", size_list(op, x), x.dtype, low=1e-7)
     return op.Div(op.Neg(op.Log(drawn)), number(op, lambd, x))
 
 
 @ops.op("aten::cauchy_in_place", "aten::cauchy")
 def cauchy(op, x, median=0.0, sigma=1.0):
-    drawn = _drawn(op, "RandomUniform", size_list(op, x), x.dtype, low=-0.49999, high=0.49999)
+    drawn = _random(op, "RandomUniform", size_list(op, x), x.dtype, low=-0.49999, high=0.49999)
     return op.Add(
         op.Mul(op.Tan(op.Mul(drawn, number(op, math.pi, x))), number(op, sigma, x)), number(op, median, x)
     )
@@ -128,23 +124,23 @@ def log_normal(op, x, mean=1.0, std=2.0):
 
 @ops.op("aten::geometric_in_place", "aten::geometric")
 def geometric(op, x, p):
-    drawn = _drawn(op, "RandomUniform", size_list(op, x), x.dtype, low=1e-7)
+    drawn = _random(op, "RandomUniform", size_list(op, x), x.dtype, low=1e-7)
     return op.Ceil(op.Div(op.Log(drawn), number(op, math.log1p(-p), x)))
 
 
 @ops.op("aten::bernoulli", "aten::bernoulli_in_place")
 def bernoulli(op, x, p=None):
-    chance = x if p is None else op.Expand(tensor(op, p, x.dtype), sizes(op, size_list(op, x)))
-    drawn = _drawn(op, "RandomUniform", size_list(op, chance), chance.dtype)
+    chance = x if p is None else op.Expand(tensor(op, p, x.dtype), lengths_vector(op, size_list(op, x)))
+    drawn = _random(op, "RandomUniform", size_list(op, chance), chance.dtype)
     return cast(op, op.Less(drawn, chance), x.dtype)
 
 
 @ops.op("aten::multinomial")
 def multinomial(op, x, num_samples, replacement=False):
-    """Without replacement: the greatest of log(p) + Gumbel noise come first."""
+    """Multinomial samples. Without replacement: the indices of the greatest log(p) + Gumbel noise."""
     noise = op.Neg(
         op.Log(
-            op.Neg(op.Log(_drawn(op, "RandomUniform", size_list(op, x), x.dtype, low=1e-7, high=0.9999999)))
+            op.Neg(op.Log(_random(op, "RandomUniform", size_list(op, x), x.dtype, low=1e-7, high=0.9999999)))
         )
     )
     if not replacement:
@@ -152,16 +148,16 @@ def multinomial(op, x, num_samples, replacement=False):
         return op.TopK(keys, ints(num_samples), axis=rank(x) - 1, _outputs=2)[1]
     last = rank(x) - 1
     reached = op.CumSum(op.Div(x, op.ReduceSum(x, ints(last))), np.array(last))
-    drawn = _drawn(op, "RandomUniform", [*size_list(op, x)[:-1], num_samples], x.dtype, high=0.999999)
+    drawn = _random(op, "RandomUniform", [*size_list(op, x)[:-1], num_samples], x.dtype, high=0.999999)
     passed = op.Greater(op.Unsqueeze(drawn, ints(last + 1)), op.Unsqueeze(reached, ints(last)))
     return op.ReduceSum(op.Cast(passed, to=7), ints(last + 1), keepdims=0)
 
 
 @ops.op("aten::empty_permuted", "aten::empty_strided")
 def empty_permuted(op, size, physical_layout=None, stride=None, dtype=None):
-    return filled(op, size, 0, _kind(dtype, T.FLOAT))
+    return constant_of_shape(op, size, 0, dtype_or(dtype, T.FLOAT))
 
 
 @ops.op("aten::new_empty_strided")
 def new_empty_strided(op, x, size, stride=None, dtype=None):
-    return filled(op, size, 0, _kind(dtype, x.dtype))
+    return constant_of_shape(op, size, 0, dtype_or(dtype, x.dtype))

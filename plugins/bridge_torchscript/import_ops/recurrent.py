@@ -1,4 +1,4 @@
-"""Recurrent layers and cells, and sequences of different lengths packed together."""
+"""Recurrent layers and cells, and packed sequences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.hub import const
 from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge.recurrent import GATES, order, reorder
-from bridge_torchscript.import_ops.common import T, number, rank, scalar, static
+from bridge_torchscript.import_ops.common import T, int64_scalar, number, rank, static_shape
 from bridge_torchscript.import_ops.nn import linear
 from bridge_torchscript.values import Unsupported
 
@@ -22,23 +22,23 @@ SEQUENCES = "bridge.sequences"
 ORDER = {"LSTM": "ifco", "GRU": "rzh", "RNN": "h"}
 
 
-def _gates(op: Any, kind: str, weight: ir.Value) -> ir.Value:
-    """The gates of a weight or bias in the hub's order."""
-    before, after = ORDER[kind], GATES[kind]
+def _reorder_gates(op: Any, cell: str, weight: ir.Value) -> ir.Value:
+    """Weight or bias with its gates in ONNX order."""
+    before, after = ORDER[cell], GATES[cell]
     if before == after:
         return weight
     array = const(weight)
     if array is not None:
         return op.const(reorder(array, before, after))
-    parts = op.Split(weight, axis=0, num_outputs=len(before), _outputs=len(before))
-    return op.Concat(*(parts[i] for i in order(before, after)), axis=0)
+    gates = op.Split(weight, axis=0, num_outputs=len(before), _outputs=len(before))
+    return op.Concat(*(gates[i] for i in order(before, after)), axis=0)
 
 
 @dataclass(frozen=True)
 class Layers:
-    """Stacked recurrent layers of one `kind` of cell (LSTM, GRU, RNN), in one direction or both."""
+    """Stacked recurrent layers of one `cell` (LSTM, GRU, RNN), in one or both directions."""
 
-    kind: str
+    cell: str
     activation: str
     has_biases: bool
     num_layers: int
@@ -50,23 +50,23 @@ class Layers:
         return 2 if self.bidirectional else 1
 
     def outputs(self, op: Any, x: ir.Value, hx: Any, params: Any, lengths: ir.Value | None = None) -> Any:
-        """Outputs of the last layer and last states of all layers for `x` [step, sequence, feature].
+        """Outputs of the last layer and final states of all layers, for `x` [step, sequence, feature].
 
-        `params` are torch's flat list of weights, `lengths` those of the sequences of the batch.
+        `params` is torch's flat list of weights, `lengths` holds the lengths of the sequences.
         """
         weights = self._weights(params)
         states = list(hx) if isinstance(hx, (list, tuple)) else [hx]
         x = op.Transpose(x, perm=[1, 0, 2]) if self.batch_first else x
         last: list[list[ir.Value]] = [[] for _ in states]
-        for layer, chosen in enumerate(weights):
-            x, *ends = self._layer(op, x, layer, chosen, states, lengths)
-            for kept, value in zip(last, ends, strict=True):
-                kept.append(value)
+        for layer, group in enumerate(weights):
+            x, *finals = self._layer(op, x, layer, group, states, lengths)
+            for layer_states, value in zip(last, finals, strict=True):
+                layer_states.append(value)
         x = op.Transpose(x, perm=[1, 0, 2]) if self.batch_first else x
         return (x, *(op.Concat(*v, axis=0) if len(v) > 1 else v[0] for v in last))
 
     def _weights(self, params: Any) -> list[list[Any]]:
-        """Weights of every layer and direction: of the input, of the state, and their biases if any."""
+        """Weights by layer and direction: input, recurrence, and their biases if any."""
         each = 4 if self.has_biases else 2
         if len(params) != each * self.num_layers * self.directions:
             raise Unsupported("projects its states")
@@ -82,43 +82,43 @@ class Layers:
         states: list[Any],
         lengths: ir.Value | None,
     ) -> list[ir.Value]:
-        """Outputs [step, sequence, direction · hidden] and last states [direction, sequence, hidden]."""
+        """Outputs [step, sequence, direction · hidden] and final states [direction, sequence, hidden]."""
         bias = op.Concat(*(self._joined(op, weights, i) for i in (2, 3)), axis=1) if self.has_biases else None
-        starts = [self._start(op, s, layer) for s in states]
-        size = static(weights[0][1], "weights")[-1]
+        initial = [self._start(op, s, layer) for s in states]
+        size = static_shape(weights[0][1], "weights")[-1]
         w, r = (self._joined(op, weights, i) for i in (0, 1))
-        outputs, *ends = op.node(
-            self.kind,
+        outputs, *finals = op.node(
+            self.cell,
             x,
             w,
             r,
             bias,
             lengths,
-            *starts,
+            *initial,
             _outputs=len(states) + 1,
             hidden_size=size,
             direction="bidirectional" if self.bidirectional else "forward",
-            linear_before_reset=1 if self.kind == "GRU" else None,
+            linear_before_reset=1 if self.cell == "GRU" else None,
             activations=[self.activation] * self.directions if self.activation else None,
         )
         x = op.Transpose(outputs, perm=[0, 2, 1, 3])
-        return [op.Reshape(x, ints(0, 0, self.directions * size)), *ends]
+        return [op.Reshape(x, ints(0, 0, self.directions * size)), *finals]
 
     def _joined(self, op: Any, weights: list[Any], index: int) -> ir.Value:
-        """One weight or bias of a layer, [direction, …]."""
-        parts = [op.Unsqueeze(_gates(op, self.kind, group[index]), ints(0)) for group in weights]
-        return op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0]
+        """One weight or bias of a layer, stacked to [direction, …]."""
+        directions = [op.Unsqueeze(_reorder_gates(op, self.cell, group[index]), ints(0)) for group in weights]
+        return op.Concat(*directions, axis=0) if len(directions) > 1 else directions[0]
 
     def _start(self, op: Any, state: ir.Value, layer: int) -> ir.Value:
-        """Initial state of one layer, [direction, sequence, hidden], from those of all layers."""
+        """Initial state of one layer, [direction, sequence, hidden], from the states of all layers."""
         if self.num_layers == 1:
             return state
         first = layer * self.directions
         return op.Slice(state, ints(first), ints(first + self.directions), ints(0))
 
 
-def recurrent(kind: str, name: str, activation: str = "") -> None:
-    """Register the layers torch calls `name`."""
+def register_recurrent(cell: str, name: str, activation: str = "") -> None:
+    """Register torch's layers `name`."""
 
     @ops.op(f"aten::{name}")
     def layers(
@@ -137,69 +137,71 @@ def recurrent(kind: str, name: str, activation: str = "") -> None:
     ):
         if train and dropout:
             raise Unsupported("drops at random, as in training")
-        stack = Layers(kind, activation, has_biases, num_layers, bidirectional, batch_first)
+        stack = Layers(cell, activation, has_biases, num_layers, bidirectional, batch_first)
         if batch_sizes is None:
             return stack.outputs(op, x, hx, params)
-        padded, mask = unpacked(op, data, batch_sizes)
+        padded, mask = unpack_steps(op, data, batch_sizes)
         lengths = op.ReduceSum(op.Cast(mask, to=int(T.INT32)), ints(0), keepdims=0)
         outputs, *last = stack.outputs(op, padded, hx, params, lengths)
-        return packed(op, outputs, mask), *last
+        return pack_steps(op, outputs, mask), *last
 
 
-def unpacked(op: Any, data: ir.Value, batch_sizes: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Packed elements as [step, sequence, …], and which of these there are: [step, sequence]."""
+def unpack_steps(op: Any, data: ir.Value, batch_sizes: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Packed data as [step, sequence, …], and the mask [step, sequence] of valid elements."""
     count = batch_sizes.meta.get(SEQUENCES)
     if isinstance(count, int):
         sequences = op.const(np.arange(count))
     else:
-        sequences = op.Range(scalar(op, 0), op.Gather(batch_sizes, np.array(0)), scalar(op, 1))
+        sequences = op.Range(int64_scalar(op, 0), op.Gather(batch_sizes, np.array(0)), int64_scalar(op, 1))
     mask = op.Less(op.Unsqueeze(sequences, ints(0)), op.Unsqueeze(batch_sizes, ints(1)))
     starts = op.CumSum(batch_sizes, np.array(0), exclusive=1)
-    places = op.Add(op.Unsqueeze(starts, ints(1)), op.Unsqueeze(sequences, ints(0)))
-    return op.Gather(data, op.Where(mask, places, scalar(op, 0)), axis=0), mask
+    indices = op.Add(op.Unsqueeze(starts, ints(1)), op.Unsqueeze(sequences, ints(0)))
+    return op.Gather(data, op.Where(mask, indices, int64_scalar(op, 0)), axis=0), mask
 
 
-def packed(op: Any, x: ir.Value, mask: ir.Value) -> ir.Value:
-    """What there is of [step, sequence, …], step by step."""
+def pack_steps(op: Any, x: ir.Value, mask: ir.Value) -> ir.Value:
+    """Valid elements of [step, sequence, …], step by step."""
     rows = op.Reshape(x, op.Concat(ints(-1), op.Shape(x, start=2), axis=0))
-    made = op.Compress(rows, op.Reshape(mask, ints(-1)), axis=0)
-    made.shape = ir.Shape([None, *list(x.shape)[2:]])
-    return made
+    result = op.Compress(rows, op.Reshape(mask, ints(-1)), axis=0)
+    result.shape = ir.Shape([None, *list(x.shape)[2:]])
+    return result
 
 
 @ops.op("aten::_pack_padded_sequence")
 def pack_padded(op, x, lengths, batch_first=False):
-    """The elements of sequences in order of falling length, and how many sequences every step has."""
+    """Packed data of sequences in order of falling length, and the number of sequences at each step."""
     if batch_first:
         x = op.Transpose(x, perm=[1, 0, *range(2, rank(x))])
     longest = op.ReduceMax(lengths, keepdims=0)
-    steps = op.Range(scalar(op, 0), longest, scalar(op, 1))
+    steps = op.Range(int64_scalar(op, 0), longest, int64_scalar(op, 1))
     mask = op.Less(op.Unsqueeze(steps, ints(1)), op.Unsqueeze(lengths, ints(0)))
-    made = packed(op, op.Slice(x, ints(0), op.Reshape(longest, ints(1)), ints(0)), mask)
+    data = pack_steps(op, op.Slice(x, ints(0), op.Reshape(longest, ints(1)), ints(0)), mask)
     sizes = op.ReduceSum(op.Cast(mask, to=int(T.INT64)), ints(1), keepdims=0)
     sizes.meta[SEQUENCES] = lengths.shape[0]
-    return made, sizes
+    return data, sizes
 
 
 @ops.op("aten::_pad_packed_sequence")
 def pad_packed(op, data, batch_sizes, batch_first=False, padding_value=0.0, total_length=None):
-    """The sequences side by side again, and their lengths."""
-    padded, mask = unpacked(op, data, batch_sizes)
+    """Padded sequences from packed data, and their lengths."""
+    padded, mask = unpack_steps(op, data, batch_sizes)
     wide = op.Unsqueeze(mask, ints(*range(2, rank(padded)))) if rank(padded) > 2 else mask
     padded = op.Where(wide, padded, number(op, padding_value, padded))
     if total_length is not None:
-        rest = op.Sub(op.Reshape(scalar(op, total_length), ints(1)), op.Shape(padded, start=0, end=1))
-        amounts = op.Concat(ints(*[0] * rank(padded)), rest, ints(*[0] * (rank(padded) - 1)), axis=0)
+        missing = op.Sub(
+            op.Reshape(int64_scalar(op, total_length), ints(1)), op.Shape(padded, start=0, end=1)
+        )
+        amounts = op.Concat(ints(*[0] * rank(padded)), missing, ints(*[0] * (rank(padded) - 1)), axis=0)
         padded = op.Pad(padded, amounts, number(op, padding_value, padded))
     if batch_first:
         padded = op.Transpose(padded, perm=[1, 0, *range(2, rank(padded))])
     return padded, op.ReduceSum(op.Cast(mask, to=int(T.INT64)), ints(0), keepdims=0)
 
 
-recurrent("LSTM", "lstm")
-recurrent("GRU", "gru")
-recurrent("RNN", "rnn_tanh", "Tanh")
-recurrent("RNN", "rnn_relu", "Relu")
+register_recurrent("LSTM", "lstm")
+register_recurrent("GRU", "gru")
+register_recurrent("RNN", "rnn_tanh", "Tanh")
+register_recurrent("RNN", "rnn_relu", "Relu")
 
 
 @ops.op("aten::lstm_cell")
@@ -221,11 +223,11 @@ def gru_cell(op, x, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     return op.Add(new, op.Mul(update, op.Sub(hx, new)))
 
 
-def simple_cell(name: str, activation: str) -> None:
+def register_simple_cell(name: str, activation: str) -> None:
     @ops.op(f"aten::{name}")
     def cell(op, x, hx, w_ih, w_hh, b_ih=None, b_hh=None):
         return op.node(activation, op.Add(linear(op, x, w_ih, b_ih), linear(op, hx, w_hh, b_hh)))
 
 
-simple_cell("rnn_tanh_cell", "Tanh")
-simple_cell("rnn_relu_cell", "Relu")
+register_simple_cell("rnn_tanh_cell", "Tanh")
+register_simple_cell("rnn_relu_cell", "Relu")

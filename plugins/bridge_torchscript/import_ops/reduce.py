@@ -1,4 +1,4 @@
-"""Reductions."""
+"""Reductions, statistics, norms and cumulative operators."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     FLOATS,
     T,
+    as_floating,
     axes,
     axis,
     cast,
     dtype_of,
-    floating,
     is_float,
-    known,
     length,
     number,
     rank,
+    static_value,
     tensor,
 )
-from bridge_torchscript.import_ops.linalg import singular
+from bridge_torchscript.import_ops.linalg import checked_singular_values
 from bridge_torchscript.import_ops.math import extreme
 from bridge_torchscript.values import Sym, Unsupported
 
 ops = OpTable()
 
 
-def reduced(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
-    """A reduction over some dimensions, or over all."""
+def reduce(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
+    """Reduction over some dimensions, or over all."""
     if not rank(x):
         return op.Identity(x)
     if dim is None or dim == []:
@@ -42,8 +42,8 @@ def reduced(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Valu
     return op.node(name, x, ints(*axes(x, dim)), keepdims=int(bool(keepdim)))
 
 
-def summed(x: ir.Value, dtype: Any) -> ir.DataType:
-    """The dtype a sum is made in: int64 for integers unless said."""
+def sum_dtype(x: ir.Value, dtype: Any) -> ir.DataType:
+    """Dtype of a sum: int64 for integers unless given."""
     if dtype is not None:
         return dtype_of(dtype)
     assert x.dtype is not None
@@ -52,48 +52,48 @@ def summed(x: ir.Value, dtype: Any) -> ir.DataType:
 
 @ops.op("aten::sum")
 def sum_(op, x, dim=None, keepdim=False, dtype=None):
-    return reduced(op, "ReduceSum", cast(op, x, summed(x, dtype)), dim, keepdim)
+    return reduce(op, "ReduceSum", cast(op, x, sum_dtype(x, dtype)), dim, keepdim)
 
 
 @ops.op("aten::nansum")
 def nansum(op, x, dim=None, keepdim=False, dtype=None):
-    x = cast(op, x, summed(x, dtype))
-    return reduced(op, "ReduceSum", op.Where(op.IsNaN(x), like(op, x), x) if is_float(x) else x, dim, keepdim)
+    x = cast(op, x, sum_dtype(x, dtype))
+    return reduce(op, "ReduceSum", op.Where(op.IsNaN(x), like(op, x), x) if is_float(x) else x, dim, keepdim)
 
 
 @ops.op("aten::mean")
 def mean(op, x, dim=None, keepdim=False, dtype=None):
-    return average_of(op, cast(op, x, summed(x, dtype)) if dtype is not None else x, dim, keepdim)
+    return average_of(op, cast(op, x, sum_dtype(x, dtype)) if dtype is not None else x, dim, keepdim)
 
 
 def average_of(op: Any, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
-    """The mean; of nothing it is no number."""
-    total = reduced(op, "ReduceMean", x, dim, keepdim)
+    """Mean; NaN over no elements."""
+    total = reduce(op, "ReduceMean", x, dim, keepdim)
     if 0 not in (shape_of(x) or []):
         return total
-    return op.Div(reduced(op, "ReduceSum", x, dim, keepdim), number(op, float(_count(op, x, dim)), x))
+    return op.Div(reduce(op, "ReduceSum", x, dim, keepdim), number(op, float(_count(op, x, dim)), x))
 
 
 @ops.op("aten::nanmean")
 def nanmean(op, x, dim=None, keepdim=False, dtype=None):
-    x = cast(op, x, summed(x, dtype))
-    count = reduced(op, "ReduceSum", op.Cast(op.Not(op.IsNaN(x)), to=int(x.dtype)), dim, keepdim)
+    x = cast(op, x, sum_dtype(x, dtype))
+    count = reduce(op, "ReduceSum", op.Cast(op.Not(op.IsNaN(x)), to=int(x.dtype)), dim, keepdim)
     return op.Div(nansum(op, x, dim, keepdim), count)
 
 
 @ops.op("aten::prod")
 def prod(op, x, dim=None, keepdim=False, dtype=None):
-    return reduced(op, "ReduceProd", cast(op, x, summed(x, dtype)), dim, keepdim)
+    return reduce(op, "ReduceProd", cast(op, x, sum_dtype(x, dtype)), dim, keepdim)
 
 
 def _nan_aware(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
-    """The largest or smallest; no number where there is one that is none."""
+    """Maximum or minimum; NaN if any element is NaN."""
     if x.dtype == T.BOOL:
-        return op.Cast(reduced(op, name, op.Cast(x, to=6), dim, keepdim), to=9)
-    result = reduced(op, name, x, dim, keepdim)
+        return op.Cast(reduce(op, name, op.Cast(x, to=6), dim, keepdim), to=9)
+    result = reduce(op, name, x, dim, keepdim)
     if not is_float(x) or not rank(x):
         return result
-    missing = reduced(op, "ReduceMax", op.Cast(op.IsNaN(x), to=6), dim, keepdim)
+    missing = reduce(op, "ReduceMax", op.Cast(op.IsNaN(x), to=6), dim, keepdim)
     return op.Where(op.Cast(missing, to=9), number(op, math.nan, x), result)
 
 
@@ -112,7 +112,7 @@ def aminmax(op, x, dim=None, keepdim=False):
     return (_nan_aware(op, "ReduceMin", x, dim, keepdim), _nan_aware(op, "ReduceMax", x, dim, keepdim))
 
 
-def _extreme(name: str) -> None:
+def _register_extreme(name: str) -> None:
     @ops.op(f"aten::{name}")
     def pick(op, x, dim=None, keepdim=False, other=None):
         if other is not None:
@@ -120,58 +120,58 @@ def _extreme(name: str) -> None:
         hub_name = "ReduceMax" if name == "max" else "ReduceMin"
         if dim is None:
             return _nan_aware(op, hub_name, x, None, False)
-        return _nan_aware(op, hub_name, x, dim, keepdim), _place(
+        return _nan_aware(op, hub_name, x, dim, keepdim), _arg_extreme(
             op, f"Arg{name.capitalize()}", x, dim, keepdim
         )
 
 
-_extreme("max")
-_extreme("min")
+_register_extreme("max")
+_register_extreme("min")
 
 
-def _place(op: Any, name: str, x: ir.Value, dim: int, keepdim: bool) -> ir.Value:
+def _arg_extreme(op: Any, name: str, x: ir.Value, dim: int, keepdim: bool) -> ir.Value:
     if not rank(x):
         return op.const(np.array(0))
     wide = op.Cast(x, to=6) if x.dtype == T.BOOL else x
     return op.node(name, wide, axis=axis(x, dim), keepdims=int(bool(keepdim)))
 
 
-def _arg(name: str, hub_name: str) -> None:
+def _register_arg_extreme(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def pick(op, x, dim=None, keepdim=False):
         if dim is None:
-            place = _place(op, hub_name, op.Reshape(x, ints(-1)), 0, False)
-            return op.Reshape(place, ints(*[1] * rank(x))) if keepdim else place
-        return _place(op, hub_name, x, dim, keepdim)
+            index = _arg_extreme(op, hub_name, op.Reshape(x, ints(-1)), 0, False)
+            return op.Reshape(index, ints(*[1] * rank(x))) if keepdim else index
+        return _arg_extreme(op, hub_name, x, dim, keepdim)
 
 
-_arg("argmax", "ArgMax")
-_arg("argmin", "ArgMin")
+_register_arg_extreme("argmax", "ArgMax")
+_register_arg_extreme("argmin", "ArgMin")
 
 
-def _quantifier(name: str, hub_name: str) -> None:
+def _register_quantifier(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def decide(op, x, dim=None, keepdim=False):
         hits = op.Cast(cast(op, x, T.BOOL), to=6)
-        made = op.Cast(reduced(op, hub_name, hits, dim, keepdim), to=9)
-        return op.Cast(made, to=2) if x.dtype == T.UINT8 else made
+        result = op.Cast(reduce(op, hub_name, hits, dim, keepdim), to=9)
+        return op.Cast(result, to=2) if x.dtype == T.UINT8 else result
 
 
-_quantifier("all", "ReduceMin")
-_quantifier("any", "ReduceMax")
+_register_quantifier("all", "ReduceMin")
+_register_quantifier("any", "ReduceMax")
 
 
 @ops.op("aten::logsumexp", "aten::special_logsumexp")
 def logsumexp(op, x, dim, keepdim=False):
-    """Shifted by the largest, which may be infinite."""
-    x = floating(op, x)
+    """Log-sum-exp, shifted by the maximum unless it is infinite."""
+    x = as_floating(op, x)
     if not rank(x):
         return op.Identity(x)
-    where = ints(*axes(x, dim))
-    high = op.ReduceMax(x, where, keepdims=1)
+    dims = ints(*axes(x, dim))
+    high = op.ReduceMax(x, dims, keepdims=1)
     high = op.Where(op.IsInf(high), like(op, high), high)
-    total = op.Add(op.Log(op.ReduceSum(op.Exp(op.Sub(x, high)), where, keepdims=1)), high)
-    return total if keepdim else op.Squeeze(total, where)
+    total = op.Add(op.Log(op.ReduceSum(op.Exp(op.Sub(x, high)), dims, keepdims=1)), high)
+    return total if keepdim else op.Squeeze(total, dims)
 
 
 def _count(op: Any, x: ir.Value, dim: Any) -> Any:
@@ -189,22 +189,22 @@ def _count(op: Any, x: ir.Value, dim: Any) -> Any:
 
 def _moments(op: Any, x: ir.Value, dim: Any, correction: Any, keepdim: bool) -> tuple[ir.Value, ir.Value]:
     """Variance and mean."""
-    where = ints(*axes(x, dim)) if rank(x) else None
-    average = average_of(op, x, dim, True) if rank(x) else x
-    centred = op.Sub(x, average)
+    dims = ints(*axes(x, dim)) if rank(x) else None
+    mean_shaped = average_of(op, x, dim, True) if rank(x) else x
+    centred = op.Sub(x, mean_shaped)
     squares = (
-        op.ReduceSum(op.Mul(centred, centred), where, keepdims=int(bool(keepdim)))
+        op.ReduceSum(op.Mul(centred, centred), dims, keepdims=int(bool(keepdim)))
         if rank(x)
         else op.Mul(centred, centred)
     )
     count = _count(op, x, dim)
     if isinstance(count, int):
-        rest = max(count - correction, 0)
-        variance = op.Div(squares, number(op, float(rest), x))
+        divisor = max(count - correction, 0)
+        variance = op.Div(squares, number(op, float(divisor), x))
     else:
         variance = op.Div(squares, op.Sub(cast(op, count, x.dtype), number(op, float(correction), x)))
-    kept = average if keepdim or where is None else op.Squeeze(average, where)
-    return variance, kept
+    mean = mean_shaped if keepdim or dims is None else op.Squeeze(mean_shaped, dims)
+    return variance, mean
 
 
 def _correction(unbiased: Any, correction: Any) -> Any:
@@ -235,31 +235,31 @@ def std_mean(op, x, dim=None, unbiased=None, keepdim=False, correction=None):
 
 
 def norm_of(op: Any, x: ir.Value, order: Any, dim: Any, keepdim: bool) -> ir.Value:
-    """The vector norm of an order."""
+    """Vector norm of an order."""
     size = op.Abs(x)
     if order in (math.inf, -math.inf):
         return _nan_aware(op, "ReduceMax" if order > 0 else "ReduceMin", size, dim, keepdim)
     if order == 0:
-        return reduced(
+        return reduce(
             op, "ReduceSum", op.Cast(op.Not(op.Equal(x, like(op, x))), to=int(x.dtype)), dim, keepdim
         )
     if order == 1:
-        return reduced(op, "ReduceSum", size, dim, keepdim)
+        return reduce(op, "ReduceSum", size, dim, keepdim)
     if order == 2:
-        return op.Sqrt(reduced(op, "ReduceSum", op.Mul(x, x), dim, keepdim))
-    total = reduced(op, "ReduceSum", op.Pow(size, number(op, float(order), x)), dim, keepdim)
+        return op.Sqrt(reduce(op, "ReduceSum", op.Mul(x, x), dim, keepdim))
+    total = reduce(op, "ReduceSum", op.Pow(size, number(op, float(order), x)), dim, keepdim)
     return op.Pow(total, number(op, 1.0 / order, x))
 
 
 @ops.op("aten::linalg_vector_norm")
 def linalg_vector_norm(op, x, ord=2, dim=None, keepdim=False, dtype=None):
-    x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
-    return norm_of(op, x, known(ord, "ord"), dim, keepdim)
+    x = as_floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+    return norm_of(op, x, static_value(ord, "ord"), dim, keepdim)
 
 
 @ops.op("aten::norm")
 def norm(op, x, p=2, dim=None, keepdim=False, dtype=None):
-    x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+    x = as_floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
     if isinstance(p, str):
         raise Unsupported("reads a norm by name")
     return norm_of(op, x, 2 if p is None else p, dim, keepdim)
@@ -275,7 +275,7 @@ def linalg_norm(op, x, ord=None, dim=None, keepdim=False, dtype=None):
     vector = (
         (dim is None and rank(x) == 1) or isinstance(dim, int) or (isinstance(dim, list) and len(dim) == 1)
     )
-    x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+    x = as_floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
     if ord is None:
         return norm_of(op, x, 2, dim, keepdim)
     if vector:
@@ -285,24 +285,24 @@ def linalg_norm(op, x, ord=None, dim=None, keepdim=False, dtype=None):
 
 @ops.op("aten::linalg_matrix_norm")
 def matrix_norm(op, x, ord="fro", dim=(-2, -1), keepdim=False, dtype=None):
-    where = axes(x, list(dim))
+    dims = axes(x, list(dim))
     if ord == "fro":
-        return norm_of(op, x, 2, where, keepdim)
+        return norm_of(op, x, 2, dims, keepdim)
     if ord in (1, -1, math.inf, -math.inf):
-        first, second = where if abs(ord) == 1 else where[::-1]
+        first, second = dims if abs(ord) == 1 else dims[::-1]
         sums = op.ReduceSum(op.Abs(x), ints(first), keepdims=1)
-        made = _nan_aware(op, "ReduceMax" if ord > 0 else "ReduceMin", sums, [second], True)
-        return made if keepdim else op.Squeeze(made, ints(*where))
-    order = [*(i for i in range(rank(x)) if i not in where), *where]
-    values = singular(op, x if order == sorted(order) else op.Transpose(x, perm=order))
+        result = _nan_aware(op, "ReduceMax" if ord > 0 else "ReduceMin", sums, [second], True)
+        return result if keepdim else op.Squeeze(result, ints(*dims))
+    order = [*(i for i in range(rank(x)) if i not in dims), *dims]
+    values = checked_singular_values(op, x if order == sorted(order) else op.Transpose(x, perm=order))
     last = ints(rank(x) - 2)
     if ord == "nuc":
-        made = op.ReduceSum(values, last, keepdims=0)
+        result = op.ReduceSum(values, last, keepdims=0)
     elif ord in (2, -2):
-        made = op.Gather(values, np.array(0 if ord > 0 else -1), axis=-1)
+        result = op.Gather(values, np.array(0 if ord > 0 else -1), axis=-1)
     else:
         raise Unsupported(f"is read without ord={ord!r}")
-    return op.Unsqueeze(made, ints(*sorted(where))) if keepdim else made
+    return op.Unsqueeze(result, ints(*sorted(dims))) if keepdim else result
 
 
 @ops.op("aten::dist")
@@ -310,32 +310,32 @@ def dist(op, x, other, p=2):
     return norm_of(op, op.Sub(x, other), p, None, False)
 
 
-def _running(name: str, hub_name: str) -> None:
+def _register_cumulative(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def accumulate(op, x, dim, dtype=None):
-        x = cast(op, x, summed(x, dtype))
+        x = cast(op, x, sum_dtype(x, dtype))
         return op.node(hub_name, x, np.array(axis(x, dim))) if rank(x) else op.Identity(x)
 
 
-_running("cumsum", "CumSum")
-_running("cumprod", "CumProd")
+_register_cumulative("cumsum", "CumSum")
+_register_cumulative("cumprod", "CumProd")
 
 
-def _running_extreme(name: str, hub_name: str) -> None:
+def _register_cumulative_extreme(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def accumulate(op, x, dim):
-        """Every element against all before it; the last of equals counts."""
+        """Cumulative maximum or minimum and its indices; of equal elements the last counts."""
         if not rank(x):
             return op.Identity(x), op.const(np.array(0))
         at = axis(x, dim)
-        size = known(length(op, x, at), "length")
+        size = static_value(length(op, x, at), "length")
         if size > 256 or not size:
             raise Unsupported("runs over a dimension of at most 256")
-        values, places = [], []
+        values, all_indices = [], []
         best = op.Gather(x, np.array([0]), axis=at)
-        place = op.Expand(np.zeros([1] * rank(x), np.int64), shape_tensor(op, best))
+        indices = op.Expand(np.zeros([1] * rank(x), np.int64), shape_tensor(op, best))
         values.append(best)
-        places.append(place)
+        all_indices.append(indices)
         for index in range(1, size):
             new = op.Gather(x, np.array([index]), axis=at)
             better = op.node(hub_name, new, best)
@@ -343,52 +343,52 @@ def _running_extreme(name: str, hub_name: str) -> None:
                 better = op.Or(better, op.IsNaN(new))
                 better = op.And(better, op.Or(op.Not(op.IsNaN(best)), op.IsNaN(new)))
             best = op.Where(better, new, best)
-            place = op.Where(better, op.const(np.array(index)), place)
+            indices = op.Where(better, op.const(np.array(index)), indices)
             values.append(best)
-            places.append(place)
-        return tuple(op.Concat(*v, axis=at) if size > 1 else v[0] for v in (values, places))
+            all_indices.append(indices)
+        return tuple(op.Concat(*v, axis=at) if size > 1 else v[0] for v in (values, all_indices))
 
 
-_running_extreme("cummax", "GreaterOrEqual")
-_running_extreme("cummin", "LessOrEqual")
+_register_cumulative_extreme("cummax", "GreaterOrEqual")
+_register_cumulative_extreme("cummin", "LessOrEqual")
 
 
 @ops.op("aten::quantile")
 def quantile(op, x, q, dim=None, keepdim=False, interpolation="linear"):
-    """Between the neighbours in order; where one is no number, none."""
+    """Quantile, interpolated between sorted neighbours; NaN if any element is NaN."""
     q = tensor(op, q, x.dtype)
     if dim is None:
         flat = op.Reshape(x, ints(-1))
-        made = quantile(op, flat, q, 0, False, interpolation)
+        result = quantile(op, flat, q, 0, False, interpolation)
         ones = ints(*range(rank(q), rank(q) + rank(x)))
-        return op.Unsqueeze(made, ones) if keepdim and rank(x) else made
+        return op.Unsqueeze(result, ones) if keepdim and rank(x) else result
     if not rank(x):
         return quantile(op, op.Reshape(x, ints(1)), q, 0)
     at = axis(x, dim)
-    size = known(length(op, x, at), "length")
+    size = static_value(length(op, x, at), "length")
     order = [at, *(i for i in range(rank(x)) if i != at)]
     values = op.TopK(
         op.Transpose(x, perm=order) if order != [0] else x, ints(size), axis=0, largest=0, _outputs=2
     )[0]
-    place = op.Mul(q, number(op, float(size - 1), x))
-    low = op.Floor(place)
-    part = op.Sub(place, low)
+    position = op.Mul(q, number(op, float(size - 1), x))
+    low = op.Floor(position)
+    fraction = op.Sub(position, low)
     if interpolation == "lower":
-        part = op.Mul(part, like(op, x))
+        fraction = op.Mul(fraction, like(op, x))
     elif interpolation == "higher":
-        part = op.Ceil(part)
+        fraction = op.Ceil(fraction)
     elif interpolation == "midpoint":
-        part = op.Mul(op.Ceil(part), number(op, 0.5, x))
+        fraction = op.Mul(op.Ceil(fraction), number(op, 0.5, x))
     elif interpolation == "nearest":
-        part = op.Sub(op.Round(place), low)
+        fraction = op.Sub(op.Round(position), low)
     if rank(q):
-        part = op.Reshape(part, ints(-1, *[1] * (rank(x) - 1)))
+        fraction = op.Reshape(fraction, ints(-1, *[1] * (rank(x) - 1)))
     below = op.Gather(values, op.Cast(low, to=7), axis=0)
-    above = op.Gather(values, op.Cast(op.Ceil(place), to=7), axis=0)
-    made = op.Add(below, op.Mul(part, op.Sub(above, below)))
+    above = op.Gather(values, op.Cast(op.Ceil(position), to=7), axis=0)
+    result = op.Add(below, op.Mul(fraction, op.Sub(above, below)))
     missing = op.Cast(op.ReduceMax(op.Cast(op.IsNaN(x), to=6), ints(at), keepdims=0), to=9)
-    made = op.Where(missing, number(op, math.nan, x), made)
-    return op.Unsqueeze(made, ints(at + rank(q))) if keepdim else made
+    result = op.Where(missing, number(op, math.nan, x), result)
+    return op.Unsqueeze(result, ints(at + rank(q))) if keepdim else result
 
 
 @ops.op("aten::logcumsumexp")
@@ -405,8 +405,8 @@ def diff(op, x, n=1, dim=-1, prepend=None, append=None):
     if not n:
         return op.Identity(x)
     at = axis(x, dim)
-    parts = [v for v in (prepend, x, append) if v is not None]
-    x = op.Concat(*parts, axis=at) if len(parts) > 1 else x
+    pieces = [v for v in (prepend, x, append) if v is not None]
+    x = op.Concat(*pieces, axis=at) if len(pieces) > 1 else x
     for _ in range(n):
         later, earlier = op.Slice(x, ints(1), ints(2**62), ints(at)), op.Slice(x, ints(0), ints(-1), ints(at))
         x = op.Xor(later, earlier) if x.dtype == T.BOOL else op.Sub(later, earlier)
@@ -428,29 +428,34 @@ def trapezoid(op, y, x=None, dx=1, dim=-1):
     return op.Mul(op.ReduceSum(op.Mul(pairs, steps), ints(at), keepdims=0), number(op, 0.5, y))
 
 
-def _softmax(hub_name: str, *names: str) -> None:
+def _register_softmax(hub_name: str, *names: str) -> None:
     @ops.op(*(f"aten::{n}" for n in names))
     def normalize(op, x, dim, dtype=None, half_to_float=False):
-        x = floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+        x = as_floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
         if not rank(x):
             return op.Reshape(op.node(hub_name, op.Reshape(x, ints(1)), axis=0), ints())
         return op.node(hub_name, x, axis=axis(x, dim))
 
 
-_softmax("Softmax", "softmax", "special_softmax", "_softmax")
-_softmax("LogSoftmax", "log_softmax", "special_log_softmax", "_log_softmax")
+_register_softmax("Softmax", "softmax", "special_softmax", "_softmax")
+_register_softmax("LogSoftmax", "log_softmax", "special_log_softmax", "_log_softmax")
 
 
 @ops.op("aten::corrcoef")
 def corrcoef(op, x):
-    made = cov(op, x)
-    if not rank(made):
-        return op.Div(made, made)
+    covariance = cov(op, x)
+    if not rank(covariance):
+        return op.Div(covariance, covariance)
     size = op.Sqrt(
-        op.ReduceSum(op.Mul(made, op.const(np.eye(int(made.shape[0]), dtype=made.dtype.numpy()))), ints(1))
+        op.ReduceSum(
+            op.Mul(covariance, op.const(np.eye(int(covariance.shape[0]), dtype=covariance.dtype.numpy()))),
+            ints(1),
+        )
     )
     return op.Clip(
-        op.Div(op.Div(made, size), op.Transpose(size, perm=[1, 0])), number(op, -1.0, x), number(op, 1.0, x)
+        op.Div(op.Div(covariance, size), op.Transpose(size, perm=[1, 0])),
+        number(op, -1.0, x),
+        number(op, 1.0, x),
     )
 
 
@@ -461,8 +466,8 @@ def cov(op, x, correction=1, fweights=None, aweights=None):
     if size is None or fweights is not None or aweights is not None:
         raise Unsupported("needs a static shape and no weights")
     centred = op.Sub(x, op.ReduceMean(x, ints(1)))
-    made = op.Div(
+    covariance = op.Div(
         op.MatMul(centred, op.Transpose(centred, perm=[1, 0])),
         number(op, float(max(size[1] - correction, 0)), x),
     )
-    return op.Reshape(made, ints()) if size[0] == 1 else made
+    return op.Reshape(covariance, ints()) if size[0] == 1 else covariance

@@ -1,6 +1,6 @@
-"""Functions in the language of torch.jit that generated source calls: text of this folder's files, never run here.
+"""Library of TorchScript functions that generated source calls. Its files are text, never executed here.
 
-A function that is called, and what it calls itself, is written into the archive as `code/__torch__/lib.py`.
+Functions that are called, directly or not, are written to the archive as `code/__torch__/lib.py`.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from pathlib import Path
 
 @functools.cache
 def functions() -> dict[str, str]:
-    """Source of every function by name."""
-    found = {}
+    """Source of every function, by name."""
+    sources: dict[str, str] = {}
     for file in sorted(Path(__file__).parent.glob("*.py")):
         if file.name != "__init__.py":
             text = file.read_text()
             nodes = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
-            found.update({node.name: ast.get_source_segment(text, node) or "" for node in nodes})
-    return found
+            sources.update({node.name: ast.get_source_segment(text, node) or "" for node in nodes})
+    return sources
 
 
 def library(names: Iterable[str]) -> str:
-    """Source of the functions called `names` and of those they call, every call by its full name."""
-    known, wanted, texts = functions(), set(names), {}
+    """Source of the functions `names` and of those they call. Calls get full names."""
+    known, pending, texts = functions(), set(names), {}
     call = re.compile(r"(?<![\w.])(?<!def )(" + "|".join(known) + r")\(")
-    while wanted:
-        name = wanted.pop()
+    while pending:
+        name = pending.pop()
         texts[name] = call.sub(r"__torch__.lib.\1(", known[name])
-        wanted |= {m for m in call.findall(known[name]) if m not in texts}
+        pending |= {m for m in call.findall(known[name]) if m not in texts}
     return "\n\n".join(texts[name] for name in sorted(texts)) + "\n" if texts else ""

@@ -1,4 +1,4 @@
-"""Quantization, in float32."""
+"""Quantization in float32."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def spread(parameter: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
-    """A scale or zero point against x, in float32: one for all, one for each place of the axis, or one for each block."""
+def broadcast_parameter(parameter: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
+    """Scale or zero point, per tensor, axis element or block, in float32, broadcast against x."""
     parameter = parameter.to(torch.float32)
     if block == 0 and parameter.numel() == 1:
         return torch.reshape(parameter, [1] * max(x.dim(), 0))
@@ -23,26 +23,28 @@ def spread(parameter: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
     return torch.slice(torch.repeat_interleave(parameter, block, axis), axis, 0, x.size(axis))
 
 
-def scaled(x: Tensor, scale: Tensor, axis: int, block: int) -> Tensor:
+def divide_by_scale(x: Tensor, scale: Tensor, axis: int, block: int) -> Tensor:
     """x / scale."""
-    return x.to(torch.float32) / spread(scale, x, axis, block)
+    return x.to(torch.float32) / broadcast_parameter(scale, x, axis, block)
 
 
-def whole(x: Tensor, zero: Optional[Tensor], axis: int, block: int, low: float, high: float) -> Tensor:
-    """Rounded half to even, the zero point added, within the limits."""
+def round_to_integers(
+    x: Tensor, zero: Optional[Tensor], axis: int, block: int, low: float, high: float
+) -> Tensor:
+    """x rounded half to even, plus the zero point, clamped to the limits."""
     x = torch.round(x)
     if zero is not None:
-        x = x + spread(zero, x, axis, block)
+        x = x + broadcast_parameter(zero, x, axis, block)
     return torch.clamp(x, low, high)
 
 
-def dequantized(
+def dequantize(
     x: Tensor, scale: Tensor, zero: Optional[Tensor], axis: int, block: int, integers: bool
 ) -> Tensor:
     """(x - zero) · scale."""
     if zero is not None:
         if integers:
-            x = x - spread(zero, x, axis, block).to(torch.int32)
+            x = x - broadcast_parameter(zero, x, axis, block).to(torch.int32)
         else:
-            x = x.to(torch.float32) - spread(zero, x, axis, block)
-    return x.to(torch.float32) * spread(scale, x, axis, block)
+            x = x.to(torch.float32) - broadcast_parameter(zero, x, axis, block)
+    return x.to(torch.float32) * broadcast_parameter(scale, x, axis, block)

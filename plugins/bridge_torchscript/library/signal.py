@@ -1,4 +1,4 @@
-"""Fourier transforms. Real numbers have a last dimension of 1, complex ones of 2."""
+"""Fourier transforms. The last dimension is 1 for real numbers, 2 for complex numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def as_complex(x: Tensor) -> Tensor:
-    """The last dimension as real and imaginary part."""
+    """Complex tensor from real and imaginary parts along the last dimension."""
     if x.size(-1) == 1:
         real = torch.select(x, -1, 0)
         return torch.complex(real, torch.zeros_like(real))
@@ -20,7 +20,7 @@ def as_complex(x: Tensor) -> Tensor:
 
 
 def dft(x: Tensor, length: int, axis: int, inverse: bool, onesided: bool) -> Tensor:
-    """ONNX operator DFT; a length of 0 is that of the axis."""
+    """ONNX operator DFT; length 0 means the length of the axis."""
     if axis < 0:
         axis = axis + x.dim()
     numbers = as_complex(x)

@@ -1,0 +1,166 @@
+"""Tensors created from numbers and shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.importing import ints
+from bridge.ops import OpTable
+from bridge_torchscript.import_ops.common import (
+    T,
+    cast,
+    constant_of_shape,
+    dtype_or,
+    lengths_vector,
+    result_type,
+    static_value,
+    tensor,
+    torch_dtype,
+)
+from bridge_torchscript.import_ops.tensor import size_list
+from bridge_torchscript.values import Sym, Unsupported
+
+ops = OpTable()
+
+
+def register_constant(name: str, value: float) -> None:
+    @ops.op(f"aten::{name}")
+    def make(op, size, dtype=None):
+        return constant_of_shape(op, size, value, dtype_or(dtype, T.FLOAT))
+
+    @ops.op(f"aten::new_{name}")
+    def make_new(op, x, size, dtype=None):
+        return constant_of_shape(op, size, value, dtype_or(dtype, x.dtype))
+
+    @ops.op(f"aten::{name}_like")
+    def make_like(op, x, dtype=None):
+        return constant_of_shape(op, size_list(op, x), value, dtype_or(dtype, x.dtype))
+
+
+register_constant("zeros", 0)
+register_constant("ones", 1)
+register_constant("empty", 0)
+
+
+@ops.op("aten::full")
+def full(op, size, fill_value, dtype=None):
+    kinds = {bool: T.BOOL, int: T.INT64, float: T.FLOAT}
+    own = fill_value.python_type if isinstance(fill_value, Sym) else type(fill_value)
+    fallback = fill_value.dtype if isinstance(fill_value, ir.Value) else kinds[own]
+    return constant_of_shape(op, size, fill_value, dtype_or(dtype, fallback))
+
+
+@ops.op("aten::full_like")
+def full_like(op, x, fill_value, dtype=None):
+    return constant_of_shape(op, size_list(op, x), fill_value, dtype_or(dtype, x.dtype))
+
+
+@ops.op("aten::new_full")
+def new_full(op, x, size, fill_value, dtype=None):
+    return constant_of_shape(op, size, fill_value, dtype_or(dtype, x.dtype))
+
+
+@ops.op("aten::fill")
+def fill(op, x, value):
+    return constant_of_shape(op, size_list(op, x), value, x.dtype)
+
+
+@ops.op("aten::copy_into", "aten::copy")
+def copy_into(op, x, src):
+    return op.Expand(cast(op, src, x.dtype), lengths_vector(op, size_list(op, x)))
+
+
+@ops.op("aten::scalar_tensor")
+def scalar_tensor(op, s, dtype=None):
+    return tensor(op, s, dtype_or(dtype, T.FLOAT))
+
+
+@ops.op("aten::tensor", "aten::as_tensor")
+def make_tensor(op, data=None, t=None, dtype=None):
+    data = t if data is None else data
+    if isinstance(data, ir.Value):
+        return cast(op, data, dtype_or(dtype, data.dtype))
+    flat = _leaves(data)
+    if any(isinstance(v, ir.Value) for v in flat):
+        raise Unsupported("makes a tensor of tensors")
+    if not any(isinstance(v, Sym) for v in flat):
+        array = np.array(data)
+        fallback = T.BOOL if array.dtype == bool else T.INT64 if array.dtype.kind == "i" else T.FLOAT
+        return op.const(array.astype(dtype_or(dtype, fallback).numpy()))
+    target = dtype_or(dtype, result_type(*flat))
+    if not isinstance(data, list):
+        return tensor(op, data, target)
+    shape = (
+        np.array([None if isinstance(v, Sym) else v for v in flat], object).shape
+        if all(v is w for v, w in zip(flat, data, strict=False))
+        else None
+    )
+    if shape is None:
+        raise Unsupported("makes a tensor of nested lists of values known at run time alone")
+    return op.Concat(*(op.Reshape(tensor(op, v, target), ints(1)) for v in flat), axis=0)
+
+
+def _leaves(data: Any) -> list[Any]:
+    if isinstance(data, (list, tuple)):
+        return [leaf for item in data for leaf in _leaves(item)]
+    return [data]
+
+
+@ops.op("aten::arange")
+def arange(op, end, start=0, step=1, dtype=None):
+    bounds = [0 if start is None else start, end, step]
+    floats = any((v.python_type if isinstance(v, Sym) else type(v)) is float for v in bounds)
+    target = dtype_or(dtype, T.FLOAT if floats else T.INT64)
+    if not any(isinstance(v, (Sym, ir.Value)) for v in bounds):
+        import torch
+
+        return op.const(
+            torch.arange(*bounds, dtype=torch.float64 if floats else torch.int64)
+            .numpy()
+            .astype(target.numpy())
+        )
+    result = op.Range(*(tensor(op, v, T.DOUBLE if floats else T.INT64) for v in bounds))
+    return cast(op, result, target)
+
+
+@ops.op("aten::linspace")
+def linspace(op, start, end, steps, dtype=None):
+    import torch
+
+    target = dtype_or(dtype, T.FLOAT)
+    if any(isinstance(v, (Sym, ir.Value)) for v in (start, end)):
+        count = static_value(steps, "steps")
+        low, high = (tensor(op, v, target) for v in (start, end))
+        weights = np.linspace(0, 1, count).astype(target.numpy())
+        return op.Add(op.Mul(low, op.const(1 - weights)), op.Mul(high, op.const(weights)))
+    return op.const(torch.linspace(start, end, steps, dtype=torch_dtype(target)).numpy())
+
+
+@ops.op("aten::logspace")
+def logspace(op, start, end, steps, base=10.0, dtype=None):
+    import torch
+
+    if any(isinstance(v, (Sym, ir.Value)) for v in (start, end, steps)):
+        raise Unsupported("needs constant ends")
+    return op.const(
+        torch.logspace(start, end, steps, base, dtype=torch_dtype(dtype_or(dtype, T.FLOAT))).numpy()
+    )
+
+
+@ops.op("aten::eye")
+def eye(op, n, m=None, dtype=None):
+    return op.const(
+        np.eye(
+            static_value(n, "size"),
+            static_value(n if m is None else m, "size"),
+            dtype=dtype_or(dtype, T.FLOAT).numpy(),
+        )
+    )
+
+
+@ops.op("aten::_shape_as_tensor")
+def shape_as_tensor(op, x):
+    return op.Shape(x)
