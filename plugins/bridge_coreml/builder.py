@@ -13,7 +13,7 @@ from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.ops import OpTable
 from bridge.report import Blocker
-from bridge_coreml.apple import coremltools
+from bridge_coreml.coremltools_import import coremltools
 from bridge_coreml.export_ops.common import HELD, I32_MAX, NUMPY
 
 
@@ -43,8 +43,8 @@ class Mil:
         operator = getattr(self.builder, name)
 
         def call(*inputs: Any, **arguments: Any) -> Any:
-            given = {**dict(zip("xy", inputs, strict=False)), **arguments}
-            return operator(**{k: self.argument(v) for k, v in given.items() if v is not None})
+            arguments_by_name = {**dict(zip("xy", inputs, strict=False)), **arguments}
+            return operator(**{k: self.argument(v) for k, v in arguments_by_name.items() if v is not None})
 
         return call
 
@@ -64,57 +64,61 @@ class Mil:
                 return block[value]
         array = hub.const(value)
         assert array is not None, f"{value.name} is read before it is made"
-        made = self.builder.const(val=held(array, value.dtype))
-        self.rename(made, value.name or "constant")
-        self.blocks[-1][value] = made
-        return made
+        constant = self.builder.const(val=as_mil_constant(array, value.dtype))
+        self.rename(constant, value.name or "constant")
+        self.blocks[-1][value] = constant
+        return constant
 
-    def rename(self, made: Any, name: str) -> None:
-        made.name = self.unique(name)
-        self.named.add(made)
+    def rename(self, variable: Any, name: str) -> None:
+        variable.name = self.unique(name)
+        self.named.add(variable)
 
     def rename_rest(self, block: Any) -> None:
-        """What MIL named itself, such as `concat_2`, gives way to the model's own names."""
+        """Rename the variables that MIL named itself, such as `concat_2`, so that no name is taken twice."""
         for operation in block.operations:
             for inner in operation.blocks:
-                for made in inner.inputs:
-                    self.rename(made, made.name)
+                for variable in inner.inputs:
+                    self.rename(variable, variable.name)
                 self.rename_rest(inner)
-            for made in operation.outputs:
-                if made not in self.named:
-                    self.rename(made, made.name)
+            for variable in operation.outputs:
+                if variable not in self.named:
+                    self.rename(variable, variable.name)
 
     def unique(self, name: str) -> str:
-        """`name` as Core ML allows it, and nobody else's."""
-        plain = re.sub(r"\W", "_", name, flags=re.ASCII) or "value"
-        plain = f"_{plain}" if plain[0].isdigit() else plain
-        found, count = plain, 0
-        while found in self.names:
+        """A valid Core ML identifier made of `name`, unused so far."""
+        identifier = re.sub(r"\W", "_", name, flags=re.ASCII) or "value"
+        identifier = f"_{identifier}" if identifier[0].isdigit() else identifier
+        candidate, count = identifier, 0
+        while candidate in self.names:
             count += 1
-            found = f"{plain}_{count}"
-        self.names.add(found)
-        return found
+            candidate = f"{identifier}_{count}"
+        self.names.add(candidate)
+        return candidate
 
-    def kind(self, value: Any) -> str:
+    def dtype_of(self, value: Any) -> str:
         """MIL dtype: fp32, fp16, int32, bool."""
         from coremltools.converters.mil.mil import types
 
         return types.builtin_to_string(self.argument(value).dtype)
 
-    def cast_to(self, value: Any, kind: str) -> Any:
-        made = self.argument(value)
-        return made if self.kind(made) == kind else self.builder.cast(x=made, dtype=kind)
+    def cast_to(self, value: Any, mil_dtype: str) -> Any:
+        variable = self.argument(value)
+        return (
+            variable
+            if self.dtype_of(variable) == mil_dtype
+            else self.builder.cast(x=variable, dtype=mil_dtype)
+        )
 
     def as_numbers(self, value: Any, operate: Callable[[Any], Any]) -> Any:
-        """An operator that takes no booleans, done on 0 and 1."""
-        made = self.argument(value)
-        if self.kind(made) != "bool":
-            return operate(made)
-        return self.cast_to(operate(self.cast_to(made, "int32")), "bool")
+        """Apply an operator that takes no booleans to 0 and 1, and cast back."""
+        variable = self.argument(value)
+        if self.dtype_of(variable) != "bool":
+            return operate(variable)
+        return self.cast_to(operate(self.cast_to(variable, "int32")), "bool")
 
     def like(self, number: float, value: Any) -> Any:
-        """A number of the dtype of `value`."""
-        return NUMPY[self.kind(value)](number)
+        """NumPy scalar in the dtype of `value`."""
+        return NUMPY[self.dtype_of(value)](number)
 
     def write_all(self, graph: Any) -> None:
         """Write every node of a graph."""
@@ -128,24 +132,28 @@ class Mil:
         try:
             results = rule.handler(self, node, *node.inputs)
         except (ValueError, TypeError, AssertionError, KeyError, IndexError, NotImplementedError) as error:
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
-            reason = f"was refused by coremltools: {why}"
+            message = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = f"was refused by coremltools: {message}"
             blocker = Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
             raise UnsupportedModel("1 operator cannot be written as Core ML:", [blocker]) from error
         results = results if isinstance(results, (tuple, list)) else (results,)
-        for output, made in zip(node.outputs, results, strict=False):
-            if made is None or not output.name:
+        for output, result in zip(node.outputs, results, strict=False):
+            if result is None or not output.name:
                 continue
-            self.variables[output] = made
-            if made.op is not None and made.op.op_type != "const":
-                self.rename(made, output.name)
+            self.variables[output] = result
+            if result.op is not None and result.op.op_type != "const":
+                self.rename(result, output.name)
 
 
-def held(array: np.ndarray, dtype: ir.DataType | None) -> np.ndarray:
-    """A constant in the dtype MIL computes with. Integers beyond 32 bits are an error: rules refuse them
+def as_mil_constant(array: np.ndarray, dtype: ir.DataType | None) -> np.ndarray:
+    """Constant in the dtype MIL computes with. Raises ValueError for integers beyond int32, which rules refuse
     beforehand."""
-    kind = NUMPY[HELD[dtype or ir.DataType.FLOAT]]
-    if kind is np.int32 and array.size and (int(array.min()) < -I32_MAX - 1 or int(array.max()) > I32_MAX):
+    numpy_dtype = NUMPY[HELD[dtype or ir.DataType.FLOAT]]
+    if (
+        numpy_dtype is np.int32
+        and array.size
+        and (int(array.min()) < -I32_MAX - 1 or int(array.max()) > I32_MAX)
+    ):
         raise ValueError("a constant does not fit into 32 bits")
-    made: np.ndarray = np.asarray(array, kind, order="C")
-    return made if made.ndim else made[()]
+    constant: np.ndarray = np.asarray(array, numpy_dtype, order="C")
+    return constant if constant.ndim else constant[()]

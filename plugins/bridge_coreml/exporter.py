@@ -16,16 +16,17 @@ from bridge.facts import COMPUTE_UNITS
 from bridge.formats import Exporter
 from bridge.ops import Need
 from bridge.report import Report
-from bridge_coreml import contract, interface, package, pipeline
-from bridge_coreml.apple import coremltools
+from bridge_coreml import model_description, package, source_interface
 from bridge_coreml.builder import Mil
+from bridge_coreml.coremltools_import import coremltools
 from bridge_coreml.export_ops import ops
 from bridge_coreml.export_ops.common import HELD, NARROWED, ints
-from bridge_coreml.legalize import newer, passes
+from bridge_coreml.legalize import newer_targets, passes
 from bridge_coreml.options import PROGRAM, SPECIFICATION, kept_float32, version
+from bridge_coreml.pipeline import exporter as pipeline
 
-ARRAYS = {"fp32": 65568, "fp16": 65552, "int32": 131104}
-WORDS = {"fp32": "float", "fp16": "float16", "int32": "int32", "bool": "int32"}
+ARRAY_DATA_TYPES = {"fp32": 65568, "fp16": 65552, "int32": 131104}
+DTYPE_NAMES = {"fp32": "float", "fp16": "float16", "int32": "int32", "bool": "int32"}
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
@@ -37,7 +38,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         raise InvalidOption(
             "An ML Program is a folder, which a file .mlmodel cannot be.", "Name the destination .mlpackage."
         )
-    contract.check_names(model, options)
+    model_description.check_names(model, options)
     coremltools()
     from coremltools.converters.mil.backend.mil.load import MILProtoExporter
     from coremltools.converters.mil.mil import Builder, Program
@@ -53,7 +54,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     exported = MILProtoExporter(program, str(weights), SPECIFICATION[target]).export()
     message = _message(model, exported, inputs, outputs, mil, options)
     package.finish(path, message.SerializeToString(deterministic=True))
-    report.notes.extend([*_narrowed(model), *newer.notes(model)])
+    report.notes.extend([*dtype_notes(model), *newer_targets.notes(model)])
     report.notes.extend(
         f"input {name}: {picture.colour} pixels from 0 to 255, times {picture.scale:g}, "
         f"plus {list(picture.bias) or 0}"
@@ -62,7 +63,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
 
 def _function(mil: Mil, model: ir.Model, options: dict[str, Any]) -> tuple[Any, list[Any], list[Any]]:
-    """The MIL function; its ports with the variables behind them."""
+    """Build the MIL function; return it with the ports of inputs and outputs and their variables."""
     import coremltools as ct
     from coremltools.converters.mil.mil import Function
 
@@ -70,75 +71,80 @@ def _function(mil: Mil, model: ir.Model, options: dict[str, Any]) -> tuple[Any, 
     symbols: dict[str, Any] = {}
     inputs = []
     for value in model.graph.inputs:
-        held = _held(value.dtype, target)
-        place = mil.builder.placeholder(shape=_dims(value, symbols), dtype=_type(held))
-        inputs.append((interface.port(mil.unique(value.name or "input"), value), place, held))
+        file_dtype = interface_dtype(value.dtype, target)
+        placeholder = mil.builder.placeholder(shape=mil_dims(value, symbols), dtype=mil_type(file_dtype))
+        inputs.append(
+            (source_interface.port(mil.unique(value.name or "input"), value), placeholder, file_dtype)
+        )
     with Function(
-        {p.held: place for p, place, _ in inputs}, opset_version=getattr(ct.target, f"iOS{target}")
+        {p.file_name: placeholder for p, placeholder, _ in inputs},
+        opset_version=getattr(ct.target, f"iOS{target}"),
     ) as function:
         for (port, _, _), value in zip(inputs, model.graph.inputs, strict=True):
-            read = mil.cast_to(function.inputs[port.held], HELD[port.dtype])
-            read = pictures[port.name].read(mil, read) if port.name in pictures else read
-            mil.variables[value] = mil.builder.squeeze(x=read, axes=ints([0])) if port.dims == () else read
+            variable = mil.cast_to(function.inputs[port.file_name], HELD[port.dtype])
+            variable = pictures[port.name].read(mil, variable) if port.name in pictures else variable
+            mil.variables[value] = (
+                mil.builder.squeeze(x=variable, axes=ints([0])) if port.dims == () else variable
+            )
         mil.write_all(model.graph)
-        answers: list[Any] = []
+        variables: list[Any] = []
         outputs = []
         for value in model.graph.outputs:
-            made = mil.cast_to(value, _held(value.dtype, target))
-            if not made.shape:
-                made = mil.builder.expand_dims(x=made, axes=ints([0]))
-            if made in answers or made.op is None or made.op.op_type == "const":
-                made = mil.builder.identity(x=made)
-            if made.name != value.name or made not in mil.named:
-                mil.rename(made, value.name or "output")
-            answers.append(made)
-            outputs.append((interface.port(made.name, value), made))
-        labels = contract.classes(model, options["class_labels"])
+            output = mil.cast_to(value, interface_dtype(value.dtype, target))
+            if not output.shape:
+                output = mil.builder.expand_dims(x=output, axes=ints([0]))
+            if output in variables or output.op is None or output.op.op_type == "const":
+                output = mil.builder.identity(x=output)
+            if output.name != value.name or output not in mil.named:
+                mil.rename(output, value.name or "output")
+            variables.append(output)
+            outputs.append((source_interface.port(output.name, value), output))
+        labels = model_description.classes(model, options["class_labels"])
         if labels:
-            answers, outputs = _classified(mil, answers[0], outputs[0][0], labels)
-        function.set_outputs(answers)
+            variables, outputs = classifier_outputs(mil, variables[0], outputs[0][0], labels)
+        function.set_outputs(variables)
     mil.rename_rest(function)
     return function, inputs, outputs
 
 
-def _classified(
-    mil: Mil, scores: Any, port: interface.Port, labels: list[Any]
+def classifier_outputs(
+    mil: Mil, scores: Any, port: source_interface.Port, labels: list[Any]
 ) -> tuple[list[Any], list[Any]]:
-    """The label and the probabilities by label in place of the scores."""
+    """Replace the scores by the label and the probabilities by label."""
     from coremltools.converters.mil.mil import mil_list
 
-    listed = mil_list([np.int64(v) for v in labels] if isinstance(labels[0], int) else labels)
-    made = mil.builder.classify(probabilities=scores, classes=mil.builder.const(val=listed))
-    mil.rename(made[0], contract.LABEL)
-    mil.rename(made[1], f"{contract.LABEL}_probs")
-    return list(made), [(dataclasses.replace(port, held=made[1].name), made[1])]
+    classes = mil_list([np.int64(v) for v in labels] if isinstance(labels[0], int) else labels)
+    outputs = mil.builder.classify(probabilities=scores, classes=mil.builder.const(val=classes))
+    mil.rename(outputs[0], model_description.LABEL)
+    mil.rename(outputs[1], f"{model_description.LABEL}_probs")
+    return list(outputs), [(dataclasses.replace(port, file_name=outputs[1].name), outputs[1])]
 
 
-def _held(dtype: ir.DataType | None, target: int) -> str:
-    """What Core ML's interface holds a dtype in: no booleans, and no half precision before iOS 16."""
-    kind = HELD[dtype or ir.DataType.FLOAT]
-    return "int32" if kind == "bool" else "fp32" if kind == "fp16" and target < 16 else kind
+def interface_dtype(dtype: ir.DataType | None, target: int) -> str:
+    """MIL dtype of an input or output: no booleans, and no float16 before iOS 16."""
+    mil_dtype = HELD[dtype or ir.DataType.FLOAT]
+    return "int32" if mil_dtype == "bool" else "fp32" if mil_dtype == "fp16" and target < 16 else mil_dtype
 
 
-def _type(kind: str) -> Any:
+def mil_type(mil_dtype: str) -> Any:
     from coremltools.converters.mil.mil import types
 
-    return getattr(types, kind)
+    return getattr(types, mil_dtype)
 
 
-def _dims(value: ir.Value, symbols: dict[str, Any]) -> list[Any]:
+def mil_dims(value: ir.Value, symbols: dict[str, Any]) -> list[Any]:
     from coremltools.converters.mil.mil import get_new_symbol
 
-    found: list[Any] = []
+    dims: list[Any] = []
     for dim in value.shape or ():
         if isinstance(dim, int):
-            found.append(dim)
+            dims.append(dim)
         else:
             name = str(dim.value)
             if name not in symbols:
                 symbols[name] = get_new_symbol()
-            found.append(symbols[name])
-    return found or [1]
+            dims.append(symbols[name])
+    return dims or [1]
 
 
 def _message(
@@ -153,57 +159,59 @@ def _message(
 
     message = Model_pb2.Model(specificationVersion=SPECIFICATION[mil.version])
     pictures = options["image_inputs"]
-    labels = contract.classes(model, options["class_labels"])
+    labels = model_description.classes(model, options["class_labels"])
     message.mlProgram.CopyFrom(program)
-    for port, _, held in inputs:
-        feature = message.description.input.add(name=port.held)
+    for port, _, file_dtype in inputs:
+        feature = message.description.input.add(name=port.file_name)
         if port.name in pictures:
-            contract.write_image(feature.type.imageType, port, pictures[port.name], held)
+            model_description.write_image(feature.type.imageType, port, pictures[port.name], file_dtype)
             continue
         array = feature.type.multiArrayType
-        array.dataType = ARRAYS[held]
-        contract.write_shape(array, port, model, options)
+        array.dataType = ARRAY_DATA_TYPES[file_dtype]
+        model_description.write_shape(array, port, model, options)
     if labels:
         scores = outputs[0][1]
-        contract.write_classes(message.description, scores.op.outputs[0].name, scores.name, labels)
-    for port, made in [] if labels else outputs:
-        feature = message.description.output.add(name=port.held)
-        feature.type.multiArrayType.dataType = ARRAYS[mil.kind(made)]
-        if all(isinstance(d, (int, np.integer)) for d in made.shape):
-            feature.type.multiArrayType.shape.extend(int(d) for d in made.shape)
-    interface.describe(message.description, model, [p for p, _, _ in inputs], [p for p, _ in outputs])
+        model_description.write_classes(message.description, scores.op.outputs[0].name, scores.name, labels)
+    for port, variable in [] if labels else outputs:
+        feature = message.description.output.add(name=port.file_name)
+        feature.type.multiArrayType.dataType = ARRAY_DATA_TYPES[mil.dtype_of(variable)]
+        if all(isinstance(d, (int, np.integer)) for d in variable.shape):
+            feature.type.multiArrayType.shape.extend(int(d) for d in variable.shape)
+    source_interface.describe(message.description, model, [p for p, _, _ in inputs], [p for p, _ in outputs])
     if options["compute_units"] != "ALL":
         message.description.metadata.userDefined[COMPUTE_UNITS.key] = options["compute_units"]
     return message
 
 
-def _narrowed(model: ir.Model) -> list[str]:
-    """What the interface cannot hold in its own dtype."""
+def dtype_notes(model: ir.Model) -> list[str]:
+    """Report notes on dtypes that Core ML stores or computes in another dtype."""
     notes = []
     for side, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
         for value in values:
-            kind = WORDS[HELD[value.dtype or ir.DataType.FLOAT]]
-            if value.dtype is not None and kind != value.dtype.name.lower():
+            name = DTYPE_NAMES[HELD[value.dtype or ir.DataType.FLOAT]]
+            if value.dtype is not None and name != value.dtype.name.lower():
                 notes.append(
-                    f"{side} {value.name}: {value.dtype.name.lower()} is held as {kind}; "
+                    f"{side} {value.name}: {value.dtype.name.lower()} is held as {name}; "
                     "bridge.run gives back the dtype of the source"
                 )
-    wide = {v.dtype for node in hub.all_nodes(model) for v in node.outputs if v.dtype in NARROWED}
-    notes += [f"{d.name.lower()} is computed as {NARROWED[d]}" for d in sorted(wide, key=lambda d: d.name)]
+    narrowed = {v.dtype for node in hub.all_nodes(model) for v in node.outputs if v.dtype in NARROWED}
+    notes += [
+        f"{d.name.lower()} is computed as {NARROWED[d]}" for d in sorted(narrowed, key=lambda d: d.name)
+    ]
     return notes
 
 
-def holdable(value: ir.Value) -> bool:
+def is_holdable(value: ir.Value) -> bool:
     if not isinstance(value.type, ir.TensorType) or value.dtype not in HELD:
         return False
     return value.shape is not None and len(value.shape) <= 5 and 0 not in list(value.shape)
 
 
-VALUES = Need("a tensor of numbers or booleans, not empty, of at most 5 dimensions", holdable)
+VALUES = Need("a tensor of numbers or booleans, not empty, of at most 5 dimensions", is_holdable)
 
 
-def chosen(options: dict[str, Any], path: Path | None) -> Exporter | None:
-    """Core ML's own classical models where they were asked for, or where the destination is a file."""
+def choose_exporter(options: dict[str, Any], path: Path | None) -> Exporter | None:
+    """The exporter of classical models, if asked for or if the destination is a .mlmodel; else None."""
     named = path is not None and path.name.lower().endswith(".mlmodel")
     if options["kind"] != "classical" and not (options["kind"] == "auto" and named):
         return None
@@ -212,7 +220,7 @@ def chosen(options: dict[str, Any], path: Path | None) -> Exporter | None:
 
 exporter = Exporter(
     table=ops,
-    choose=chosen,
+    choose=choose_exporter,
     legalize=passes,
     write=write,
     version=version,

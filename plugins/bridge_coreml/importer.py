@@ -1,4 +1,4 @@
-"""Core ML file → hub: which kind of model it is, and what came of it."""
+"""Core ML file → hub: the reader for the type of model in the file."""
 
 from __future__ import annotations
 
@@ -11,18 +11,25 @@ import onnx_ir as ir
 from bridge import facts
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option
-from bridge_coreml import links
-from bridge_coreml.classical import APPLE_ONLY, NETWORKS, NOT_READ, STEPS, WHOLE, classical
+from bridge_coreml import linked_models
 from bridge_coreml.import_ops import ops
-from bridge_coreml.links import PIPELINES
+from bridge_coreml.linked_models import PIPELINES
 from bridge_coreml.network import network
+from bridge_coreml.pipeline.importer import (
+    APPLE_ONLY,
+    MESSAGE_HANDLERS,
+    NETWORKS,
+    NOT_READ,
+    STEP_HANDLERS,
+    classical,
+)
 from bridge_coreml.program import program
 from bridge_coreml.reader import File, read
 
 MODELS: dict[str, Callable[[File, dict[str, Any]], ir.Model]] = {
     "mlProgram": program,
     **dict.fromkeys(NETWORKS, network),
-    **dict.fromkeys((*PIPELINES, *STEPS, *WHOLE), classical),
+    **dict.fromkeys((*PIPELINES, *STEP_HANDLERS, *MESSAGE_HANDLERS), classical),
 }
 
 
@@ -34,17 +41,17 @@ def load(src: Any, **options: Any) -> ir.Model:
     """
     path = Path(src)
     file = read(path)
-    links.follow(file)
-    kind = file.message.WhichOneof("Type")
-    if kind in APPLE_ONLY:
+    linked_models.resolve_links(file)
+    model_type = file.message.WhichOneof("Type")
+    if model_type in APPLE_ONLY:
         raise UnsupportedModel(
-            f"{path} is {APPLE_ONLY[kind]}.", [], "Nothing outside Apple's systems can run it."
+            f"{path} is {APPLE_ONLY[model_type]}.", [], "Nothing outside Apple's systems can run it."
         )
-    if kind not in MODELS:
-        what = NOT_READ.get(kind, f"a {kind}")
-        raise UnsupportedModel(f"{path} is {what}, which is not read.", [])
+    if model_type not in MODELS:
+        description = NOT_READ.get(model_type, f"a {model_type}")
+        raise UnsupportedModel(f"{path} is {description}, which is not read.", [])
     try:
-        model = MODELS[kind](file, options)
+        model = MODELS[model_type](file, options)
     except (BridgeError, MemoryError):
         raise
     except Exception as error:

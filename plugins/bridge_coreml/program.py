@@ -14,10 +14,10 @@ from bridge.errors import InvalidOption, UnreadableFile, UnsupportedModel
 from bridge.ops import Rule
 from bridge.quant import is_dequantize, quant_params
 from bridge.report import Blocker
-from bridge_coreml import features, interface
+from bridge_coreml import feature_descriptions, source_interface
 from bridge_coreml.import_ops import ops
-from bridge_coreml.import_ops.control import labels
-from bridge_coreml.reader import KINDS, File, value_array
+from bridge_coreml.import_ops.ml import classify_labels
+from bridge_coreml.reader import MIL_DTYPES, File, value_array
 
 DEPTH = 32
 STATE_OUT = "_out"
@@ -29,8 +29,8 @@ def program(file: File, options: dict[str, Any]) -> ir.Model:
     graph = ir.Graph(
         [], [], nodes=[], name=name, opset_imports={"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
     )
-    function, block, scope = _opened(file, file.message, name, hub.Builder(graph), options)
-    blockers = list(_blockers(scope, block))
+    function, block, scope = open_function(file, file.message, name, hub.Builder(graph), options)
+    blockers = list(block_blockers(scope, block))
     if blockers:
         count = len(blockers)
         raise UnsupportedModel(
@@ -38,87 +38,91 @@ def program(file: File, options: dict[str, Any]) -> ir.Model:
             blockers,
             "Add a rule: plugins/README.md#one-operator",
         )
-    described = features.described(file, name)
-    before, after = interface.loaded(
+    features = feature_descriptions.by_name(file, name)
+    input_ports, output_ports = source_interface.from_text(
         file.message.description.metadata.userDefined.get(facts.INTERFACE.key, "")
     )
-    for given in function.inputs:
-        value = features.input_value(file, given)
-        outer = value
-        if given.name in before:
-            outer, value = interface.given(scope.op, value, before[given.name])
-        graph.inputs.append(outer)
-        if given.type.WhichOneof("type") == "stateType":
-            scope.states[given.name] = value
+    for input_ in function.inputs:
+        value = feature_descriptions.input_value(file, input_)
+        graph_input = value
+        if input_.name in input_ports:
+            graph_input, value = source_interface.source_input(scope.op, value, input_ports[input_.name])
+        graph.inputs.append(graph_input)
+        if input_.type.WhichOneof("type") == "stateType":
+            scope.states[input_.name] = value
         else:
-            scope.values[given.name] = value
+            scope.values[input_.name] = value
     scope.run(block)
     results = []
     for output in scope.outputs(block):
         value = scope.value(output)
-        if output in after:
-            value = interface.answered(scope.op, value, after[output])
-        results.append((after[output].name if output in after else output, value))
+        if output in output_ports:
+            value = source_interface.as_source_output(scope.op, value, output_ports[output])
+        results.append((output_ports[output].name if output in output_ports else output, value))
     results += [
         (state + STATE_OUT, value) for state, value in scope.states.items() if not value.is_graph_input()
     ]
-    _finish(scope.op, graph, results)
+    add_outputs(scope.op, graph, results)
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
-    model.metadata_props.update(features.metadata(file, described))
+    model.metadata_props.update(feature_descriptions.metadata(file, features))
     if scope.classes is not None:
         facts.COREML_CLASSES.set(model, scope.classes)
     return model
 
 
 def step_blockers(file: File, message: Any) -> Iterator[Blocker]:
-    """What cannot be read of a program that is a step of a pipeline."""
-    function, block, scope = _opened(file, message, _function_name(file, message, ""), _nowhere(), {})
-    yield from _blockers(scope, block)
-    for given in function.inputs:
-        if given.type.WhichOneof("type") == "stateType":
-            yield Blocker("mlProgram", given.name, "", "keeps a state, which a step of a pipeline cannot")
+    """Blockers of a program that is a step of a pipeline."""
+    function, block, scope = open_function(
+        file, message, _function_name(file, message, ""), scratch_builder(), {}
+    )
+    yield from block_blockers(scope, block)
+    for input_ in function.inputs:
+        if input_.type.WhichOneof("type") == "stateType":
+            yield Blocker("mlProgram", input_.name, "", "keeps a state, which a step of a pipeline cannot")
 
 
-def answers(
-    op: hub.Builder, file: File, message: Any, given: dict[str, ir.Value], options: dict[str, Any]
+def program_outputs(
+    op: hub.Builder, file: File, message: Any, inputs: dict[str, ir.Value], options: dict[str, Any]
 ) -> dict[str, ir.Value]:
-    """What a program that is a step of a pipeline answers to the values `given` under its inputs' names."""
+    """Outputs by name of a program that is a step of a pipeline, from its input values by name."""
     name = _function_name(file, message, "")
-    function, block, scope = _opened(file, message, name, op, {**options, "labels": "output"})
-    for each in function.inputs:
-        if each.name not in given:
-            raise UnreadableFile(f"{file.path}: the input {each.name} is missing.")
-        scope.values[each.name] = _taken(op, given[each.name], features.input_value(file, each))
+    function, block, scope = open_function(file, message, name, op, {**options, "labels": "output"})
+    for input_ in function.inputs:
+        if input_.name not in inputs:
+            raise UnreadableFile(f"{file.path}: the input {input_.name} is missing.")
+        scope.values[input_.name] = as_declared_input(
+            op, inputs[input_.name], feature_descriptions.input_value(file, input_)
+        )
     scope.run(block)
     return {output: scope.value(output) for output in scope.outputs(block)}
 
 
 def class_labels(file: File, message: Any) -> list[Any] | None:
     """Labels of a program that classifies."""
-    _, block, scope = _opened(file, message, _function_name(file, message, ""), _nowhere(), {})
+    _, block, scope = open_function(file, message, _function_name(file, message, ""), scratch_builder(), {})
     for operation in block.operations:
         if operation.type == "const":
             scope.keep(operation)
         elif operation.type == "classify":
-            return labels(Node(operation, scope, scope.version)).tolist()
+            return classify_labels(Node(operation, scope, scope.version)).tolist()
     return None
 
 
-def _nowhere() -> hub.Builder:
-    """A builder for looking at a program without reading it."""
+def scratch_builder() -> hub.Builder:
+    """Builder of a graph that is thrown away, to inspect a program."""
     return hub.Builder(ir.Graph([], [], nodes=[], opset_imports={"": hub.HUB_OPSET}))
 
 
-def _taken(op: hub.Builder, value: ir.Value, declared: ir.Value) -> ir.Value:
-    """A feature of a pipeline as the program that reads it declares it."""
-    made = value if value.dtype == declared.dtype else op.Cast(value, to=int(declared.dtype or 0))
+def as_declared_input(op: hub.Builder, value: ir.Value, declared: ir.Value) -> ir.Value:
+    """Cast and reshape a feature of a pipeline to an input that a program declares."""
+    cast = value if value.dtype == declared.dtype else op.Cast(value, to=int(declared.dtype or 0))
     dims = [d if isinstance(d, int) else None for d in declared.shape or ()]
     if value.shape is None or len(value.shape) == len(dims) or dims.count(None) > 1:
-        return made
-    return op.Reshape(made, np.array([-1 if d is None else d for d in dims], np.int64))
+        return cast
+    return op.Reshape(cast, np.array([-1 if d is None else d for d in dims], np.int64))
 
 
-def _opened(
+def open_function(
     file: File, message: Any, name: str, op: hub.Builder, options: dict[str, Any]
 ) -> tuple[Any, Any, Scope]:
     """A function, its block, and the scope it is built in."""
@@ -126,31 +130,31 @@ def _opened(
     if function.opset not in function.block_specializations:
         raise UnreadableFile(f"{file.path}: the function {name} has no program for {function.opset}.")
     scope = Scope(file, op, _opset(file, function.opset), options)
-    for given in function.inputs:
-        scope.types[given.name] = given.type
+    for input_ in function.inputs:
+        scope.types[input_.name] = input_.type
     return function, function.block_specializations[function.opset], scope
 
 
-def _finish(op: hub.Builder, graph: ir.Graph, results: list[tuple[str, ir.Value]]) -> None:
-    taken = {v.name for v in graph.inputs}
+def add_outputs(op: hub.Builder, graph: ir.Graph, results: list[tuple[str, ir.Value]]) -> None:
+    names = {v.name for v in graph.inputs}
     for name, value in results:
         if value.is_graph_output() or value.producer() is None or value.producer() not in op.nodes:
             value = op.Identity(value)
-        value.name = f"{name}_output" if name in taken else name
-        taken.add(value.name)
+        value.name = f"{name}_output" if name in names else name
+        names.add(value.name)
         graph.outputs.append(value)
 
 
-def _function_name(file: File, message: Any, asked: str) -> str:
+def _function_name(file: File, message: Any, requested: str) -> str:
     names = list(message.mlProgram.functions)
     default = message.description.defaultFunctionName or "main"
-    chosen = asked or (default if default in names else names[0] if len(names) == 1 else "")
-    if chosen not in names:
+    name = requested or (default if default in names else names[0] if len(names) == 1 else "")
+    if name not in names:
         raise InvalidOption(
-            f"{file.path} has no function {chosen or default!r}.",
+            f"{file.path} has no function {name or default!r}.",
             f"It has: {', '.join(sorted(names)) or 'none'}.",
         )
-    return chosen
+    return name
 
 
 def _opset(file: File, name: str) -> int:
@@ -161,10 +165,10 @@ def _opset(file: File, name: str) -> int:
     return {9: 26}.get(int(number), int(number) + 10)
 
 
-def _blockers(scope: Scope, block: Any) -> Iterator[Blocker]:
-    """What cannot be read, told from types and constants alone."""
-    for given in block.inputs:
-        scope.types[given.name] = given.type
+def block_blockers(scope: Scope, block: Any) -> Iterator[Blocker]:
+    """Blockers, found from types and constants only."""
+    for input_ in block.inputs:
+        scope.types[input_.name] = input_.type
     for operation in block.operations:
         for output in operation.outputs:
             scope.types[output.name] = output.type
@@ -180,11 +184,11 @@ def _blockers(scope: Scope, block: Any) -> Iterator[Blocker]:
         if reason:
             yield Blocker(operation.type, node.title(), "", reason)
         for inner in operation.blocks:
-            yield from _blockers(scope.inner(scope.op), inner)
+            yield from block_blockers(scope.inner(scope.op), inner)
 
 
 class Node:
-    """One MIL operation as handlers see it."""
+    """MIL operation for handlers."""
 
     def __init__(self, operation: Any, scope: Scope | None, version: int) -> None:
         self.operation, self.scope, self.version = operation, scope, version
@@ -200,25 +204,27 @@ class Node:
         return list(self.operation.inputs[name].arguments) if self.has(name) else []
 
     def dims(self, name: str) -> list[int | None] | None:
-        """Declared dimensions of an input (of a tuple, of its first); None when its rank is not known."""
+        """Declared dimensions of an input (of the first of a tuple); None for an unknown rank."""
         assert self.scope is not None
-        bound = self.bindings(name)
-        found = self.scope.type_of(bound[0]) if bound else None
-        if found is None or found.WhichOneof("type") != "tensorType" or variadic(found):
+        bindings = self.bindings(name)
+        value_type = self.scope.type_of(bindings[0]) if bindings else None
+        if value_type is None or value_type.WhichOneof("type") != "tensorType" or variadic(value_type):
             return None
-        return dims_of(found)
+        return dims_of(value_type)
 
-    def kind(self, name: str) -> str:
+    def dtype_name(self, name: str) -> str:
         """MIL dtype of an input; empty when it is absent or no tensor."""
         assert self.scope is not None
-        bound = self.bindings(name)
-        found = self.scope.type_of(bound[0]) if bound else None
+        bindings = self.bindings(name)
+        value_type = self.scope.type_of(bindings[0]) if bindings else None
         return (
-            KINDS[found.tensorType.dataType][0] if found is not None and found.HasField("tensorType") else ""
+            MIL_DTYPES[value_type.tensorType.dataType][0]
+            if value_type is not None and value_type.HasField("tensorType")
+            else ""
         )
 
     def constant(self, name: str) -> bool:
-        """Whether an input is absent or known before run time."""
+        """True if an input is absent or constant."""
         return not self.has(name) or self.array(name) is not None
 
     def array(self, name: str) -> Any:
@@ -227,24 +233,24 @@ class Node:
         assert self.scope is not None
         if name in self.operation.attributes:
             return value_array(self.scope.file, self.operation.attributes[name])
-        bound = [self.scope.constant(b) for b in self.bindings(name)]
-        if not bound or any(b is None for b in bound):
+        arrays = [self.scope.constant(b) for b in self.bindings(name)]
+        if not arrays or any(b is None for b in arrays):
             return None
-        return bound[0] if len(bound) == 1 else bound
+        return arrays[0] if len(arrays) == 1 else arrays
 
     def get(self, name: str, default: Any = None) -> Any:
-        """A constant as plain Python: a number, a text, a list; `default` when absent."""
-        found = self.array(name)
-        if found is None:
+        """Constant as a Python number, string or list; `default` if absent."""
+        array = self.array(name)
+        if array is None:
             return default
-        if isinstance(found, list):
-            return [v.tolist() if isinstance(v, np.ndarray) else v for v in found]
-        return found.tolist()
+        if isinstance(array, list):
+            return [v.tolist() if isinstance(v, np.ndarray) else v for v in array]
+        return array.tolist()
 
     def value(self, name: str) -> ir.Value | None:
         """The hub value of an input, or None when absent."""
-        found = self.values(name)
-        return found[0] if found else None
+        values = self.values(name)
+        return values[0] if values else None
 
     def values(self, name: str) -> list[ir.Value]:
         """The hub values of a tuple of inputs."""
@@ -252,54 +258,59 @@ class Node:
         return [self.scope.bound(b) for b in self.bindings(name)]
 
     def out_dtype(self, index: int = 0) -> ir.DataType:
-        return KINDS[self.outputs[index].type.tensorType.dataType][2]
+        return MIL_DTYPES[self.outputs[index].type.tensorType.dataType][2]
 
     def out_dims(self, index: int = 0) -> list[int | None]:
         return dims_of(self.outputs[index].type)
 
     def branch(self, block: Any) -> ir.Graph:
-        """A block without inputs as a graph that reads the values around it."""
+        """Graph of a block without inputs, which reads outer values."""
         assert self.scope is not None
         graph = ir.Graph([], [], nodes=[], name=self.title(), opset_imports={"": hub.HUB_OPSET})
         inner = self.scope.inner(hub.Builder(graph))
         graph.outputs.extend(inner.op.Identity(v) for v in inner.block(block, []))
         return graph
 
-    def loop(self, condition: Any, body: Any, inputs: list[ir.Value], fixed: bool = False) -> ir.Graph:
+    def loop(
+        self, condition: Any, body: Any, inputs: list[ir.Value], keep_list_lengths: bool = False
+    ) -> ir.Graph:
         """A Loop body: the block `body`, then the block `condition`, if there is one, on its results; with
         `fixed`, lists keep their lengths."""
         assert self.scope is not None
         carried = []
-        for given, declared in zip(inputs, body.inputs, strict=True):
+        for value, declared in zip(inputs, body.inputs, strict=True):
             name = hub.fresh_name(self.scope.op.graph, "carried")
-            shape = _steady(given, declared.type, bool(self.scope.growing) and not fixed)
-            carried.append(ir.Value(name=name, type=given.type, shape=shape))
-        count = ir.Value(
+            shape = carried_shape(value, declared.type, bool(self.scope.growing) and not keep_list_lengths)
+            carried.append(ir.Value(name=name, type=value.type, shape=shape))
+        iteration = ir.Value(
             name=hub.fresh_name(self.scope.op.graph, "count"),
             type=ir.TensorType(ir.DataType.INT64),
             shape=ir.Shape([]),
         )
-        go = ir.Value(
+        condition_in = ir.Value(
             name=hub.fresh_name(self.scope.op.graph, "go"),
             type=ir.TensorType(ir.DataType.BOOL),
             shape=ir.Shape([]),
         )
         graph = ir.Graph(
-            [count, go, *carried], [], nodes=[], name=self.title(), opset_imports={"": hub.HUB_OPSET}
+            [iteration, condition_in, *carried],
+            [],
+            nodes=[],
+            name=self.title(),
+            opset_imports={"": hub.HUB_OPSET},
         )
         inner = self.scope.inner(hub.Builder(graph))
-        inner.growing = set() if fixed else inner.growing
+        inner.growing = set() if keep_list_lengths else inner.growing
         results = inner.block(body, carried)
-        again = go
+        condition_out = condition_in
         if condition is not None:
-            again = inner.op.Reshape(inner.block(condition, results)[0], inner.op.const([]))
-        graph.outputs.extend(inner.op.Identity(v) for v in (again, *results))
+            condition_out = inner.op.Reshape(inner.block(condition, results)[0], inner.op.const([]))
+        graph.outputs.extend(inner.op.Identity(v) for v in (condition_out, *results))
         return graph
 
 
 class Scope:
-    """One block being built into a hub graph: hub values, constants and states by name, those of outer blocks
-    visible."""
+    """Scope of one block: hub values, constants and states by name, with those of outer blocks visible."""
 
     def __init__(
         self, file: File, op: hub.Builder, version: int, options: dict[str, Any], outer: Scope | None = None
@@ -346,7 +357,7 @@ class Scope:
                 scope.arrays[name] = value_array(self.file, scope.constants[name])
                 return scope.arrays[name]
             if name in scope.values:
-                return unquantized(scope.values[name])
+                return dequantized_array(scope.values[name])
         return None
 
     def constant(self, binding: Any) -> Any:
@@ -366,9 +377,9 @@ class Scope:
         array = self.array(name)
         if array is None:
             raise UnreadableFile(f"{self.file.path}: {name} is read before it is made.")
-        made = self.op.const(tensor(array))
-        self.values[name] = made
-        return made
+        constant = self.op.const(tensor(array))
+        self.values[name] = constant
+        return constant
 
     def outputs(self, block: Any) -> list[str]:
         """Names of what a block returns; a classifier's label and dictionary stand for their sources."""
@@ -376,13 +387,13 @@ class Scope:
 
     def block(self, block: Any, inputs: list[ir.Value]) -> list[ir.Value]:
         """Results of a block on `inputs`, built in place."""
-        for given, value in zip(block.inputs, inputs, strict=True):
-            self.values[given.name], self.types[given.name] = value, given.type
+        for input_, value in zip(block.inputs, inputs, strict=True):
+            self.values[input_.name], self.types[input_.name] = value, input_.type
         self.run(block)
         return [self.value(name) for name in block.outputs]
 
     def after(self, block: Any, inputs: list[ir.Value]) -> Scope:
-        """Itself, with the constants of a block known."""
+        """Add the inputs and constants of a block; return the scope."""
         self.values.update(zip((i.name for i in block.inputs), inputs, strict=True))
         for operation in block.operations:
             if operation.type == "const":
@@ -403,45 +414,45 @@ class Scope:
         assert rule is not None
         results = call(rule, self.op, node)
         results = results if isinstance(results, tuple) else (results,)
-        for output, made in zip(node.outputs, results, strict=False):
-            if made is None:
+        for output, result in zip(node.outputs, results, strict=False):
+            if result is None:
                 continue
-            if isinstance(made, np.ndarray):
-                self.arrays[output.name] = made
+            if isinstance(result, np.ndarray):
+                self.arrays[output.name] = result
                 continue
-            described = output.type.tensorType
-            if made.type is None and described.dataType in KINDS:
-                made.type = ir.TensorType(KINDS[described.dataType][2])
+            tensor_type = output.type.tensorType
+            if result.type is None and tensor_type.dataType in MIL_DTYPES:
+                result.type = ir.TensorType(MIL_DTYPES[tensor_type.dataType][2])
             if (
-                made.shape is None
+                result.shape is None
                 and output.type.WhichOneof("type") == "tensorType"
                 and not variadic(output.type)
             ):
-                made.shape = ir.Shape(dims_of(output.type))
-            self.values[output.name] = made
+                result.shape = ir.Shape(dims_of(output.type))
+            self.values[output.name] = result
 
 
-def unquantized(value: ir.Value) -> Any:
-    """The array of stored weights that are dequantized as they are read; None for any other value."""
+def dequantized_array(value: ir.Value) -> Any:
+    """Array of a DequantizeLinear of constants; None for any other value."""
     node = value.producer()
     if not is_dequantize(node):
         return None
-    stored, params = hub.const(node.inputs[0]), quant_params(node)
-    return None if stored is None or params is None else params.dequantize(stored)
+    quantized, params = hub.const(node.inputs[0]), quant_params(node)
+    return None if quantized is None or params is None else params.dequantize(quantized)
 
 
-def _steady(given: ir.Value, declared: Any, growing: bool) -> ir.Shape | None:
-    """The shape of what a loop carries: lengths that may change from step to step are unknown."""
+def carried_shape(value: ir.Value, declared: Any, growing: bool) -> ir.Shape | None:
+    """Shape of a carried value; lengths that may change from step to step are unknown."""
     if declared.WhichOneof("type") == "listType":
-        dims = [None, *(given.shape or ())[1:]]
-        return ir.Shape(dims) if growing and given.shape is not None else given.shape
+        dims = [None, *(value.shape or ())[1:]]
+        return ir.Shape(dims) if growing and value.shape is not None else value.shape
     if declared.WhichOneof("type") != "tensorType" or variadic(declared):
         return None
     return ir.Shape(dims_of(declared))
 
 
 def call(rule: Rule, op: hub.Builder, node: Node) -> Any:
-    """A handler's parameters after (op, node) are names of MIL inputs; `*inputs` are `x` and `y`."""
+    """Call a handler: its parameters after (op, node) are names of MIL inputs; `*inputs` are `x` and `y`."""
     arguments = []
     for parameter in list(inspect.signature(rule.handler).parameters.values())[2:]:
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:

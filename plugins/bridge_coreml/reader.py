@@ -1,4 +1,4 @@
-"""Core ML files as they lie on disk: the package, its model message, its blobs of weights."""
+"""Core ML files on disk: the package, its model message, its weight blobs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ import onnx_ir as ir
 from bridge.errors import UnreadableFile
 from bridge_coreml.proto import model
 
-NEWEST = 10
+NEWEST_VERSION = 10
 AUTHORITY = "@model_path/"
 BLOB_VERSION = 2
 SENTINEL = 0xDEADBEEF
-LARGEST_MANIFEST = 1 << 20
+MAX_MANIFEST_BYTES = 1 << 20
 
 T = ir.DataType
 # MIL.proto DataType: name, bits of an element, hub dtype
-KINDS: dict[int, tuple[str, int, ir.DataType]] = {
+MIL_DTYPES: dict[int, tuple[str, int, ir.DataType]] = {
     1: ("bool", 8, T.BOOL),
     2: ("string", 0, T.STRING),
     10: ("fp16", 16, T.FLOAT16),
@@ -50,9 +50,9 @@ KINDS: dict[int, tuple[str, int, ir.DataType]] = {
     40: ("fp8e4m3fn", 8, T.FLOAT8E4M3FN),
     41: ("fp8e5m2", 8, T.FLOAT8E5M2),
 }
-NUMBER = {name: number for number, (name, _, _) in KINDS.items()}
+DTYPE_NUMBERS = {name: number for number, (name, _, _) in MIL_DTYPES.items()}
 # mlmodel's BlobDataType, by its number in a blob's metadata
-BLOB_KINDS = dict(
+BLOB_DTYPES = dict(
     enumerate(
         [
             "fp16",
@@ -90,40 +90,40 @@ class File:
     folders: dict[str, Path] = field(default_factory=dict)
     _blobs: dict[Path, memoryview] = field(default_factory=dict)
 
-    def blob(self, name: str, offset: int, kind: int, count: int) -> np.ndarray:
-        """`count` elements of MIL dtype `kind`, mapped and not copied where an element fills whole bytes."""
+    def blob(self, name: str, offset: int, dtype_number: int, count: int) -> np.ndarray:
+        """`count` elements of a MIL dtype; memory-mapped without a copy if elements fill whole bytes."""
         data = self._blob(name)
         if offset % 64 or offset < 0 or offset + 64 > len(data):
             raise UnreadableFile(f"{self.path}: {name} ends before the weights at offset {offset}.")
-        sentinel, stored, size, start = struct.unpack_from("<IIQQ", data, offset)
-        title, bits, _ = KINDS[kind]
-        if sentinel != SENTINEL or BLOB_KINDS.get(stored) != title:
-            raise UnreadableFile(f"{self.path}: {name} holds no {title} weights at offset {offset}.")
+        sentinel, blob_dtype, size, start = struct.unpack_from("<IIQQ", data, offset)
+        dtype_name, bits, _ = MIL_DTYPES[dtype_number]
+        if sentinel != SENTINEL or BLOB_DTYPES.get(blob_dtype) != dtype_name:
+            raise UnreadableFile(f"{self.path}: {name} holds no {dtype_name} weights at offset {offset}.")
         if start + size > len(data) or size < -(-count * bits // 8):
             raise UnreadableFile(f"{self.path}: {name} ends within the weights at offset {offset}.")
-        return unpacked(data[start : start + -(-count * bits // 8)], kind, count)
+        return unpack_elements(data[start : start + -(-count * bits // 8)], dtype_number, count)
 
     def _blob(self, name: str) -> memoryview:
-        authority, slash, inside = name.partition("/")
+        authority, slash, relative = name.partition("/")
         folder = self.folder if authority + slash == AUTHORITY else self.folders.get(authority + slash)
         if folder is None:
             raise UnreadableFile(f"{self.path} points to weights in {name!r}, which is no file of a package.")
-        place = (folder / inside).resolve()
-        if not place.is_relative_to(folder.resolve()):
+        path = (folder / relative).resolve()
+        if not path.is_relative_to(folder.resolve()):
             raise UnreadableFile(f"{self.path} points to weights outside the package: {name!r}.")
-        if place not in self._blobs:
-            if not place.is_file():
+        if path not in self._blobs:
+            if not path.is_file():
                 raise UnreadableFile(
-                    f"{self.path}: the weights file {inside} is missing.",
+                    f"{self.path}: the weights file {relative} is missing.",
                     "Copy the whole package, with its folder of weights.",
                 )
-            self._blobs[place] = self._open(place, name)
-        return self._blobs[place]
+            self._blobs[path] = self._open(path, name)
+        return self._blobs[path]
 
-    def _open(self, place: Path, name: str) -> memoryview:
-        if place.stat().st_size < 64:
+    def _open(self, path: Path, name: str) -> memoryview:
+        if path.stat().st_size < 64:
             raise UnreadableFile(f"{self.path}: {name} is too short to hold weights.")
-        with place.open("rb") as file:
+        with path.open("rb") as file:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         version = struct.unpack_from("<I", data, 4)[0]
         if version != BLOB_VERSION:
@@ -131,30 +131,29 @@ class File:
         return data
 
 
-def unpacked(data: Any, kind: int, count: int) -> np.ndarray:
-    """A vector of `count` elements of MIL dtype `kind`; elements below a byte are packed from the lowest bit
-    up."""
-    title, bits, dtype = KINDS[kind]
+def unpack_elements(data: Any, dtype_number: int, count: int) -> np.ndarray:
+    """Vector of `count` elements of a MIL dtype; those below 8 bits are packed from the lowest bit up."""
+    dtype_name, bits, dtype = MIL_DTYPES[dtype_number]
     if bits >= 8:
         return np.frombuffer(data, dtype.numpy(), count)
     stream = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little", count=count * bits)
     weights = (1 << np.arange(bits)).astype(np.uint8)
     values = (stream.reshape(count, bits) * weights).sum(axis=1, dtype=np.uint8)
-    if title == "int4":
+    if dtype_name == "int4":
         return ((values.astype(np.int8) ^ 8) - 8).astype(ml_dtypes.int4)
-    return values.astype(ml_dtypes.uint4) if title == "uint4" else values
+    return values.astype(ml_dtypes.uint4) if dtype_name == "uint4" else values
 
 
 def read(path: Path) -> File:
     """Open a package or a file.
 
-    Raises UnreadableFile for what is no Core ML model, what is incomplete, what points outside its package,
-    and what is newer than this reader.
+    Raises UnreadableFile if it is no Core ML model, is incomplete, points outside its package, or is newer
+    than this reader.
     """
-    where, folder = (_root(path), None) if path.is_dir() else (path, None)
+    model_path, folder = (root_model_path(path), None) if path.is_dir() else (path, None)
     if path.is_dir():
-        folder = where.parent
-    raw = where.read_bytes()
+        folder = model_path.parent
+    raw = model_path.read_bytes()
     message = model()
     try:
         message.ParseFromString(raw)
@@ -163,34 +162,34 @@ def read(path: Path) -> File:
     version = message.specificationVersion
     if version < 1 or not message.WhichOneof("Type"):
         raise UnreadableFile(f"{path} is not a Core ML model.", "Is the file complete?")
-    if version > NEWEST:
+    if version > NEWEST_VERSION:
         raise UnreadableFile(
-            f"{path} has specification version {version}; the newest that is read is {NEWEST}.",
+            f"{path} has specification version {version}; the newest that is read is {NEWEST_VERSION}.",
             "Convert it again for an older deployment target, or upgrade bridge and coremltools.",
         )
     return File(path, message, hashlib.sha256(raw).hexdigest(), folder)
 
 
-def _root(package: Path) -> Path:
+def root_model_path(package: Path) -> Path:
     """The model file a package's manifest names."""
     manifest = package / "Manifest.json"
     if not manifest.is_file():
         raise UnreadableFile(f"{package} has no Manifest.json, so it is no Core ML package.")
-    if manifest.stat().st_size > LARGEST_MANIFEST:
+    if manifest.stat().st_size > MAX_MANIFEST_BYTES:
         raise UnreadableFile(f"{package}: Manifest.json is too large.")
     try:
         content = json.loads(manifest.read_bytes())
         relative = content["itemInfoEntries"][content["rootModelIdentifier"]]["path"]
-        place = (package / "Data" / relative).resolve()
+        path = (package / "Data" / relative).resolve()
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableFile(
             f"{package}: Manifest.json names no model.", "Is the package complete?"
         ) from error
-    if not place.is_relative_to((package / "Data").resolve()):
+    if not path.is_relative_to((package / "Data").resolve()):
         raise UnreadableFile(f"{package}: Manifest.json points outside the package: {relative!r}.")
-    if not place.is_file():
+    if not path.is_file():
         raise UnreadableFile(f"{package}: the model {relative} is missing.", "Copy the whole package.")
-    return place
+    return path
 
 
 def value_array(file: File, value: Any) -> Any:
@@ -199,36 +198,36 @@ def value_array(file: File, value: Any) -> Any:
     Strings are arrays of str objects. Raises UnreadableFile for a length that does not fit the type.
     """
     if value.WhichOneof("value") == "immediateValue":
-        kind = value.immediateValue.WhichOneof("value")
-        if kind in ("list", "tuple"):
-            return [value_array(file, v) for v in getattr(value.immediateValue, kind).values]
-        if kind == "dictionary":
+        collection = value.immediateValue.WhichOneof("value")
+        if collection in ("list", "tuple"):
+            return [value_array(file, v) for v in getattr(value.immediateValue, collection).values]
+        if collection == "dictionary":
             raise UnreadableFile(f"{file.path} holds a dictionary where a tensor is expected.")
     tensor = value.type.tensorType
-    if tensor.dataType not in KINDS:
+    if tensor.dataType not in MIL_DTYPES:
         raise UnreadableFile(f"{file.path} holds a tensor of unknown dtype {tensor.dataType}.")
     shape = [d.constant.size for d in tensor.dimensions]
     count = math.prod(shape)
     if value.WhichOneof("value") == "blobFileValue":
-        pointed = value.blobFileValue
-        return file.blob(pointed.fileName, pointed.offset, tensor.dataType, count).reshape(shape)
-    return _immediate(file, value.immediateValue.tensor, tensor.dataType, count).reshape(shape)
+        pointer = value.blobFileValue
+        return file.blob(pointer.fileName, pointer.offset, tensor.dataType, count).reshape(shape)
+    return immediate_array(file, value.immediateValue.tensor, tensor.dataType, count).reshape(shape)
 
 
-def _immediate(file: File, held: Any, kind: int, count: int) -> np.ndarray:
-    title, bits, dtype = KINDS[kind]
-    which = held.WhichOneof("value")
-    if which is None:
-        found = np.zeros(0, dtype.numpy())
-    elif which == "bytes":
-        need = -(-count * bits // 8)
-        if len(held.bytes.values) < need:
-            raise UnreadableFile(f"{file.path} holds a {title} value that is cut short.")
-        found = unpacked(held.bytes.values[:need], kind, count)
-    elif which == "strings":
-        found = np.array(list(held.strings.values), object)
+def immediate_array(file: File, tensor: Any, dtype_number: int, count: int) -> np.ndarray:
+    dtype_name, bits, dtype = MIL_DTYPES[dtype_number]
+    field = tensor.WhichOneof("value")
+    if field is None:
+        values = np.zeros(0, dtype.numpy())
+    elif field == "bytes":
+        byte_count = -(-count * bits // 8)
+        if len(tensor.bytes.values) < byte_count:
+            raise UnreadableFile(f"{file.path} holds a {dtype_name} value that is cut short.")
+        values = unpack_elements(tensor.bytes.values[:byte_count], dtype_number, count)
+    elif field == "strings":
+        values = np.array(list(tensor.strings.values), object)
     else:
-        found = np.array(getattr(held, which).values, dtype=dtype.numpy())
-    if found.size != count:
-        raise UnreadableFile(f"{file.path} holds {found.size} {title} values where {count} belong.")
-    return found
+        values = np.array(getattr(tensor, field).values, dtype=dtype.numpy())
+    if values.size != count:
+        raise UnreadableFile(f"{file.path} holds {values.size} {dtype_name} values where {count} belong.")
+    return values

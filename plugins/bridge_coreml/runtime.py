@@ -15,12 +15,12 @@ from bridge.formats import Runtime
 from bridge.load import load
 from bridge.ports import port_of
 from bridge.runtime import HubSession, Outputs, Session, check_inputs
-from bridge_coreml.apple import coremltools
-from bridge_coreml.interface import loaded
+from bridge_coreml.coremltools_import import coremltools
+from bridge_coreml.source_interface import from_text
 
 
 class CoreMLSession(Session):
-    """A Core ML file, answering in the dtypes of the model that was converted where the file remembers them.
+    """Core ML file, with the names and dtypes of the converted model where the file stores them.
 
     Raises what reading the file raises.
     """
@@ -34,19 +34,19 @@ class CoreMLSession(Session):
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """Raises InvalidInput, ExecutionFailed."""
-        check_range(self.model, inputs)
-        found = self._hub.run(inputs) if self._apple is None else self._apple.run(inputs)
-        self.engine = found.engine
-        return found
+        check_int32_range(self.model, inputs)
+        outputs = self._hub.run(inputs) if self._apple is None else self._apple.run(inputs)
+        self.engine = outputs.engine
+        return outputs
 
 
 runtime = Runtime(CoreMLSession)
 
 
-def check_range(model: ir.Model, inputs: dict[str, Any]) -> None:
-    """Raise InvalidInput for integers that do not fit into the 32 bits a file holds them in."""
-    held, _ = loaded(facts.INTERFACE.get(model) or "")
-    for port in held.values():
+def check_int32_range(model: ir.Model, inputs: dict[str, Any]) -> None:
+    """Raise InvalidInput for integers that do not fit into int32, which Core ML files store."""
+    ports, _ = from_text(facts.INTERFACE.get(model) or "")
+    for port in ports.values():
         array = inputs.get(port.name)
         if (
             not isinstance(array, np.ndarray)
@@ -61,8 +61,7 @@ def check_range(model: ir.Model, inputs: dict[str, Any]) -> None:
 
 
 class Apple(Session):
-    """The file at `path`, read as `model`, in Apple's own runtime: given and answering under its names and in
-    its dtypes."""
+    """Apple's runtime for the file at `path`; inputs and outputs have the names and dtypes of `model`."""
 
     def __init__(self, path: Path, model: ir.Model) -> None:
         ct, self.model = coremltools(), model
@@ -76,64 +75,70 @@ class Apple(Session):
     def run(self, inputs: dict[str, Any]) -> Outputs:
         model = self.model
         check_inputs({v.name or "": v for v in model.graph.inputs}, inputs)
-        before, after = loaded(facts.INTERFACE.get(model) or "")
-        given = {p.name: p.held for p in before.values()}
-        pictures = {n for n in inputs if facts.COREML_IMAGE.of(given.get(n, n)).get(model)}
+        inputs_in_file, outputs_in_file = from_text(facts.INTERFACE.get(model) or "")
+        file_names = {p.name: p.file_name for p in inputs_in_file.values()}
+        pictures = {n for n in inputs if facts.COREML_IMAGE.of(file_names.get(n, n)).get(model)}
         try:
             if facts.COREML_ROWS.get(model):
-                values = _records(self.described, {given.get(n, n): a for n, a in inputs.items()}, model)
+                values = run_records(
+                    self.described, {file_names.get(n, n): a for n, a in inputs.items()}, model
+                )
             else:
                 values = self.described.predict(
-                    {given.get(n, n): _picture(a) if n in pictures else _plain(a) for n, a in inputs.items()}
+                    {
+                        file_names.get(n, n): as_image(a) if n in pictures else as_mil_array(a)
+                        for n, a in inputs.items()
+                    }
                 )
         except Exception as error:
             raise ExecutionFailed(f"Core ML: {str(error).strip()}") from error
-        held = {p.name: p.held for p in after.values()}
-        found = {}
+        output_names = {p.name: p.file_name for p in outputs_in_file.values()}
+        outputs = {}
         for value in model.graph.outputs:
-            array = _array(values[held.get(value.name or "", value.name or "")], model)
+            array = output_array(values[output_names.get(value.name or "", value.name or "")], model)
             array = array.astype(value.dtype.numpy()) if value.dtype else array
             if facts.COREML_ROWS.get(model) and value.shape is not None and array.ndim != len(value.shape):
                 array = array.reshape([len(array), *[-1] * (len(value.shape) - 1)])
             scalar = value.shape is not None and not len(value.shape)
-            found[value.name or ""] = array.reshape(()) if scalar else array
-        return Outputs(found, self.engine)
+            outputs[value.name or ""] = array.reshape(()) if scalar else array
+        return Outputs(outputs, self.engine)
 
 
-def _records(described: Any, inputs: dict[str, np.ndarray], model: ir.Model) -> dict[str, np.ndarray]:
-    """What a classical model answers to many records, which Core ML is given one by one."""
+def run_records(described: Any, inputs: dict[str, np.ndarray], model: ir.Model) -> dict[str, np.ndarray]:
+    """Outputs of a classical model for many records; Core ML takes them one by one."""
     count = len(next(iter(inputs.values()), ()))
-    answers = [described.predict({n: _record(a[i]) for n, a in inputs.items()}) for i in range(count)]
+    answers = [described.predict({n: record_features(a[i]) for n, a in inputs.items()}) for i in range(count)]
     return {
-        name: np.stack([_array(a[name], model) for a in answers]) for name in (answers[0] if answers else ())
+        name: np.stack([output_array(a[name], model) for a in answers])
+        for name in (answers[0] if answers else ())
     }
 
 
-def _record(row: np.ndarray) -> Any:
-    """One record's features: a vector of doubles, or a single text or whole number."""
+def record_features(row: np.ndarray) -> Any:
+    """Features of one record: a float64 vector, or one text or integer."""
     flat = np.ravel(row)
     if len(flat) == 1 and flat.dtype.kind in "OUSi":
         return flat[0] if flat.dtype.kind in "OUS" else int(flat[0])
     return flat.astype(np.float64)
 
 
-def _array(answer: Any, model: ir.Model) -> np.ndarray:
-    """Probabilities by class in the order of the classes; anything else as it is."""
+def output_array(answer: Any, model: ir.Model) -> np.ndarray:
+    """Array of an output; probabilities by class are ordered as the classes are."""
     if not isinstance(answer, dict):
         return np.asarray(answer)
     classes = facts.COREML_CLASSES.get(model) or list(answer)
     return np.array([answer[c] for c in classes])
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
-    """As Core ML takes it: no booleans, no 64 bits, no scalars."""
-    kinds = {"b": np.int32, "i": np.int32, "u": np.int32}
-    kind = kinds.get(array.dtype.kind, np.float16 if array.dtype == np.float16 else np.float32)
-    return np.atleast_1d(array.astype(kind))
+def as_mil_array(array: np.ndarray) -> np.ndarray:
+    """Cast to a dtype Core ML takes: int32, float16 or float32, of rank 1 at least."""
+    dtypes = {"b": np.int32, "i": np.int32, "u": np.int32}
+    dtype = dtypes.get(array.dtype.kind, np.float16 if array.dtype == np.float16 else np.float32)
+    return np.atleast_1d(array.astype(dtype))
 
 
-def _picture(array: np.ndarray) -> Any:
-    """[1, channels, height, width] from 0 to 255 as the image Core ML takes."""
+def as_image(array: np.ndarray) -> Any:
+    """PIL image of pixels [1, channels, height, width] from 0 to 255."""
     from PIL import Image
 
     pixels = np.clip(np.rint(array[0]), 0, 255).astype(np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bridge_coreml.apple import coremltools
+from bridge_coreml.coremltools_import import coremltools
 
 
 def converted(build: Callable[..., Any], *specs: Any, target: str = "iOS15", **options: Any) -> Any:

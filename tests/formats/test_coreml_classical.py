@@ -144,7 +144,7 @@ def test_models_of_others_take_many_rows_when_asked(tmp_path: Path) -> None:
 
 def test_on_a_mac_records_are_predicted_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bridge_coreml import runtime
-    from bridge_coreml.apple import coremltools
+    from bridge_coreml.coremltools_import import coremltools
 
     source, path = written(ensemble.RandomForestClassifier(3, max_depth=3).fit(X, NAMES), tmp_path)
     one = bridge.load(path, rows="one")

@@ -151,7 +151,7 @@ def test_large_weights_lie_in_the_blob(tmp_path: Path) -> None:
 
 def test_coremltools_loads_what_is_written(tmp_path: Path) -> None:
     """Apple's own reader rebuilds every operator, checks its inputs and infers its types again."""
-    from bridge_coreml.apple import coremltools
+    from bridge_coreml.coremltools_import import coremltools
 
     text = "g (float[1,2,8,8] x) => (float[1,3,4,4] z) <float[3,2,1,1] w = {1.0,2.0,3.0,4.0,5.0,6.0}> "
     text += "{ y = Conv <strides: ints = [2, 2]> (x, w) z = Sigmoid (y) }"

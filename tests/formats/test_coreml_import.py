@@ -18,7 +18,7 @@ from bridge.errors import BridgeError, InvalidOption, UnreadableFile, Unsupporte
 
 pytest.importorskip("coremltools")
 
-from bridge_coreml.apple import coremltools
+from bridge_coreml.coremltools_import import coremltools
 from coreml_programs import converted
 
 SHARED = conftest.SHARED / "coreml"

@@ -16,7 +16,7 @@ from bridge.errors import UnsupportedModel
 @pytest.fixture(scope="module")
 def ct() -> Any:
     pytest.importorskip("coremltools")
-    from bridge_coreml.apple import coremltools
+    from bridge_coreml.coremltools_import import coremltools
 
     return coremltools()
 

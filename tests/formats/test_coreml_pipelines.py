@@ -18,8 +18,8 @@ from bridge.errors import BridgeError, InvalidOption, UnreadableFile, Unsupporte
 
 pytest.importorskip("coremltools")
 
-from bridge_coreml.apple import coremltools
 from bridge_coreml.cases.ml import described
+from bridge_coreml.coremltools_import import coremltools
 from bridge_coreml.proto import model as message
 from coreml_programs import converted
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bridge.matrix import NativeCase
-from bridge_coreml.apple import coremltools
 from bridge_coreml.cases import (
     control,
     dynamic,
@@ -19,6 +18,7 @@ from bridge_coreml.cases import (
     tensor,
 )
 from bridge_coreml.cases.common import Program, natives
+from bridge_coreml.coremltools_import import coremltools
 
 
 def cases() -> dict[str, NativeCase]:

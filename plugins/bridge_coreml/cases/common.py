@@ -1,4 +1,4 @@
-"""How a case of a Core ML program is declared, and written by coremltools."""
+"""Declaration of a case of a Core ML program, and its writing by coremltools."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bridge.matrix import Made, NativeCase
-from bridge_coreml.apple import coremltools
+from bridge_coreml.coremltools_import import coremltools
 
 RNG = np.random.default_rng(11)
 HELD = ("float32", "float16", "int32")
@@ -55,7 +55,7 @@ class Program:
         return [a.array if isinstance(a, State) else a for a in self.arrays]
 
     def inferred(self) -> list[np.ndarray]:
-        """What coremltools infers of the operator on constants. Raises NotImplementedError where it does not."""
+        """Value that coremltools infers of the operator on constants. Raises NotImplementedError where it does not."""
         from coremltools.converters.mil.mil import Builder as mb
         from coremltools.converters.mil.mil import Function, types
 

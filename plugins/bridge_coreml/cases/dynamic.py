@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bridge_coreml.apple import coremltools
 from bridge_coreml.cases.common import RNG, f
 from bridge_coreml.cases.network import Network, X, network
+from bridge_coreml.coremltools_import import coremltools
 
 LENGTHS = np.float32([3, 4])
 
@@ -183,7 +183,7 @@ def sequences() -> dict[str, Network]:
 
 
 def boxes() -> dict[str, Network]:
-    """Of three boxes as centres and sizes the second overlaps the first, which is more confident."""
+    """Three boxes as centers and sizes: the second overlaps the first, which is more confident."""
     held = np.float32([[[1, 1, 2, 2], [1, 1.1, 2, 2], [5, 5, 2, 2]]])
     scores = np.float32([[[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]])
 

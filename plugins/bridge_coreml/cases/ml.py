@@ -285,7 +285,7 @@ def _columns(message: Any) -> Any:
 
 
 def boxes() -> dict[str, Classical]:
-    """Of five boxes as centres and sizes two overlap others of more confidence, and one is not confident enough."""
+    """Five boxes as centers and sizes: two overlap others of more confidence, and one is not confident enough."""
     places = np.array([[1, 1, 2, 2], [1, 1, 2, 2.1], [1, 1, 2, 2], [9, 9, 2, 2], [6, 6, 1, 1]], float)
     scores = np.array([[0.6, 0.1], [0.9, 0.0], [0.1, 0.7], [0.2, 0.1], [0.5, 0.4]])
     arrays = {"scores": scores, "boxes": places}

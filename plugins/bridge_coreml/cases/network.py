@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from bridge.matrix import Made, NativeCase
-from bridge_coreml.apple import coremltools
 from bridge_coreml.cases.common import RNG, by_torch, f, listed, t
+from bridge_coreml.coremltools_import import coremltools
 
 FLOAT = 65568
 X, IMAGE = f(2, 3, 4), f(1, 4, 6, 8)

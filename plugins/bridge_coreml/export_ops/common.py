@@ -1,4 +1,4 @@
-"""What the families share: dtypes of MIL operators, and how hub dtypes are held."""
+"""Helpers of all families: dtypes of MIL operators, dtypes that store hub dtypes, needs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ TENSOR = condition("an input of rank 1 or more", lambda n: (rank_of(n.inputs[0])
 
 
 def fits(value: ir.Value | None) -> bool:
-    """Whether a constant fits the dtype it is held in; a run-time value is taken to."""
+    """True if a constant fits the dtype that stores it; run-time values are assumed to."""
     array = const(value)
     if value is None or array is None or value.dtype not in NARROWED or not value.dtype.is_integer():
         return True

@@ -15,8 +15,8 @@ from bridge_coreml.export_ops.common import HELD
 ops = OpTable()
 
 
-def block(mil: Any, graph: ir.Graph) -> list[Any]:
-    """Results of a subgraph, written into the block MIL is building."""
+def write_block(mil: Any, graph: ir.Graph) -> list[Any]:
+    """Write a subgraph into the MIL block under construction, and return its outputs."""
     mil.blocks.append({})
     mil.write_all(graph)
     results = [mil.var(v) for v in graph.outputs]
@@ -24,10 +24,10 @@ def block(mil: Any, graph: ir.Graph) -> list[Any]:
     return results
 
 
-def alike(node: ir.Node) -> bool:
-    """Branches whose results have the same rank and dtype."""
-    then, other = attr(node, "then_branch"), attr(node, "else_branch")
-    pairs = zip(then.outputs, other.outputs, strict=True)
+def has_same_types(node: ir.Node) -> bool:
+    """True if the outputs of both branches have the same ranks and dtypes."""
+    then_branch, else_branch = attr(node, "then_branch"), attr(node, "else_branch")
+    pairs = zip(then_branch.outputs, else_branch.outputs, strict=True)
     return all(
         a.shape is not None
         and b.shape is not None
@@ -38,40 +38,41 @@ def alike(node: ir.Node) -> bool:
     )
 
 
-def same_shapes(node: ir.Node) -> bool:
-    then, other = attr(node, "then_branch"), attr(node, "else_branch")
-    return all(a.shape == b.shape for a, b in zip(then.outputs, other.outputs, strict=True))
+def has_same_shapes(node: ir.Node) -> bool:
+    then_branch, else_branch = attr(node, "then_branch"), attr(node, "else_branch")
+    return all(a.shape == b.shape for a, b in zip(then_branch.outputs, else_branch.outputs, strict=True))
 
 
 @ops.op(
     "If",
     needs=(
         condition(
-            "branches with results of the same shapes and dtypes", lambda n: alike(n) and same_shapes(n)
+            "branches with results of the same shapes and dtypes",
+            lambda n: has_same_types(n) and has_same_shapes(n),
         ),
     ),
 )
-def if_(mil, node, flag):
-    made = mil.var(flag)
+def if_(mil, node, cond):
+    variable = mil.var(cond)
     branches = []
     for name in ("then_branch", "else_branch"):
         graph = attr(node, name)
 
-        def written(graph=graph):
-            results = [mil.builder.identity(x=v) for v in block(mil, graph)]
+        def branch(graph=graph):
+            results = [mil.builder.identity(x=v) for v in write_block(mil, graph)]
             return results[0] if len(results) == 1 else tuple(results)
 
-        branches.append(written)
-    chosen = made if not made.shape else mil.squeeze(x=made)
-    return mil.builder.cond(pred=chosen, _true_fn=branches[0], _false_fn=branches[1])
+        branches.append(branch)
+    scalar = variable if not variable.shape else mil.squeeze(x=variable)
+    return mil.builder.cond(pred=scalar, _true_fn=branches[0], _false_fn=branches[1])
 
 
-def steady(node: ir.Node) -> bool:
-    """Nothing is collected, and what is carried keeps its shape and dtype."""
+def has_steady_state(node: ir.Node) -> bool:
+    """True if the loop has no scan outputs, and its carried values keep static shapes and dtypes."""
     body = attr(node, "body")
-    before, after = list(body.inputs)[2:], list(body.outputs)[1:]
-    first = list(node.inputs)[2:]
-    if len(before) != len(after):
+    state_inputs, state_outputs = list(body.inputs)[2:], list(body.outputs)[1:]
+    initial = list(node.inputs)[2:]
+    if len(state_inputs) != len(state_outputs):
         return False
     return all(
         a.shape is not None
@@ -79,37 +80,39 @@ def steady(node: ir.Node) -> bool:
         and a.shape == b.shape == c.shape
         and a.dtype == b.dtype
         and a.dtype in HELD
-        for a, b, c in zip(before, after, first, strict=True)
+        for a, b, c in zip(state_inputs, state_outputs, initial, strict=True)
     )
 
 
-@ops.op("Loop", needs=(condition("carried values of one static shape, and nothing collected", steady),))
-def loop(mil, node, limit=None, going=None, *states):
-    """The step and whether to go on are carried first."""
+@ops.op(
+    "Loop", needs=(condition("carried values of one static shape, and nothing collected", has_steady_state),)
+)
+def loop(mil, node, max_trip_count=None, cond=None, *states):
+    """Loop as while_loop; iteration number and condition are carried before the states."""
     body = attr(node, "body")
-    bound = None if limit is None else scalar(mil, limit)
-    going = np.bool_(True) if going is None else scalar(mil, going)
+    trip_count = None if max_trip_count is None else as_scalar(mil, max_trip_count)
+    cond = np.bool_(True) if cond is None else as_scalar(mil, cond)
 
     def test(step, go, *carried):
         return (
             mil.builder.identity(x=go)
-            if bound is None
-            else mil.logical_and(x=mil.less(x=step, y=bound), y=go)
+            if trip_count is None
+            else mil.logical_and(x=mil.less(x=step, y=trip_count), y=go)
         )
 
     def run(step, go, *carried):
         mil.variables.update(zip(body.inputs, (step, go, *carried), strict=True))
-        first, *rest = block(mil, body)
-        first = mil.squeeze(x=first) if first.shape else first
-        made = [mil.add(x=step, y=np.int32(1)), mil.builder.identity(x=first)]
-        return tuple([*made, *(mil.builder.identity(x=v) for v in rest)])
+        go_on, *new_states = write_block(mil, body)
+        go_on = mil.squeeze(x=go_on) if go_on.shape else go_on
+        step_and_condition = [mil.add(x=step, y=np.int32(1)), mil.builder.identity(x=go_on)]
+        return tuple([*step_and_condition, *(mil.builder.identity(x=v) for v in new_states)])
 
     results = mil.builder.while_loop(
-        _cond=test, _body=run, loop_vars=(np.int32(0), going, *(mil.var(v) for v in states))
+        _cond=test, _body=run, loop_vars=(np.int32(0), cond, *(mil.var(v) for v in states))
     )
     return list(results)[2:]
 
 
-def scalar(mil: Any, value: ir.Value) -> Any:
-    made = mil.var(value)
-    return mil.squeeze(x=made) if made.shape else made
+def as_scalar(mil: Any, value: ir.Value) -> Any:
+    variable = mil.var(value)
+    return mil.squeeze(x=variable) if variable.shape else variable

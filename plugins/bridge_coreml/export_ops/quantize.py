@@ -21,9 +21,9 @@ HALVES = ("float32", "float16")
 SMALL = (*BYTES, "int4", "uint4")
 
 
-def stepped(node: ir.Node) -> bool:
-    """A constant scale, one or one for each place of an axis, of the dtype of the real numbers; the zero
-    point constant too."""
+def has_constant_parameters(node: ir.Node) -> bool:
+    """True for a constant scale, scalar or per axis, in the dtype of the real values, and a constant zero
+    point."""
     params = quant_params(node)
     if params is None or params.block_size:
         return False
@@ -35,31 +35,33 @@ def stepped(node: ir.Node) -> bool:
     )
 
 
-def paired(node: ir.Node) -> bool:
-    """Quantized to bytes that nothing but DequantizeLinear reads."""
-    made = node.outputs[0]
-    readers = {use.node for use in made.uses()}
+def is_read_by_dequantize(node: ir.Node) -> bool:
+    """True if the output is 8-bit, and only DequantizeLinear nodes read it."""
+    output = node.outputs[0]
+    readers = {use.node for use in output.uses()}
     return (
-        made.dtype in (ir.DataType.INT8, ir.DataType.UINT8)
-        and not made.is_graph_output()
-        and all(is_dequantize(r) and r.graph is node.graph and stepped(r) for r in readers)
+        output.dtype in (ir.DataType.INT8, ir.DataType.UINT8)
+        and not output.is_graph_output()
+        and all(is_dequantize(r) and r.graph is node.graph and has_constant_parameters(r) for r in readers)
     )
 
 
-def opened(node: ir.Node) -> bool:
-    """What a QuantizeLinear beside it made."""
-    maker = node.inputs[0].producer() if node.inputs[0] is not None else None
-    return is_quantize(maker) and stepped(maker) and paired(maker)
+def reads_quantize(node: ir.Node) -> bool:
+    """True if the input is the output of a QuantizeLinear."""
+    producer = node.inputs[0].producer() if node.inputs[0] is not None else None
+    return is_quantize(producer) and has_constant_parameters(producer) and is_read_by_dequantize(producer)
 
 
-STEPPED = condition("constant scales, one or one along an axis, of the dtype of the numbers", stepped)
+CONSTANT_PARAMETERS = condition(
+    "constant scales, one or one along an axis, of the dtype of the numbers", has_constant_parameters
+)
 
 
-def steps(mil: Any, node: ir.Node) -> dict[str, Any]:
-    """Scale, zero point and axis as MIL takes them: numbers, or arrays along an axis."""
+def mil_parameters(mil: Any, node: ir.Node) -> dict[str, Any]:
+    """MIL parameters scale, zero_point and axis: scalars, or arrays along an axis."""
     params = quant_params(node)
     assert params is not None
-    scale: np.ndarray = params.scale.astype(NUMPY[mil.kind(node.inputs[1])])
+    scale: np.ndarray = params.scale.astype(NUMPY[mil.dtype_of(node.inputs[1])])
     zero = params.zero_point if len(node.inputs) > 2 and node.inputs[2] is not None else None
     return {
         "scale": scale[()],
@@ -68,14 +70,22 @@ def steps(mil: Any, node: ir.Node) -> dict[str, Any]:
     }
 
 
-@ops.op("QuantizeLinear", since=IOS17, needs=(STEPPED, condition("bytes that are dequantized again", paired)))
+@ops.op(
+    "QuantizeLinear",
+    since=IOS17,
+    needs=(CONSTANT_PARAMETERS, condition("bytes that are dequantized again", is_read_by_dequantize)),
+)
 def quantize(mil, node, x, scale, zero_point=None):
-    return mil.quantize(input=x, output_dtype=node.outputs[0].dtype.name.lower(), **steps(mil, node))
+    return mil.quantize(input=x, output_dtype=node.outputs[0].dtype.name.lower(), **mil_parameters(mil, node))
 
 
-@ops.op("DequantizeLinear", since=IOS17, needs=(STEPPED, condition("bytes quantized beside it", opened)))
-def dequantize_made(mil, node, x, scale, zero_point=None):
-    return mil.dequantize(input=x, **steps(mil, node))
+@ops.op(
+    "DequantizeLinear",
+    since=IOS17,
+    needs=(CONSTANT_PARAMETERS, condition("bytes quantized beside it", reads_quantize)),
+)
+def dequantize_quantized(mil, node, x, scale, zero_point=None):
+    return mil.dequantize(input=x, **mil_parameters(mil, node))
 
 
 def blocked(node: ir.Node) -> bool:

@@ -1,4 +1,4 @@
-"""Reductions, running sums, order, and the place of an extreme."""
+"""Reductions, cumulative sums, ArgMax and ArgMin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge_coreml.export_ops.common import FLOAT, FLOATS, INTS, SMALL, TENSOR, 
 
 ops = OpTable()
 
-NAMES = {
+REDUCTIONS = {
     "ReduceL1": "reduce_l1_norm",
     "ReduceL2": "reduce_l2_norm",
     "ReduceLogSum": "reduce_log_sum",
@@ -39,10 +39,10 @@ def reduction(names: tuple[str, ...], *needs) -> None:
     )
     def reduce(mil, node, x, axes=None):
         keep = bool(attr(node, "keepdims"))
-        return getattr(mil, NAMES[node.op_type])(x=x, axes=ints(axes_of(node)), keep_dims=keep)
+        return getattr(mil, REDUCTIONS[node.op_type])(x=x, axes=ints(axes_of(node)), keep_dims=keep)
 
 
-reduction(tuple(NAMES), FLOAT)
+reduction(tuple(REDUCTIONS), FLOAT)
 reduction(("ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin"), dtype(*INTS))
 reduction(("ReduceMax", "ReduceMin"), dtype(*SMALL))
 
@@ -52,8 +52,8 @@ reduction(("ReduceMax", "ReduceMin"), dtype(*SMALL))
     "ReduceMin",
     needs=(dtype("bool"), TENSOR, constant(1, "axes"), condition("axes", lambda n: bool(axes_of(n)))),
 )
-def reduce_truth(mil, node, x, axes=None):
-    name, keep = NAMES[node.op_type], bool(attr(node, "keepdims"))
+def reduce_boolean(mil, node, x, axes=None):
+    name, keep = REDUCTIONS[node.op_type], bool(attr(node, "keepdims"))
     return mil.as_numbers(x, lambda v: getattr(mil, name)(x=v, axes=ints(axes_of(node)), keep_dims=keep))
 
 
@@ -65,12 +65,7 @@ def arg_extreme(mil, node, x):
 
 @ops.op("CumSum", needs=(dtype(*FLOATS, *INTS), TENSOR, constant(1, "axis")))
 def cum_sum(mil, node, x, axis):
-    place = int(const(axis).item()) % rank_of(x)
+    axis_number = int(const(axis).item()) % rank_of(x)
     return mil.cumsum(
-        x=x, axis=place, exclusive=bool(attr(node, "exclusive")), reverse=bool(attr(node, "reverse"))
+        x=x, axis=axis_number, exclusive=bool(attr(node, "exclusive")), reverse=bool(attr(node, "reverse"))
     )
-
-
-@ops.op("TopK", needs=(dtype(*FLOATS, *INTS, *SMALL), TENSOR, constant(1, "k")))
-def top_k(mil, node, x, k):
-    return mil.topk(x=x, k=int(const(k).item()), axis=axis_of(node), ascending=not attr(node, "largest"))

@@ -1,4 +1,4 @@
-"""What the families share: the table, constants of a value's dtype, shapes and indices in int64."""
+"""Helpers of all families: dtypes, needs, casts, indices."""
 
 from __future__ import annotations
 

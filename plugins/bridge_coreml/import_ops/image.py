@@ -27,7 +27,7 @@ COORDINATES = {
 }
 
 
-def resized(op: hub.Builder, x: ir.Value, spatial: Sequence[Any], mode: str, coordinates: str) -> Any:
+def resize_to(op: hub.Builder, x: ir.Value, spatial: Sequence[Any], mode: str, coordinates: str) -> Any:
     """The last dimensions resized to `spatial` lengths (ints or int64 values)."""
     sizes = vector(op, [*lengths(op, x)[: (rank_of(x) or 0) - len(spatial)], *spatial])
     nearest = "floor" if mode == "nearest" else None
@@ -36,15 +36,17 @@ def resized(op: hub.Builder, x: ir.Value, spatial: Sequence[Any], mode: str, coo
     )
 
 
-def sampled(op: hub.Builder, x: ir.Value, axis: int, x_original: np.ndarray) -> Any:
+def sample_linear(op: hub.Builder, x: ir.Value, axis: int, x_original: np.ndarray) -> Any:
     """`x` read between its elements along `axis`, at constant coordinates."""
     dims: list[Any] = list(x.shape or ())
-    (low, _), (high, share) = linear_taps(x_original)
-    column = [-1 if i == axis % len(dims) else 1 for i in range(len(dims))]
-    first, second = (
+    (low, _), (high, fraction) = linear_taps(x_original)
+    broadcast_shape = [-1 if i == axis % len(dims) else 1 for i in range(len(dims))]
+    low_values, high_values = (
         op.Gather(x, op.const(within(p, dims[axis]).astype(np.int64)), axis=axis) for p in (low, high)
     )
-    return op.Add(first, op.Mul(op.Sub(second, first), like(op, x, share.reshape(column))))
+    return op.Add(
+        low_values, op.Mul(op.Sub(high_values, low_values), like(op, x, fraction.reshape(broadcast_shape)))
+    )
 
 
 def coordinates_of(mode: str, length_original: int, length_resized: int) -> np.ndarray:
@@ -52,16 +54,16 @@ def coordinates_of(mode: str, length_original: int, length_resized: int) -> np.n
     axis = ResizeAxis.static(length_original, length_resized)
     if mode == "OFFSET_CORNERS":
         delta = max(1, length_original - 1) / length_resized
-        found = 0.5 * delta + axis.x_resized * delta
+        x_original = 0.5 * delta + axis.x_resized * delta
     elif length_resized == 1:
-        found = np.array([(length_original - 1) / 2])
+        x_original = np.array([(length_original - 1) / 2])
     else:
-        found = original_coordinates(axis, "align_corners")
-    return within(found, length_original)
+        x_original = original_coordinates(axis, "align_corners")
+    return within(x_original, length_original)
 
 
-def beyond_resize(mode: str, length_original: int, length_resized: int) -> bool:
-    """Whether the hub's Resize has no such coordinates."""
+def is_not_a_resize_mode(mode: str, length_original: int, length_resized: int) -> bool:
+    """True if ONNX's Resize has no such coordinates."""
     return mode == "OFFSET_CORNERS" or (
         mode == "ALIGN_CORNERS" and length_resized == 1 and length_original != 1
     )
@@ -80,59 +82,59 @@ def sampled_statically(names: Callable[[Any], list[int] | None]) -> Need:
     return condition("a static image for this sampling mode", holds)
 
 
-def bilinear(op: hub.Builder, x: ir.Value, mode: str, counts: Sequence[Any]) -> Any:
-    dims = list(x.shape)[-len(counts) :]
+def bilinear(op: hub.Builder, x: ir.Value, mode: str, out_lens: Sequence[Any]) -> Any:
+    in_lens = list(x.shape)[-len(out_lens) :]
     if any(
-        isinstance(d, int) and isinstance(c, int) and beyond_resize(mode, d, c)
-        for d, c in zip(dims, counts, strict=True)
+        isinstance(d, int) and isinstance(c, int) and is_not_a_resize_mode(mode, d, c)
+        for d, c in zip(in_lens, out_lens, strict=True)
     ):
-        for i, (size, count) in enumerate(zip(dims, counts, strict=True)):
-            x = sampled(op, x, i - len(counts), coordinates_of(mode, size, count))
+        for i, (in_len, out_len) in enumerate(zip(in_lens, out_lens, strict=True)):
+            x = sample_linear(op, x, i - len(out_lens), coordinates_of(mode, in_len, out_len))
         return x
-    return resized(op, x, counts, "linear", COORDINATES[mode])
+    return resize_to(op, x, out_lens, "linear", COORDINATES[mode])
 
 
 MODES = attribute("sampling_mode", "DEFAULT", *COORDINATES, "OFFSET_CORNERS")
 
 
-def targets(node: Any) -> list[int]:
+def target_size(node: Any) -> list[int]:
     return [int(node.get("target_size_height", 1)), int(node.get("target_size_width", 1))]
 
 
-@ops.op("resize_bilinear", needs=(RANKED, MODES, sampled_statically(targets)))
+@ops.op("resize_bilinear", needs=(RANKED, MODES, sampled_statically(target_size)))
 def resize_bilinear(op, node, x):
-    return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), targets(node))
+    return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), target_size(node))
 
 
 @ops.op("resize_nearest_neighbor", needs=(RANKED,))
 def resize_nearest_neighbor(op, node, x):
-    return resized(op, x, targets(node), "nearest", "asymmetric")
+    return resize_to(op, x, target_size(node), "nearest", "asymmetric")
 
 
-def factors(node: Any) -> list[float]:
+def scale_factors(node: Any) -> list[float]:
     return [float(node.get(n, 1)) for n in ("scale_factor_height", "scale_factor_width")]
 
 
-def scaled(op: hub.Builder, x: ir.Value, node: Any) -> list[Any]:
+def scaled_lengths(op: hub.Builder, x: ir.Value, node: Any) -> list[Any]:
     """floor(length · factor) of the last two dimensions."""
-    found = []
-    for size, factor in zip(lengths(op, x)[-2:], factors(node), strict=True):
+    out_lens = []
+    for size, factor in zip(lengths(op, x)[-2:], scale_factors(node), strict=True):
         if isinstance(size, int):
-            found.append(int(np.floor(size * factor)))
+            out_lens.append(int(np.floor(size * factor)))
         elif factor == int(factor):
-            found.append(op.Mul(size, int(factor)))
+            out_lens.append(op.Mul(size, int(factor)))
         else:
             product = op.Mul(op.Cast(size, to=FLOAT), factor)
-            found.append(op.Cast(op.Floor(product), to=int(ir.DataType.INT64)))
-    return found
+            out_lens.append(op.Cast(op.Floor(product), to=int(ir.DataType.INT64)))
+    return out_lens
 
 
 @ops.op("upsample_nearest_neighbor", needs=(RANKED,))
 def upsample_nearest_neighbor(op, node, x):
-    return resized(op, x, scaled(op, x, node), "nearest", "asymmetric")
+    return resize_to(op, x, scaled_lengths(op, x, node), "nearest", "asymmetric")
 
 
-def corners(node: Any) -> tuple[bool, bool]:
+def corner_flags(node: Any) -> tuple[bool, bool]:
     align = node.get("align_corners", True)
     return align, node.get("half_pixel_centers", not align)
 
@@ -141,13 +143,13 @@ def corners(node: Any) -> tuple[bool, bool]:
     "upsample_bilinear",
     needs=(
         RANKED,
-        condition("half_pixel_centers that differ from align_corners", lambda n: not all(corners(n))),
+        condition("half_pixel_centers that differ from align_corners", lambda n: not all(corner_flags(n))),
     ),
 )
 def upsample_bilinear(op, node, x):
-    align, half = corners(node)
-    place = "align_corners" if align else "half_pixel" if half else "asymmetric"
-    return resized(op, x, scaled(op, x, node), "linear", place)
+    align, half_pixel = corner_flags(node)
+    coordinate_mode = "align_corners" if align else "half_pixel" if half_pixel else "asymmetric"
+    return resize_to(op, x, scaled_lengths(op, x, node), "linear", coordinate_mode)
 
 
 def nearest_elements(length_original: int, length_resized: int) -> np.ndarray | None:
@@ -158,17 +160,17 @@ def nearest_elements(length_original: int, length_resized: int) -> np.ndarray | 
 
 
 def nearest_known(node: Any) -> bool:
-    """Whether the nearest elements are known: static lengths, and no sample halfway."""
+    """True if lengths are static and no sample lies halfway between two elements."""
     if node.get("interpolation_mode", "LINEAR") == "LINEAR":
         return True
-    asked, dims = lengths_asked(node), node.dims("x")
-    if asked is None or dims is None or None in dims:
+    out_lens, dims = requested_lengths(node), node.dims("x")
+    if out_lens is None or dims is None or None in dims:
         return False
-    pairs = zip(dims[-len(asked) :], asked, strict=True)
+    pairs = zip(dims[-len(out_lens) :], out_lens, strict=True)
     return all(nearest_elements(s, a or s) is not None for s, a in pairs)
 
 
-def lengths_asked(node: Any) -> list[int] | None:
+def requested_lengths(node: Any) -> list[int] | None:
     shape = node.array("shape")
     return None if shape is None else [int(v) for v in np.ravel(shape)[-int(node.get("resized_dims")) :]]
 
@@ -192,7 +194,7 @@ def lengths_asked(node: Any) -> list[int] | None:
             "a constant shape and a static image for these corners",
             lambda n: (
                 n.get("sampling_mode", "DEFAULT") in ("DEFAULT", "STRICT_ALIGN_CORNERS", "UNALIGN_CORNERS")
-                or (lengths_asked(n) is not None and None not in n.dims("x"))
+                or (requested_lengths(n) is not None and None not in n.dims("x"))
             ),
         ),
     ),
@@ -200,23 +202,26 @@ def lengths_asked(node: Any) -> list[int] | None:
 def resize(op, node, x, shape):
     count, rank = int(node.get("resized_dims")), rank_of(x) or 0
     sizes = lengths(op, x)[rank - count :]
-    asked = lengths_asked(node)
-    if asked is None:
-        last = as_int64(op, shape)
-        total = int(shape.shape[0])
-        parts = [op.Slice(last, ints(total - count + i), ints(total - count + i + 1)) for i in range(count)]
-        own = [op.const(ints(s)) if isinstance(s, int) else s for s in sizes]
-        asked = [
+    out_lens = requested_lengths(node)
+    if out_lens is None:
+        shape_values = as_int64(op, shape)
+        shape_rank = int(shape.shape[0])
+        requested = [
+            op.Slice(shape_values, ints(shape_rank - count + i), ints(shape_rank - count + i + 1))
+            for i in range(count)
+        ]
+        in_lens = [op.const(ints(s)) if isinstance(s, int) else s for s in sizes]
+        out_lens = [
             op.Where(op.Equal(p, op.const(np.array(0, np.int64))), s, p)
-            for p, s in zip(parts, own, strict=True)
+            for p, s in zip(requested, in_lens, strict=True)
         ]
     else:
-        asked = [a or s for a, s in zip(asked, sizes, strict=True)]
+        out_lens = [a or s for a, s in zip(out_lens, sizes, strict=True)]
     if node.get("interpolation_mode", "LINEAR") == "NEAREST_NEIGHBOR":
-        for i, (size, length) in enumerate(zip(sizes, asked, strict=True)):
+        for i, (size, length) in enumerate(zip(sizes, out_lens, strict=True)):
             x = op.Gather(x, op.const(nearest_elements(size, length)), axis=i - count)
         return x
-    return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), asked)
+    return bilinear(op, x, node.get("sampling_mode", "DEFAULT"), out_lens)
 
 
 IMAGE = condition("an input of rank 4", lambda n: n.dims("x") is not None and len(n.dims("x")) == 4)
@@ -236,35 +241,35 @@ IMAGE = condition("an input of rank 4", lambda n: n.dims("x") is not None and le
 def resample(op, node, x, coordinates):
     """Coordinates become pixels, then what the hub's GridSample takes: reflection about pixels needs aligned
     corners."""
-    padding, align = node.get("padding_mode", "constant"), padding_align(node)
-    wide = cast(op, coordinates, ir.DataType.FLOAT)
+    padding, align = node.get("padding_mode", "constant"), reflects_about_pixels(node)
+    as_float = cast(op, coordinates, ir.DataType.FLOAT)
     sizes = vector(op, lengths(op, x)[:1:-1])
     size = op.Cast(sizes, to=FLOAT)
-    pixels = in_pixels(op, wide, size, node.get("coordinates_mode"), node.get("align_corners", False))
+    pixels = in_pixels(op, as_float, size, node.get("coordinates_mode"), node.get("align_corners", False))
     mode = "linear" if node.get("sampling_mode") == "bilinear" else "nearest"
     if mode == "nearest":
         pixels = op.Floor(op.Add(pixels, 0.5))
     if align:
-        places = op.Sub(op.Div(op.Mul(pixels, 2.0), op.Sub(size, 1.0)), 1.0)
+        grid = op.Sub(op.Div(op.Mul(pixels, 2.0), op.Sub(size, 1.0)), 1.0)
     else:
-        places = op.Sub(op.Div(op.Add(op.Mul(pixels, 2.0), 1.0), size), 1.0)
-    outside = {"constant": "zeros", "border": "border"}.get(padding, "reflection")
+        grid = op.Sub(op.Div(op.Add(op.Mul(pixels, 2.0), 1.0), size), 1.0)
+    grid_padding = {"constant": "zeros", "border": "border"}.get(padding, "reflection")
     value = node.get("padding_value", 0.0) if padding == "constant" else 0.0
-    shifted = op.Sub(x, like(op, x, value)) if value else x
-    made = op.GridSample(
-        shifted, cast(op, places, x.dtype), mode=mode, padding_mode=outside, align_corners=int(align)
+    shifted_x = op.Sub(x, like(op, x, value)) if value else x
+    sampled_x = op.GridSample(
+        shifted_x, cast(op, grid, x.dtype), mode=mode, padding_mode=grid_padding, align_corners=int(align)
     )
-    return op.Add(made, like(op, x, value)) if value else made
+    return op.Add(sampled_x, like(op, x, value)) if value else sampled_x
 
 
-def padding_align(node: Any) -> bool:
+def reflects_about_pixels(node: Any) -> bool:
     return node.get("padding_mode") == "reflection"
 
 
-def in_pixels(op: hub.Builder, places: ir.Value, size: Any, mode: str, align: bool) -> Any:
+def in_pixels(op: hub.Builder, coordinates: ir.Value, size: Any, mode: str, align: bool) -> Any:
     if mode == "unnormalized":
-        return places
-    unit = places if mode == "normalized_zero_to_one" else op.Mul(op.Add(places, 1.0), 0.5)
+        return coordinates
+    unit = coordinates if mode == "normalized_zero_to_one" else op.Mul(op.Add(coordinates, 1.0), 0.5)
     return op.Mul(unit, op.Sub(size, 1.0)) if align else op.Sub(op.Mul(unit, size), 0.5)
 
 
@@ -283,29 +288,29 @@ def affine(op, node, x, transform_matrix):
     n, c = lengths(op, x)[:2]
     theta = op.Expand(op.Reshape(transform_matrix, ints(-1, 2, 3)), vector(op, [n, 1, 1]))
     size = vector(op, [n, c, node.get("output_height"), node.get("output_width")])
-    places = op.AffineGrid(theta, size, align_corners=1)
-    return op.GridSample(x, places, mode="linear", padding_mode="zeros", align_corners=1)
+    grid = op.AffineGrid(theta, size, align_corners=1)
+    return op.GridSample(x, grid, mode="linear", padding_mode="zeros", align_corners=1)
 
 
-def box_places(op: hub.Builder, start: ir.Value, end: ir.Value, count: int, mode: str) -> Any:
-    """Places of `count` samples between `start` and `end` (float [N, 1])."""
+def box_coordinates(op: hub.Builder, start: ir.Value, end: ir.Value, out_len: int, mode: str) -> Any:
+    """Coordinates [N, out_len] of samples between `start` and `end`, each float [N, 1]."""
     size = op.Add(op.Sub(end, start), 1.0)
-    steps = op.const(np.arange(count, dtype=np.float32)[None])
+    steps = op.const(np.arange(out_len, dtype=np.float32)[None])
     if mode == "OFFSET_CORNERS":
-        delta = op.Div(op.Max(op.Sub(end, start), 1.0), float(count))
+        delta = op.Div(op.Max(op.Sub(end, start), 1.0), float(out_len))
         return op.Add(start, op.Mul(delta, op.Add(steps, 0.5)))
     if mode == "UNALIGN_CORNERS":
-        spacing = op.Div(size, float(count))
+        spacing = op.Div(size, float(out_len))
         return op.Sub(op.Add(start, op.Mul(spacing, op.Add(steps, 0.5))), 0.5)
     if mode == "DEFAULT":
-        return op.Add(start, op.Mul(op.Div(size, float(count)), steps))
-    if count == 1:
-        centre = op.Mul(op.Add(start, end), 0.5)
-        return centre if mode == "ALIGN_CORNERS" else start
-    return op.Add(start, op.Mul(op.Div(op.Sub(end, start), float(count - 1)), steps))
+        return op.Add(start, op.Mul(op.Div(size, float(out_len)), steps))
+    if out_len == 1:
+        center = op.Mul(op.Add(start, end), 0.5)
+        return center if mode == "ALIGN_CORNERS" else start
+    return op.Add(start, op.Mul(op.Div(op.Sub(end, start), float(out_len - 1)), steps))
 
 
-def edges(op: hub.Builder, boxes: ir.Value, mode: str) -> tuple[Any, Any, Any, Any]:
+def box_edges(op: hub.Builder, boxes: ir.Value, mode: str) -> tuple[Any, Any, Any, Any]:
     """Top, left, bottom, right of boxes [N, 4], each [N, 1]."""
     a, b, c, d = op.Split(boxes, axis=1, num_outputs=4, _outputs=4)
     if mode.endswith("WIDTH_FIRST"):
@@ -316,26 +321,25 @@ def edges(op: hub.Builder, boxes: ir.Value, mode: str) -> tuple[Any, Any, Any, A
     return op.Sub(a, half[0]), op.Sub(b, half[1]), op.Add(a, half[0]), op.Add(b, half[1])
 
 
-def weights(op: hub.Builder, places: ir.Value, size: int) -> Any:
-    """How much each of `size` elements counts for each place: 1 minus their distance. Places [N, T] → [N, T,
-    size]."""
+def linear_weights(op: hub.Builder, positions: ir.Value, size: int) -> Any:
+    """Linear interpolation weights, [N, T, size], of `size` elements for positions [N, T]: max(0, 1 - distance)."""
     elements = op.const(np.arange(size, dtype=np.float32))
-    distance = op.Abs(op.Sub(op.Unsqueeze(places, ints(-1)), elements))
+    distance = op.Abs(op.Sub(op.Unsqueeze(positions, ints(-1)), elements))
     return op.Relu(op.Sub(1.0, distance))
 
 
-def ahead(node: Any) -> bool:
-    """Whether constant boxes end after they start; what Core ML makes of others is not said."""
-    given = node.array("boxes" if node.has("boxes") else "roi")
+def has_ordered_boxes(node: Any) -> bool:
+    """True unless constant boxes end before they start, which Core ML does not define."""
+    boxes = node.array("boxes" if node.has("boxes") else "roi")
     mode = node.get("box_coordinate_mode", "CORNERS_HEIGHT_FIRST")
-    if given is None or not mode.startswith("CORNERS") or node.get("sampling_mode") != "UNALIGN_CORNERS":
+    if boxes is None or not mode.startswith("CORNERS") or node.get("sampling_mode") != "UNALIGN_CORNERS":
         return True
-    corners = np.reshape(given, (given.shape[0], -1))[:, -4:]
+    corners = np.reshape(boxes, (boxes.shape[0], -1))[:, -4:]
     return bool((corners[:, :2] <= corners[:, 2:]).all())
 
 
 BOXES = (
-    condition("boxes that end after they start", ahead),
+    condition("boxes that end after they start", has_ordered_boxes),
     condition(
         "an image of static size",
         lambda n: n.dims("x") is not None and len(n.dims("x")) == 4 and None not in n.dims("x")[2:],
@@ -350,34 +354,36 @@ BOXES = (
 )
 
 
-def cropped(op: hub.Builder, node: Any, image: ir.Value, boxes: ir.Value) -> Any:
+def crop_and_resize(op: hub.Builder, node: Any, image: ir.Value, boxes: ir.Value) -> Any:
     """Samples of `image` [N, C, H, W], one box [N, 4] each. From iOS 16 samples outside the image have the
     pad value."""
     height, width = (int(d) for d in list(image.shape or ())[2:])
     mode = node.get("sampling_mode", "DEFAULT")
-    found = list(
-        edges(op, cast(op, boxes, ir.DataType.FLOAT), node.get("box_coordinate_mode", "CORNERS_HEIGHT_FIRST"))
+    box_sides = list(
+        box_edges(
+            op, cast(op, boxes, ir.DataType.FLOAT), node.get("box_coordinate_mode", "CORNERS_HEIGHT_FIRST")
+        )
     )
     scale = node.get("spatial_scale", 1.0)
     for i, size in enumerate((height, width, height, width)):
-        times = scale * (size - 1 if node.get("normalized_coordinates", False) else 1)
-        found[i] = op.Mul(found[i], float(times)) if times != 1 else found[i]
-    counts = [int(node.get(n, 1)) for n in ("target_height", "target_width")]
-    places = [box_places(op, found[i], found[i + 2], counts[i], mode) for i in (0, 1)]
+        factor = scale * (size - 1 if node.get("normalized_coordinates", False) else 1)
+        box_sides[i] = op.Mul(box_sides[i], float(factor)) if factor != 1 else box_sides[i]
+    out_lens = [int(node.get(n, 1)) for n in ("target_height", "target_width")]
+    coordinates = [box_coordinates(op, box_sides[i], box_sides[i + 2], out_lens[i], mode) for i in (0, 1)]
     inside = [
         op.And(op.GreaterOrEqual(p, 0.0), op.LessOrEqual(p, float(n - 1)))
-        for p, n in zip(places, (height, width), strict=True)
+        for p, n in zip(coordinates, (height, width), strict=True)
     ]
-    held = [op.Clip(p, 0.0, float(n - 1)) for p, n in zip(places, (height, width), strict=True)]
+    clipped = [op.Clip(p, 0.0, float(n - 1)) for p, n in zip(coordinates, (height, width), strict=True)]
     rows, columns = (
-        op.Unsqueeze(weights(op, p, n), ints(1)) for p, n in zip(held, (height, width), strict=True)
+        op.Unsqueeze(linear_weights(op, p, n), ints(1)) for p, n in zip(clipped, (height, width), strict=True)
     )
-    wide = cast(op, image, ir.DataType.FLOAT)
-    made = op.MatMul(op.MatMul(rows, wide), op.Transpose(columns, perm=[0, 1, 3, 2]))
+    as_float = cast(op, image, ir.DataType.FLOAT)
+    crops = op.MatMul(op.MatMul(rows, as_float), op.Transpose(columns, perm=[0, 1, 3, 2]))
     if node.version >= IOS16:
-        kept = op.And(op.Unsqueeze(inside[0], ints(1, 3)), op.Unsqueeze(inside[1], ints(1, 2)))
-        made = op.Where(kept, made, op.const(np.float32(node.get("pad_value", 0.0))))
-    return cast(op, made, image.dtype)
+        is_inside = op.And(op.Unsqueeze(inside[0], ints(1, 3)), op.Unsqueeze(inside[1], ints(1, 2)))
+        crops = op.Where(is_inside, crops, op.const(np.float32(node.get("pad_value", 0.0))))
+    return cast(op, crops, image.dtype)
 
 
 @ops.op("crop_resize", since=IOS17, needs=BOXES)
@@ -385,32 +391,32 @@ def crop_resize(op, node, x, boxes, box_indices=None):
     count = lengths(op, boxes)[0]
     if box_indices is None:
         box_indices = arange(op, count)
-    return cropped(op, node, op.Gather(x, index(op, box_indices), axis=0), boxes)
+    return crop_and_resize(op, node, op.Gather(x, index(op, box_indices), axis=0), boxes)
 
 
-def counted(node: Any) -> bool:
+def has_known_batch(node: Any) -> bool:
     """Boxes that name their image, or a known number of images."""
     dims = node.dims("roi")
     return dims is not None and (dims[2] == 5 or node.dims("x")[0] is not None)
 
 
-@ops.op("crop_resize", needs=(*BOXES, condition("a known number of images", counted)))
+@ops.op("crop_resize", needs=(*BOXES, condition("a known number of images", has_known_batch)))
 def crop_resize_of_rois(op, node, x, roi):
     """Before iOS 17: boxes [N, 1, 4, 1, 1] for every image, or [N, 1, 5, 1, 1] the image's number first."""
-    flat = op.Squeeze(roi, ints(1, 3, 4))
+    boxes_of_rois = op.Squeeze(roi, ints(1, 3, 4))
     if roi.shape[2] == 5:
-        number = op.Cast(
-            op.Squeeze(op.Slice(flat, ints(0), ints(1), ints(1)), ints(1)), to=int(ir.DataType.INT64)
+        image_index = op.Cast(
+            op.Squeeze(op.Slice(boxes_of_rois, ints(0), ints(1), ints(1)), ints(1)), to=int(ir.DataType.INT64)
         )
-        boxes = op.Slice(flat, ints(1), ints(5), ints(1))
-        return op.Unsqueeze(cropped(op, node, op.Gather(x, number, axis=0), boxes), ints(1))
-    made = []
-    batch, count = int(x.shape[0]), lengths(op, flat)[0]
+        boxes = op.Slice(boxes_of_rois, ints(1), ints(5), ints(1))
+        return op.Unsqueeze(crop_and_resize(op, node, op.Gather(x, image_index, axis=0), boxes), ints(1))
+    crops = []
+    batch, count = int(x.shape[0]), lengths(op, boxes_of_rois)[0]
     for i in range(batch):
-        one = op.Slice(x, ints(i), ints(i + 1), ints(0))
+        image = op.Slice(x, ints(i), ints(i + 1), ints(0))
         sizes = vector(op, [count, *lengths(op, x)[1:]])
-        made.append(op.Unsqueeze(cropped(op, node, op.Expand(one, sizes), flat), ints(1)))
-    return made[0] if len(made) == 1 else op.Concat(*made, axis=1)
+        crops.append(op.Unsqueeze(crop_and_resize(op, node, op.Expand(image, sizes), boxes_of_rois), ints(1)))
+    return crops[0] if len(crops) == 1 else op.Concat(*crops, axis=1)
 
 
 @ops.op(
@@ -474,6 +480,6 @@ def non_maximum_suppression(op, node, boxes, scores):
 
 def _picked(op: hub.Builder, values: ir.Value, order: ir.Value, there: ir.Value, missing: int) -> Any:
     """Rows of [n, B, K] in the order found; zero where there is none, and up to the number asked for."""
-    found = op.GatherND(values, op.Unsqueeze(order, ints(-1)), batch_dims=1)
-    found = op.Where(op.Unsqueeze(there, ints(-1)), found, like(op, values, 0))
-    return op.Pad(found, ints(0, 0, 0, 0, missing, 0)) if missing else found
+    rows = op.GatherND(values, op.Unsqueeze(order, ints(-1)), batch_dims=1)
+    rows = op.Where(op.Unsqueeze(there, ints(-1)), rows, like(op, values, 0))
+    return op.Pad(rows, ints(0, 0, 0, 0, missing, 0)) if missing else rows

@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise arithmetic, comparison and logic; casts."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.importing import attribute, like
+from bridge.importing import like
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_coreml.import_ops.common import DTYPES, INT32, RANKED, as_type, cast, channels, rank_of
+from bridge_coreml.import_ops.common import DTYPES, as_type, cast
 
-ops = OpTable(attribute=lambda node, name: node.get(name))
+ops = OpTable()
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
 ops.same(
     abs="Abs", acos="Acos", asin="Asin", atan="Atan", atanh="Atanh", ceil="Ceil", cos="Cos", cosh="Cosh",
-    erf="Erf", exp="Exp", floor="Floor", identity="Identity", logical_not="Not", relu="Relu", round="Round",
-    sigmoid="Sigmoid", sign="Sign", sin="Sin", sinh="Sinh", softplus="Softplus", softsign="Softsign",
+    erf="Erf", exp="Exp", floor="Floor", identity="Identity", logical_not="Not", round="Round",
+    sigmoid="Sigmoid", sign="Sign", sin="Sin", sinh="Sinh",
     sqrt="Sqrt", tan="Tan", tanh="Tanh",
 )  # fmt: skip
 ops.same(logical_and="And", logical_or="Or", logical_xor="Xor")
-ops.same(attributes={"alpha": "alpha"}, leaky_relu="LeakyRelu", elu="Elu")
-ops.same(attributes={"alpha": "alpha", "beta": "beta"}, sigmoid_hard="HardSigmoid")
 
 BINARY = {
     "add": "Add",
@@ -41,8 +39,8 @@ BINARY = {
 }
 
 
-def together(op: hub.Builder, node: Any, x: ir.Value, y: ir.Value) -> tuple[Any, Any]:
-    """Both operands in one dtype: a constant takes the other's."""
+def in_one_dtype(op: hub.Builder, node: Any, x: ir.Value, y: ir.Value) -> tuple[Any, Any]:
+    """Both operands in one dtype: a constant is cast to the dtype of the other operand."""
     if x.dtype == y.dtype:
         return x, y
     return (as_type(op, x, y), y) if node.array("x") is not None else (x, as_type(op, y, x))
@@ -50,18 +48,18 @@ def together(op: hub.Builder, node: Any, x: ir.Value, y: ir.Value) -> tuple[Any,
 
 @ops.op(*BINARY)
 def binary(op, node, x, y):
-    return op.node(BINARY[node.op], *together(op, node, x, y))
+    return op.node(BINARY[node.op], *in_one_dtype(op, node, x, y))
 
 
 @ops.op("not_equal")
 def not_equal(op, node, x, y):
-    return op.Not(op.Equal(*together(op, node, x, y)))
+    return op.Not(op.Equal(*in_one_dtype(op, node, x, y)))
 
 
 @ops.op("real_div")
 def real_div(op, node, x, y):
-    """Whole numbers are divided as floats, and cut."""
-    x, y = together(op, node, x, y)
+    """Integer division truncates; the quotient is computed in float64."""
+    x, y = in_one_dtype(op, node, x, y)
     if x.dtype in FLOATS:
         return op.Div(x, y)
     quotient = op.Div(cast(op, x, ir.DataType.DOUBLE), cast(op, y, ir.DataType.DOUBLE))
@@ -70,31 +68,33 @@ def real_div(op, node, x, y):
 
 @ops.op("floor_div")
 def floor_div(op, node, x, y):
-    x, y = together(op, node, x, y)
+    x, y = in_one_dtype(op, node, x, y)
     quotient = op.Div(x, y)
     if x.dtype in FLOATS:
         return op.Floor(quotient)
     zero = like(op, x, 0)
-    rest = op.Sub(x, op.Mul(quotient, y))
-    down = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
-    return op.Sub(quotient, op.Cast(down, to=int(x.dtype)))
+    remainder = op.Sub(x, op.Mul(quotient, y))
+    rounds_up = op.And(op.Not(op.Equal(remainder, zero)), op.Xor(op.Less(remainder, zero), op.Less(y, zero)))
+    return op.Sub(quotient, op.Cast(rounds_up, to=int(x.dtype)))
 
 
 @ops.op("mod")
 def mod(op, node, x, y):
-    """The sign of the result is that of `y`."""
-    x, y = together(op, node, x, y)
+    """Remainder with the sign of `y`."""
+    x, y = in_one_dtype(op, node, x, y)
     if x.dtype not in FLOATS:
         return op.Mod(x, y)
     zero = like(op, x, 0)
-    rest = op.Mod(x, y, fmod=1)
-    turned = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
-    return op.Where(turned, op.Add(rest, y), rest)
+    remainder = op.Mod(x, y, fmod=1)
+    has_other_sign = op.And(
+        op.Not(op.Equal(remainder, zero)), op.Xor(op.Less(remainder, zero), op.Less(y, zero))
+    )
+    return op.Where(has_other_sign, op.Add(remainder, y), remainder)
 
 
 @ops.op("pow")
 def power(op, node, x, y):
-    return op.Pow(*together(op, node, x, y))
+    return op.Pow(*in_one_dtype(op, node, x, y))
 
 
 @ops.op("exp2")
@@ -102,25 +102,25 @@ def exp2(op, node, x):
     return op.Pow(like(op, x, 2), x)
 
 
-def _shifted(op: hub.Builder, node: Any, x: ir.Value, default: float) -> Any:
-    """`x` plus the operator's epsilon; one too small for the dtype is nothing."""
+def add_epsilon(op: hub.Builder, node: Any, x: ir.Value, default: float) -> Any:
+    """Add the operator's epsilon to `x`, unless it is 0 in the dtype of `x`."""
     epsilon = np.asarray(node.get("epsilon", default)).astype(x.dtype.numpy())
     return op.Add(x, op.const(epsilon)) if epsilon else x
 
 
 @ops.op("log")
 def log(op, node, x):
-    return op.Log(_shifted(op, node, x, 1e-45))
+    return op.Log(add_epsilon(op, node, x, 1e-45))
 
 
 @ops.op("rsqrt")
 def rsqrt(op, node, x):
-    return op.Reciprocal(op.Sqrt(_shifted(op, node, x, 1e-12)))
+    return op.Reciprocal(op.Sqrt(add_epsilon(op, node, x, 1e-12)))
 
 
 @ops.op("inverse")
 def inverse(op, node, x):
-    return op.Reciprocal(_shifted(op, node, x, 1e-4))
+    return op.Reciprocal(add_epsilon(op, node, x, 1e-4))
 
 
 @ops.op("square")
@@ -133,64 +133,9 @@ def clip(op, node, x):
     return op.Clip(x, like(op, x, node.get("alpha")), like(op, x, node.get("beta")))
 
 
-@ops.op("relu6")
-def relu6(op, node, x):
-    return op.Clip(x, like(op, x, 0), like(op, x, 6))
-
-
 @ops.op("threshold")
 def threshold(op, node, x):
     return op.Max(x, like(op, x, node.get("alpha")))
-
-
-@ops.op("thresholded_relu")
-def thresholded_relu(op, node, x):
-    return op.Where(op.Less(x, like(op, x, node.get("alpha"))), like(op, x, 0), x)
-
-
-@ops.op("clamped_relu")
-def clamped_relu(op, node, x):
-    slope = op.Where(op.Less(x, like(op, x, 0)), op.Mul(x, like(op, x, node.get("alpha"))), x)
-    return op.Min(slope, like(op, x, node.get("beta")))
-
-
-@ops.op("linear_activation")
-def linear_activation(op, node, x):
-    return op.Add(op.Mul(x, like(op, x, node.get("alpha"))), like(op, x, node.get("beta")))
-
-
-@ops.op("scaled_tanh")
-def scaled_tanh(op, node, x):
-    return op.Mul(op.Tanh(op.Mul(x, like(op, x, node.get("beta")))), like(op, x, node.get("alpha")))
-
-
-@ops.op("softplus_parametric", needs=(RANKED,))
-def softplus_parametric(op, node, x):
-    alpha, beta = channels(op, node, "alpha", x), channels(op, node, "beta", x)
-    return op.Mul(op.Softplus(op.Mul(x, beta)), alpha)
-
-
-@ops.op("prelu", needs=(RANKED,))
-def prelu(op, node, x):
-    return op.PRelu(x, channels(op, node, "alpha", x))
-
-
-@ops.op("silu")
-def silu(op, node, x):
-    return op.Mul(x, op.Sigmoid(x))
-
-
-@ops.op("gelu", needs=(attribute("mode", "EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION"),))
-def gelu(op, node, x):
-    mode = node.get("mode", "EXACT")
-    if mode == "SIGMOID_APPROXIMATION":
-        return op.Mul(x, op.Sigmoid(op.Mul(x, like(op, x, 1.702))))
-    return op.Gelu(x, approximate="tanh" if mode == "TANH_APPROXIMATION" else None)
-
-
-@ops.op("softmax", needs=(RANKED,))
-def softmax(op, node, x):
-    return op.Softmax(x, axis=node.get("axis", -1) % max(rank_of(x) or 1, 1))
 
 
 @ops.op("cast", needs=(condition("a known dtype", lambda n: n.get("dtype") in DTYPES),))
@@ -203,9 +148,3 @@ def select(op, node, cond, a, b):
     if a.dtype != b.dtype:
         a, b = (as_type(op, a, b), b) if node.array("a") is not None else (a, as_type(op, b, a))
     return op.Where(cast(op, cond, ir.DataType.BOOL), a, b)
-
-
-@ops.op("non_zero", needs=(RANKED,))
-def non_zero(op, node, x):
-    found = op.Transpose(op.NonZero(x), perm=[1, 0])
-    return op.Cast(found, to=INT32)

@@ -13,7 +13,7 @@ from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.quant import QuantParams
 from bridge_coreml.import_ops.common import DTYPES, IOS16, IOS17, IOS18
-from bridge_coreml.reader import NUMBER, unpacked
+from bridge_coreml.reader import DTYPE_NUMBERS, unpack_elements
 
 ops = OpTable()
 
@@ -49,8 +49,8 @@ def affine(op, node):
         return QuantParams.of(scale, zero, T.from_numpy(stored.dtype), axis).dequantize_linear(
             op, op.const(stored)
         )
-    spread = [-1 if i == axis else 1 for i in range(stored.ndim)]
-    scale, zero = (v.reshape(spread) if v.ndim else v for v in (scale, zero))
+    broadcast_shape = [-1 if i == axis else 1 for i in range(stored.ndim)]
+    scale, zero = (v.reshape(broadcast_shape) if v.ndim else v for v in (scale, zero))
     return ((stored.astype(np.float32) - zero.astype(np.float32)) * scale).astype(scale.dtype)
 
 
@@ -60,7 +60,7 @@ def blockwise(op, node):
     split = [i for i in range(data.ndim) if scale.shape[i] != 1]
     same = offset is None or offset.dtype == data.dtype
     whole = not split or (len(split) == 1 and scale.shape[split[0]] == data.shape[split[0]])
-    if node.kind("data") in KEPT and same and whole:
+    if node.dtype_name("data") in KEPT and same and whole:
         offset = None if offset is None else offset.ravel()
         params = QuantParams.of(scale.ravel(), offset, T.from_numpy(data.dtype), split[0] if split else None)
         return params.dequantize_linear(op, op.const(data))
@@ -123,19 +123,19 @@ def lut_with_shape(op, node):
 def _unpacked(raw: bytes, bits: int, count: int) -> np.ndarray:
     if bits == 8:
         return np.frombuffer(raw, np.uint8, count)
-    return unpacked(raw, NUMBER[f"uint{bits}"], count).astype(np.uint8)
+    return unpack_elements(raw, DTYPE_NUMBERS[f"uint{bits}"], count).astype(np.uint8)
 
 
-def dense(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def scatter_by_mask(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Values where the mask is set, zero elsewhere."""
-    made = np.zeros(mask.shape, values.dtype)
-    made[mask.astype(bool)] = values.ravel()
-    return made
+    array = np.zeros(mask.shape, values.dtype)
+    array[mask.astype(bool)] = values.ravel()
+    return array
 
 
 @ops.op("constexpr_sparse_to_dense", since=IOS18)
 def sparse_to_dense(op, node):
-    return dense(node.array("nonzero_data"), node.array("mask"))
+    return scatter_by_mask(node.array("nonzero_data"), node.array("mask"))
 
 
 @ops.op(
@@ -147,14 +147,14 @@ def sparse_with_shape(op, node):
     """Before iOS 18: the mask is packed."""
     shape = [int(d) for d in node.array("shape")]
     mask = _unpacked(node.array("mask").astype(np.uint8).tobytes(), 1, int(np.prod(shape)))
-    return dense(node.array("nonzero_data"), mask.reshape(shape))
+    return scatter_by_mask(node.array("nonzero_data"), mask.reshape(shape))
 
 
 @ops.op("constexpr_lut_to_sparse", since=IOS18)
 def lut_to_sparse(op, node):
     mask, lut = node.array("indices_mask"), node.array("lut")
     axis = node.get("vector_axis", 0)
-    whole = looked_up(dense(node.array("indices_nonzero_data"), mask), lut, axis)
+    whole = looked_up(scatter_by_mask(node.array("indices_nonzero_data"), mask), lut, axis)
     wide = np.repeat(mask, lut.shape[-1], axis) if lut.shape[-1] > 1 else mask
     return wide, whole[wide.astype(bool)]
 
@@ -162,5 +162,7 @@ def lut_to_sparse(op, node):
 @ops.op("constexpr_sparse_blockwise_shift_scale", since=IOS18)
 def sparse_blockwise(op, node):
     mask = node.array("data_mask")
-    whole = expanded(dense(node.array("nonzero_data"), mask), node.array("scale"), node.array("offset"))
+    whole = expanded(
+        scatter_by_mask(node.array("nonzero_data"), mask), node.array("scale"), node.array("offset")
+    )
     return mask, whole[mask.astype(bool)]

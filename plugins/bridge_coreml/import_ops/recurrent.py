@@ -1,5 +1,5 @@
-"""LSTM, GRU and RNN layers. Core ML leaves the results of the direction `reverse` in the order they were
-computed."""
+"""LSTM, GRU and RNN layers. In the direction `reverse`, Core ML's outputs stay in the order in which they
+were computed."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ LSTM, GRU = "ifoc", "rhz"
 
 
 def activations(*names: str, count: int = 1) -> dict[str, Any]:
-    """The hub's attributes for activations by name, repeated for every direction."""
-    found = [ACTIVATIONS[n] for n in names] * count
-    attributes: dict[str, Any] = {"activations": [f[0] for f in found]}
-    if any(f[1] is not None for f in found):
-        attributes["activation_alpha"] = [f[1] for f in found if f[1] is not None]
-        attributes["activation_beta"] = [f[2] for f in found if f[2] is not None]
+    """Attributes activations, activation_alpha and activation_beta, repeated for every direction."""
+    rows = [ACTIVATIONS[n] for n in names] * count
+    attributes: dict[str, Any] = {"activations": [f[0] for f in rows]}
+    if any(f[1] is not None for f in rows):
+        attributes["activation_alpha"] = [f[1] for f in rows if f[1] is not None]
+        attributes["activation_beta"] = [f[2] for f in rows if f[2] is not None]
     return attributes
 
 
-def reversed_time(op: hub.Builder, x: ir.Value) -> Any:
+def reverse_time(op: hub.Builder, x: ir.Value) -> Any:
     return op.Slice(x, ints(-1), ints(I64_MIN), ints(0), ints(-1))
 
 
-def states(op: hub.Builder, value: ir.Value, directions: int) -> Any:
-    """[batch, directions·H] as [directions, batch, H]."""
+def split_directions(op: hub.Builder, value: ir.Value, directions: int) -> Any:
+    """Reshape a state [batch, directions * hidden] to [directions, batch, hidden]."""
     if directions == 1:
         return op.Unsqueeze(value, ints(0))
     return op.Concat(
@@ -52,130 +52,134 @@ def states(op: hub.Builder, value: ir.Value, directions: int) -> Any:
     )
 
 
-def joined(op: hub.Builder, value: ir.Value, directions: int, axis: int) -> Any:
-    """A dimension of directions at `axis` joined into the last one."""
+def merge_directions(op: hub.Builder, value: ir.Value, directions: int, axis: int) -> Any:
+    """Concatenate the two directions at `axis` along the last axis."""
     if directions == 1:
         return op.Squeeze(value, ints(axis))
-    parts = op.Split(value, axis=axis, num_outputs=2, _outputs=2)
-    return op.Concat(*(op.Squeeze(v, ints(axis)) for v in parts), axis=-1)
+    halves = op.Split(value, axis=axis, num_outputs=2, _outputs=2)
+    return op.Concat(*(op.Squeeze(v, ints(axis)) for v in halves), axis=-1)
 
 
-def results(op: hub.Builder, node: Any, y: ir.Value, last: ir.Value, directions: int) -> tuple[Any, Any]:
-    """The sequence or its last step, then the last state."""
-    final = joined(op, last, directions, 0)
+def layer_outputs(
+    op: hub.Builder, node: Any, y: ir.Value, last: ir.Value, directions: int
+) -> tuple[Any, Any]:
+    """The output sequence, or its last step; then the last hidden state."""
+    last_state = merge_directions(op, last, directions, 0)
     if node.get("output_sequence", False):
-        return joined(op, y, directions, 1), final
-    return op.Unsqueeze(final, ints(0)), final
+        return merge_directions(op, y, directions, 1), last_state
+    return op.Unsqueeze(last_state, ints(0)), last_state
 
 
-NEEDS = (
+ACTIVATION_NEEDS = (
     attribute("recurrent_activation", *KNOWN),
     attribute("activation", *KNOWN, default="tanh"),
 )
 
 
-def unclipped(node: Any) -> bool:
-    """No clip, or one that the cell cannot reach: every step adds at most 1 to it."""
+def clip_has_no_effect(node: Any) -> bool:
+    """True if there is no clip, or the cell state cannot reach it: each step adds at most 1 in magnitude."""
     if not node.has("clip"):
         return True
-    dims, start = node.dims("x"), node.array("initial_c")
-    bounded = (
+    dims, initial_c = node.dims("x"), node.array("initial_c")
+    is_bounded = (
         node.get("recurrent_activation", "sigmoid") == "sigmoid"
         and node.get("cell_activation", "tanh") == "tanh"
     )
-    known = dims is not None and dims[0] is not None and start is not None
-    return bounded and known and np.abs(start).max(initial=0) + dims[0] <= node.get("clip")
+    is_known = dims is not None and dims[0] is not None and initial_c is not None
+    return is_bounded and is_known and np.abs(initial_c).max(initial=0) + dims[0] <= node.get("clip")
 
 
 @ops.op(
     "lstm",
     needs=(
-        *NEEDS,
+        *ACTIVATION_NEEDS,
         attribute("cell_activation", *KNOWN, default="tanh"),
-        condition("no clip that the cell may reach", unclipped),
+        condition("no clip that the cell may reach", clip_has_no_effect),
     ),
 )
 def lstm(op, node, x, initial_h, initial_c):
     direction = node.get("direction", "forward")
-    both = direction == "bidirectional"
-    count = 1 + both
-    sides = ["", "_back"] if both else [""]
+    bidirectional = direction == "bidirectional"
+    directions = 1 + bidirectional
+    suffixes = ["", "_back"] if bidirectional else [""]
 
-    def stacked(name, missing, before=LSTM, after=GATES["LSTM"]):
-        found = [node.array(name + side) for side in sides]
-        if all(v is None for v in found):
+    def stacked(name, default_shape, source_order=LSTM, target_order=GATES["LSTM"]):
+        arrays = [node.array(name + side) for side in suffixes]
+        if all(v is None for v in arrays):
             return None
-        return np.stack([np.zeros(missing) if v is None else reorder(v, before, after) for v in found])
+        return np.stack(
+            [np.zeros(default_shape) if v is None else reorder(v, source_order, target_order) for v in arrays]
+        )
 
     size = node.array("weight_hh").shape[1]
     bias = stacked("bias", 4 * size)
     peephole = stacked("peephole", 3 * size, "ifo", PEEPHOLES)
     if direction == "reverse":
-        x = reversed_time(op, x)
+        x = reverse_time(op, x)
     y, h, c = op.LSTM(
         x,
         like(op, x, stacked("weight_ih", 0)),
         like(op, x, stacked("weight_hh", 0)),
         None if bias is None else like(op, x, np.concatenate([bias, np.zeros_like(bias)], axis=1)),
         None,
-        states(op, initial_h, count),
-        states(op, initial_c, count),
+        split_directions(op, initial_h, directions),
+        split_directions(op, initial_c, directions),
         None if peephole is None else like(op, x, peephole),
         hidden_size=size,
-        direction="bidirectional" if both else "forward",
+        direction="bidirectional" if bidirectional else "forward",
         **activations(
             node.get("recurrent_activation", "sigmoid"),
             node.get("cell_activation", "tanh"),
             node.get("activation", "tanh"),
-            count=count,
+            count=directions,
         ),
         _outputs=3,
     )
-    return *results(op, node, y, h, count), joined(op, c, count, 0)
+    return *layer_outputs(op, node, y, h, directions), merge_directions(op, c, directions, 0)
 
 
-def single(
+def one_direction(
     op: hub.Builder,
     node: Any,
     x: ir.Value,
     initial_h: ir.Value,
-    kind: str,
+    op_type: str,
     order: str,
     names: tuple[str, ...],
-    **more: Any,
+    **attributes: Any,
 ) -> tuple[Any, Any]:
     """One direction of a GRU or RNN."""
     if node.get("direction", "forward") == "reverse":
-        x = reversed_time(op, x)
-    weights = [reorder(node.array(n), order, GATES[kind])[None] for n in ("weight_ih", "weight_hh")]
+        x = reverse_time(op, x)
+    weights = [reorder(node.array(n), order, GATES[op_type])[None] for n in ("weight_ih", "weight_hh")]
     size = weights[1].shape[2]
     zeros = np.zeros(len(order) * size)
-    own, other = node.array("bias"), node.array("input_bias")
-    after = more.get("linear_before_reset")
-    given, inner = (other, own) if after else (own, other)
-    biases = [zeros if b is None else reorder(b, order, GATES[kind]) for b in (given, inner)]
+    bias, input_bias = node.array("bias"), node.array("input_bias")
+    reset_after = attributes.get("linear_before_reset")
+    input_part, recurrent_part = (input_bias, bias) if reset_after else (bias, input_bias)
+    biases = [zeros if b is None else reorder(b, order, GATES[op_type]) for b in (input_part, recurrent_part)]
     y, h = op.node(
-        kind,
+        op_type,
         x,
         *(like(op, x, w) for w in weights),
         like(op, x, np.concatenate(biases)[None]),
         None,
-        states(op, initial_h, 1),
+        split_directions(op, initial_h, 1),
         hidden_size=size,
         **activations(*names),
-        **more,
+        **attributes,
         _outputs=2,
     )
-    return results(op, node, y, h, 1)
+    return layer_outputs(op, node, y, h, 1)
 
 
-@ops.op("gru", needs=NEEDS)
+@ops.op("gru", needs=ACTIVATION_NEEDS)
 def gru(op, node, x, initial_h):
     names = (node.get("recurrent_activation", "sigmoid"), node.get("activation", "tanh"))
-    after = int(node.version >= IOS18 and node.get("reset_after", False))
-    return single(op, node, x, initial_h, "GRU", GRU, names, linear_before_reset=after)
+    reset_after = int(node.version >= IOS18 and node.get("reset_after", False))
+    return one_direction(op, node, x, initial_h, "GRU", GRU, names, linear_before_reset=reset_after)
 
 
 @ops.op("rnn", needs=(attribute("activation", *KNOWN, default="tanh"),))
 def rnn(op, node, x, initial_h):
-    return single(op, node, x, initial_h, "RNN", "h", (node.get("activation", "tanh"),))
+    return one_direction(op, node, x, initial_h, "RNN", "h", (node.get("activation", "tanh"),))

@@ -1,16 +1,11 @@
-"""Reductions, running sums, order, and the place of an extreme."""
+"""Reductions, cumulative sums, ArgMax and ArgMin."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import onnx_ir as ir
 
-from bridge import hub
-from bridge.importing import constant
 from bridge.ops import OpTable
-from bridge_coreml.import_ops.common import DTYPES, INT32, RANKED, cast, rank_of
+from bridge_coreml.import_ops.common import DTYPES, RANKED, cast
 
 ops = OpTable()
 
@@ -38,8 +33,8 @@ def reduction(op, node, x):
 @ops.op("reduce_argmax", "reduce_argmin")
 def arg_extreme(op, node, x):
     name = "ArgMax" if node.op == "reduce_argmax" else "ArgMin"
-    found = op.node(name, x, axis=node.get("axis", -1), keepdims=int(node.get("keep_dims", False)))
-    return cast(op, found, DTYPES[node.get("output_dtype", "int32")])
+    indices = op.node(name, x, axis=node.get("axis", -1), keepdims=int(node.get("keep_dims", False)))
+    return cast(op, indices, DTYPES[node.get("output_dtype", "int32")])
 
 
 @ops.op("cumsum", needs=(RANKED,))
@@ -48,29 +43,3 @@ def cumsum(op, node, x):
     return op.CumSum(
         x, axis, exclusive=int(node.get("exclusive", False)), reverse=int(node.get("reverse", False))
     )
-
-
-def _ordered(op: hub.Builder, node: Any, x: ir.Value, count: Any, largest: bool) -> Any:
-    return op.TopK(x, count, axis=node.get("axis", -1), largest=int(largest), sorted=1, _outputs=2)
-
-
-def _length(op: hub.Builder, node: Any, x: ir.Value) -> Any:
-    axis = node.get("axis", -1) % (rank_of(x) or 1)
-    size = x.shape[axis] if x.shape is not None else None
-    return np.array([size], np.int64) if isinstance(size, int) else op.Shape(x, start=axis, end=axis + 1)
-
-
-@ops.op("topk", needs=(constant("k"), RANKED))
-def topk(op, node, x):
-    k = node.get("k", 1)
-    count = _length(op, node, x) if k == -1 else np.array([k], np.int64)
-    values, places = _ordered(op, node, x, count, not node.get("ascending", False))
-    if not node.get("return_indices", True):
-        return values
-    return values, cast(op, places, DTYPES[node.get("output_indices_dtype", "int32")])
-
-
-@ops.op("argsort", needs=(RANKED,))
-def argsort(op, node, x):
-    _, places = _ordered(op, node, x, _length(op, node, x), not node.get("ascending", False))
-    return op.Cast(places, to=INT32)

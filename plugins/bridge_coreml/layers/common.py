@@ -1,4 +1,4 @@
-"""What the families of layers share: the table, weights, blobs as batches of images."""
+"""Helpers of all families of layers: casts, weights, blobs as batches of images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def need(text: str, holds: Callable[[Any], bool]) -> Need:
 
 
 def nested(layer: Any) -> list[Any]:
-    """Networks inside a layer."""
+    """Networks inside a branch or loop layer."""
     if layer.WhichOneof("layer") == "branch":
         return [layer.branch.ifBranch, layer.branch.elseBranch]
     if layer.WhichOneof("layer") == "loop":
@@ -41,43 +41,44 @@ def as_bool(op: Any, value: ir.Value) -> Any:
 
 
 def weight(params: Any, shape: list[int]) -> np.ndarray:
-    """WeightParams as a float array; scale and bias of quantized ones are single, or one for each of the
-    first dimension.
+    """Float32 array of a WeightParams message. Quantized weights have one scale and bias, or one per index of
+    the first dimension.
 
-    Raises UnreadableFile for fewer values than the shape has places.
+    Raises UnreadableFile for fewer values than the shape needs.
     """
-    count = math.prod(shape)
+    size = math.prod(shape)
     if params.floatValue:
-        found = np.array(params.floatValue, np.float32)
+        values = np.array(params.floatValue, np.float32)
     elif params.float16Value:
-        found = np.frombuffer(params.float16Value, np.float16).astype(np.float32)
+        values = np.frombuffer(params.float16Value, np.float16).astype(np.float32)
     elif params.int8RawValue:
-        found = _scaled(np.frombuffer(params.int8RawValue, np.int8), params.quantization, shape)
+        values = _scaled(np.frombuffer(params.int8RawValue, np.int8), params.quantization, shape)
     elif params.rawValue:
-        found = _quantized(params.rawValue, params.quantization, shape)
+        values = _quantized(params.rawValue, params.quantization, shape)
     else:
-        found = np.zeros(0, np.float32)
-    if found.size < count:
-        raise UnreadableFile(f"A layer holds {found.size} weights where {count} belong.")
-    return found[:count].reshape(shape)
+        values = np.zeros(0, np.float32)
+    if values.size < size:
+        raise UnreadableFile(f"A layer holds {values.size} weights where {size} belong.")
+    return values[:size].reshape(shape)
 
 
-def _quantized(raw: bytes, how: Any, shape: list[int]) -> np.ndarray:
-    """Unsigned integers of 1 to 8 bits, packed from the highest bit down."""
-    bits, count = how.numberOfBits or 8, math.prod(shape)
+def _quantized(raw: bytes, quantization: Any, shape: list[int]) -> np.ndarray:
+    """Dequantize unsigned integers of 1 to 8 bits, packed from the highest bit down."""
+    bits, count = quantization.numberOfBits or 8, math.prod(shape)
     if not 1 <= bits <= 8 or len(raw) * 8 < count * bits:
         return np.zeros(0, np.float32)
     stream = np.unpackbits(np.frombuffer(raw, np.uint8), count=count * bits).reshape(count, bits)
     values = (stream * (1 << np.arange(bits)[::-1])).sum(axis=1)
-    if how.WhichOneof("QuantizationType") == "lookupTableQuantization":
-        table = np.array(how.lookupTableQuantization.floatValue, np.float32)
+    if quantization.WhichOneof("QuantizationType") == "lookupTableQuantization":
+        table = np.array(quantization.lookupTableQuantization.floatValue, np.float32)
         return table[values] if values.max(initial=0) < table.size else np.zeros(0, np.float32)
-    return _scaled(values, how, shape)
+    return _scaled(values, quantization, shape)
 
 
-def _scaled(values: np.ndarray, how: Any, shape: list[int]) -> np.ndarray:
+def _scaled(values: np.ndarray, quantization: Any, shape: list[int]) -> np.ndarray:
     scale, bias = (
-        np.array(v, np.float32) for v in (how.linearQuantization.scale, how.linearQuantization.bias)
+        np.array(v, np.float32)
+        for v in (quantization.linearQuantization.scale, quantization.linearQuantization.bias)
     )
     rows = values[: math.prod(shape)].reshape(shape[0] if shape else 1, -1).astype(np.float32)
     scale, bias = (v.reshape(-1, 1) if v.size > 1 else v for v in (scale, bias))
@@ -86,17 +87,18 @@ def _scaled(values: np.ndarray, how: Any, shape: list[int]) -> np.ndarray:
 
 
 def images(op: Any, x: ir.Value, rank: int = 4) -> tuple[Any, Callable[[Any], Any]]:
-    """A blob as [batch, ...] of `rank` dimensions, leading ones joined, and how to undo that for a result."""
-    own = rank_of(x) or rank
-    if own == rank:
+    """Reshape a blob to `rank` dimensions by merging or adding leading ones; also return the inverse for a
+    result."""
+    own_rank = rank_of(x) or rank
+    if own_rank == rank:
         return x, lambda y: y
     sizes = lengths(op, x)
-    if own < rank:
-        made = op.Unsqueeze(x, ints(*range(rank - own)))
-        return made, lambda y: op.Squeeze(y, ints(*range(rank - own)))
-    lead = sizes[: own - rank + 1]
-    made = reshape(op, x, [product(op, lead), *sizes[own - rank + 1 :]])
-    return made, lambda y: reshape(op, y, [*lead, *lengths(op, y)[1:]])
+    if own_rank < rank:
+        image = op.Unsqueeze(x, ints(*range(rank - own_rank)))
+        return image, lambda y: op.Squeeze(y, ints(*range(rank - own_rank)))
+    leading = sizes[: own_rank - rank + 1]
+    image = reshape(op, x, [product(op, leading), *sizes[own_rank - rank + 1 :]])
+    return image, lambda y: reshape(op, y, [*leading, *lengths(op, y)[1:]])
 
 
 __all__ = [

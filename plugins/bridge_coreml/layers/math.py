@@ -1,17 +1,13 @@
-"""Element by element."""
+"""Elementwise arithmetic, comparison and logic."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import onnx_ir as ir
 
-from bridge import hub
 from bridge.ops import OpTable
-from bridge_coreml.layers.common import as_bool, rank_of, weight
+from bridge_coreml.layers.common import as_bool
 
-ops = OpTable(attribute=lambda layer, name: getattr(layer.params, name))
+ops = OpTable()
 
 ops.same(
     ceil="Ceil", floor="Floor", sign="Sign", round="Round", sin="Sin", cos="Cos", tan="Tan", asin="Asin",
@@ -22,7 +18,6 @@ ops.same(
     addBroadcastable="Add", subtractBroadcastable="Sub", multiplyBroadcastable="Mul",
     divideBroadcastable="Div", powBroadcastable="Pow", maxBroadcastable="Max", minBroadcastable="Min",
 )  # fmt: skip
-ops.same(attributes={"axis": "axis"}, softmaxND="Softmax")
 
 
 @ops.op("exp2")
@@ -35,23 +30,11 @@ def clip(op, layer, x):
     return op.Clip(x, np.float32(layer.params.minVal), np.float32(layer.params.maxVal))
 
 
-@ops.op("clampedReLU")
-def clamped_relu(op, layer, x):
-    return op.Min(op.Where(op.Less(x, 0.0), op.Mul(x, layer.params.alpha), x), np.float32(layer.params.beta))
-
-
-@ops.op("gelu")
-def gelu(op, layer, x):
-    if layer.params.mode == 2:
-        return op.Mul(x, op.Sigmoid(op.Mul(x, 1.702)))
-    return op.Gelu(x, approximate="tanh" if layer.params.mode == 1 else None)
-
-
 SQRT, RSQRT, INVERSE, POWER, EXP, LOG, ABS, THRESHOLD = range(8)
 
 
 @ops.op("unary")
-def function(op, layer, x):
+def unary_function(op, layer, x):
     p = layer.params
     x = op.Mul(x, p.scale) if p.scale not in (0.0, 1.0) else x
     x = op.Add(x, p.shift) if p.shift else x
@@ -70,47 +53,12 @@ def function(op, layer, x):
     }[p.type]()
 
 
-def activated(op: hub.Builder, params: Any, x: ir.Value, channel_axis: int = -3) -> Any:
-    """An ActivationParams message applied to a blob."""
-    kind = params.WhichOneof("NonlinearityType")
-    p = getattr(params, kind)
-
-    def per_channel(values: Any) -> Any:
-        array = weight(values, [max(len(values.floatValue), len(values.float16Value) // 2, 1)])
-        spread = [1] * (rank_of(x) or 3)
-        spread[channel_axis] = -1
-        return op.const(array.reshape(spread) if array.size > 1 else array)
-
-    return {
-        "linear": lambda: op.Add(op.Mul(x, p.alpha), p.beta),
-        "ReLU": lambda: op.Relu(x),
-        "leakyReLU": lambda: op.LeakyRelu(x, alpha=p.alpha),
-        "thresholdedReLU": lambda: op.Where(op.Less(x, p.alpha), np.float32(0), x),
-        "PReLU": lambda: op.PRelu(x, per_channel(p.alpha)),
-        "tanh": lambda: op.Tanh(x),
-        "scaledTanh": lambda: op.Mul(op.Tanh(op.Mul(x, p.beta)), p.alpha),
-        "sigmoid": lambda: op.Sigmoid(x),
-        "sigmoidHard": lambda: op.HardSigmoid(x, alpha=p.alpha, beta=p.beta),
-        "ELU": lambda: op.Elu(x, alpha=p.alpha),
-        "softsign": lambda: op.Softsign(x),
-        "softplus": lambda: op.Softplus(x),
-        "parametricSoftplus": lambda: op.Mul(
-            op.Softplus(op.Mul(x, per_channel(p.beta))), per_channel(p.alpha)
-        ),
-    }[kind]()
+VARIADIC = {"add": "Add", "multiply": "Mul", "max": "Max", "min": "Min"}
 
 
-@ops.op("activation")
-def activation(op, layer, x):
-    return activated(op, layer.params, x)
-
-
-MANY = {"add": "Add", "multiply": "Mul", "max": "Max", "min": "Min"}
-
-
-@ops.op(*MANY)
-def combined(op, layer, *inputs):
-    name = MANY[layer.kind]
+@ops.op(*VARIADIC)
+def combine(op, layer, *inputs):
+    name = VARIADIC[layer.kind]
     if len(inputs) == 1:
         return (
             op.node(name, inputs[0], layer.params.alpha)
@@ -130,12 +78,14 @@ def floor_div(op, layer, x, y):
 
 @ops.op("modBroadcastable")
 def mod(op, layer, x, y):
-    rest = op.Mod(x, y, fmod=1)
-    turned = op.And(op.Not(op.Equal(rest, 0.0)), op.Xor(op.Less(rest, 0.0), op.Less(y, 0.0)))
-    return op.Where(turned, op.Add(rest, y), rest)
+    remainder = op.Mod(x, y, fmod=1)
+    has_other_sign = op.And(
+        op.Not(op.Equal(remainder, 0.0)), op.Xor(op.Less(remainder, 0.0), op.Less(y, 0.0))
+    )
+    return op.Where(has_other_sign, op.Add(remainder, y), remainder)
 
 
-COMPARED = {
+COMPARISONS = {
     "equal": "Equal",
     "notEqual": "Equal",
     "lessThan": "Less",
@@ -145,10 +95,10 @@ COMPARED = {
 }
 
 
-@ops.op(*COMPARED)
-def compared(op, layer, x, y=None):
-    made = op.node(COMPARED[layer.kind], x, np.float32(layer.params.alpha) if y is None else y)
-    return op.Not(made) if layer.kind == "notEqual" else made
+@ops.op(*COMPARISONS)
+def compare(op, layer, x, y=None):
+    result = op.node(COMPARISONS[layer.kind], x, np.float32(layer.params.alpha) if y is None else y)
+    return op.Not(result) if layer.kind == "notEqual" else result
 
 
 LOGICAL = {"logicalAnd": "And", "logicalOr": "Or", "logicalXor": "Xor"}
@@ -167,9 +117,3 @@ def logical_not(op, layer, x):
 @ops.op("whereBroadcastable")
 def where(op, layer, flag, x, y):
     return op.Where(as_bool(op, flag), x, y)
-
-
-@ops.op("softmax")
-def softmax(op, layer, x):
-    """Along the channels: the third dimension from the end."""
-    return op.Softmax(x, axis=(rank_of(x) or 3) - 3)

@@ -1,4 +1,4 @@
-"""Reductions, running sums, order, and the place of an extreme."""
+"""Reductions, cumulative sums, ArgMax and ArgMin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bridge_coreml.layers.common import FLOAT, rank_of
 
 ops = OpTable()
 
-NAMES = {
+REDUCTIONS = {
     "reduceL1": "ReduceL1",
     "reduceL2": "ReduceL2",
     "reduceMax": "ReduceMax",
@@ -24,33 +24,33 @@ NAMES = {
 }
 
 
-@ops.op(*NAMES)
+@ops.op(*REDUCTIONS)
 def reduction(op, layer, x):
     p = layer.params
     axes = None if p.reduceAll else np.asarray(p.axes, np.int64)
-    made = op.node(NAMES[layer.kind], x, axes, keepdims=int(p.keepDims))
-    return made if rank_of(made) != 0 else op.Reshape(made, ints(1))
+    reduced = op.node(REDUCTIONS[layer.kind], x, axes, keepdims=int(p.keepDims))
+    return reduced if rank_of(reduced) != 0 else op.Reshape(reduced, ints(1))
 
 
-LOGS = "the sum of logarithms"
-MODES = (
-    "ReduceSum", "ReduceMean", "ReduceProd", LOGS, "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax",
+LOG_SUM = "the sum of logarithms"
+REDUCE_MODES = (
+    "ReduceSum", "ReduceMean", "ReduceProd", LOG_SUM, "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax",
     "ReduceMin",
 )  # fmt: skip
-AXES = ([-3, -2, -1], [-2, -1], [-3], [-2], [-1])
+REDUCE_AXES = ([-3, -2, -1], [-2, -1], [-3], [-2], [-1])
 
 
 @ops.op("reduce")
 def reduce_blob(op, layer, x):
     p = layer.params
-    axes = AXES[p.axis]
+    axes = REDUCE_AXES[p.axis]
     if p.mode == 9:
         return op.Cast(op.ArgMax(x, axis=axes[-1], keepdims=1), to=FLOAT)
-    if MODES[p.mode] == LOGS:
+    if REDUCE_MODES[p.mode] == LOG_SUM:
         return op.ReduceSum(
             op.Log(op.Add(x, np.float32(p.epsilon or 1e-6))), np.asarray(axes, np.int64), keepdims=1
         )
-    return op.node(MODES[p.mode], x, np.asarray(axes, np.int64), keepdims=1)
+    return op.node(REDUCE_MODES[p.mode], x, np.asarray(axes, np.int64), keepdims=1)
 
 
 @ops.op("argMax", "argMin")
@@ -61,26 +61,8 @@ def arg_extreme(op, layer, x):
     return op.Cast(op.node(name, x, axis=int(p.axis), keepdims=int(keep)), to=FLOAT)
 
 
-@ops.op("topK")
-def top_k(op, layer, x, k=None):
-    p = layer.params
-    count = ints(int(p.K)) if k is None else op.Reshape(as_int64(op, k), ints(1))
-    values, places = op.TopK(x, count, axis=int(p.axis), largest=int(not p.useBottomK), _outputs=2)
-    return values, op.Cast(places, to=FLOAT)
-
-
-@ops.op("argSort")
-def arg_sort(op, layer, x):
-    p = layer.params
-    axis = int(p.axis)
-    _, places = op.TopK(
-        x, op.Shape(x, start=axis, end=axis + 1), axis=axis, largest=int(p.descending), _outputs=2
-    )
-    return op.Cast(places, to=FLOAT)
-
-
 @ops.op("cumSum")
 def cum_sum(op, layer, x, axis=None):
     p = layer.params
-    place = np.array(p.axis, np.int64) if axis is None else op.Reshape(as_int64(op, axis), op.const([]))
-    return op.CumSum(x, place, exclusive=int(p.excludeFinalSum), reverse=int(p.reverse))
+    axis_scalar = np.array(p.axis, np.int64) if axis is None else op.Reshape(as_int64(op, axis), op.const([]))
+    return op.CumSum(x, axis_scalar, exclusive=int(p.excludeFinalSum), reverse=int(p.reverse))

@@ -1,8 +1,7 @@
-"""Moving, choosing and making elements."""
+"""Shapes, layouts, padding, concatenation, constants and ranges."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,19 +11,12 @@ from bridge import hub
 from bridge.dims import arange
 from bridge.importing import as_int64, ints
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along
-from bridge_coreml.import_ops.control import drawn
-from bridge_coreml.import_ops.image import non_maximum_suppression
-from bridge_coreml.import_ops.tensor import REDUCED
 from bridge_coreml.layers.common import (
-    FLOAT,
     I64_MAX,
     I64_MIN,
     as_float,
-    const,
     images,
     lengths,
-    need,
     product,
     rank_of,
     reshape,
@@ -43,10 +35,10 @@ def transpose(op, layer, x):
 
 @ops.op("permute")
 def permute(op, layer, x):
-    """Of sequence, channel, height, width; the batch stays."""
+    """Transpose of sequence, channel, height and width; the batch axis stays."""
     order = list(layer.params.axis) or [0, 1, 2, 3]
-    places = {0: 0, 1: 2, 2: 3, 3: 4}
-    perm = [places[int(a)] for a in order]
+    positions = {0: 0, 1: 2, 2: 3, 3: 4}
+    perm = [positions[int(a)] for a in order]
     return op.Transpose(x, perm=[perm[0], 1, *perm[1:]])
 
 
@@ -57,9 +49,9 @@ def reshape_blob(op, layer, x):
     shape = [target[0], sizes[1], *target[1:]] if len(target) == 4 else [*sizes[:2], *target]
     if p.mode == 0:
         return reshape(op, x, shape)
-    last = op.Transpose(x, perm=[0, 1, 3, 4, 2])
-    made = reshape(op, last, [*shape[:2], shape[3], shape[4], shape[2]])
-    return op.Transpose(made, perm=[0, 1, 4, 2, 3])
+    channels_last = op.Transpose(x, perm=[0, 1, 3, 4, 2])
+    reshaped = reshape(op, channels_last, [*shape[:2], shape[3], shape[4], shape[2]])
+    return op.Transpose(reshaped, perm=[0, 1, 4, 2, 3])
 
 
 @ops.op("flatten")
@@ -101,17 +93,17 @@ def split(op, layer, x):
     if count == 1:
         return op.Identity(x)
     if sizes is None:
-        sizes = alike(op, lengths(op, x)[axis], count)
+        sizes = even_split_sizes(op, lengths(op, x)[axis], count)
     return op.Split(x, sizes, axis=axis, _outputs=count)
 
 
-def alike(op: hub.Builder, length: Any, count: int) -> Any:
-    """Lengths of so many parts, the first ones longer by one where they do not come out even."""
+def even_split_sizes(op: hub.Builder, length: Any, count: int) -> Any:
+    """Lengths of `count` parts; the first ones are longer by 1 where `length` is not divisible."""
     if isinstance(length, int):
         return np.asarray([length // count + (i < length % count) for i in range(count)], np.int64)
-    rest = op.Mod(length, op.const(ints(count)))
-    longer = op.Cast(op.Less(op.const(ints(*range(count))), rest), to=int(ir.DataType.INT64))
-    return op.Add(op.Div(length, op.const(ints(count))), longer)
+    remainder = op.Mod(length, op.const(ints(count)))
+    extra = op.Cast(op.Less(op.const(ints(*range(count))), remainder), to=int(ir.DataType.INT64))
+    return op.Add(op.Div(length, op.const(ints(count))), extra)
 
 
 @ops.op("sequenceRepeat")
@@ -123,128 +115,36 @@ def sequence_repeat(op, layer, x):
 def tile(op, layer, x, reps=None):
     if reps is not None:
         return op.Tile(x, as_int64(op, reps))
-    given = [int(r) for r in layer.params.reps]
-    return op.Tile(x, np.asarray([1] * ((rank_of(x) or len(given)) - len(given)) + given, np.int64))
+    reps_list = [int(r) for r in layer.params.reps]
+    return op.Tile(
+        x, np.asarray([1] * ((rank_of(x) or len(reps_list)) - len(reps_list)) + reps_list, np.int64)
+    )
 
 
 @ops.op("reorganizeData")
 def reorganize(op, layer, x):
     p = layer.params
-    x, back = images(op, x)
+    x, restore = images(op, x)
     size = int(p.blockSize)
     if p.mode == 0:
-        return back(op.SpaceToDepth(x, blocksize=size))
-    return back(op.DepthToSpace(x, blocksize=size, mode="CRD" if p.mode == 2 else "DCR"))
-
-
-@ops.op("slice")
-def slice_blob(op, layer, x):
-    p = layer.params
-    end = int(p.endIndex)
-    return op.Slice(
-        x,
-        ints(int(p.startIndex)),
-        ints(I64_MAX if end == 0 else end),
-        ints({0: -3, 1: -2, 2: -1}[p.axis]),
-        ints(int(p.stride) or 1),
-    )
-
-
-def _masks(given: Iterable[Any], rank: int) -> list[bool]:
-    """One for each dimension; Apple's converter writes five of them, whatever the rank."""
-    return [bool(v) for v in given][:rank] or [False] * rank
-
-
-def _sliced(
-    op: hub.Builder,
-    x: ir.Value,
-    begin: list[int],
-    end: list[int],
-    strides: list[int],
-    begin_masks: list[bool],
-    end_masks: list[bool],
-    squeezed: list[bool],
-) -> Any:
-    rank = rank_of(x) or 0
-    starts, ends = [], []
-    for i in range(rank):
-        back = strides[i] < 0
-        starts.append((I64_MAX if back else 0) if begin_masks[i] else begin[i])
-        ends.append((I64_MIN if back else I64_MAX) if end_masks[i] else end[i])
-        if squeezed[i]:
-            ends[i] = starts[i] + 1 if starts[i] != -1 else I64_MAX
-    steps = [1 if squeezed[i] else strides[i] for i in range(rank)]
-    made = op.Slice(
-        x,
-        np.asarray(starts, np.int64),
-        np.asarray(ends, np.int64),
-        ints(*range(rank)),
-        np.asarray(steps, np.int64),
-    )
-    gone = [i for i in range(rank) if squeezed[i]]
-    return op.Squeeze(made, np.asarray(gone, np.int64)) if gone and len(gone) < rank else made
-
-
-@ops.op("sliceStatic")
-def slice_static(op, layer, x):
-    p, rank = layer.params, rank_of(x) or 0
-    lists = [[int(v) for v in values] for values in (p.beginIds, p.endIds)]
-    strides = [int(v) for v in p.strides] or [1] * rank
-    return _sliced(
-        op, x, *lists, strides, *(_masks(m, rank) for m in (p.beginMasks, p.endMasks, p.squeezeMasks))
-    )
-
-
-@ops.op("sliceDynamic")
-def slice_dynamic(op, layer, x, begin, end=None, strides=None, *masks):
-    """Masks are parameters; bounds and steps may be blobs."""
-    p, rank = layer.params, rank_of(x) or 0
-    steps = [int(v) for v in p.strides][:rank] or [1] * rank
-    if strides is not None:
-        known = const(strides)
-        if known is None:
-            return NotImplemented
-        steps = [int(v) for v in known]
-    begin_masks, end_masks, squeezed = (_masks(m, rank) for m in (p.beginMasks, p.endMasks, p.squeezeMasks))
-    first = as_int64(op, begin)
-    last = op.const(np.asarray(p.endIds[:rank], np.int64)) if end is None else as_int64(op, end)
-    starts = op.Where(
-        op.const(np.array(begin_masks)),
-        op.const(np.asarray([I64_MAX if s < 0 else 0 for s in steps], np.int64)),
-        first,
-    )
-    ends = op.Where(
-        op.const(np.array(end_masks)),
-        op.const(np.asarray([I64_MIN if s < 0 else I64_MAX for s in steps], np.int64)),
-        last,
-    )
-    after = op.Where(
-        op.Equal(first, op.const(np.array(-1, np.int64))),
-        op.const(np.array(I64_MAX, np.int64)),
-        op.Add(first, op.const(np.array(1, np.int64))),
-    )
-    ends = op.Where(op.const(np.array(squeezed)), after, ends)
-    steps = [1 if squeezed[i] else steps[i] for i in range(rank)]
-    made = op.Slice(x, starts, ends, ints(*range(rank)), np.asarray(steps, np.int64))
-    gone = [i for i in range(rank) if squeezed[i]]
-    return op.Squeeze(made, np.asarray(gone, np.int64)) if gone and len(gone) < rank else made
-
-
-@ops.op("sliceBySize")
-def slice_by_size(op, layer, x, begin):
-    p = layer.params
-    first = op.Reshape(as_int64(op, begin), ints(1))
-    return op.Slice(x, first, op.Add(first, ints(int(p.size))), ints(int(p.axis)))
+        return restore(op.SpaceToDepth(x, blocksize=size))
+    return restore(op.DepthToSpace(x, blocksize=size, mode="CRD" if p.mode == 2 else "DCR"))
 
 
 @ops.op("crop")
 def crop(op, layer, x, like=None):
     p = layer.params
     if like is None:
-        found = [(e.startEdgeSize, e.endEdgeSize) for e in p.cropAmounts.borderAmounts] or [(0, 0), (0, 0)]
-        ends = [-int(e) if e else I64_MAX for _, e in found]
+        border_amounts = [(e.startEdgeSize, e.endEdgeSize) for e in p.cropAmounts.borderAmounts] or [
+            (0, 0),
+            (0, 0),
+        ]
+        crop_ends = [-int(e) if e else I64_MAX for _, e in border_amounts]
         return op.Slice(
-            x, np.asarray([int(s) for s, _ in found], np.int64), np.asarray(ends, np.int64), ints(-2, -1)
+            x,
+            np.asarray([int(s) for s, _ in border_amounts], np.int64),
+            np.asarray(crop_ends, np.int64),
+            ints(-2, -1),
         )
     offset = [int(v) for v in p.offset] or [0, 0]
     sizes = vector(op, lengths(op, like)[-2:])
@@ -256,15 +156,20 @@ def crop(op, layer, x, like=None):
 @ops.op("padding")
 def padding(op, layer, x):
     p, rank = layer.params, rank_of(x) or 2
-    found = [(int(e.startEdgeSize), int(e.endEdgeSize)) for e in p.paddingAmounts.borderAmounts] or [
+    border_amounts = [(int(e.startEdgeSize), int(e.endEdgeSize)) for e in p.paddingAmounts.borderAmounts] or [
         (0, 0),
         (0, 0),
     ]
-    pads = [*[0] * (rank - 2), *(s for s, _ in found), *[0] * (rank - 2), *(e for _, e in found)]
-    kind = p.WhichOneof("PaddingType") or "constant"
-    if kind == "constant":
+    pads = [
+        *[0] * (rank - 2),
+        *(s for s, _ in border_amounts),
+        *[0] * (rank - 2),
+        *(e for _, e in border_amounts),
+    ]
+    padding_type = p.WhichOneof("PaddingType") or "constant"
+    if padding_type == "constant":
         return op.Pad(x, np.asarray(pads, np.int64), np.float32(p.constant.value))
-    return op.Pad(x, np.asarray(pads, np.int64), mode="reflect" if kind == "reflection" else "edge")
+    return op.Pad(x, np.asarray(pads, np.int64), mode="reflect" if padding_type == "reflection" else "edge")
 
 
 @ops.op("constantPad")
@@ -279,25 +184,27 @@ def constant_pad(op, layer, x, amounts=None):
         return op.Pad(x, op.Reshape(pads, ints(-1)), value)
     pairs = np.array(p.padAmounts, np.int64).reshape(rank, 2)
     if p.padToGivenOutputSizeMode:
-        parts = [[], []]
+        pads_by_side = [[], []]
         for i, size in enumerate(lengths(op, x)):
             for side in (0, 1):
-                wanted = int(pairs[i, side])
+                target_length = int(pairs[i, side])
                 if isinstance(size, int):
-                    parts[side].append(max(wanted - size, 0))
+                    pads_by_side[side].append(max(target_length - size, 0))
                 else:
-                    parts[side].append(op.Max(op.Sub(op.const(ints(wanted)), size), 0) if wanted else 0)
-        return op.Pad(x, vector(op, parts[0] + parts[1]), value)
+                    pads_by_side[side].append(
+                        op.Max(op.Sub(op.const(ints(target_length)), size), 0) if target_length else 0
+                    )
+        return op.Pad(x, vector(op, pads_by_side[0] + pads_by_side[1]), value)
     return op.Pad(x, np.asarray(pairs.T.ravel(), np.int64), value)
 
 
 @ops.op("squeeze")
 def squeeze(op, layer, x):
     p, rank = layer.params, rank_of(x)
-    named = [int(a) for a in p.axes] if rank is None else [int(a) % rank for a in p.axes]
-    gone = [i for i, d in enumerate(x.shape or ()) if d == 1] if p.squeezeAll else named
-    gone = gone[1:] if len(gone) == rank else gone
-    return op.Squeeze(x, np.asarray(gone, np.int64)) if gone else op.Identity(x)
+    axes = [int(a) for a in p.axes] if rank is None else [int(a) % rank for a in p.axes]
+    squeezed_axes = [i for i, d in enumerate(x.shape or ()) if d == 1] if p.squeezeAll else axes
+    squeezed_axes = squeezed_axes[1:] if len(squeezed_axes) == rank else squeezed_axes
+    return op.Squeeze(x, np.asarray(squeezed_axes, np.int64)) if squeezed_axes else op.Identity(x)
 
 
 @ops.op("expandDims")
@@ -355,8 +262,8 @@ def fill_like(op, layer, like):
 
 @ops.op("fillStatic")
 def fill_static(op, layer):
-    made = np.full([int(d) for d in layer.params.targetShape], layer.params.value, np.float32)
-    return op.Identity(op.const(made))
+    array = np.full([int(d) for d in layer.params.targetShape], layer.params.value, np.float32)
+    return op.Identity(op.const(array))
 
 
 @ops.op("fillDynamic")
@@ -379,60 +286,6 @@ def broadcast_to_dynamic(op, layer, x, shape):
     return op.Expand(x, as_int64(op, shape))
 
 
-@ops.op("gather")
-def gather(op, layer, x, indices):
-    return op.Gather(x, as_int64(op, indices), axis=int(layer.params.axis))
-
-
-@ops.op("gatherND")
-def gather_nd(op, layer, x, indices):
-    made = op.GatherND(x, as_int64(op, indices))
-    single = rank_of(indices) == 1 and indices.shape[0] == rank_of(x)
-    return op.Reshape(made, ints(1)) if single else made
-
-
-@ops.op("gatherAlongAxis")
-def gather_along_axis(op, layer, x, indices):
-    return op.GatherElements(x, as_int64(op, indices), axis=int(layer.params.axis))
-
-
-MODES = ("update", "add", "sub", "mul", "div", "max", "min")
-
-
-def _mode(op: hub.Builder, layer: Any, updates: ir.Value) -> tuple[Any, str | None]:
-    mode = MODES[layer.params.mode]
-    updates = op.Neg(updates) if mode == "sub" else op.Reciprocal(updates) if mode == "div" else updates
-    return updates, REDUCED[mode]
-
-
-@ops.op("scatter")
-def scatter(op, layer, data, indices, updates):
-    rank, own = rank_of(data) or 1, rank_of(indices) or 1
-    axis = int(layer.params.axis) % rank
-    updates, reduction = _mode(op, layer, updates)
-    order = [axis, *(i for i in range(rank) if i != axis)]
-    shift = [*range(axis, axis + own), *range(axis), *range(axis + own, own + rank - 1)]
-    places = op.Unsqueeze(as_int64(op, indices), ints(-1))
-    made = op.ScatterND(
-        op.Transpose(data, perm=order), places, op.Transpose(updates, perm=shift), reduction=reduction
-    )
-    return op.Transpose(made, perm=[order.index(i) for i in range(rank)])
-
-
-@ops.op("scatterND")
-def scatter_nd(op, layer, data, indices, updates):
-    updates, reduction = _mode(op, layer, updates)
-    return op.ScatterND(data, as_int64(op, indices), updates, reduction=reduction)
-
-
-@ops.op("scatterAlongAxis")
-def scatter_along_axis(op, layer, data, indices, updates):
-    updates, reduction = _mode(op, layer, updates)
-    return op.ScatterElements(
-        data, as_int64(op, indices), updates, axis=int(layer.params.axis), reduction=reduction
-    )
-
-
 @ops.op("reverse")
 def reverse(op, layer, x):
     axes = [i for i, flag in enumerate(layer.params.reverseDim) if flag]
@@ -448,9 +301,9 @@ def reverse(op, layer, x):
 def reverse_seq(op, layer, x, sizes):
     rank = rank_of(x) or 2
     seq, batch = int(layer.params.sequenceAxis) % rank, int(layer.params.batchAxis) % rank
-    order = [seq, batch, *(i for i in range(rank) if i not in (seq, batch))]
-    turned = op.ReverseSequence(op.Transpose(x, perm=order), as_int64(op, sizes), time_axis=0, batch_axis=1)
-    return op.Transpose(turned, perm=[order.index(i) for i in range(rank)])
+    perm = [seq, batch, *(i for i in range(rank) if i not in (seq, batch))]
+    reversed_ = op.ReverseSequence(op.Transpose(x, perm=perm), as_int64(op, sizes), time_axis=0, batch_axis=1)
+    return op.Transpose(reversed_, perm=[perm.index(i) for i in range(rank)])
 
 
 @ops.op("slidingWindows")
@@ -460,11 +313,11 @@ def sliding_windows(op, layer, x):
     length = lengths(op, x)[axis]
     offsets = op.const(np.arange(size, dtype=np.int64)[None])
     if isinstance(length, int):
-        firsts = op.const((np.arange((length - size) // step + 1) * step)[:, None])
+        starts = op.const((np.arange((length - size) // step + 1) * step)[:, None])
     else:
         count = op.Add(op.Div(op.Sub(length, size), step), 1)
-        firsts = op.Unsqueeze(op.Mul(arange(op, count), step), ints(1))
-    return op.Gather(x, op.Add(firsts, offsets), axis=axis)
+        starts = op.Unsqueeze(op.Mul(arange(op, count), step), ints(1))
+    return op.Gather(x, op.Add(starts, offsets), axis=axis)
 
 
 @ops.op("rangeStatic")
@@ -478,23 +331,11 @@ def range_static(op, layer):
 @ops.op("rangeDynamic")
 def range_dynamic(op, layer, end, start=None, step=None):
     p = layer.params
-    first = op.const(np.float32(p.startValue)) if start is None else op.Reshape(start, op.const([]))
-    by = op.const(np.float32(p.stepSizeValue or 1.0)) if step is None else op.Reshape(step, op.const([]))
-    return op.Range(first, op.Reshape(end, op.const([])), by)
-
-
-@ops.op("oneHot")
-def one_hot(op, layer, indices, size=None):
-    p, rank = layer.params, (rank_of(indices) or 0) + 1
-    axis = int(p.axis) % rank
-    depth = int(p.oneHotVectorSize) if size is None else op.Reshape(as_int64(op, size), ints(1))
-    hit = op.Equal(op.Unsqueeze(as_int64(op, indices), ints(axis)), along(op, arange(op, depth), axis, rank))
-    return op.Where(hit, op.const(np.float32(p.onValue)), op.const(np.float32(p.offValue)))
-
-
-@ops.op("whereNonZero")
-def where_non_zero(op, layer, x):
-    return op.Cast(op.Transpose(op.NonZero(x), perm=[1, 0]), to=FLOAT)
+    start_scalar = op.const(np.float32(p.startValue)) if start is None else op.Reshape(start, op.const([]))
+    step_scalar = (
+        op.const(np.float32(p.stepSizeValue or 1.0)) if step is None else op.Reshape(step, op.const([]))
+    )
+    return op.Range(start_scalar, op.Reshape(end, op.const([])), step_scalar)
 
 
 @ops.op("matrixBandPart", "lowerTriangular", "upperTriangular")
@@ -505,64 +346,3 @@ def band_part(op, layer, x):
     if p.numLower >= 0:
         x = op.Trilu(x, np.array(-p.numLower, np.int64), upper=1)
     return op.Trilu(x, np.array(p.numUpper, np.int64), upper=0) if p.numUpper >= 0 else op.Identity(x)
-
-
-def _random(op: hub.Builder, layer: Any, frame: ir.Value) -> Any:
-    p = layer.params
-    seed = None if p.seed < 0 else float(p.seed)
-    if "Normal" in layer.kind:
-        return op.RandomNormalLike(frame, mean=p.mean, scale=p.stdDev, seed=seed)
-    if "Uniform" in layer.kind:
-        return op.RandomUniformLike(frame, low=p.minVal, high=p.maxVal, seed=seed)
-    return op.Bernoulli(op.Add(op.Mul(frame, 0.0), p.prob), seed=seed)
-
-
-@ops.op("randomNormalLike", "randomUniformLike", "randomBernoulliLike")
-def random_like(op, layer, like):
-    return _random(op, layer, like)
-
-
-@ops.op("randomNormalStatic", "randomUniformStatic", "randomBernoulliStatic")
-def random_static(op, layer):
-    frame = op.Expand(op.const(np.float32(0)), np.asarray(layer.params.outputShape, np.int64))
-    return _random(op, layer, frame)
-
-
-@ops.op("randomNormalDynamic", "randomUniformDynamic", "randomBernoulliDynamic")
-def random_dynamic(op, layer, shape):
-    return _random(op, layer, op.Expand(op.const(np.float32(0)), as_int64(op, shape)))
-
-
-@ops.op("categoricalDistribution")
-def categorical(op, layer, x):
-    p = layer.params
-    logits = x if p.isLogits else op.Log(op.Add(x, np.float32(p.eps or 1e-10)))
-    logits = op.Div(logits, p.temperature) if p.temperature not in (0.0, 1.0) else logits
-    return op.Cast(drawn(op, logits, int(p.numSamples), None if p.seed < 0 else float(p.seed)), to=FLOAT)
-
-
-class Suppression:
-    """A NonMaximumSuppression layer as the MIL operator's handler sees a node."""
-
-    version = 15
-
-    def __init__(self, params: Any) -> None:
-        self.held = {
-            "max_boxes": int(params.maxBoxes),
-            "score_threshold": params.scoreThreshold,
-            "iou_threshold": params.iouThreshold,
-            "per_class_suppression": params.perClassSuppression,
-        }
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return self.held.get(name, default)
-
-
-@ops.op(
-    "NonMaximumSuppression",
-    needs=(need("thresholds and a number of boxes that are parameters", lambda p: p.maxBoxes > 0),),
-)
-def suppress(op, layer, boxes, scores, *given):
-    if given:
-        return NotImplemented
-    return non_maximum_suppression(op, Suppression(layer.params), boxes, scores)

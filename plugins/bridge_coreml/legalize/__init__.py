@@ -1,4 +1,4 @@
-"""Hub → what an ML Program holds: the visible list of passes."""
+"""Passes that bring a hub model to the operators and dtypes of an ML Program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bridge.passes.widen import ComputeWider
 from bridge.traits import MOVES_DATA
 from bridge_coreml import export_ops
 from bridge_coreml.export_ops.common import HELD
-from bridge_coreml.legalize.newer import NoteNewer
+from bridge_coreml.legalize.newer_targets import NoteNewer
 from bridge_coreml.legalize.precision import HalfPrecision
 from bridge_coreml.legalize.rank import LowerRank
 from bridge_coreml.options import SPECIFICATION, kept_float32, version
@@ -30,39 +30,39 @@ MOVES = MOVES_DATA | {"If", "Loop", "Pad", "Shape", "Size", "Trilu", "Where"}
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """In order: sequences as tensors; patterns raised while whole; what a newer target would take of them;
-    dtypes MIL computes; operators it lacks; what it has in a form of its own; dimensions beyond the fifth;
-    half precision last."""
+    """Passes in order: sequences become tensors; patterns are fused; operators of newer targets are recorded;
+    dtypes are widened; operators are decomposed or rewritten; ranks above 5 are lowered; half precision is
+    last."""
     newer = [number for number in SPECIFICATION if number > version(options)]
-    takes = taker(version(options))
-    kept = kept_float32(options)
-    half = [] if kept is None else [HalfPrecision(takes, kept), FoldConstants()]
+    takes = takes_at(version(options))
+    keep_float32 = kept_float32(options)
+    half_precision = [] if keep_float32 is None else [HalfPrecision(takes, keep_float32), FoldConstants()]
     return [
         ResolveSequences(),
         FoldBatchNormalization(),
         RaiseGelu(),
-        NoteNewer(taker, version(options), newer),
+        NoteNewer(takes_at, version(options), newer),
         ComputeWider(takes, moves),
         Decompose(takes),
         FoldConstants(),
         Rewrite(ops, keep=lambda node: native(node, version(options))),
         FoldConstants(),
         LowerRank(),
-        *half,
+        *half_precision,
     ]
 
 
 def native(node: ir.Node, version: int) -> bool:
-    """Whether a node is written as it is."""
+    """True if an export rule takes the node."""
     return export_ops.ops.find(hub.qualified(node), node, version) is not None
 
 
-def taker(version: int) -> Callable[[ir.Node], bool]:
-    """Whether a node is written as it is, or through a rewrite of its own."""
+def takes_at(version: int) -> Callable[[ir.Node], bool]:
+    """Predicate: an export rule takes the node, or a rewrite of this package does."""
     return lambda node: native(node, version) or ops.find(hub.qualified(node), node) is not None
 
 
 def moves(node: ir.Node) -> bool:
-    """Operators that only move elements, of a dtype that is held as it is."""
+    """True for operators that move elements only, of a dtype that Core ML stores."""
     value = node.inputs[1 if node.op_type == "Where" else 0] if node.inputs else None
     return node.op_type in MOVES and value is not None and value.dtype in HELD

@@ -18,7 +18,7 @@ from bridge.errors import InvalidOption
 
 pytest.importorskip("coremltools")
 
-from bridge_coreml.apple import coremltools
+from bridge_coreml.coremltools_import import coremltools
 from coreml_programs import converted
 
 IMAGE = "g (float[1,3,2,2] x) => (float[1,3,2,2] y) { y = Identity (x) }"

@@ -33,8 +33,8 @@ FRAMEWORKS = (
 )
 
 
-class Hidden(importlib.abc.MetaPathFinder):
-    """Says of the modules named that they are not installed."""
+class HiddenModules(importlib.abc.MetaPathFinder):
+    """Import finder that reports the named modules as not installed."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
@@ -45,8 +45,8 @@ class Hidden(importlib.abc.MetaPathFinder):
 
 
 @contextmanager
-def hidden() -> Iterator[None]:
-    finder = Hidden(tuple(name for name in FRAMEWORKS if name not in sys.modules))
+def frameworks_hidden() -> Iterator[None]:
+    finder = HiddenModules(tuple(name for name in FRAMEWORKS if name not in sys.modules))
     sys.meta_path.insert(0, finder)
     logger = logging.getLogger("coremltools")
     level = logger.level
@@ -63,7 +63,7 @@ def coremltools() -> ModuleType:
     """The coremltools package. Raises ModuleNotFoundError where it is not installed."""
     if "coremltools" in sys.modules:
         return sys.modules["coremltools"]
-    with hidden():
+    with frameworks_hidden():
         module = importlib.import_module("coremltools")
         importlib.import_module("coremltools.converters.mil.backend.mil.load")
     logging.getLogger("coremltools").setLevel(logging.ERROR)

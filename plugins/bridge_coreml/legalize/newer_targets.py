@@ -1,4 +1,4 @@
-"""What a newer deployment target would hold as it is."""
+"""Operators that a newer deployment target has natively."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bridge.facts import COREML_NEWER
 
 
 class NoteNewer(ir.passes.InPlacePass):
-    """1. Operators that `takes(version)` refuses and `takes` of a newer version accepts are noted on the
-    model, under the first of `newer` that accepts them. The nodes stay as they are.
+    """1. An operator that `takes(version)` refuses and that a version of `newer` accepts is recorded in the
+    model's metadata under the first such version. Nodes stay unchanged.
     """
 
     precedes = ("ComputeWider", "Decompose")
@@ -36,7 +36,7 @@ class NoteNewer(ir.passes.InPlacePass):
 
 
 def notes(model: ir.Model) -> list[str]:
-    """One sentence for each newer target that would help."""
+    """One sentence for each newer target that has operators natively."""
     return [
         f"minimum_deployment_target=iOS{number} would hold as they are: {', '.join(operators)}"
         for number, operators in sorted(COREML_NEWER.all(model))

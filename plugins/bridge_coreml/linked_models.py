@@ -1,8 +1,7 @@
-"""Models that stand in a file of their own, beside the one that names them.
+"""Linked models: models in files of their own beside the file that names them.
 
-LinkedModel.proto: a link names a compiled model and where to look for it. What a compiled model holds is
-Apple's secret, so the model it was compiled from, `<stem>.mlpackage` or `<stem>.mlmodel`, is read in its
-place.
+LinkedModel.proto: a link names a compiled model and its search path. The compiled format is undocumented, so
+the model it was compiled from, `<stem>.mlpackage` or `<stem>.mlmodel`, is read instead.
 """
 
 from __future__ import annotations
@@ -19,57 +18,57 @@ SUFFIXES = (".mlpackage", ".mlmodel")
 PIPELINES = ("pipeline", "pipelineClassifier", "pipelineRegressor")
 
 
-def steps(message: Any) -> list[Any]:
-    """The models of a pipeline; none of anything else."""
-    kind = message.WhichOneof("Type")
-    if kind not in PIPELINES:
+def pipeline_models(message: Any) -> list[Any]:
+    """Models of a pipeline; empty for any other model."""
+    model_type = message.WhichOneof("Type")
+    if model_type not in PIPELINES:
         return []
-    held = getattr(message, kind)
-    return list(held.models if kind == "pipeline" else held.pipeline.models)
+    pipeline = getattr(message, model_type)
+    return list(pipeline.models if model_type == "pipeline" else pipeline.pipeline.models)
 
 
-def follow(file: File) -> None:
-    """Put every model that is linked to in the place of its link.
+def resolve_links(file: File) -> None:
+    """Replace every link by the model it names.
 
     Raises UnsupportedModel for a link whose model is not there, UnreadableFile for one that leads outside its
     folder or in a circle.
     """
-    _follow(file, file.message, 0)
+    resolve(file, file.message, 0)
 
 
-def _follow(file: File, message: Any, depth: int) -> None:
+def resolve(file: File, message: Any, depth: int) -> None:
     if depth > DEPTH:
         raise UnreadableFile(f"{file.path}: models are linked, or nested, more than {DEPTH} deep.")
     if message.WhichOneof("Type") == "linkedModel":
-        other = read(_place(file, message.linkedModel.linkedModelFile))
-        _follow(other, other.message, depth + 1)
-        _adopt(file, other)
+        other = read(linked_path(file, message.linkedModel.linkedModelFile))
+        resolve(other, other.message, depth + 1)
+        adopt_weights(file, other)
         message.CopyFrom(other.message)
         return
-    for step in steps(message):
-        _follow(file, step, depth + 1)
+    for step in pipeline_models(message):
+        resolve(file, step, depth + 1)
 
 
-def _place(file: File, link: Any) -> Path:
-    """The model a link names. Looked for in the folder of the file, and in those inside it that the link
-    lists."""
+def linked_path(file: File, link: Any) -> Path:
+    """Path of the model that a link names, searched in the folder of the file and in those inside it that the
+    link lists."""
     name = PurePosixPath(link.linkedModelFileName.defaultValue)
-    around = file.path.resolve().parent
+    folder = file.path.resolve().parent
     if str(name) in ("", ".", "..") or len(name.parts) != 1:
         raise UnreadableFile(f"{file.path} links to {str(name)!r}, which is no name of a model.")
-    for listed in (link.linkedModelSearchPath.defaultValue or ".").split(":"):
-        if listed.startswith("$"):
+    for search_path in (link.linkedModelSearchPath.defaultValue or ".").split(":"):
+        if search_path.startswith("$"):
             continue
         for suffix in SUFFIXES:
             try:
-                place = (around / listed / f"{name.stem}{suffix}").resolve()
-                there = place.exists() and place != file.path.resolve()
+                path = (folder / search_path / f"{name.stem}{suffix}").resolve()
+                exists = path.exists() and path != file.path.resolve()
             except (OSError, ValueError) as error:
                 raise UnreadableFile(f"{file.path} links to {str(name)!r}: {error}") from error
-            if not place.is_relative_to(around):
-                raise UnreadableFile(f"{file.path} links to a model outside its folder: {listed!r}.")
-            if there:
-                return place
+            if not path.is_relative_to(folder):
+                raise UnreadableFile(f"{file.path} links to a model outside its folder: {search_path!r}.")
+            if exists:
+                return path
     raise UnsupportedModel(
         f"{file.path} links to {name}, a compiled model, which nothing outside Apple's systems can run.",
         [],
@@ -77,15 +76,15 @@ def _place(file: File, link: Any) -> Path:
     )
 
 
-def _adopt(file: File, other: File) -> None:
-    """Have `file` find the weights of `other`, whose folders go by names of their own from here on."""
+def adopt_weights(file: File, other: File) -> None:
+    """Let `file` find the weights of `other`, whose folders get new names."""
     folders = {AUTHORITY: other.folder, **other.folders} if other.folder else other.folders
     renamed = {old: f"@linked{len(file.folders) + n}/" for n, old in enumerate(folders)}
     file.folders.update((renamed[old], folder) for old, folder in folders.items())
-    for model in _models(other.message) if renamed else ():
+    for model in nested_models(other.message) if renamed else ():
         for function in model.mlProgram.functions.values() if model.HasField("mlProgram") else ():
             for block in function.block_specializations.values():
-                for value in _values(block):
+                for value in block_values(block):
                     if value.WhichOneof("value") == "blobFileValue":
                         authority, slash, inside = value.blobFileValue.fileName.partition("/")
                         value.blobFileValue.fileName = (
@@ -93,17 +92,17 @@ def _adopt(file: File, other: File) -> None:
                         )
 
 
-def _models(message: Any) -> Iterator[Any]:
+def nested_models(message: Any) -> Iterator[Any]:
     yield message
-    for step in steps(message):
-        yield from _models(step)
+    for step in pipeline_models(message):
+        yield from nested_models(step)
 
 
-def _values(block: Any) -> Iterator[Any]:
-    """Every value a block holds."""
+def block_values(block: Any) -> Iterator[Any]:
+    """Every value of a block and of its inner blocks."""
     for operation in block.operations:
         yield from operation.attributes.values()
         for argument in operation.inputs.values():
             yield from (b.value for b in argument.arguments if b.HasField("value"))
         for inner in operation.blocks:
-            yield from _values(inner)
+            yield from block_values(inner)

@@ -14,25 +14,25 @@ from bridge.errors import UnsupportedModel
 from bridge.formats import Exporter
 from bridge.ops import Need
 from bridge.report import Blocker, Report
-from bridge_coreml import interface, package
+from bridge_coreml import package, source_interface
 from bridge_coreml.options import KIND
-from bridge_coreml.pipeline_ops import ops
+from bridge_coreml.pipeline.export_ops import ops
 from bridge_coreml.proto import model as empty
 
 T = ir.DataType
 DOUBLES = 65600
 VERSION = 1
-WAY_OUT = "As an ML Program it may be: name the destination .mlpackage."
-COUNTED = (T.INT64, T.INT32)
+HINT = "As an ML Program it may be: name the destination .mlpackage."
+INTEGERS = (T.INT64, T.INT32)
 CLASSIFIERS = ("treeEnsembleClassifier", "glmClassifier", "supportVectorClassifier")
 REGRESSORS = ("treeEnsembleRegressor", "glmRegressor", "supportVectorRegressor")
-SIDES = {"string": "stringType", "int64": "int64Type", "double": "doubleType"}
+SCALAR_TYPES = {"string": "stringType", "int64": "int64Type", "double": "doubleType"}
 
 
 @dataclass(eq=False)
 class Feature:
-    """What models of a pipeline hand on: an array of `width` doubles, one number or text, or a `dictionary`
-    by class."""
+    """Value between models of a pipeline: an array of `width` doubles, one number or text, or a dictionary
+    by class. `kind` is array, int64, double, string or dictionary."""
 
     name: str
     kind: str
@@ -42,7 +42,7 @@ class Feature:
 
 @dataclass
 class Step:
-    """One model, and the features it reads and makes."""
+    """One model, with its input and output features."""
 
     message: Any
     inputs: list[Feature]
@@ -54,7 +54,7 @@ class Step:
 
 
 class Pipeline:
-    """Steps as handlers add them: `held, made = pipe.step("scaler", [x], width)`."""
+    """Models of a pipeline as handlers add them: `params = pipe.step("scaler", [x], output)`."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
@@ -69,14 +69,14 @@ class Pipeline:
         self.names.add(name)
         return Feature(name, kind, width, keys)
 
-    def step(self, kind: str, inputs: Sequence[Feature], *outputs: Feature) -> Any:
-        """The parameters of a new model of the pipeline."""
+    def step(self, model_type: str, inputs: Sequence[Feature], *outputs: Feature) -> Any:
+        """Add a model to the pipeline, and return its parameters."""
         message = empty()
         message.specificationVersion = VERSION
-        held = getattr(message, kind)
-        held.SetInParent()
+        params = getattr(message, model_type)
+        params.SetInParent()
         self.steps.append(Step(message, list(inputs), list(outputs)))
-        return held
+        return params
 
     def array(self, node: ir.Node, width: int) -> Feature:
         return self.fresh(node.outputs[0].name or "array", "array", width)
@@ -87,29 +87,33 @@ def feature_of(pipe: Pipeline, value: ir.Value) -> Feature:
     dims: list[Any] = list(value.shape or ())
     width = 1 if len(dims) < 2 else int(dims[1])
     kind = (
-        "string" if value.dtype == T.STRING else "int64" if width == 1 and value.dtype in COUNTED else "array"
+        "string"
+        if value.dtype == T.STRING
+        else "int64"
+        if width == 1 and value.dtype in INTEGERS
+        else "array"
     )
     return pipe.fresh(value.name or "input", kind, width)
 
 
-def describe(described: Any, feature: Feature) -> None:
-    made = described.add(name=feature.name)
+def add_feature(descriptions: Any, feature: Feature) -> None:
+    description = descriptions.add(name=feature.name)
     if feature.kind == "array":
-        made.type.multiArrayType.dataType = DOUBLES
-        made.type.multiArrayType.shape.append(feature.width)
+        description.type.multiArrayType.dataType = DOUBLES
+        description.type.multiArrayType.shape.append(feature.width)
     elif feature.kind == "dictionary":
-        getattr(made.type.dictionaryType, f"{feature.keys}KeyType").SetInParent()
+        getattr(description.type.dictionaryType, f"{feature.keys}KeyType").SetInParent()
     else:
-        getattr(made.type, SIDES[feature.kind]).SetInParent()
+        getattr(description.type, SCALAR_TYPES[feature.kind]).SetInParent()
 
 
-def finish(step: Step) -> Any:
-    """The message of a step with its interface."""
+def with_interface(step: Step) -> Any:
+    """Complete the message of a step with its input and output descriptions."""
     message, description = step.message, step.message.description
     for feature in step.inputs:
-        describe(description.input, feature)
+        add_feature(description.input, feature)
     for feature in step.outputs:
-        describe(description.output, feature)
+        add_feature(description.output, feature)
     if step.kind in (*CLASSIFIERS, *REGRESSORS):
         description.predictedFeatureName = step.outputs[0].name
     if step.kind in CLASSIFIERS and len(step.outputs) > 1:
@@ -120,27 +124,30 @@ def finish(step: Step) -> Any:
     return message
 
 
-def whole(pipe: Pipeline, inputs: list[Feature], outputs: list[Feature]) -> Any:
-    """The model of all steps: the only one, or a pipeline, called after what stands at its end."""
-    messages = [finish(step) for step in pipe.steps]
+def assemble(pipe: Pipeline, inputs: list[Feature], outputs: list[Feature]) -> Any:
+    """The single model, or a pipeline of all: a pipelineClassifier or pipelineRegressor if such a model is the
+    last."""
+    messages = [with_interface(step) for step in pipe.steps]
     if len(messages) == 1 and pipe.steps[0].inputs == inputs and pipe.steps[0].outputs == outputs:
         return messages[0]
     message = empty()
     message.specificationVersion = VERSION
-    last = next((s for s in pipe.steps[::-1] if s.kind in (*CLASSIFIERS, *REGRESSORS)), None)
-    if last is not None and set(last.outputs) & set(outputs):
-        kind = "pipelineClassifier" if last.kind in CLASSIFIERS else "pipelineRegressor"
-        held = getattr(message, kind).pipeline
-        message.description.predictedFeatureName = last.message.description.predictedFeatureName
-        message.description.predictedProbabilitiesName = last.message.description.predictedProbabilitiesName
+    predictor = next((s for s in pipe.steps[::-1] if s.kind in (*CLASSIFIERS, *REGRESSORS)), None)
+    if predictor is not None and set(predictor.outputs) & set(outputs):
+        model_type = "pipelineClassifier" if predictor.kind in CLASSIFIERS else "pipelineRegressor"
+        pipeline = getattr(message, model_type).pipeline
+        message.description.predictedFeatureName = predictor.message.description.predictedFeatureName
+        message.description.predictedProbabilitiesName = (
+            predictor.message.description.predictedProbabilitiesName
+        )
     else:
-        held = message.pipeline
-        held.SetInParent()
-    held.models.extend(messages)
+        pipeline = message.pipeline
+        pipeline.SetInParent()
+    pipeline.models.extend(messages)
     for feature in inputs:
-        describe(message.description.input, feature)
+        add_feature(message.description.input, feature)
     for feature in outputs:
-        describe(message.description.output, feature)
+        add_feature(message.description.output, feature)
     return message
 
 
@@ -152,40 +159,44 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     for node in model.graph:
         rule = ops.find(hub.qualified(node), node)
         assert rule is not None
-        read = [pipe.features.get(v, v) for v in node.inputs if v is not None]
-        results = rule.handler(pipe, node, *read)
+        operands = [pipe.features.get(v, v) for v in node.inputs if v is not None]
+        results = rule.handler(pipe, node, *operands)
         if results is NotImplemented:
             reason = "mixes what belongs to several records"
             blocker = Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
             raise UnsupportedModel(
-                "1 operator cannot be written as Core ML's classical models:", [blocker], WAY_OUT
+                "1 operator cannot be written as Core ML's classical models:", [blocker], HINT
             )
         results = results if isinstance(results, tuple) else (results,)
         pipe.features.update(zip(node.outputs, results, strict=False))
     outputs = []
     for value in model.graph.outputs:
-        made = pipe.features[value]
-        if made in inputs or made in outputs:
-            copied = pipe.fresh(value.name or "output", made.kind, made.width, made.keys)
-            pipe.step("identity", [made], copied)
-            made = copied
-        pipe.names.discard(made.name)
-        made.name = pipe.fresh(value.name or "output", made.kind).name
-        outputs.append(made)
-    message = whole(pipe, inputs, outputs)
-    ports = [interface.port(f.name, v) for f, v in zip(inputs, model.graph.inputs, strict=True)]
-    after = [interface.port(f.name, v) for f, v in zip(outputs, model.graph.outputs, strict=True)]
-    interface.describe(message.description, model, ports, after)
+        feature = pipe.features[value]
+        if feature in inputs or feature in outputs:
+            copy = pipe.fresh(value.name or "output", feature.kind, feature.width, feature.keys)
+            pipe.step("identity", [feature], copy)
+            feature = copy
+        pipe.names.discard(feature.name)
+        feature.name = pipe.fresh(value.name or "output", feature.kind).name
+        outputs.append(feature)
+    message = assemble(pipe, inputs, outputs)
+    inputs_in_source = [
+        source_interface.port(f.name, v) for f, v in zip(inputs, model.graph.inputs, strict=True)
+    ]
+    outputs_in_source = [
+        source_interface.port(f.name, v) for f, v in zip(outputs, model.graph.outputs, strict=True)
+    ]
+    source_interface.describe(message.description, model, inputs_in_source, outputs_in_source)
     raw = message.SerializeToString(deterministic=True)
     if path.name.lower().endswith(".mlmodel"):
         path.write_bytes(raw)
     else:
         package.finish(path, raw)
     report.notes.append("Core ML runs it on one record at a time; bridge.run takes any number of them")
-    report.notes.extend(_held(model, inputs))
+    report.notes.extend(dtype_notes(model, inputs))
 
 
-def _held(model: ir.Model, inputs: list[Feature]) -> list[str]:
+def dtype_notes(model: ir.Model, inputs: list[Feature]) -> list[str]:
     words = {"array": "doubles", "int64": "int64", "string": "text"}
     return [
         f"input {value.name}: {value.dtype.name.lower()} is held as {words[feature.kind]}"
@@ -194,9 +205,9 @@ def _held(model: ir.Model, inputs: list[Feature]) -> list[str]:
     ]
 
 
-def holdable(value: ir.Value) -> bool:
-    """Rows of numbers of a known width, or one text a record; what is made on the way is the handlers'
-    business."""
+def is_record_input(value: ir.Value) -> bool:
+    """True for rows of numbers of a known width, or one text per record. Values that are no inputs always
+    pass."""
     if not value.is_graph_input():
         return True
     shape = value.shape
@@ -205,7 +216,7 @@ def holdable(value: ir.Value) -> bool:
     width = 1 if len(shape) == 1 else shape[1]
     if not isinstance(width, int) or width < 1:
         return False
-    return value.dtype in (T.FLOAT, T.DOUBLE, *COUNTED) or (value.dtype == T.STRING and width == 1)
+    return value.dtype in (T.FLOAT, T.DOUBLE, *INTEGERS) or (value.dtype == T.STRING and width == 1)
 
 
 exporter = Exporter(
@@ -213,7 +224,7 @@ exporter = Exporter(
     legalize=lambda options: [],
     write=write,
     version_title=lambda number: "its classical models",
-    values=Need("records in rows: numbers of a known width, or one text each", holdable),
+    values=Need("records in rows: numbers of a known width, or one text each", is_record_input),
     options=(KIND,),
-    way_out=WAY_OUT,
+    way_out=HINT,
 )

@@ -1,0 +1,125 @@
+"""Convolutions and transposed convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.importing import attribute, constant, like
+from bridge.needs import condition
+from bridge.ops import OpTable
+from bridge_coreml.import_ops.common import RANKED, as_type
+
+ops = OpTable()
+
+PADDINGS = attribute("pad_type", "valid", "same", "same_lower", "custom")
+
+
+def strides_and_dilations(node: Any, spatial: int) -> list[list[int]]:
+    """Strides and dilations, each one integer per spatial dimension."""
+    return [np.ravel(node.get(n, [1] * spatial)).tolist() for n in ("strides", "dilations")]
+
+
+def padding_attributes(node: Any, kernel: list[int]) -> dict[str, Any]:
+    """Conv's attributes `pads` or `auto_pad` for the MIL parameters pad_type and pad."""
+    pad_type = node.get("pad_type", "valid")
+    if pad_type == "custom":
+        pad = np.reshape(node.get("pad", [0] * 2 * len(kernel)), (-1, 2))
+        return {"pads": [int(v) for v in (*pad[:, 0], *pad[:, 1])]}
+    return {"auto_pad": {"same": "SAME_UPPER", "same_lower": "SAME_LOWER"}.get(pad_type)}
+
+
+STATIC_WINDOW = condition(
+    "a static input size where same padding meets dilation",
+    lambda n: (
+        n.get("pad_type", "valid") in ("valid", "custom")
+        or max(np.ravel(n.get("dilations", [1]))) == 1
+        or (n.dims("x") is not None and None not in n.dims("x")[2:])
+    ),
+)
+
+
+@ops.op("conv", needs=(RANKED, PADDINGS, STATIC_WINDOW))
+def conv(op, node, x, weight, bias=None):
+    weight, bias = as_type(op, weight, x), as_type(op, bias, x)
+    kernel = [int(d) for d in weight.shape[2:]]
+    strides, dilations = strides_and_dilations(node, len(kernel))
+    return op.Conv(
+        x,
+        weight,
+        bias,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        group=node.get("groups", 1),
+        **padding_attributes(node, kernel),
+    )
+
+
+@ops.op(
+    "conv_quantized",
+    needs=(RANKED, PADDINGS, STATIC_WINDOW, constant("weight"), attribute("quantization_type", "linear")),
+)
+def conv_quantized(op, node, x, bias=None):
+    quantized, scale, quant_bias = (node.array(n) for n in ("weight", "quant_scale", "quant_bias"))
+    broadcast_shape = [-1] + [1] * (quantized.ndim - 1)
+    scale, quant_bias = (np.reshape(v, broadcast_shape) if np.size(v) > 1 else v for v in (scale, quant_bias))
+    return conv(op, node, x, like(op, x, quantized * scale + quant_bias), bias)
+
+
+def transposed_pads(
+    node: Any, x: ir.Value, kernel: list[int], strides: list[int], dilations: list[int]
+) -> dict[str, Any]:
+    """ConvTranspose's `pads` and `output_padding`; the node's output_shape is honored where it has one."""
+    pad_type = node.get("pad_type", "valid")
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    output_shape = node.get("output_shape")
+    in_lens = list(x.shape)[2:]
+    pads_begin, pads_end, output_padding = [], [], []
+    for i, (extent, stride) in enumerate(zip(extents, strides, strict=True)):
+        if pad_type == "same":
+            out_len = output_shape[2 + i] if output_shape else None
+            total = (in_lens[i] - 1) * stride + extent - out_len if out_len else extent - stride
+            pads_begin.append(max(total, 0) // 2)
+            pads_end.append(max(total, 0) - max(total, 0) // 2)
+            output_padding.append(max(-total, 0))
+            continue
+        pads = [0, 0] if pad_type == "valid" else node.get("pad", [0] * 2 * len(kernel))[2 * i : 2 * i + 2]
+        default_len = (in_lens[i] - 1) * stride + extent - sum(pads) if output_shape else 0
+        excess = output_shape[2 + i] - default_len if output_shape else 0
+        pads_begin.append(pads[0])
+        pads_end.append(pads[1] + max(-excess, 0))
+        output_padding.append(max(excess, 0))
+    return {
+        "pads": [int(v) for v in pads_begin + pads_end],
+        "output_padding": [int(v) for v in output_padding] if any(output_padding) else None,
+    }
+
+
+@ops.op(
+    "conv_transpose",
+    needs=(
+        RANKED,
+        attribute("pad_type", "valid", "same", "custom"),
+        condition(
+            "a static input size where output_shape is given",
+            lambda n: n.get("output_shape") is None or (n.dims("x") or [None])[2:].count(None) == 0,
+        ),
+    ),
+)
+def conv_transpose(op, node, x, weight, bias=None):
+    weight, bias = as_type(op, weight, x), as_type(op, bias, x)
+    kernel = [int(d) for d in weight.shape[2:]]
+    strides, dilations = strides_and_dilations(node, len(kernel))
+    return op.ConvTranspose(
+        x,
+        weight,
+        bias,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        group=node.get("groups", 1),
+        **transposed_pads(node, x, kernel, strides, dilations),
+    )
