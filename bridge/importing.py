@@ -1,4 +1,4 @@
-"""What importers of several formats share: needs on native nodes, constants of the hub, layout.
+"""Parts that importers of several formats share: needs on native nodes, constants of the hub, layout.
 
 A native node answers `get(name, default)` for its attributes and `constant(key)` for whether an input is
 stored in the file.

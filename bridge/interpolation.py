@@ -124,7 +124,7 @@ def within(position: Any, length_original: Any) -> Any:
 
 
 def inside(position: Any, length_original: Any) -> Any:
-    """Whether positions are elements of the axis."""
+    """True where positions are elements of the axis."""
     return np.logical_and(position >= 0.0, position < length_original)
 
 

@@ -116,8 +116,8 @@ def _cell(text: str) -> str:
 
 
 def with_tables(page: str) -> str:
-    """A page with its tables of options and families, between `<!-- options NAME -->` and `<!-- /options -->`, as
-    they are declared now."""
+    """A page with its tables of options and families, between `<!-- options NAME -->` and `<!-- /options
+    -->`, as they are declared now."""
     page = FAMILY_TABLE.sub(lambda found: f"{found[1]}\n{families()}\n\n{found[2]}", page)
     return OPTIONS.sub(lambda found: f"{found[1]}\n{options(found[2])}\n\n{found[3]}", page)
 

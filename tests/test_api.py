@@ -13,16 +13,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs" / "api.md"
 PUBLIC = {
-    "bridge": """BridgeError Conversion Summary Verification check convert formats hookimpl inspect load run save verify""",
-    "bridge.errors": """BridgeError DestinationExists ExecutionFailed InvalidHub InvalidInput InvalidOption MissingDependency PluginError
-        UnknownFormat UnreadableFile UnsupportedModel VerificationFailed WriteFailed""",
-    "bridge.dims": "arange entries known length_of lengths product reshape scalar sizes_of vector",
+    "bridge": """BridgeError Conversion Summary Verification check convert formats hookimpl inspect load run save
+        verify""",
+    "bridge.errors": """BridgeError DestinationExists ExecutionFailed InvalidHub InvalidInput InvalidOption
+        MissingDependency PluginError UnknownFormat UnreadableFile UnsupportedModel VerificationFailed WriteFailed""",
+    "bridge.dims": "arange entries known length_of lengths on_last_axis product reshape scalar sizes_of vector",
     "bridge.formats": "Exporter Format Importer Option Part Runtime flag within",
-    "bridge.geometry": """Window ceil_extra halves is_same pads_of plain_resize same_at_run_time same_total spatial_lengths transposed_pads
-        transposed_total window_of""",
+    "bridge.geometry": """Window ceil_extra halves is_same pads_of plain_resize same_at_run_time same_total
+        spatial_lengths transposed_pads transposed_total window_of""",
     "bridge.hookspecs": "bridge_formats bridge_functions bridge_passes bridge_rules hookimpl",
-    "bridge.hub": """Builder Dim HUB_OPSET IR_VERSION Length ML_OPSET NHWC all_nodes attr const largest of_target origin qualified rank_of schema shape_of
-        smallest stamp_origins subgraphs""",
+    "bridge.hub": """Builder Dim HUB_OPSET IR_VERSION Length ML_OPSET NHWC all_nodes attr const input_at largest of_target
+        origin qualified rank_of schema shape_of smallest stamp_origins subgraphs""",
     "bridge.inputs": "random_inputs",
     "bridge.needs": "attribute condition constant dtype max_rank rank unused_output",
     "bridge.ops": "Need OpTable Rule",
@@ -38,6 +39,7 @@ PUBLIC = {
     "bridge.passes.transposes": "SinkTransposes",
     "bridge.passes.widen": "ComputeWider",
     "bridge.ports": "Port port_of",
+    "bridge.quant": "QuantParams is_dequantize is_quantize limits quant_of quant_params quantized_dtype",
     "bridge.report": "Blocker Crossing Outcome Report",
     "bridge.runtime": "HubSession Outputs Session open_session run",
     "bridge.testing": "FormatTests case_names",

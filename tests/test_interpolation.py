@@ -1,4 +1,5 @@
-"""Coordinates and weights of a resized axis, against onnx.reference's Resize, whose weights are float32 in part."""
+"""Coordinates and weights of a resized axis, against onnx.reference's Resize, whose weights are float32 in
+part."""
 
 import itertools
 
@@ -50,7 +51,8 @@ def axis_and_values(length_original: int, length_resized: int) -> tuple[ResizeAx
 @pytest.mark.parametrize("mode", COORDINATES)
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
 def test_linear_and_cubic_weights_are_those_of_the_reference(lengths, mode):
-    """But for the single sample of pytorch_half_pixel: it lies at 0, as the specification has it, at -0.5 in the reference."""
+    """But for the single sample of pytorch_half_pixel: it lies at 0, as the specification has it, at -0.5
+    in the reference."""
     axis, values = axis_and_values(*lengths)
     x_original = original_coordinates(axis, mode)
     if mode == "pytorch_half_pixel" and lengths[1] == 1:

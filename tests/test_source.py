@@ -177,8 +177,9 @@ def test_an_import_in_a_function_is_of_a_framework_or_says_what_it_costs():
 
 
 def graph_of_imports() -> dict[str, set[str]]:
-    """Our modules, and those each imports at any time. Who imports a module out of a package that it is no part of, imports that
-    package's `__init__` too; `bridge` itself imports the homes of its public names when they are asked for."""
+    """Our modules, and those each imports at any time. Who imports a module out of a package that it is no
+    part of, imports that package's `__init__` too; `bridge` itself imports the homes of its public names
+    when they are asked for."""
     found: dict[str, set[str]] = {}
     for path, tree in TREES.items():
         name = module_of(path)

@@ -67,9 +67,9 @@ def _sized(node: ir.Node) -> bool:
 
 
 class TransposedPads(ir.passes.InPlacePass):
-    """1. SAME_… of a ConvTranspose with output_padding becomes pads, which depend on no length: the result is
-    as long as input × stride, to which the shape inference of onnx adds output_padding. Shapes inferred before
-    are forgotten.
+    """1. SAME_… of a ConvTranspose with output_padding becomes pads, which depend on no length: the result
+    is as long as input × stride, to which the shape inference of onnx adds output_padding. Shapes inferred
+    before are forgotten.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

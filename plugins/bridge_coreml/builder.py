@@ -146,8 +146,8 @@ class Mil:
 
 
 def as_mil_constant(array: np.ndarray, dtype: ir.DataType | None) -> np.ndarray:
-    """Constant in the dtype MIL computes with. Raises ValueError for integers beyond int32, which rules refuse
-    beforehand."""
+    """Constant in the dtype MIL computes with. Raises ValueError for integers beyond int32, which rules
+    refuse beforehand."""
     numpy_dtype = NUMPY[HELD[dtype or ir.DataType.FLOAT]]
     if (
         numpy_dtype is np.int32

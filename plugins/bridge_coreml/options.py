@@ -166,7 +166,8 @@ def comma_separated(text: str) -> list[str]:
 
 
 def named_values(option: str, value: Any) -> Iterable[tuple[str, Any]]:
-    """Pairs of names and values from a dict, or from text NAME:VALUE,NAME:VALUE. A name may contain colons."""
+    """Pairs of names and values from a dict, or from text NAME:VALUE,NAME:VALUE. A name may contain
+    colons."""
     if isinstance(value, Mapping):
         return value.items()
     if not isinstance(value, str):

@@ -97,7 +97,7 @@ def program_outputs(
     return {output: scope.value(output) for output in scope.outputs(block)}
 
 
-def class_labels(file: File, message: Any) -> list[Any] | None:
+def program_labels(file: File, message: Any) -> list[Any] | None:
     """Labels of a program that classifies."""
     _, block, scope = open_function(file, message, _function_name(file, message, ""), scratch_builder(), {})
     for operation in block.operations:

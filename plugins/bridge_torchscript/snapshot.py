@@ -32,7 +32,8 @@ class ModuleState:
         self._before = self._values()
 
     def changed(self) -> bool:
-        """Tell whether an attribute was set or a tensor written in place; true too where no graph shows it."""
+        """Tell whether an attribute was set or a tensor written in place; true too where no graph shows
+        it."""
         return not self._visible or not _same(self._before, self._values())
 
     def shares(self, result: Any) -> bool:

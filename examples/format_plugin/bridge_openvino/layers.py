@@ -16,12 +16,13 @@ from bridge_openvino.document import ELEMENTS, Layer, Net, Port
 
 # The opset that introduced each operator in the form written here.
 VERSIONS = {
-    "Acosh": 4, "Asinh": 4, "Atanh": 4, "AvgPool": 14, "BitwiseAnd": 13, "BitwiseNot": 13, "BitwiseOr": 13, "BitwiseXor": 13,
-    "Broadcast": 3, "CumSum": 3, "Gather": 8, "GatherElements": 6, "GatherND": 8, "Gelu": 7, "GridSample": 9, "HSwish": 4,
-    "Identity": 16, "If": 8, "IsInf": 10, "IsNaN": 10, "LogSoftmax": 5, "LogicalXor": 2, "Loop": 5, "MaxPool": 8, "Mish": 4,
-    "NonMaxSuppression": 9, "NonZero": 3, "Pad": 12, "ROIAlign": 9, "Range": 4, "ReduceL1": 4, "ReduceL2": 4, "Round": 5,
-    "ScatterElementsUpdate": 12, "ScatterNDUpdate": 15, "ShapeOf": 3, "Slice": 8, "SoftMax": 8, "SoftPlus": 4, "SoftSign": 9,
-    "TopK": 11, "Unique": 10,
+    "Acosh": 4, "Asinh": 4, "Atanh": 4, "AvgPool": 14, "BitwiseAnd": 13, "BitwiseNot": 13, "BitwiseOr": 13,
+    "BitwiseXor": 13, "Broadcast": 3, "CumSum": 3, "Gather": 8, "GatherElements": 6, "GatherND": 8,
+    "Gelu": 7, "GridSample": 9, "HSwish": 4, "Identity": 16, "If": 8, "IsInf": 10, "IsNaN": 10,
+    "LogSoftmax": 5, "LogicalXor": 2, "Loop": 5, "MaxPool": 8, "Mish": 4, "NonMaxSuppression": 9,
+    "NonZero": 3, "Pad": 12, "ROIAlign": 9, "Range": 4, "ReduceL1": 4, "ReduceL2": 4, "Round": 5,
+    "ScatterElementsUpdate": 12, "ScatterNDUpdate": 15, "ShapeOf": 3, "Slice": 8, "SoftMax": 8,
+    "SoftPlus": 4, "SoftSign": 9, "TopK": 11, "Unique": 10,
 }  # fmt: skip
 TRUTHS = frozenset(
     [

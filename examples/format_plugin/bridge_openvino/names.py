@@ -1,10 +1,11 @@
 """Operators that mean the same and differ in name alone: hub name → OpenVINO's."""
 
 UNARY = {
-    "Acos": "Acos", "Acosh": "Acosh", "Asin": "Asin", "Asinh": "Asinh", "Atan": "Atan", "Atanh": "Atanh", "Ceil": "Ceiling",
-    "Cos": "Cos", "Cosh": "Cosh", "Erf": "Erf", "Exp": "Exp", "Floor": "Floor", "HardSwish": "HSwish", "Log": "Log",
-    "Mish": "Mish", "Relu": "ReLU", "Sigmoid": "Sigmoid", "Sin": "Sin", "Sinh": "Sinh", "Softplus": "SoftPlus",
-    "Softsign": "SoftSign", "Sqrt": "Sqrt", "Tan": "Tan", "Tanh": "Tanh", "IsNaN": "IsNaN",
+    "Acos": "Acos", "Acosh": "Acosh", "Asin": "Asin", "Asinh": "Asinh", "Atan": "Atan", "Atanh": "Atanh",
+    "Ceil": "Ceiling", "Cos": "Cos", "Cosh": "Cosh", "Erf": "Erf", "Exp": "Exp", "Floor": "Floor",
+    "HardSwish": "HSwish", "Log": "Log", "Mish": "Mish", "Relu": "ReLU", "Sigmoid": "Sigmoid", "Sin": "Sin",
+    "Sinh": "Sinh", "Softplus": "SoftPlus", "Softsign": "SoftSign", "Sqrt": "Sqrt", "Tan": "Tan",
+    "Tanh": "Tanh", "IsNaN": "IsNaN",
 }  # fmt: skip
 NUMERIC = {"Abs": "Abs", "Neg": "Negative", "Sign": "Sign"}
 LOGICAL = {"And": "LogicalAnd", "Or": "LogicalOr", "Xor": "LogicalXor"}

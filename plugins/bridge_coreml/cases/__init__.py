@@ -1,4 +1,5 @@
-"""Core ML files of one operator, layer or model each, by family: what they compute is known without the importer."""
+"""Core ML files of one operator, layer or model each, by family: what they compute is known without the
+importer."""
 
 from __future__ import annotations
 

@@ -29,9 +29,10 @@ class State:
 class Program:
     """One operator of MIL: `build` on variables, one for each array, as iOS `target` has it.
 
-    `want` computes the outputs from the arrays; without it coremltools' own value inference does, which applies `build` to constants.
-    The operator's newest definition is a case of its own unless `newest` is off. Inputs and outputs of dtypes that an interface has not
-    are cast in the program; `dims` are dimensions of inputs in place of the arrays' own, None for what is known at run time alone.
+    `want` computes the outputs from the arrays; without it coremltools' own value inference does, which
+    applies `build` to constants. The operator's newest definition is a case of its own unless `newest` is
+    off. Inputs and outputs of dtypes that an interface has not are cast in the program; `dims` are
+    dimensions of inputs in place of the arrays' own, None for what is known at run time alone.
     """
 
     build: Callable[..., Any]
@@ -55,7 +56,8 @@ class Program:
         return [a.array if isinstance(a, State) else a for a in self.arrays]
 
     def inferred(self) -> list[np.ndarray]:
-        """Value that coremltools infers of the operator on constants. Raises NotImplementedError where it does not."""
+        """Value that coremltools infers of the operator on constants. Raises NotImplementedError where it
+        does not."""
         from coremltools.converters.mil.mil import Builder as mb
         from coremltools.converters.mil.mil import Function, types
 
@@ -151,7 +153,8 @@ def held(value: Any) -> np.ndarray:
 
 
 def natives(programs: dict[str, Program]) -> dict[str, NativeCase]:
-    """The programs and the newest definitions of their operators by name, whose first word is the operator."""
+    """The programs and the newest definitions of their operators by name, whose first word is the
+    operator."""
     found = {}
     for name, each in programs.items():
         operators = tuple(name.split()[0].split("+"))

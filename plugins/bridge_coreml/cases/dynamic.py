@@ -1,4 +1,5 @@
-"""Layers that are told at run time what shape to make, which layers to run and how often; and what chance has a part in."""
+"""Layers that are told at run time what shape to make, which layers to run and how often; and what chance
+has a part in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Images: resizing, resampling, boxes, against the grids of coremltools' own pages, torch and a plain loop."""
+"""Images: resizing, resampling, boxes, against the grids of coremltools' own pages, torch and a plain
+loop."""
 
 from __future__ import annotations
 

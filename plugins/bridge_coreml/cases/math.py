@@ -10,7 +10,10 @@ from bridge_coreml.cases.common import Program, b, by_torch, f, half, i, program
 
 UNIT = "acos asin atanh"
 POSITIVE = "inverse log rsqrt sqrt"
-PLAIN = "abs atan ceil cos cosh erf exp exp2 floor identity relu relu6 round sigmoid sign sin sinh softplus softsign square tan tanh"
+PLAIN = (
+    "abs atan ceil cos cosh erf exp exp2 floor identity relu relu6 round sigmoid sign sin sinh "
+    "softplus softsign square tan tanh"
+)
 BINARY = "add sub mul real_div floor_div mod maximum minimum"
 COMPARED = "equal not_equal less less_equal greater greater_equal"
 X = f(2, 3, low=-3, high=3)

@@ -21,7 +21,8 @@ ROW = np.array([0.5, -1.0, 2.0])
 
 @dataclass(frozen=True)
 class Classical:
-    """A model of the kind: `build` fills its message; `arrays` are its inputs by name, `expected` its outputs in order."""
+    """A model of the kind: `build` fills its message; `arrays` are its inputs by name, `expected` its
+    outputs in order."""
 
     kind: str
     build: Callable[[Any], Any]
@@ -285,7 +286,8 @@ def _columns(message: Any) -> Any:
 
 
 def boxes() -> dict[str, Classical]:
-    """Five boxes as centers and sizes: two overlap others of more confidence, and one is not confident enough."""
+    """Five boxes as centers and sizes: two overlap others of more confidence, and one is not confident
+    enough."""
     places = np.array([[1, 1, 2, 2], [1, 1, 2, 2.1], [1, 1, 2, 2], [9, 9, 2, 2], [6, 6, 1, 1]], float)
     scores = np.array([[0.6, 0.1], [0.9, 0.0], [0.1, 0.7], [0.2, 0.1], [0.5, 0.4]])
     arrays = {"scores": scores, "boxes": places}

@@ -1,4 +1,5 @@
-"""Layers of a NeuralNetwork, written by coremltools' NeuralNetworkBuilder; what they compute is NumPy's word or torch's."""
+"""Layers of a NeuralNetwork, written by coremltools' NeuralNetworkBuilder; what they compute is NumPy's
+word or torch's."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ X, IMAGE = f(2, 3, 4), f(1, 4, 6, 8)
 
 @dataclass(frozen=True)
 class Network:
-    """One layer or a few: `build` adds them to a builder, from x0, x1, … to y or to y0, y1, …; `want` computes the outputs of the arrays.
+    """One layer or a few: `build` adds them to a builder, from x0, x1, … to y or to y0, y1, …; `want`
+    computes the outputs of the arrays.
 
     A `legacy` network takes vectors and [channels, height, width] as blobs of rank 5.
     """
@@ -360,7 +362,8 @@ def images() -> dict[str, Network]:
 
 
 def recurrent() -> dict[str, Network]:
-    """Sequences [time, batch, features, 1, 1]; gates of an LSTM are stacked as input, forget, output, cell."""
+    """Sequences [time, batch, features, 1, 1]; gates of an LSTM are stacked as input, forget, output,
+    cell."""
     size, x, h, c = 5, f(4, 2, 3, 1, 1), f(1, 2, 5, 1, 1), f(1, 2, 5, 1, 1)
     w, u, bias = (
         [RNG.uniform(-1, 1, s).astype(np.float32) for _ in range(4)]

@@ -154,7 +154,8 @@ FLOATS8 = {ir.DataType[name.upper()] for name in FLOAT8}
 
 
 def castable(node: ir.Node) -> bool:
-    """True if Core ML casts to the dtype exactly. 8-bit floats are stored as float32: casts from them only."""
+    """True if Core ML casts to the dtype exactly. 8-bit floats are stored as float32: casts from them
+    only."""
     source, target = node.inputs[0].dtype, T(attr(node, "to"))
     if source not in HELD or target not in HELD:
         return False

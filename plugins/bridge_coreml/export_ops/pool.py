@@ -17,8 +17,8 @@ ops = OpTable()
 
 
 def has_supported_pads(node: ir.Node) -> bool:
-    """True if pads are smaller than the kernel; with ceil_mode also symmetric, strides at most the kernel, and
-    at most two axes."""
+    """True if pads are smaller than the kernel; with ceil_mode also symmetric, strides at most the kernel,
+    and at most two axes."""
     pads, window = pads_of(node), window_of(node)
     if pads is None or window is None or not has_known_pads(node):
         return False

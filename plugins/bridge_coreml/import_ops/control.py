@@ -48,7 +48,8 @@ def while_loop(op, node):
 
 
 def counter_index(condition: Any, body: Any) -> int | None:
-    """Index of the loop variable that counts up by 1 while it is less than a bound; None for any other loop."""
+    """Index of the loop variable that counts up by 1 while it is less than a bound; None for any other
+    loop."""
     tests = [o for o in condition.operations if o.type != "const"]
     if len(tests) != 1 or tests[0].type != "less" or list(condition.outputs) != [tests[0].outputs[0].name]:
         return None

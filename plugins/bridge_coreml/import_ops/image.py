@@ -322,7 +322,8 @@ def box_edges(op: hub.Builder, boxes: ir.Value, mode: str) -> tuple[Any, Any, An
 
 
 def linear_weights(op: hub.Builder, positions: ir.Value, size: int) -> Any:
-    """Linear interpolation weights, [N, T, size], of `size` elements for positions [N, T]: max(0, 1 - distance)."""
+    """Linear interpolation weights, [N, T, size], of `size` elements for positions [N, T]: max(0, 1 -
+    distance)."""
     elements = op.const(np.arange(size, dtype=np.float32))
     distance = op.Abs(op.Sub(op.Unsqueeze(positions, ints(-1)), elements))
     return op.Relu(op.Sub(1.0, distance))

@@ -43,7 +43,8 @@ def drop_inputs(graph: ir.Graph) -> None:
 
 @ops.op("branch")
 def branch(op, layer, flag):
-    """If. Its outputs are the blobs that both networks write, and those that one writes and that exist already."""
+    """If. Its outputs are the blobs that both networks write, and those that one writes and that exist
+    already."""
     scope, networks = layer.scope, (layer.params.ifBranch, layer.params.elseBranch)
     written = [written_blobs(s) for s in networks]
     names = [

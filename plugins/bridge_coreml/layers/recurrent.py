@@ -136,8 +136,8 @@ LSTM = {"i": "input", "o": "output", "f": "forget", "c": "block"}
 def direction_weights(
     p: Any, params: Any, size: int, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """W [4 * size, count], R [4 * size, size], B [8 * size] and peepholes of one direction, in ONNX's order of
-    gates."""
+    """W [4 * size, count], R [4 * size, size], B [8 * size] and peepholes of one direction, in ONNX's
+    order of gates."""
 
     def matrix(gate: str, field: str) -> Any:
         name = "blockInput" if gate == "c" else f"{LSTM[gate]}Gate"

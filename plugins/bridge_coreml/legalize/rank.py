@@ -13,8 +13,8 @@ MAX_RANK = 5
 
 
 class LowerRank(ir.passes.InPlacePass):
-    """1. A Transpose of more than 5 static dimensions becomes Reshape, Transpose, Reshape: dimensions of 1 are
-    dropped, and those that stay adjacent are merged.
+    """1. A Transpose of more than 5 static dimensions becomes Reshape, Transpose, Reshape: dimensions of 1
+    are dropped, and those that stay adjacent are merged.
 
     2. A Reshape of a reshaped value reads the value before the first reshape.
     """

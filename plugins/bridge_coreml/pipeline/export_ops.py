@@ -52,7 +52,8 @@ NO_TRANSFORM = condition(
 
 
 def write_trees(params: Any, forest: Forest, weights: np.ndarray, base: Any, transform: int) -> None:
-    """Write the nodes of a forest under the source's node ids; `weights` are leaf values [nodes, dimensions]."""
+    """Write the nodes of a forest under the source's node ids; `weights` are leaf values [nodes,
+    dimensions]."""
     trees = params.treeEnsemble
     params.postEvaluationTransform = transform
     trees.numPredictionDimensions = weights.shape[1]

@@ -125,8 +125,8 @@ def with_interface(step: Step) -> Any:
 
 
 def assemble(pipe: Pipeline, inputs: list[Feature], outputs: list[Feature]) -> Any:
-    """The single model, or a pipeline of all: a pipelineClassifier or pipelineRegressor if such a model is the
-    last."""
+    """The single model, or a pipeline of all: a pipelineClassifier or pipelineRegressor if such a model is
+    the last."""
     messages = [with_interface(step) for step in pipe.steps]
     if len(messages) == 1 and pipe.steps[0].inputs == inputs and pipe.steps[0].outputs == outputs:
         return messages[0]

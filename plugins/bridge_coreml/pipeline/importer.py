@@ -147,7 +147,7 @@ def model_types(message: Any) -> set[str]:
 def class_labels(file: File, message: Any) -> list[Any] | None:
     """Labels of a classifier, or of the classifier of a pipeline."""
     if message.WhichOneof("Type") == "mlProgram":
-        return program.class_labels(file, message)
+        return program.program_labels(file, message)
     for step in pipeline_models(message)[::-1]:
         step_labels = class_labels(file, step)
         if step_labels is not None:

@@ -1,4 +1,4 @@
-"""What a mining schema does to values, what Targets do to answers, and what an OutputField asks for."""
+"""Cases of a mining schema's values, of Targets, and of what an OutputField asks for."""
 
 from __future__ import annotations
 

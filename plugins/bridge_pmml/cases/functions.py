@@ -69,7 +69,7 @@ def applied(name: str, *arguments: str, **attributes: str) -> str:
 
 
 def defined(function: Callable[..., float], *values: float | None) -> bool:
-    """Whether a formula takes the values; missing ones it need not."""
+    """True where a formula takes the values; missing ones it need not."""
     try:
         return None in values or math.isfinite(function(*values))
     except (ValueError, ArithmeticError):

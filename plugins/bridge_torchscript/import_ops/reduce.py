@@ -33,7 +33,7 @@ from bridge_torchscript.values import Sym, Unsupported
 ops = OpTable()
 
 
-def reduce(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
+def hub_reduction(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
     """Reduction over some dimensions, or over all."""
     if not rank(x):
         return op.Identity(x)
@@ -52,13 +52,15 @@ def sum_dtype(x: ir.Value, dtype: Any) -> ir.DataType:
 
 @ops.op("aten::sum")
 def sum_(op, x, dim=None, keepdim=False, dtype=None):
-    return reduce(op, "ReduceSum", cast(op, x, sum_dtype(x, dtype)), dim, keepdim)
+    return hub_reduction(op, "ReduceSum", cast(op, x, sum_dtype(x, dtype)), dim, keepdim)
 
 
 @ops.op("aten::nansum")
 def nansum(op, x, dim=None, keepdim=False, dtype=None):
     x = cast(op, x, sum_dtype(x, dtype))
-    return reduce(op, "ReduceSum", op.Where(op.IsNaN(x), like(op, x), x) if is_float(x) else x, dim, keepdim)
+    return hub_reduction(
+        op, "ReduceSum", op.Where(op.IsNaN(x), like(op, x), x) if is_float(x) else x, dim, keepdim
+    )
 
 
 @ops.op("aten::mean")
@@ -68,32 +70,32 @@ def mean(op, x, dim=None, keepdim=False, dtype=None):
 
 def average_of(op: Any, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
     """Mean; NaN over no elements."""
-    total = reduce(op, "ReduceMean", x, dim, keepdim)
+    total = hub_reduction(op, "ReduceMean", x, dim, keepdim)
     if 0 not in (shape_of(x) or []):
         return total
-    return op.Div(reduce(op, "ReduceSum", x, dim, keepdim), number(op, float(_count(op, x, dim)), x))
+    return op.Div(hub_reduction(op, "ReduceSum", x, dim, keepdim), number(op, float(_count(op, x, dim)), x))
 
 
 @ops.op("aten::nanmean")
 def nanmean(op, x, dim=None, keepdim=False, dtype=None):
     x = cast(op, x, sum_dtype(x, dtype))
-    count = reduce(op, "ReduceSum", op.Cast(op.Not(op.IsNaN(x)), to=int(x.dtype)), dim, keepdim)
+    count = hub_reduction(op, "ReduceSum", op.Cast(op.Not(op.IsNaN(x)), to=int(x.dtype)), dim, keepdim)
     return op.Div(nansum(op, x, dim, keepdim), count)
 
 
 @ops.op("aten::prod")
 def prod(op, x, dim=None, keepdim=False, dtype=None):
-    return reduce(op, "ReduceProd", cast(op, x, sum_dtype(x, dtype)), dim, keepdim)
+    return hub_reduction(op, "ReduceProd", cast(op, x, sum_dtype(x, dtype)), dim, keepdim)
 
 
 def _nan_aware(op: Any, name: str, x: ir.Value, dim: Any, keepdim: bool) -> ir.Value:
     """Maximum or minimum; NaN if any element is NaN."""
     if x.dtype == T.BOOL:
-        return op.Cast(reduce(op, name, op.Cast(x, to=6), dim, keepdim), to=9)
-    result = reduce(op, name, x, dim, keepdim)
+        return op.Cast(hub_reduction(op, name, op.Cast(x, to=6), dim, keepdim), to=9)
+    result = hub_reduction(op, name, x, dim, keepdim)
     if not is_float(x) or not rank(x):
         return result
-    missing = reduce(op, "ReduceMax", op.Cast(op.IsNaN(x), to=6), dim, keepdim)
+    missing = hub_reduction(op, "ReduceMax", op.Cast(op.IsNaN(x), to=6), dim, keepdim)
     return op.Where(op.Cast(missing, to=9), number(op, math.nan, x), result)
 
 
@@ -153,7 +155,7 @@ def _register_quantifier(name: str, hub_name: str) -> None:
     @ops.op(f"aten::{name}")
     def decide(op, x, dim=None, keepdim=False):
         hits = op.Cast(cast(op, x, T.BOOL), to=6)
-        result = op.Cast(reduce(op, hub_name, hits, dim, keepdim), to=9)
+        result = op.Cast(hub_reduction(op, hub_name, hits, dim, keepdim), to=9)
         return op.Cast(result, to=2) if x.dtype == T.UINT8 else result
 
 
@@ -240,14 +242,14 @@ def norm_of(op: Any, x: ir.Value, order: Any, dim: Any, keepdim: bool) -> ir.Val
     if order in (math.inf, -math.inf):
         return _nan_aware(op, "ReduceMax" if order > 0 else "ReduceMin", size, dim, keepdim)
     if order == 0:
-        return reduce(
+        return hub_reduction(
             op, "ReduceSum", op.Cast(op.Not(op.Equal(x, like(op, x))), to=int(x.dtype)), dim, keepdim
         )
     if order == 1:
-        return reduce(op, "ReduceSum", size, dim, keepdim)
+        return hub_reduction(op, "ReduceSum", size, dim, keepdim)
     if order == 2:
-        return op.Sqrt(reduce(op, "ReduceSum", op.Mul(x, x), dim, keepdim))
-    total = reduce(op, "ReduceSum", op.Pow(size, number(op, float(order), x)), dim, keepdim)
+        return op.Sqrt(hub_reduction(op, "ReduceSum", op.Mul(x, x), dim, keepdim))
+    total = hub_reduction(op, "ReduceSum", op.Pow(size, number(op, float(order), x)), dim, keepdim)
     return op.Pow(total, number(op, 1.0 / order, x))
 
 
