@@ -1,4 +1,4 @@
-"""Where the samples of a resized axis lie in the original one, and what the elements around them weigh.
+"""Positions of the samples of a resized axis in the original one, and the weights of the elements around.
 
 Names and formulas are those of ONNX's Resize (https://onnx.ai/onnx/operators/onnx__Resize.html). They are
 written with numpy's operators and functions alone: what is known at run time alone is a HubArray among their
