@@ -19,6 +19,7 @@ from bridge.hub import NHWC, Dim, Length, attr, const, input_at, largest, shape_
 __all__ = [
     "Window",
     "ceil_extra",
+    "crop_pads",
     "halves",
     "is_same",
     "pads_of",
@@ -175,6 +176,13 @@ def transposed_pads(node: ir.Node, lengths: Sequence[Any] | None = None) -> Pads
         )
         cropped.append(halves(largest(total, 0), auto == "SAME_UPPER"))
     return cropped
+
+
+def crop_pads(totals: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """`pads` and `output_padding` of a ConvTranspose that cuts off `totals` elements of each axis, shared
+    between both ends as by SAME_UPPER; below 0 the result is longer by as many."""
+    pairs = [halves(max(total, 0), upper=True) for total in totals]
+    return [pair[side] for side in (0, 1) for pair in pairs], [max(-total, 0) for total in totals]
 
 
 def plain_resize(node: ir.Node) -> list[int] | None:

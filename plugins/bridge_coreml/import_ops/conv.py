@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.geometry import crop_pads, transposed_total
 from bridge.importing import attribute, constant, like
 from bridge.needs import condition
 from bridge.ops import OpTable
@@ -77,23 +78,21 @@ def transposed_pads(
     extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     output_shape = node.get("output_shape")
     in_lens = list(x.shape)[2:]
-    pads_begin, pads_end, output_padding = [], [], []
-    for i, (extent, stride) in enumerate(zip(extents, strides, strict=True)):
-        if pad_type == "same":
-            out_len = output_shape[2 + i] if output_shape else None
-            total = (in_lens[i] - 1) * stride + extent - out_len if out_len else extent - stride
-            pads_begin.append(max(total, 0) // 2)
-            pads_end.append(max(total, 0) - max(total, 0) // 2)
-            output_padding.append(max(-total, 0))
-            continue
-        pads = [0, 0] if pad_type == "valid" else node.get("pad", [0] * 2 * len(kernel))[2 * i : 2 * i + 2]
-        default_len = (in_lens[i] - 1) * stride + extent - sum(pads) if output_shape else 0
-        excess = output_shape[2 + i] - default_len if output_shape else 0
-        pads_begin.append(pads[0])
-        pads_end.append(pads[1] + max(-excess, 0))
-        output_padding.append(max(excess, 0))
+    if output_shape:
+        rows = zip(in_lens, extents, strides, output_shape[2:], strict=True)
+        totals = [transposed_total(*row[:3], 0, row[3]) for row in rows]
+    else:
+        totals = [extent - stride for extent, stride in zip(extents, strides, strict=True)]
+    if pad_type == "same":
+        pads, output_padding = crop_pads(totals)
+    else:
+        zeros = np.zeros(2 * len(kernel), int)
+        begin, end = np.reshape(node.get("pad", zeros) if pad_type == "custom" else zeros, (-1, 2)).T
+        excess = begin + end - totals if output_shape else 0 * begin
+        pads = [*begin, *(end + np.maximum(-excess, 0))]
+        output_padding = [int(e) for e in np.maximum(excess, 0)]
     return {
-        "pads": [int(v) for v in pads_begin + pads_end],
+        "pads": [int(v) for v in pads],
         "output_padding": [int(v) for v in output_padding] if any(output_padding) else None,
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.geometry import crop_pads, transposed_total
 from bridge.ops import OpTable
 from bridge_coreml.layers.common import images, weight
 
@@ -73,17 +74,14 @@ def _deconvolution(
     bias = op.const(weight(p.bias, [p.outputChannels])) if p.hasBias else None
     extents = [(k - 1) * d + 1 for k, d in zip(kernel_shape, dilations, strict=True)]
     in_lens = list(x.shape)[2:]
-    pads_begin, pads_end, output_padding = [0, 0], [0, 0], [0, 0]
-    if p.outputShape or p.WhichOneof("ConvolutionPaddingType") == "same":
-        for i, (extent, stride) in enumerate(zip(extents, strides, strict=True)):
-            total = (
-                (in_lens[i] - 1) * stride + extent - p.outputShape[i] if p.outputShape else extent - stride
-            )
-            pads_begin[i], pads_end[i] = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
-            output_padding[i] = max(-total, 0)
+    if p.outputShape:
+        rows = zip(in_lens, extents, strides, p.outputShape, strict=True)
+        pads, output_padding = crop_pads([transposed_total(n, e, s, 0, out) for n, e, s, out in rows])
+    elif p.WhichOneof("ConvolutionPaddingType") == "same":
+        pads, output_padding = crop_pads([e - s for e, s in zip(extents, strides, strict=True)])
     else:
         top, bottom, left, right = border_amounts(p.valid.paddingAmounts)
-        pads_begin, pads_end = [top, left], [bottom, right]
+        pads, output_padding = [top, left, bottom, right], [0, 0]
     return op.ConvTranspose(
         x,
         kernel,
@@ -92,7 +90,7 @@ def _deconvolution(
         strides=[int(stride) for stride in strides],
         dilations=[int(d) for d in dilations],
         group=groups,
-        pads=[int(v) for v in pads_begin + pads_end],
+        pads=[int(v) for v in pads],
         output_padding=[int(v) for v in output_padding] if any(output_padding) else None,
     )
 
@@ -113,14 +111,11 @@ def convolution_3d(op, layer, x):
     attributes = {"kernel_shape": kernel_shape, "strides": strides, "dilations": dilations, "group": groups}
     if p.isDeconvolution:
         kernel = op.const(weight(p.weights, [int(p.inputChannels), channels_out // groups, *kernel_shape]))
-        pads_begin, pads_end = custom if p.paddingType == 0 else ([0] * 3, [0] * 3)
+        pads = [*custom[0], *custom[1]] if p.paddingType == 0 else [0] * 6
         if p.paddingType == 2:
-            total = [(k - 1) * d + 1 - s for k, d, s in zip(kernel_shape, dilations, strides, strict=True)]
-            pads_begin, pads_end = (
-                [max(t, 0) // 2 for t in total],
-                [max(t, 0) - max(t, 0) // 2 for t in total],
-            )
-        return op.ConvTranspose(x, kernel, bias, pads=[*pads_begin, *pads_end], **attributes)
+            rows = zip(kernel_shape, dilations, strides, strict=True)
+            pads, _ = crop_pads([(k - 1) * d + 1 - s for k, d, s in rows])
+        return op.ConvTranspose(x, kernel, bias, pads=pads, **attributes)
     kernel = op.const(weight(p.weights, [channels_out, int(p.inputChannels) // groups, *kernel_shape]))
     padding = {0: {"pads": [*custom[0], *custom[1]]}, 2: {"auto_pad": "SAME_UPPER"}}.get(p.paddingType, {})
     return op.Conv(x, kernel, bias, **padding, **attributes)

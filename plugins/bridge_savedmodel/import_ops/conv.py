@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bridge import dims, geometry
-from bridge.geometry import halves, same_total
+from bridge.geometry import crop_pads, halves, same_total, transposed_total
 from bridge.hub import const, rank_of, shape_of
 from bridge.importing import ints, permuted, to_channels_first, to_channels_last
 from bridge.needs import condition, constant
@@ -106,21 +106,18 @@ def conv_backprop(op, node, sizes, w, x, group=1):
     channels = None if output_shape is None else output_shape[-1 if channels_last(node) else 1]
     if output_lengths is None or (channels is not None and channels != shape[-2] * group):
         return NotImplemented
-    before, after, output_padding = [], [], []
+    totals = []
     for i, (input_length, output_length) in enumerate(zip(lengths, output_lengths, strict=True)):
         span = (shape[i] - 1) * dilations[i] + 1
         if isinstance(input_length, int) and output_length is not None:
-            excess = (input_length - 1) * strides[i] + span - output_length
+            totals.append(transposed_total(input_length, span, strides[i], 0, output_length))
         elif node.get("padding") == "VALID":
             return NotImplemented
         else:
-            excess = span - strides[i]
+            totals.append(span - strides[i])
         if node.get("padding") == "EXPLICIT":
             return NotImplemented
-        total = max(excess, 0)
-        before.append(total // 2)
-        after.append(total - total // 2)
-        output_padding.append(max(-excess, 0))
+    pads, output_padding = crop_pads(totals)
     weights = permuted(op, w, [rank - 1, rank - 2, *range(rank - 2)])
     result = op.ConvTranspose(
         source,
@@ -128,7 +125,7 @@ def conv_backprop(op, node, sizes, w, x, group=1):
         kernel_shape=shape[:-2],
         strides=strides,
         dilations=dilations,
-        pads=before + after,
+        pads=pads,
         output_padding=output_padding if any(output_padding) else None,
         group=group,
     )

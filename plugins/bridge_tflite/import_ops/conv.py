@@ -22,19 +22,9 @@ ops = OpTable()
 SAME, VALID = 0, 1
 
 
-def padding(node: Any, x: Any, kernel: list[int], strides: list[int], dilations: list[int]) -> dict[str, Any]:
-    """ONNX attributes for TFLite's SAME or VALID on the channels-last input `x`."""
-    if node.get("padding", SAME) == VALID:
-        return {}
-    dims = list(x.shape)[1:-1] if x.shape is not None else [None]
-    if not all(isinstance(d, int) for d in dims):
-        return {"auto_pad": "SAME_UPPER"}
-    begin, end = [], []
-    for size, k, s, d in zip(dims, kernel, strides, dilations, strict=True):
-        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
-        begin.append(total // 2)
-        end.append(total - total // 2)
-    return {"pads": begin + end} if any(begin + end) else {}
+def padding(node: Any) -> dict[str, Any]:
+    """ONNX attributes for TFLite's SAME or VALID."""
+    return {} if node.get("padding", SAME) == VALID else {"auto_pad": "SAME_UPPER"}
 
 
 def strides_and_dilations(node: Any) -> tuple[list[int], list[int]]:
@@ -70,7 +60,7 @@ def conv_2d(op, node, x, w, bias=None):
         strides=strides,
         dilations=dilations,
         group=group,
-        **padding(node, x, kernel, strides, dilations),
+        **padding(node),
     )
     return to_channels_last(op, activate(op, node, mark_hybrid(node, y, 1)))
 
@@ -87,7 +77,7 @@ def depthwise_conv_2d(op, node, x, w, bias=None):
         strides=strides,
         dilations=dilations,
         group=node.shape(0)[3] or node.shape(1)[3] // node.get("depthMultiplier", 1),
-        **padding(node, x, kernel, strides, dilations),
+        **padding(node),
     )
     return to_channels_last(op, activate(op, node, mark_hybrid(node, y, 1)))
 
@@ -211,7 +201,7 @@ def conv_3d(op, node, x, w, bias=None):
         strides=strides,
         dilations=dilations,
         group=node.shape(0)[4] // node.shape(1)[3],
-        **padding(node, x, kernel, strides, dilations),
+        **padding(node),
     )
     return to_channels_last(op, activate(op, node, y))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.geometry import crop_pads, halves, same_total
 from bridge.importing import ints, permuted, to_channels_first, to_channels_last
 from bridge.needs import condition
 from bridge.ops import Need, OpTable
@@ -105,10 +106,6 @@ def _has_bounded_windows(node: Any) -> bool:
 BOUNDED_WINDOWS = condition(f"windows of at most {LARGEST_WINDOW} elements", _has_bounded_windows)
 
 
-def _total_padding(size: int, out: int, kernel: int, stride: int) -> int:
-    return max((out - 1) * stride + kernel - size, 0)
-
-
 @ops.op("custom::MaxPoolingWithArgmax2D", needs=(POOL, BOUNDED_WINDOWS, _static_shapes(0)))
 def max_pooling_with_argmax(op, node, x):
     """Indices are offsets inside the window as floats (plus 0.1), or flat indices into the image as int32."""
@@ -117,8 +114,7 @@ def max_pooling_with_argmax(op, node, x):
     pads = [0, 0, 0, 0]
     for i, size in enumerate((height, width)):
         if padding == SAME:
-            total = _total_padding(size, -(-size // strides[i]), kernel[i], strides[i])
-            pads[i], pads[i + 2] = total // 2, total - total // 2
+            pads[i], pads[i + 2] = halves(same_total(size, kernel[i], strides[i]), upper=True)
     best = to_channels_last(
         op, op.MaxPool(to_channels_first(op, x), kernel_shape=kernel, strides=strides, pads=pads)
     )
@@ -183,18 +179,15 @@ def max_unpooling(op, node, x, indices):
 def transpose_conv_bias(op, node, x, w, bias):
     padding, across, down = _struct_fields(node, 3)
     strides, kernel = [down, across], node.shape(1)[1:3]
-    begin, end = [], []
-    for size, k, s in zip(node.shape(0)[1:3], kernel, strides, strict=True):
-        total = max(k - (size - 1) % s - 1, 0) if padding == SAME else 0
-        begin.append(total // 2)
-        end.append(total - total // 2)
+    rows = zip(node.shape(0)[1:3], kernel, strides, strict=True)
+    pads, _ = crop_pads([k - (size - 1) % s - 1 if padding == SAME else 0 for size, k, s in rows])
     y = op.ConvTranspose(
         to_channels_first(op, x),
         permuted(op, w, [3, 0, 1, 2]),
         bias,
         kernel_shape=kernel,
         strides=strides,
-        pads=begin + end,
+        pads=pads,
     )
     return to_channels_last(op, y)
 

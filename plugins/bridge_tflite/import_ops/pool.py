@@ -21,7 +21,7 @@ def pool_2d(op, node, x):
         to_channels_first(op, x),
         kernel_shape=kernel,
         strides=strides,
-        **padding(node, x, kernel, strides, [1, 1]),
+        **padding(node),
     )
     return to_channels_last(op, activate(op, node, y))
 
@@ -32,6 +32,6 @@ def l2_pool_2d(op, node, x):
         [node.get("filterHeight", 1), node.get("filterWidth", 1)],
         strides_and_dilations(node)[0],
     )
-    pads = padding(node, x, kernel, strides, [1, 1])
+    pads = padding(node)
     y = op.AveragePool(to_channels_first(op, op.Mul(x, x)), kernel_shape=kernel, strides=strides, **pads)
     return to_channels_last(op, activate(op, node, op.Sqrt(y)))

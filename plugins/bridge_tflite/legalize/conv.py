@@ -8,7 +8,15 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import vector
-from bridge.geometry import is_same, pads_of, same_at_run_time, transposed_pads, window_of
+from bridge.geometry import (
+    crop_pads,
+    is_same,
+    pads_of,
+    same_at_run_time,
+    transposed_pads,
+    transposed_total,
+    window_of,
+)
 from bridge.hub import attr, const, shape_of
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NHWC, TFLITE
@@ -121,8 +129,9 @@ def transposed_plan(node: ir.Node, sizes: list) -> tuple[str, list[int], Any] | 
     out = [f - pads[i] - pads[i + rank] + output_padding[i] for i, f in enumerate(full)]
     if min(out) < 1 or out != (attr(node, "output_shape") or out):
         return None
-    same = [max((n - 1) * s + k - o, 0) // 2 for n, k, s, o in zip(sizes, kernel, strides, out, strict=True)]
-    if same == pads[:rank] and all(-(-o // s) == n for n, s, o in zip(sizes, strides, out, strict=True)):
+    rows = list(zip(sizes, kernel, strides, out, strict=True))
+    same, _ = crop_pads([transposed_total(n, k, s, 0, o) for n, k, s, o in rows])
+    if same[:rank] == pads[:rank] and all(-(-o // s) == n for n, _, s, o in rows):
         return "SAME_UPPER", out, None
     computed = [max(f, pads[i] + out[i]) for i, f in enumerate(full)]
     if any((w - k + s) // s != n for n, w, k, s in zip(sizes, computed, kernel, strides, strict=True)):
