@@ -26,6 +26,7 @@ __all__ = [
     "ints",
     "like",
     "permuted",
+    "select_boxes",
     "shape_tensor",
     "to_channels_first",
     "to_channels_last",
@@ -117,3 +118,17 @@ def permuted(op: Builder, x: Any, perm: Sequence[int]) -> Any:
             reordered = op.const(np.ascontiguousarray(integers.transpose(perm)))
             return op.DequantizeLinear(reordered, *node.inputs[1:], axis=axis)
     return op.Transpose(x, perm=perm)
+
+
+def select_boxes(
+    op: Builder, boxes: Any, scores: Any, max_output_size: Any, iou_threshold: Any, score_threshold: Any
+) -> Any:
+    """Indices, int64 and best first, of the selected boxes [N, 4] of one class with scores [N]."""
+    selected = op.NonMaxSuppression(
+        op.Unsqueeze(boxes, ints(0)),
+        op.Unsqueeze(scores, ints(0, 1)),
+        max_output_size,
+        iou_threshold,
+        score_threshold,
+    )
+    return op.Squeeze(op.Slice(selected, ints(2), ints(3), ints(1)), ints(1))

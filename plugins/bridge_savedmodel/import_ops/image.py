@@ -9,7 +9,15 @@ import onnx_ir as ir
 
 from bridge.dims import arange
 from bridge.hub import const, rank_of
-from bridge.importing import as_int64, int64_vector, ints, like, to_channels_first, to_channels_last
+from bridge.importing import (
+    as_int64,
+    int64_vector,
+    ints,
+    like,
+    select_boxes,
+    to_channels_first,
+    to_channels_last,
+)
 from bridge.interpolation import (
     ResizeAxis,
     cubic_kernel,
@@ -156,20 +164,6 @@ def crop_and_resize(op, node, images, boxes, box_indices, size):
 SUPPRESSIONS = ("NonMaxSuppression", "NonMaxSuppressionV2", "NonMaxSuppressionV3", "NonMaxSuppressionV4")
 
 
-def _select_boxes(
-    op: Any, boxes: Any, scores: Any, max_output_size: Any, iou_threshold: Any, score_threshold: Any
-) -> Any:
-    """Indices of the selected boxes, int64."""
-    selected = op.NonMaxSuppression(
-        op.Unsqueeze(boxes, ints(0)),
-        op.Unsqueeze(scores, ints(0, 1)),
-        int64_vector(op, max_output_size),
-        None if iou_threshold is None else op.Reshape(iou_threshold, ints(1)),
-        None if score_threshold is None else op.Reshape(score_threshold, ints(1)),
-    )
-    return op.Squeeze(op.Slice(selected, ints(2), ints(3), ints(1)), ints(1))
-
-
 FLOATS = condition("boxes of float32", lambda n: n.inputs[0].dtype == T.FLOAT)
 HARD = condition(
     "soft_nms_sigma=0",
@@ -181,12 +175,10 @@ HARD = condition(
 def non_max_suppression(
     op, node, boxes, scores, max_output_size, iou_threshold=None, score_threshold=None, sigma=None
 ):
-    iou_threshold = (
-        op.const(np.array(node.get("iou_threshold", 0.5), np.float32))
-        if iou_threshold is None
-        else iou_threshold
-    )
-    selected = _select_boxes(op, boxes, scores, max_output_size, iou_threshold, score_threshold)
+    if iou_threshold is None:
+        iou_threshold = op.const(np.array(node.get("iou_threshold", 0.5), np.float32))
+    thresholds = [None if t is None else op.Reshape(t, ints(1)) for t in (iou_threshold, score_threshold)]
+    selected = select_boxes(op, boxes, scores, int64_vector(op, max_output_size), *thresholds)
     indices = op.Cast(selected, to=int(T.INT32))
     count = op.Cast(op.Size(selected), to=int(T.INT32))
     padded = indices

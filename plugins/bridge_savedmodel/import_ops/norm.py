@@ -16,29 +16,14 @@ ops = OpTable()
 def batch_norm(op, node, x, scale, offset, mean, variance):
     epsilon = node.get("epsilon")
     source = from_data_format(op, node, x)
-    if not node.get("is_training"):
-        normalized = op.BatchNormalization(source, scale, offset, mean, variance, epsilon=epsilon)
-        return [
-            to_data_format(op, node, normalized),
-            mean,
-            variance,
-            mean,
-            variance,
-            op.const(np.zeros(0, np.float32)),
-        ]
-    axes = ints(0, *range(2, rank_of(x)))
-    batch_mean = op.ReduceMean(source, axes, keepdims=0)
-    centered = op.Sub(source, op.ReduceMean(source, axes))
-    batch_variance = op.ReduceMean(op.Mul(centered, centered), axes, keepdims=0)
-    normalized = op.BatchNormalization(source, scale, offset, batch_mean, batch_variance, epsilon=epsilon)
-    return [
-        to_data_format(op, node, normalized),
-        batch_mean,
-        batch_variance,
-        batch_mean,
-        batch_variance,
-        op.const(np.zeros(0, np.float32)),
-    ]
+    if node.get("is_training"):
+        axes = ints(0, *range(2, rank_of(x)))
+        centered = op.Sub(source, op.ReduceMean(source, axes))
+        mean = op.ReduceMean(source, axes, keepdims=0)
+        variance = op.ReduceMean(op.Mul(centered, centered), axes, keepdims=0)
+    normalized = op.BatchNormalization(source, scale, offset, mean, variance, epsilon=epsilon)
+    reserved = op.const(np.zeros(0, np.float32))
+    return [to_data_format(op, node, normalized), mean, variance, mean, variance, reserved]
 
 
 @ops.op("BatchNormWithGlobalNormalization")

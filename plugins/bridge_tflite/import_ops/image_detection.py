@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.hub import const
-from bridge.importing import constant, int64_vector, ints
+from bridge.importing import constant, int64_vector, ints, select_boxes
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_tflite.import_ops.common import DOUBLE, FLOAT, INT32
@@ -18,20 +18,6 @@ ops = OpTable()
 def next_below(value: float) -> np.ndarray:
     """Next lower float32: `x > next_below(t)` is `x >= t`."""
     return np.nextafter(np.float32(value), np.float32(-np.inf)).reshape(1)
-
-
-def suppress_boxes(
-    op: Any, boxes: Any, scores: Any, max_output_size: Any, iou_threshold: Any, score_threshold: Any
-) -> Any:
-    """Indices of selected boxes of one class, best first."""
-    selected = op.NonMaxSuppression(
-        op.Unsqueeze(boxes, ints(0)),
-        op.Unsqueeze(scores, ints(0, 1)),
-        max_output_size,
-        iou_threshold,
-        score_threshold,
-    )
-    return op.Squeeze(op.Slice(selected, ints(2), ints(3), ints(1)), ints(1))
 
 
 def pad_with_zeros(op: Any, values: Any, count: int) -> Any:
@@ -54,7 +40,7 @@ def pad_with_zeros(op: Any, values: Any, count: int) -> Any:
 def non_max_suppression(op, node, boxes, scores, max_output_size, iou_threshold, score_threshold, sigma=None):
     """TFLite suppresses from the threshold on, ONNX above it."""
     count = int64_vector(op, op.Reshape(max_output_size, ints(1)))
-    selected = suppress_boxes(
+    selected = select_boxes(
         op,
         boxes,
         scores,
@@ -115,7 +101,7 @@ def _detect_fast(
     classes_per_box = min(int(options["max_classes_per_detection"]), int(options["num_classes"]))
     class_scores, classes = op.TopK(scores, ints(classes_per_box), axis=1, _outputs=2)
     top = op.Squeeze(op.Slice(class_scores, ints(0), ints(1), ints(1)), ints(1))
-    selected = suppress_boxes(op, boxes, top, ints(max_detections), iou_threshold, score_threshold)
+    selected = select_boxes(op, boxes, top, ints(max_detections), iou_threshold, score_threshold)
 
     def rows(value: Any) -> Any:
         return pad_with_zeros(
