@@ -273,7 +273,7 @@ def test_a_converter_that_gives_other_numbers_is_not_believed(monkeypatch):
     x, y = load_iris(return_X_y=True)
     estimator = linear_model.LogisticRegression(max_iter=200).fit(x, y)
     other = linear_model.LogisticRegression(max_iter=200).fit(x, 2 - y)
-    monkeypatch.setattr(importer, "load_transformed_target", lambda src: other)
+    monkeypatch.setattr(importer, "make_convertible", lambda src: other)
     with pytest.raises(UnsupportedModel, match="other numbers"):
         bridge.load(estimator)
 
@@ -387,7 +387,7 @@ def test_a_converter_is_not_believed_of_columns_by_name(monkeypatch):
     scaled = compose.ColumnTransformer([("n", preprocessing.StandardScaler(), ["a", "b"])])
     estimator = pipeline.make_pipeline(scaled, linear_model.LinearRegression()).fit(frame, frame["a"])
     other = pipeline.make_pipeline(scaled, linear_model.LinearRegression()).fit(frame, frame["b"])
-    monkeypatch.setattr(importer, "load_transformed_target", lambda src: other)
+    monkeypatch.setattr(importer, "make_convertible", lambda src: other)
     with pytest.raises(UnsupportedModel, match="other numbers"):
         bridge.load(estimator)
 
