@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from bridge_coreml.proto import model as message
+from build import model_from_text
 
 import bridge
 from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
@@ -109,14 +110,13 @@ def test_columns_of_text_and_numbers(tmp_path: Path) -> None:
 
 
 def test_fitted_probabilities_of_machines(tmp_path: Path) -> None:
-    graph = """<ir_version: 10, opset_import: ["" : 18, "ai.onnx.ml" : 3]>
-    m (float[N, 2] X) => (int64[N] label, float[N, 2] scores) {
+    graph = """(float[N, 2] X) => (int64[N] label, float[N, 2] scores) {
         label, scores = ai.onnx.ml.SVMClassifier <
             classlabels_ints = [3, 5], kernel_type = "RBF", kernel_params = [0.5, 0.0, 3.0], vectors_per_class = [1, 1],
             support_vectors = [0.0, 0.0, 1.0, 1.0], coefficients = [1.0, -1.0], rho = [0.25],
             prob_a = [-2.0], prob_b = [0.125] > (X)
     }"""
-    onnx.save(onnx.parser.parse_model(graph), tmp_path / "m.onnx")
+    onnx.save(model_from_text(graph, 18, ml=3), tmp_path / "m.onnx")
     path = bridge.convert(tmp_path / "m.onnx", tmp_path / "m.mlmodel", verify=True).path
     held = read(path).supportVectorClassifier
     assert (list(held.rho), list(held.probA), list(held.int64ClassLabels.vector)) == ([-0.25], [-2.0], [3, 5])
@@ -204,7 +204,6 @@ def test_mutated_files_give_typed_errors(name: str, tmp_path: Path) -> None:
 def test_a_normalizer_without_a_norm_divides_by_the_largest_which_core_ml_does_otherwise(
     tmp_path: Path,
 ) -> None:
-    graph = """<ir_version: 10, opset_import: ["" : 18, "ai.onnx.ml" : 3]>
-    m (float[N, 2] X) => (float[N, 2] y) { y = ai.onnx.ml.Normalizer (X) }"""
+    graph = """(float[N, 2] X) => (float[N, 2] y) { y = ai.onnx.ml.Normalizer (X) }"""
     with pytest.raises(UnsupportedModel, match="needs norm L1 or L2"):
-        bridge.convert(onnx.parser.parse_model(graph), tmp_path / "m.mlmodel")
+        bridge.convert(model_from_text(graph, 18, ml=3), tmp_path / "m.mlmodel")

@@ -12,6 +12,7 @@ import onnx_ir as ir
 import pytest
 from bridge_coreml.options import PROGRAM
 from bridge_coreml.reader import read
+from build import hub_from_text, model_from_text
 
 import bridge
 from bridge.errors import InvalidOption
@@ -27,7 +28,7 @@ SCORES = "g (float[1,3] x) => (float[1,3] y) { y = Softmax (x) }"
 
 
 def saved(text: str, folder: Path, metadata: dict[str, str] | None = None, **options: Any) -> Path:
-    graph = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {text}'))
+    graph = hub_from_text(text)
     graph.metadata_props.update(metadata or {})
     return bridge.save(graph, folder / "m.mlpackage", to="coreml", overwrite=True, **options).path
 
@@ -182,15 +183,15 @@ def test_what_is_quantized_stays_so_where_core_ml_can(
     (body,) = read(path).message.mlProgram.functions["main"].block_specializations.values()
     used = Counter(o.type for o in body.operations if "quantize" in o.type or "constexpr" in o.type)
     assert used == kept
-    graph = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {text}'))
+    graph = hub_from_text(text)
     assert bridge.verify(graph, path).ok
 
 
 def test_what_a_newer_target_would_hold_is_told(tmp_path: Path) -> None:
-    graph = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {QUANTIZED}'))
+    graph = hub_from_text(QUANTIZED)
     notes = bridge.save(graph, tmp_path / "m.mlpackage", to="coreml").report.notes
     assert "minimum_deployment_target=iOS17 would hold as they are: DequantizeLinear, QuantizeLinear" in notes
-    graph = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {QUANTIZED}'))
+    graph = hub_from_text(QUANTIZED)
     newest = bridge.save(graph, tmp_path / "n.mlpackage", to="coreml", minimum_deployment_target="iOS18")
     assert not any("would hold" in note for note in newest.report.notes)
 
@@ -214,7 +215,7 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 @pytest.mark.parametrize("operator", NATIVE)
 def test_what_core_ml_has_an_operator_of_is_written_as_one(operator: str, tmp_path: Path) -> None:
     target, text = NATIVE[operator]
-    graph = ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 23]> {text}')
+    graph = ir.from_proto(model_from_text(text, 23))
     rng = np.random.default_rng(0)
     for node in graph.graph:
         for value in node.inputs:

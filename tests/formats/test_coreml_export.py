@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 import pytest
+from build import hub_from_text
 
 import bridge
 from bridge.errors import InvalidInput, InvalidOption, UnsupportedModel
@@ -49,12 +49,8 @@ def test_cases_survive(case: str, target: str) -> None:
     assert result.outcome in ("native", "expanded", "approximated"), result.reason
 
 
-def model(text: str) -> ir.Model:
-    return bridge.load(ir.to_proto(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {text}')))
-
-
 def saved(text: str, path: Path, **options: Any) -> Any:
-    return bridge.save(model(text), path, to="coreml", **options)
+    return bridge.save(hub_from_text(text), path, to="coreml", **options)
 
 
 def operations(path: Path) -> Counter:
@@ -82,7 +78,7 @@ def test_numbers_beyond_32_bits_are_refused_at_run_time(tmp_path: Path) -> None:
 
 
 def test_names_core_ml_does_not_allow_come_back(tmp_path: Path) -> None:
-    graph = model("g (float[2] x) => (float[2] y) { y = Relu (x) }")
+    graph = hub_from_text("g (float[2] x) => (float[2] y) { y = Relu (x) }")
     graph.graph.inputs[0].name, graph.graph.outputs[0].name = "serving:0/in put", "1-out"
     path = bridge.save(graph, tmp_path / "m.mlpackage", to="coreml").path
     assert list(bridge.run(path, {"serving:0/in put": np.array([-1, 2], np.float32)})) == ["1-out"]
@@ -92,7 +88,7 @@ def test_six_dimensions_that_only_turn_around_are_five(tmp_path: Path) -> None:
     text = """g (float[2,3,4] x) => (float[4,3,2] y) <int64[6] s = {2, 1, 3, 1, 4, 1}, int64[3] u = {4, 3, 2}> {
         a = Reshape (x, s)  b = Transpose (a)  y = Reshape (b, u)
     }"""
-    model = bridge.load(ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 21]> {text}'))
+    model = hub_from_text(text)
     path = bridge.save(model, tmp_path / "m.mlpackage", to="coreml").path
     assert bridge.verify(model, path).ok
 
@@ -114,7 +110,7 @@ def test_half_precision_is_asked_for_and_can_be_kept_away(tmp_path: Path) -> Non
         "{ y = MatMul (x, w) u = Relu (y) z = Min (u, b) }"
     )
     x = np.array([[0.1, 0.2, 0.3], [1, 2, 3]], np.float32)
-    expected = bridge.run(model(text), {"x": x})["z"]
+    expected = bridge.run(hub_from_text(text), {"x": x})["z"]
     for keep, casts in (("", 2), ("Relu", 4), ("MatMul,Relu", 0)):
         path = tmp_path / f"m{casts}.mlpackage"
         saved(text, path, precision="float16", keep_float32=keep)
@@ -138,7 +134,7 @@ def test_quantized_weights_stay_quantized(tmp_path: Path) -> None:
 
 def test_large_weights_lie_in_the_blob(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    graph = model("g (float[1,64] x) => (float[1,64] y) { y = Relu (x) }")
+    graph = hub_from_text("g (float[1,64] x) => (float[1,64] y) { y = Relu (x) }")
     op = bridge.hub.Builder(graph.graph)
     weights = rng.standard_normal((64, 64)).astype(np.float32)
     graph.graph.outputs[0] = op.MatMul(graph.graph.outputs[0], op.const(weights))
@@ -172,7 +168,7 @@ def test_coremltools_loads_what_is_written(tmp_path: Path) -> None:
 
 
 def test_metadata_crosses_both_ways(tmp_path: Path) -> None:
-    graph = model("g (float[2] x) => (float[2] y) { y = Relu (x) }")
+    graph = hub_from_text("g (float[2] x) => (float[2] y) { y = Relu (x) }")
     graph.metadata_props.update({"coreml.author": "Ada", "coreml.license": "MIT", "other": "kept"})
     path = bridge.save(graph, tmp_path / "m.mlpackage", to="coreml").path
     found = bridge.load(path).metadata_props
@@ -190,7 +186,7 @@ def test_image_inputs_are_images_to_core_ml(tmp_path: Path) -> None:
 
 
 def test_class_labels_are_kept(tmp_path: Path) -> None:
-    graph = model("g (float[2] x) => (float[2] y) { y = Softmax (x) }")
+    graph = hub_from_text("g (float[2] x) => (float[2] y) { y = Softmax (x) }")
     graph.metadata_props["coreml.classes"] = '["a", "b"]'
     path = bridge.save(graph, tmp_path / "m.mlpackage", to="coreml").path
     assert bridge.load(path).metadata_props["coreml.classes"] == '["a", "b"]'

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from build import model_from_text
 
 import bridge
 
@@ -14,25 +15,23 @@ pytest.importorskip("coremltools")
 
 
 def test_two_scalars_and_a_constant_answer_a_scalar(tmp_path: Path) -> None:
-    graph = """<ir_version: 10, opset_import: ["" : 18]>
-    m (float x, float y) => (float z) <float two = {2.0}> {
+    graph = """(float x, float y) => (float z) <float two = {2.0}> {
         small = Less(x, two)
         other = Div(two, y)
         z = Where(small, other, y)
     }"""
-    onnx.save(onnx.parser.parse_model(graph), tmp_path / "m.onnx")
+    onnx.save(model_from_text(graph), tmp_path / "m.onnx")
     path = bridge.convert(tmp_path / "m.onnx", tmp_path / "m.mlpackage").path
     found = bridge.run(path, {"x": np.float32(1), "y": np.float32(4)})["z"]
     assert (found.shape, float(found)) == ((), 0.5)
 
 
 def test_a_single_scale_and_zero_point_stay_scalars(tmp_path: Path) -> None:
-    graph = """<ir_version: 10, opset_import: ["" : 21]>
-    m (float[3] x) => (float[3] z) <float scale = {0.5}, int8 zero = {3}> {
+    graph = """(float[3] x) => (float[3] z) <float scale = {0.5}, int8 zero = {3}> {
         q = QuantizeLinear(x, scale, zero)
         z = DequantizeLinear(q, scale, zero)
     }"""
-    onnx.save(onnx.parser.parse_model(graph), tmp_path / "m.onnx")
+    onnx.save(model_from_text(graph), tmp_path / "m.onnx")
     made = bridge.convert(tmp_path / "m.onnx", tmp_path / "m.mlpackage", minimum_deployment_target="iOS17")
     for node in bridge.load(made.path).graph:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from ai_edge_litert.interpreter import OpResolverType
 from bridge_tflite import runtime
+from build import hub_from_text, model_from_text
 
 import bridge
 
@@ -31,8 +32,8 @@ def qdq(
     initializers.append(onnx.numpy_helper.from_array(np.array(zero, dtype), "z"))
     initializers.append(onnx.numpy_helper.from_array(np.array(out[0], np.float32), "so"))
     initializers.append(onnx.numpy_helper.from_array(np.array(out[1], dtype), "zo"))
-    proto = onnx.parser.parse_model(
-        f'<ir_version: 10, opset_import: ["" : 21]> g ({", ".join(names)}) => (float[] y) '
+    proto = model_from_text(
+        f"({', '.join(names)}) => (float[] y) "
         f"{{ {nodes} {body} p = QuantizeLinear (r, so, zo) y = DequantizeLinear (p, so, zo) }}"
     )
     proto.graph.output[0].type.tensor_type.ClearField("shape")
@@ -263,13 +264,11 @@ def test_softmax_is_integer_where_its_own_scale_is_fine_enough(scale, zero, coar
 def test_less_than_a_byte_is_kept_between_operators(dtype_name, kernels, tmp_path):
     """Quantized by saturation, and cast by the low bits."""
     number = onnx.TensorProto.DataType.Value(dtype_name.upper())
-    model = bridge.load(
-        onnx.parser.parse_model(
-            '<ir_version: 13, opset_import: ["" : 25]> g (float[12] x) => (float[12] y, int32[12] z) '
-            f"<float s = {{0.5}}, {dtype_name} o = {{1}}> "
-            "{ q = QuantizeLinear (x, s, o) y = DequantizeLinear (q, s, o) "
-            f"c = Cast <to = {number}> (x) z = Cast <to = 6> (c) }}"
-        )
+    model = hub_from_text(
+        f"(float[12] x) => (float[12] y, int32[12] z) <float s = {{0.5}}, {dtype_name} o = {{1}}> "
+        "{ q = QuantizeLinear (x, s, o) y = DequantizeLinear (q, s, o) "
+        f"c = Cast <to = {number}> (x) z = Cast <to = 6> (c) }}",
+        25,
     )
     x = np.float32([0, 1, 2, 3, 7, 8, 9, 15, 16, -1, -8, -9])
     path = bridge.save(model, tmp_path / "few.tflite").path
@@ -286,11 +285,12 @@ def test_less_than_a_byte_is_kept_between_operators(dtype_name, kernels, tmp_pat
 @pytest.mark.parametrize("dtype_name", ["int4", "uint4"])
 def test_less_than_a_byte_goes_in_and_out(dtype_name, tmp_path):
     number = onnx.TensorProto.DataType.Value(dtype_name.upper())
-    model = onnx.parser.parse_model(
-        f'<ir_version: 13, opset_import: ["" : 25]> g ({dtype_name}[5] x) => ({dtype_name}[5] y, float[5] z) '
-        f"{{ z = Cast <to = 1> (x) n = Neg (z) y = Cast <to = {number}> (n) }}"
+    model = hub_from_text(
+        f"({dtype_name}[5] x) => ({dtype_name}[5] y, float[5] z) "
+        f"{{ z = Cast <to = 1> (x) n = Neg (z) y = Cast <to = {number}> (n) }}",
+        25,
     )
-    path = bridge.save(bridge.load(model), tmp_path / "few.tflite").path
+    path = bridge.save(model, tmp_path / "few.tflite").path
     x = np.array([0, 1, 3, 7, 5], np.int8).astype(getattr(ml_dtypes, dtype_name))
     outputs, back = bridge.run(path, {"x": x}), bridge.load(path)
     assert (outputs["y"].dtype, back.graph.inputs[0].dtype.name) == (x.dtype, dtype_name.upper())

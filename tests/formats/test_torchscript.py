@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from build import model_of_nodes, save_as, spec_of
+from build import model_from_text, model_of_nodes, save_as, spec_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,8 +106,8 @@ def test_branches_stay_branches_and_loops_loops(parse: Any, tmp_path: Path) -> N
 
 
 def test_names_dtypes_and_dimensions_come_back(tmp_path: Path) -> None:
-    text = '<ir_version: 10, opset_import: ["" : 23]> g (int4[n] x) => (int4[n] y) { y = Identity (x) }'
-    path = bridge.convert(ir.to_proto(ir.from_onnx_text(text)), tmp_path / "m.pt").path
+    model = model_from_text("(int4[n] x) => (int4[n] y) { y = Identity (x) }", 23)
+    path = bridge.convert(model, tmp_path / "m.pt").path
     back = bridge.load(path)
     assert [(v.name, str(v.shape)) for v in back.graph.inputs] == [("x", "[n]")]
     outputs = bridge.run(path, {"x": np.array([-8, 7]).astype(ir.DataType.INT4.numpy())})

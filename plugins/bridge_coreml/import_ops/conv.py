@@ -23,6 +23,14 @@ def strides_and_dilations(node: Any, spatial: int) -> list[list[int]]:
     return [np.ravel(node.get(n, [1] * spatial)).tolist() for n in ("strides", "dilations")]
 
 
+def window_attributes(node: Any, weight: Any) -> dict[str, Any]:
+    """Attributes that Conv and ConvTranspose have in common."""
+    kernel = [int(d) for d in weight.shape[2:]]
+    strides, dilations = strides_and_dilations(node, len(kernel))
+    group = node.get("groups", 1)
+    return {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "group": group}
+
+
 def padding_attributes(node: Any, kernel: list[int]) -> dict[str, Any]:
     """Conv's attributes `pads` or `auto_pad` for the MIL parameters pad_type and pad."""
     pad_type = node.get("pad_type", "valid")
@@ -44,19 +52,9 @@ STATIC_WINDOW = condition(
 
 @ops.op("conv", needs=(RANKED, PADDINGS, STATIC_WINDOW))
 def conv(op, node, x, weight, bias=None):
-    weight, bias = as_type(op, weight, x), as_type(op, bias, x)
-    kernel = [int(d) for d in weight.shape[2:]]
-    strides, dilations = strides_and_dilations(node, len(kernel))
-    return op.Conv(
-        x,
-        weight,
-        bias,
-        kernel_shape=kernel,
-        strides=strides,
-        dilations=dilations,
-        group=node.get("groups", 1),
-        **padding_attributes(node, kernel),
-    )
+    window = window_attributes(node, weight)
+    padding = padding_attributes(node, window["kernel_shape"])
+    return op.Conv(x, as_type(op, weight, x), as_type(op, bias, x), **window, **padding)
 
 
 @ops.op(
@@ -109,16 +107,6 @@ def transposed_pads(
     ),
 )
 def conv_transpose(op, node, x, weight, bias=None):
-    weight, bias = as_type(op, weight, x), as_type(op, bias, x)
-    kernel = [int(d) for d in weight.shape[2:]]
-    strides, dilations = strides_and_dilations(node, len(kernel))
-    return op.ConvTranspose(
-        x,
-        weight,
-        bias,
-        kernel_shape=kernel,
-        strides=strides,
-        dilations=dilations,
-        group=node.get("groups", 1),
-        **transposed_pads(node, x, kernel, strides, dilations),
-    )
+    window = window_attributes(node, weight)
+    padding = transposed_pads(node, x, window["kernel_shape"], window["strides"], window["dilations"])
+    return op.ConvTranspose(x, as_type(op, weight, x), as_type(op, bias, x), **window, **padding)
