@@ -109,11 +109,11 @@ class Exporter:
     """Exporter of a format: a hub model becomes a file.
 
     `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says which
-    operators it then takes at `version(options)`, `values` what every input, output and intermediate value
-    must be; `write(model, path, report, options)` writes it. An `opaque` exporter takes every operator.
-    `tolerance(options)` is how far files written with lossy options may be off, as a part of the largest
-    element of each output; None for the usual tolerance. `choose(options, path)` is another exporter for
-    these options and this destination (None when it is not known yet), or None; `way_out` is what a refused
+    operators it then takes at `version(options)` and is not asked with `accepts_all_operators`; `value_need`
+    is what every input, output and intermediate value must be; `write(model, path, report, options)` writes
+    it. `tolerance(options)` is how far files written with lossy options may be off, as a part of the largest
+    element of each output; None for the usual tolerance. `variant(options, path)` is another exporter for
+    these options and this destination (None when it is not known yet), or None; `hint` is what a refused
     model's user may do.
     """
 
@@ -123,11 +123,11 @@ class Exporter:
     options: tuple[Option, ...] = ()
     version: Callable[[dict[str, Any]], int] = lambda options: 2**31
     version_title: Callable[[int], str] = str
-    values: Need | None = None
-    opaque: bool = False
+    value_need: Need | None = None
+    accepts_all_operators: bool = False
     tolerance: Callable[[dict[str, Any]], float | None] = lambda options: None
-    choose: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
-    way_out: str = "Add a rule: plugins/README.md#one-operator"
+    variant: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
+    hint: str = "Add a rule: plugins/README.md#one-operator"
 
     def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""

@@ -64,7 +64,7 @@ class Writer:
 
     def refusal(self, name: str, node: ir.Node) -> str | None:
         """Why the format does not take `node`, an operator called `name`; None when it does."""
-        if self.exporter.opaque:
+        if self.exporter.accepts_all_operators:
             return None
         return self.exporter.table.refusal(name, node, self.version, self.exporter.version_title)
 
@@ -93,7 +93,7 @@ class Writer:
         def accepts(node: ir.Node) -> bool:
             return self.refusal(hub.qualified(node), node) is None
 
-        report.variant, report.way_out = str(self), self.exporter.way_out
+        report.variant, report.hint = str(self), self.exporter.hint
         hub.stamp_origins(model)
         before = [(hub.qualified(node), hub.origin(node)) for node in hub.all_nodes(model)]
         passes = self.passes
@@ -104,10 +104,10 @@ class Writer:
             for node in hub.all_nodes(model)
             if not accepts(node)
         )
-        if self.exporter.opaque:
+        if self.exporter.accepts_all_operators:
             report.notes.extend(_custom(model))
-        if self.exporter.values and not report.blockers:
-            report.blockers.extend(_value_blockers(model, self.exporter.values))
+        if self.exporter.value_need and not report.blockers:
+            report.blockers.extend(_value_blockers(model, self.exporter.value_need))
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
@@ -136,7 +136,7 @@ def writer(dst: str | Path, to: str | None = None, options: dict[str, Any] | Non
     target = target_format(dst, to)
     exporter = target.resolve("exporter")
     settings = exporter.parse(options or {}, target.title)
-    return Writer(target, exporter.choose(settings, Path(dst)) or exporter, settings, Path(dst))
+    return Writer(target, exporter.variant(settings, Path(dst)) or exporter, settings, Path(dst))
 
 
 def target_format(dst: str | Path | None, to: str | None) -> Format:

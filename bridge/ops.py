@@ -106,7 +106,7 @@ class OpTable:
         handler.__name__ = native
         return handler
 
-    def lacks(self, why: str, *names: str) -> None:
+    def unsupported(self, why: str, *names: str) -> None:
         """Say why `names` have no rule: what follows "is not supported: "."""
         self._lacking.update(dict.fromkeys(names, f": {why}"))
 
@@ -138,9 +138,9 @@ class OpTable:
 
     def find(self, name: str, node: Any, version: int = 2**31) -> Rule | None:
         """The first rule that takes `node`."""
-        return next(self.taking(name, node, version), None)
+        return next(self.matching(name, node, version), None)
 
-    def taking(self, name: str, node: Any, version: int = 2**31) -> Iterator[Rule]:
+    def matching(self, name: str, node: Any, version: int = 2**31) -> Iterator[Rule]:
         """Every rule that takes `node`, in order."""
         return (r for r in self._rules_for(name) if r.refusal(node, version) is None)
 

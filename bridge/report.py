@@ -46,7 +46,7 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     model: str = "the model"
     variant: str = ""
-    way_out: str = ""
+    hint: str = ""
 
     @property
     def ok(self) -> bool:
@@ -58,9 +58,7 @@ class Report:
         if self.blockers:
             count = len(self.blockers)
             what = f"{count} operator{'s' * (count > 1)} of {self.model}"
-            raise UnsupportedModel(
-                f"{what} cannot be written as {self.variant}:", self.blockers, self.way_out
-            )
+            raise UnsupportedModel(f"{what} cannot be written as {self.variant}:", self.blockers, self.hint)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

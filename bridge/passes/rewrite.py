@@ -63,7 +63,7 @@ class Rewrite(ir.passes.InPlacePass):
         name = hub.qualified(node)
         if name not in self.table or self.keep(node):
             return None
-        for rule in self.table.taking(name, node):
+        for rule in self.table.matching(name, node):
             op = hub.Builder(graph, before=node, source=hub.origin(node))
             results = rule.handler(op, node, *node.inputs)
             if results is not NotImplemented:

@@ -220,12 +220,12 @@ def choose_exporter(options: dict[str, Any], path: Path | None) -> Exporter | No
 
 exporter = Exporter(
     table=ops,
-    choose=choose_exporter,
+    variant=choose_exporter,
     legalize=passes,
     write=write,
     version=version,
     version_title=lambda number: f"iOS {number}",
-    values=VALUES,
+    value_need=VALUES,
     tolerance=lambda options: None if kept_float32(options) is None else 1e-2,
     options=PROGRAM,
 )

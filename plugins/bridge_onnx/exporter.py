@@ -67,7 +67,7 @@ exporter = Exporter(
     table=OpTable(),
     legalize=lambda options: [PadsAtRunTime()],
     write=write,
-    opaque=True,
+    accepts_all_operators=True,
     options=(
         Option(
             "opset",

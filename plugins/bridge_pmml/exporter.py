@@ -225,7 +225,7 @@ exporter = Exporter(
     table=ops,
     legalize=lambda options: [LiftInstances(), Decompose(accepts), FoldConstants()],
     write=write,
-    values=VALUES,
+    value_need=VALUES,
     options=(
         Option(
             "verification",

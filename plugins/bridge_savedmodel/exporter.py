@@ -106,7 +106,7 @@ exporter = Exporter(
     table=ops,
     legalize=passes,
     write=write,
-    values=VALUES,
+    value_need=VALUES,
     options=(
         Option(
             "weights",

@@ -350,7 +350,7 @@ class Frame:
         return Poison()
 
     def _apply(self, op: hub.Builder, node: Node, inputs: Sequence[Any], name: str = "") -> Any:
-        for rule in ops.taking(name or node.op, node):
+        for rule in ops.matching(name or node.op, node):
             since = len(op.nodes)
             try:
                 results = rule.handler(op, node, *inputs)

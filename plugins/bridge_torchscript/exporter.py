@@ -69,7 +69,7 @@ exporter = Exporter(
     table=ops,
     legalize=passes,
     write=write,
-    values=VALUES,
+    value_need=VALUES,
     options=(
         Option(
             "optimize",

@@ -34,4 +34,4 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         report.notes.append("int64 is computed as int32 by OpenVINO's CPU")
 
 
-exporter = Exporter(table=ops, legalize=passes, write=write, values=VALUES)
+exporter = Exporter(table=ops, legalize=passes, write=write, value_need=VALUES)

@@ -224,7 +224,7 @@ exporter = Exporter(
     legalize=lambda options: [],
     write=write,
     version_title=lambda number: "its classical models",
-    values=Need("records in rows: numbers of a known width, or one text each", is_record_input),
+    value_need=Need("records in rows: numbers of a known width, or one text each", is_record_input),
     options=(KIND,),
-    way_out=HINT,
+    hint=HINT,
 )

@@ -20,7 +20,7 @@ ops.same(
     ResizeNearestNeighbor="RESIZE_NEAREST_NEIGHBOR",
 )
 ops.same(domain=TFLITE, Suppress="NON_MAX_SUPPRESSION_V4")
-ops.lacks("LiteRT has no kernel that decodes images", "ImageDecoder")
+ops.unsupported("LiteRT has no kernel that decodes images", "ImageDecoder")
 
 
 @ops.op(f"{NHWC}::SpaceToDepth", needs=(dtype(*BLOCK_DTYPES), IMAGE, attribute("mode", "DCR")))

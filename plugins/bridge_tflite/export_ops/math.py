@@ -67,7 +67,7 @@ for domain in ("", TFLITE):
     ops.same(domain, fused, needs=(dtype("float", "int32"), BROADCAST), Div="DIV")
 ops.same(needs=(FLOAT_KERNEL, dtype("float", index=1), BROADCAST), Pow="POW")
 ops.same(needs=(dtype("int32"), dtype("int32", index=1), BROADCAST), Pow="POW")
-ops.lacks("its bins are counted in float64, in which LiteRT does not compute", "MelWeightMatrix")
+ops.unsupported("its bins are counted in float64, in which LiteRT does not compute", "MelWeightMatrix")
 
 
 def has_two_inputs(node: ir.Node) -> bool:

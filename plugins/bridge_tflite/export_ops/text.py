@@ -6,7 +6,7 @@ from bridge.ops import OpTable
 
 ops = OpTable()
 
-ops.lacks(
+ops.unsupported(
     "LiteRT's kernels compare, gather and look up text, and make none",
     "RegexFullMatch",
     "StringConcat",
