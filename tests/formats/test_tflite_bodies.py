@@ -12,11 +12,12 @@ import pytest
 from bridge_tflite.export_ops.common import INTEGER, TFLITE
 from bridge_tflite.exporter import exporter
 from bridge_tflite.legalize.bodies import bodies
-from build import model_from_text
+from build import model_from_text, save_as
 
 import bridge
 from bridge import hub
 from bridge.detect import by_name
+from bridge.errors import UnsupportedModel
 from bridge.inputs import random_inputs
 from bridge.runtime import run_reference
 from bridge.testing import coverage
@@ -355,3 +356,9 @@ def test_bodies_run_in_the_reference_evaluator(layer) -> None:
     model, legalized = legalize(with_weights(text, w=(4, 4, 3, 3)))
     inputs = random_inputs(model)
     assert compare(bridge.run(model, inputs), run_reference(ir.to_proto(legalized), inputs)).ok
+
+
+def test_strings_that_no_kernel_scatters_are_refused(tmp_path):
+    text = "(string[4] x, int64[2,1] i, string[2] u) => (string[4] y) { y = ScatterND (x, i, u) }"
+    with pytest.raises(UnsupportedModel, match="ScatterND needs input 0 of dtype float"):
+        save_as("tflite", text, tmp_path)

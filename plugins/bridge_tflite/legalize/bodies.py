@@ -16,6 +16,7 @@ from bridge import hub
 from bridge.dims import lengths, vector
 from bridge.geometry import pads_of
 from bridge.hub import attr, rank_of, shape_of
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.channels_last import to_first, to_last
 from bridge.passes.rewrite import Rewrite
@@ -26,6 +27,7 @@ bodies = OpTable()
 FLOAT, INT32, INT64 = (int(ir.DataType[name]) for name in ("FLOAT", "INT32", "INT64"))
 FARTHEST = 2**31 - 1
 QUANTIZATION = ("form", "scales", "zeros", "weight_scales", "weight_zero", "bias_scales")
+NUMBERS = condition("numbers", lambda n: n.inputs[0].dtype != ir.DataType.STRING)
 SIZED = ("TransposeConv", "SpaceToBatch", "BatchToSpace")
 
 
@@ -341,7 +343,7 @@ def gather_nd(op, node, x, indices):
     return op.GatherND(x, as_int64(op, indices))
 
 
-@bodies.op(f"{TFLITE}::ScatterND")
+@bodies.op(f"{TFLITE}::ScatterND", needs=(NUMBERS,))
 def scatter_nd(op, node, updates, indices, shape):
     """Updates of equal indices are added."""
     small = updates.dtype.bitwidth < 32 and not updates.dtype.is_floating_point()
