@@ -360,5 +360,5 @@ def test_bodies_run_in_the_reference_evaluator(layer) -> None:
 
 def test_strings_that_no_kernel_scatters_are_refused(tmp_path):
     text = "(string[4] x, int64[2,1] i, string[2] u) => (string[4] y) { y = ScatterND (x, i, u) }"
-    with pytest.raises(UnsupportedModel, match="ScatterND needs input 0 of dtype float"):
+    with pytest.raises(UnsupportedModel, match=r"ScatterND.* needs input 0 of dtype float"):
         save_as("tflite", text, tmp_path)
