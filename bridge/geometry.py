@@ -193,7 +193,7 @@ def plain_resize(node: ir.Node) -> list[int] | None:
     For mode nearest the scales are the quotients exactly: a little aside another element is the nearest.
     """
     x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
-    roi, scales, _ = [*node.inputs[1:4], None, None, None][:3]
+    roi, scales = input_at(node, 1), input_at(node, 2)
     if x is None or y is None or 0 in x or roi is not None:
         return None
     if attr(node, "antialias") or attr(node, "exclude_outside"):

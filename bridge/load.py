@@ -84,8 +84,7 @@ class Reader:
         except (BridgeError, MemoryError):
             raise
         except Exception as error:
-            named = isinstance(self.source, (str, Path))
-            what = self.source if named else f"This {type(self.source).__name__}"
+            what = self.source if self.is_file else f"This {type(self.source).__name__}"
             raise UnreadableFile(
                 f"{what} is not a valid {self.format.title} model: {type(error).__name__}: {error}",
                 "Is the file complete, and made by a current exporter?",

@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import Builder, attr, const, rank_of, shape_of
+from bridge.hub import Builder, attr, const, input_at, rank_of, shape_of
 from bridge.traits import MOVES_DATA, RESHAPES, is_a
 
 __all__ = [
@@ -211,7 +211,7 @@ def quantized_dtype(node: ir.Node) -> ir.DataType | None:
     else `output_dtype`, else uint8."""
     if is_dequantize(node):
         return node.inputs[0].dtype if node.inputs[0] is not None else None
-    zero_point = node.inputs[2] if len(node.inputs) > 2 else None
+    zero_point = input_at(node, 2)
     if zero_point is not None and zero_point.dtype is not None:
         return zero_point.dtype
     return T(attr(node, "output_dtype") or int(T.UINT8))
@@ -221,8 +221,8 @@ def quant_params(node: ir.Node) -> QuantParams | None:
     """The parameters of a QuantizeLinear or DequantizeLinear; None if they, the dtype, or the rank that an
     axis needs are known only at run time."""
     scale, dtype = const(node.inputs[1]), quantized_dtype(node)
-    zero_point_input = node.inputs[2] if len(node.inputs) > 2 else None
-    zero_point = None if zero_point_input is None else const(zero_point_input)
+    zero_point_input = input_at(node, 2)
+    zero_point = const(zero_point_input)
     if scale is None or dtype is None or (zero_point_input is not None and zero_point is None):
         return None
     axis, block_size = attr(node, "axis"), attr(node, "block_size")
@@ -272,7 +272,7 @@ def _moved(params: QuantParams, node: ir.Node) -> QuantParams | None:
     if node.op_type in ("Concat", "Split"):
         return params if attr(node, "axis") % rank != params.axis else None
     if node.op_type == "Slice":
-        axes = const(node.inputs[3]) if len(node.inputs) > 3 else None
+        axes = const(input_at(node, 3))
         return params if axes is not None and params.axis not in axes % rank else None
     return params if node.op_type == "MaxPool" and not node.domain and params.axis < 2 else None
 

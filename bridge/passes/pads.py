@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.geometry import pads_of, transposed_pads, transposed_total, window_of
-from bridge.hub import attr, const, largest, rank_of, shape_of
+from bridge.hub import attr, const, input_at, largest, rank_of, shape_of
 from bridge.ops import OpTable
 from bridge.passes.decompose.pool import PADDED_AT_RUN_TIME, pad_at_run_time, padded_at_run_time
 from bridge.passes.rewrite import Rewrite
@@ -156,7 +156,7 @@ def _zeros(node: ir.Node) -> np.ndarray | None:
     """Zeros a Pad puts before and after each dimension; None where it does not, or takes some
     away."""
     pads, rank = const(node.inputs[1]), rank_of(node.inputs[0])
-    value, axes = [*node.inputs, None, None][2:4]
+    value, axes = input_at(node, 2), input_at(node, 3)
     constant_mode = attr(node, "mode") == "constant" and axes is None
     if pads is None or rank is None or not constant_mode or (pads < 0).any():
         return None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import const
+from bridge.hub import const, input_at
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.quant import is_dequantize, is_quantize, quant_params
@@ -62,7 +62,7 @@ def mil_parameters(mil: Any, node: ir.Node) -> dict[str, Any]:
     params = quant_params(node)
     assert params is not None
     scale: np.ndarray = params.scale.astype(NUMPY[mil.dtype_of(node.inputs[1])])
-    zero = params.zero_point if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    zero = params.zero_point if input_at(node, 2) is not None else None
     return {
         "scale": scale[()],
         "zero_point": None if zero is None else zero[()],
