@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ import click
 
 EXIT = """
 Exit codes: 0 done; 1 refused, with the reason; 2 wrong usage; 3 verification failed, and convert wrote
-nothing unless --keep; 4 operators cannot cross.
+nothing unless --keep; 4 operators cannot cross; 130 interrupted, 143 terminated: nothing was written.
 """
 
 
@@ -39,8 +40,11 @@ def command(function: Callable) -> Callable:
         from bridge.errors import BridgeError, UnsupportedModel, VerificationFailed
 
         try:
-            with waiting("" if arguments.get("folder") else function.__name__):
+            with ended_by_signals(), waiting("" if arguments.get("folder") else function.__name__):
                 code, result = function(**arguments)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            sys.exit(128 + signal.SIGINT)
         except BridgeError as error:
             error_type = type(error).__name__
             text = (
@@ -74,6 +78,21 @@ class Printed:
 
     def __str__(self) -> str:
         return self.text
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """A context that SIGTERM leaves as an exception does, so that temporary files go."""
+
+    def terminate(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

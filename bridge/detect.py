@@ -10,7 +10,7 @@ from bridge import plugins
 from bridge.errors import UnknownFormat, UnreadableFile
 from bridge.formats import Format
 
-__all__ = ["by_name", "by_suffix", "of_source"]
+__all__ = ["by_name", "by_suffix", "is_model", "of_source"]
 
 
 def by_name(name: str) -> Format:
@@ -49,6 +49,11 @@ def of_source(src: Any, name: str | None = None) -> Format:
     raise UnknownFormat(
         f"The format of {what} is not recognised.", "Name it with source=… (--from on the command line)."
     )
+
+
+def is_model(path: Path) -> bool:
+    """True if some format recognises the content of a file or folder as a model of its own."""
+    return any(fmt.detect(path) for fmt in plugins.formats())
 
 
 def by_suffix(path: Path) -> Format | None:

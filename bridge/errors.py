@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 __all__ = [
     "BridgeError",
     "DestinationExists",
     "ExecutionFailed",
+    "InternalError",
     "InvalidHub",
     "InvalidInput",
     "InvalidOption",
     "MissingDependency",
     "PluginError",
+    "TooLarge",
     "UnknownFormat",
     "UnreadableFile",
     "UnsupportedModel",
@@ -72,6 +75,61 @@ class VerificationFailed(BridgeError):
 
 class PluginError(BridgeError):
     """A plugin is broken, misdeclared, or clashes with another."""
+
+
+class TooLarge(BridgeError):
+    """A model would take more memory, or more nodes, than is allowed (`bridge.limits`)."""
+
+
+class InternalError(BridgeError):
+    """A defect of bridge or of a plugin, not of the model: what failed is its cause."""
+
+    def __init__(self, stage: str, error: BaseException) -> None:
+        said = (str(error).strip() or "no reason given").splitlines()[0][:300]
+        super().__init__(
+            f"{stage} failed{noted(error)}: {type(error).__name__}: {said}",
+            "This is a defect of bridge, or of a plugin. Please report it with the model, or the part of it "
+            "around that operator, and the traceback (--debug on the command line).",
+        )
+
+
+def noted(error: BaseException) -> str:
+    """The place an error was raised at, as `naming` noted it; empty where nobody did."""
+    return "".join(f" {note}" for note in getattr(error, "__notes__", [])[:1])
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """A context in which all that is raised is a BridgeError, an OSError or an import that failed: what is
+    more than the machine or a format holds is TooLarge, the rest an InternalError of the stage `name`, in
+    words that "failed" follows."""
+    try:
+        yield
+    except (BridgeError, OSError, ModuleNotFoundError):
+        raise
+    except MemoryError as error:
+        raise TooLarge(
+            f"{name} took more memory than there is.", "Close other programs, or use a larger machine."
+        ) from error
+    except RecursionError as error:
+        raise TooLarge(f"{name} failed: the model is nested too deeply.") from error
+    except OverflowError as error:
+        raise TooLarge(f"{name} failed{noted(error)}: {error}.") from error
+    except Exception as error:
+        raise InternalError(name, error) from error
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """A context that says of what is raised which operator it was about."""
+    try:
+        yield
+    except BridgeError:
+        raise
+    except Exception as error:
+        if not hasattr(error, "__notes__"):
+            error.add_note(f"at {what}")
+        raise
 
 
 @dataclass(frozen=True)

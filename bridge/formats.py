@@ -166,9 +166,10 @@ class Format:
 
     `importer` names an Importer, `exporter` an Exporter, `runtime` a Runtime, `cases` a function without
     arguments that returns the `bridge.matrix.NativeCase`s of its importer by name; `detect(src)` says whether
-    a path or live object is of this format, reading little and importing no framework. `extra` is an extra of
-    the plugin's own `distribution`, which discovery fills in; `packages` are the distributions behind it,
-    whose versions are shown.
+    a path or live object is of this format, reading little and importing no framework. A model that is a
+    folder holds files whose paths in it match a pattern of `folder`, and no others: only such a folder is
+    replaced by another. `extra` is an extra of the plugin's own `distribution`, which discovery fills in;
+    `packages` are the distributions behind it, whose versions are shown.
     """
 
     name: str
@@ -182,6 +183,7 @@ class Format:
     extra: str = ""
     packages: tuple[str, ...] = ()
     detect: Callable[[Any], bool] = field(default=lambda src: False)
+    folder: tuple[str, ...] = ()
     override: bool = False
     distribution: str = ""
 

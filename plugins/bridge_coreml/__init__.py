@@ -52,6 +52,7 @@ COREML = Format(
     packages=("coremltools",),
     cases=Part("bridge_coreml.cases:cases", ("coremltools",)),
     detect=detect,
+    folder=("Manifest.json", "Data/com.apple.CoreML/*"),
 )
 
 

@@ -66,7 +66,7 @@ def evaluate(scope: Scope, node: Element) -> Val | Truth:
     rule = expressions.find(node.tag, node)
     if rule is None:
         raise UnreadableFile(f"{describe(node)} is no expression.")
-    return rule.handler(scope, node)
+    return rule.apply(scope, node)
 
 
 def evaluate_column(scope: Scope, node: Element) -> Val:
@@ -274,7 +274,7 @@ def apply(scope: Scope, node: Element) -> Val | Truth:
         if name not in ("and", "or", "not", "if"):
             arguments = [columns.truth(v) if isinstance(v, Truth) else v for v in arguments]
         fitting(rule.handler, scope, node, arguments)
-        val = rule.handler(scope, node, *arguments)
+        val = rule.apply(scope, node, *arguments)
         if name in WHOLE or (
             name in "+-*" and all(isinstance(v, Val) and v.data_type == "integer" for v in arguments)
         ):

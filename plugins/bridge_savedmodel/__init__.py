@@ -58,6 +58,15 @@ SAVEDMODEL = Format(
     extra="savedmodel",
     packages=("tensorflow",),
     detect=detect,
+    folder=(
+        "saved_model.pb",
+        "saved_model.pbtxt",
+        "fingerprint.pb",
+        "keras_metadata.pb",
+        "variables/variables.*",
+        "assets/*",
+        "assets.extra/*",
+    ),
 )
 
 
