@@ -63,7 +63,8 @@ def convert(
     """
     way = route(src, dst, to=to, source=source, dims=dims, options=options, verify=verify)
     require_free(way.writer.path, overwrite, unless_model(way.writer.format))
-    report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader))
+    steps = ("import", "legalise", "export", *["verify"] * verify)
+    report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader), steps=steps)
     with report.timed("import"):
         model = way.reader.read()
     report.notes.extend(hub.noted(model))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from bridge import plugins
-from bridge.errors import UnknownFormat, UnreadableFile
+from bridge.errors import UnknownFormat, UnreadableFile, near_miss
 from bridge.formats import Format
 
 __all__ = ["by_name", "by_suffix", "is_model", "of_source"]
@@ -22,11 +21,17 @@ def by_name(name: str) -> Format:
     if name.lower() in plugins.registry().clashes:
         raise plugins.registry().clashes[name.lower()]
     names = [fmt.name for fmt in plugins.formats()]
-    near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    meant = _meant(name.lower())
+    hint = f"{meant.title} is {meant.name!r} here. " if meant is not None else near_miss(name, names)
     raise UnknownFormat(
         f"No plugin provides the format {name!r}.", f"{hint}Known formats: {', '.join(names)}."
     )
+
+
+def _meant(word: str) -> Format | None:
+    """The format that a suffix, or another word for it, stands for."""
+    suffix = f".{word.lstrip('.')}"
+    return next((f for f in plugins.formats() if word in f.words or suffix in f.suffixes), None)
 
 
 def of_source(src: Any, name: str | None = None) -> Format:

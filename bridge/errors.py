@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ __all__ = [
     "InvalidOption",
     "MissingDependency",
     "PluginError",
+    "SeveralModels",
     "TooLarge",
     "UnknownFormat",
     "UnreadableFile",
@@ -35,6 +37,16 @@ class BridgeError(Exception):
 
 class UnreadableFile(BridgeError):
     """The bytes handed in are not a valid file of the format."""
+
+
+class SeveralModels(UnreadableFile):
+    """A file holds several models, and none was named: the importer's `option` takes one of `choices`."""
+
+    def __init__(self, message: str, option: str, choices: Sequence[str]) -> None:
+        self.option, self.choices = option, tuple(choices)
+        super().__init__(
+            f"{message}: {', '.join(choices)}.", f"Name one with {option}=… (--{option} on the command line)."
+        )
 
 
 class UnknownFormat(BridgeError):
@@ -99,13 +111,14 @@ def noted(error: BaseException) -> str:
 
 
 @contextmanager
-def stage(name: str) -> Iterator[None]:
-    """A context in which all that is raised is a BridgeError, an OSError or an import that failed: what is
-    more than the machine or a format holds is TooLarge, the rest an InternalError of the stage `name`, in
-    words that "failed" follows."""
+def stage(name: str, *passed: type[Exception]) -> Iterator[None]:
+    """A context in which all that is raised is a BridgeError, an OSError, an import that failed or one of
+    `passed`: what is more than the machine or a format holds is TooLarge, the rest an InternalError of the
+    stage `name`, in words that "failed" follows."""
+    known: tuple[type[Exception], ...] = (BridgeError, OSError, ModuleNotFoundError, *passed)
     try:
         yield
-    except (BridgeError, OSError, ModuleNotFoundError):
+    except known:
         raise
     except MemoryError as error:
         raise TooLarge(
@@ -130,6 +143,12 @@ def naming(what: str) -> Iterator[None]:
         if not hasattr(error, "__notes__"):
             error.add_note(f"at {what}")
         raise
+
+
+def near_miss(name: str, names: Iterable[str]) -> str:
+    """A question for the name that may have been meant; empty where none is near."""
+    near = difflib.get_close_matches(name.lower(), list(names), 1, 0.5)
+    return f"Did you mean {near[0]!r}? " if near else ""
 
 
 @dataclass(frozen=True)

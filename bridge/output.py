@@ -23,7 +23,7 @@ try:
 except ModuleNotFoundError:  # on Windows: no temporary folder is locked, and none is swept
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Refusal", "atomic", "require_free", "require_space", "unless_file", "unless_model"]
+__all__ = ["Refusal", "atomic", "make_folder", "require_free", "require_space", "unless_file", "unless_model"]
 
 MARK = ".bridge-"
 PROBE = 2**20
@@ -76,6 +76,15 @@ def require_free(path: Path, overwrite: bool, refusal: Refusal | None = None) ->
         raise BridgeError(
             f"The folder {path.parent} does not exist.", "Create it first, or name another destination."
         )
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder where none is yet. Raises WriteFailed."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "a file is there" if isinstance(error, FileExistsError) else error.strerror
+        raise WriteFailed(f"The folder {path} could not be made: {why}.", "Name another folder.") from error
 
 
 def unless_file(place: Path) -> str:

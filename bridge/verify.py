@@ -107,6 +107,7 @@ def verify(
     candidate_source: str | None = None,
     dims: dict[str, int] | None = None,
     reference_options: dict[str, Any] | None = None,
+    candidate_options: dict[str, Any] | None = None,
 ) -> Verification:
     """Run two models (hub models or paths) on `inputs`, or on seeded random ones, and compare every output.
 
@@ -114,15 +115,17 @@ def verify(
     16-bit floats) unless given, or within `lossy` times the largest element of the output; integers, strings
     and booleans exactly; NaN and infinity in the same places. An output that the reference quantizes as its
     last step agrees within one step (`quanta`). `dims` gives symbolic dimensions of random inputs their
-    lengths, by name; others get 2. The sources name formats, `reference_options` are those the reference is
-    read with.
+    lengths, by name; others get 2. The sources name formats, `reference_options` and `candidate_options` are
+    those each is read with.
 
     Raises InvalidInput, ExecutionFailed and what `load` raises.
     """
     first = _hub_or_reader(reference, reference_source, reference_options)
     if inputs is None:
         inputs = random_inputs(_hub_model(first), seed, dims)
-    return _compared(first, _hub_or_reader(candidate, candidate_source), inputs, rtol, atol, lossy)
+    return _compared(
+        first, _hub_or_reader(candidate, candidate_source, candidate_options), inputs, rtol, atol, lossy
+    )
 
 
 def _hub_or_reader(

@@ -16,7 +16,7 @@ PUBLIC = {
     "bridge": """BridgeError Conversion Summary Verification check convert formats hookimpl inspect load run save
         verify""",
     "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidHub InvalidInput
-        InvalidOption MissingDependency PluginError TooLarge UnknownFormat UnreadableFile UnsupportedModel
+        InvalidOption MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
         VerificationFailed WriteFailed""",
     "bridge.dims": "arange entries known length_of lengths on_last_axis product reshape scalar sizes_of vector",
     "bridge.formats": "Exporter Format Importer Option Part Runtime flag within",

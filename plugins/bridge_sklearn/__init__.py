@@ -27,6 +27,7 @@ SKLEARN = Format(
     extra="sklearn",
     packages=("scikit-learn", "skl2onnx", "onnxmltools"),
     detect=detect,
+    words=("scikit-learn", "scikit", "pickle", "joblib"),
 )
 
 
