@@ -140,7 +140,7 @@ def silent_runtimes() -> Iterator[None]:
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
     before = sys.stderr
-    if before is None or before is not sys.__stderr__:
+    if sys.__stderr__ is None or before is not sys.__stderr__:
         yield
         return
     before.flush()
