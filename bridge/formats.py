@@ -137,10 +137,17 @@ class Exporter:
 @dataclass(frozen=True)
 class Runtime:
     """The format's own runtime: `open(path, **options)` gives a `bridge.session.Session`; of the importer's
-    options it takes those named in `options`."""
+    options it takes those named in `options`.
+
+    `foreign` runtimes may end their process, and run in one of their own. `live(object, model, **options)` is a
+    session of an object in memory, with the inputs and outputs of the hub model read from it; None for an object
+    it does not run.
+    """
 
     open: Callable[..., Session]
     options: tuple[str, ...] = ()
+    foreign: bool = True
+    live: Callable[..., Session | None] | None = None
 
 
 @dataclass(frozen=True)

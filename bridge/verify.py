@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub, plugins
-from bridge.errors import BridgeError, VerificationFailed
-from bridge.inputs import random_inputs
+from bridge.errors import BridgeError, ExecutionFailed, VerificationFailed
+from bridge.inputs import Lengths, Ranges
 from bridge.load import Reader, reader
+from bridge.noise import Noise, is_quantized, noise_of
 from bridge.quant import is_dequantize, is_quantize, quant_params
 from bridge.route import Route
-from bridge.runtime import Outputs, open_session
+from bridge.runtime import HubSession, Outputs, Session, open_session, open_source
 from bridge.traits import MOVES_DATA, is_a
+from bridge.trials import Sampling, Trial, shown, trials
 
 __all__ = ["Comparison", "Proof", "Verification", "compare", "verify"]
 
@@ -30,7 +33,8 @@ class Comparison:
     """One output: largest absolute and relative error, cosine similarity, and why it fails ("" when it
     agrees).
 
-    `quantum` is the step of a quantized output, when it was needed to agree.
+    `quantum` is the step of a quantized output, when it was needed to agree; `measure` says what its error was
+    held to, where that is more than one step; `rms` is the root of the mean square of the error.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Comparison:
     cosine: float
     problem: str = ""
     quantum: float = 0.0
+    measure: str = ""
+    rms: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -47,10 +53,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verification:
-    """Per output of the reference, how the candidate compares; `engines` are the two runtimes."""
+    """Per output of the reference, how the candidate compares at its worst; `engines` are the two runtimes,
+    `settings` the lengths of dimensions that vary, a run each, and `notes` what else to know."""
 
     outputs: tuple[Comparison, ...]
     engines: tuple[str, str]
+    settings: tuple[dict[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -82,8 +91,10 @@ class Verification:
 
     def __str__(self) -> str:
         width = max([len(o.name) for o in self.outputs] + [6])
+        at = "; ".join(dict.fromkeys(shown(s) for s in self.settings if s))
         lines = [
-            f"{self.engines[0]} against {self.engines[1]}",
+            f"{self.engines[0]} against {self.engines[1]}{f', at {at}' if at else ''}",
+            *(f"  {note}" for note in self.notes),
             f"  {'output':<{width}}  {'max abs':>9}  {'max rel':>9}  {'cosine':>9}  verdict",
         ]
         lines += [
@@ -97,7 +108,7 @@ class Verification:
 def verify(
     reference: Any,
     candidate: Any,
-    inputs: dict[str, Any] | None = None,
+    inputs: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
     *,
     seed: int = 0,
     rtol: float | None = None,
@@ -106,23 +117,33 @@ def verify(
     reference_source: str | None = None,
     candidate_source: str | None = None,
     dims: dict[str, int] | None = None,
+    ranges: Ranges | None = None,
+    runtime: str = "",
     reference_options: dict[str, Any] | None = None,
 ) -> Verification:
-    """Run two models (hub models or paths) on `inputs`, or on seeded random ones, and compare every output.
+    """Run two models (hub models or paths) on `inputs`, or on random ones of two seeds, and compare every
+    output.
 
     Names, shapes and dtypes must be the same. Floats agree within rtol 1e-3 and atol 1e-4 (1e-2 each for
     16-bit floats) unless given, or within `lossy` times the largest element of the output; integers, strings
     and booleans exactly; NaN and infinity in the same places. An output that the reference quantizes as its
-    last step agrees within one step (`quanta`). `dims` gives symbolic dimensions of random inputs their
-    lengths, by name; others get 2. The sources name formats, `reference_options` are those the reference is
-    read with.
+    last step agrees within one step (`quanta`), any output of a quantized model within what the reference's own
+    runtime varies by. Random inputs have the lengths `dims` gives symbolic dimensions by name, others two
+    lengths each, and values within `ranges`, by input. `runtime="reference"` lets onnx.reference judge what
+    ONNX Runtime refuses. The sources name formats, `reference_options` are those the reference is read with.
 
     Raises InvalidInput, ExecutionFailed and what `load` raises.
     """
     first = _hub_or_reader(reference, reference_source, reference_options)
-    if inputs is None:
-        inputs = random_inputs(_hub_model(first), seed, dims)
-    return _compared(first, _hub_or_reader(candidate, candidate_source), inputs, rtol, atol, lossy)
+    second = _hub_or_reader(candidate, candidate_source)
+    given = [inputs] if isinstance(inputs, dict) else inputs or ()
+    sampling = Sampling((seed, seed + 1), dims or {}, ranges or {}, given, runtime)
+    judge = Judge(first)
+    asked = trials(judge.run, Lengths(judge.model if not given else _EMPTY, sampling.dims), sampling)
+    return _compared(judge, open_session(second), asked, sampling, rtol, atol, lossy)
+
+
+_EMPTY = ir.Model(ir.Graph([], [], nodes=[]), ir_version=hub.IR_VERSION)
 
 
 def _hub_or_reader(
@@ -131,47 +152,136 @@ def _hub_or_reader(
     return model if isinstance(model, ir.Model) else reader(model, source, options)
 
 
-def _hub_model(model: ir.Model | Reader) -> ir.Model:
-    return model if isinstance(model, ir.Model) else model.read()
+class Judge:
+    """What answers for a source: its own runtime or framework; the hub model read from it where that refuses it,
+    or where it has none."""
+
+    def __init__(self, source: ir.Model | Reader, model: ir.Model | None = None) -> None:
+        self._source, self._model = source, model
+        self.session: Session = (
+            HubSession(source) if isinstance(source, ir.Model) else self._opened(source)
+        )
+        self.notes: list[str] = []
+        self._read: HubSession | None = None
+
+    @property
+    def model(self) -> ir.Model:
+        """The hub model of the source."""
+        if self._model is None:
+            self._model = self._source if isinstance(self._source, ir.Model) else self._source.read()
+        return self._model
+
+    def _opened(self, source: Reader) -> Session:
+        if source.is_file and source.format.runtime:
+            return open_session(source)
+        return open_source(source, self.model)
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        """The source's answer. Raises as sessions do."""
+        if self.session.refusal and not isinstance(self.session, HubSession):
+            outputs = self._as_read(inputs)
+            if outputs is not None:
+                return outputs
+        outputs = self.session.run(inputs)
+        if outputs.refusal:
+            self._note(f"The source was run by {outputs.engine}: {first_line(outputs.refusal)}")
+        return outputs
+
+    def _as_read(self, inputs: dict[str, Any]) -> Outputs | None:
+        """What ONNX Runtime makes of the hub model; None where it refuses that too."""
+        self._read = self._read or HubSession(self.model, "as bridge reads it, ")
+        try:
+            outputs = self._read.run(inputs)
+        except BridgeError:
+            return None
+        if outputs.refusal:
+            return None
+        self._note(f"The source was run as bridge reads it: {first_line(self.session.refusal)}")
+        return outputs
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def noise(self, asked: list[Trial]) -> dict[str, Noise]:
+        """How much a quantized source's own runtime varies, by output; empty for others."""
+        try:
+            return noise_of(self._read or self.session, asked) if is_quantized(self.model) else {}
+        except BridgeError:
+            return {}
+
+    def quanta(self) -> dict[str, float]:
+        try:
+            return quanta(self.model)
+        except BridgeError:
+            return {}
+
+
+def first_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[0][:300]
 
 
 def _compared(
-    reference: ir.Model | Reader,
-    candidate: ir.Model | Reader,
-    inputs: dict[str, Any],
+    judge: Judge,
+    candidate: Session,
+    asked: list[Trial],
+    sampling: Sampling,
     rtol: float | None = None,
     atol: float | None = None,
     lossy: float | None = None,
 ) -> Verification:
-    expected = open_session(reference).run(inputs)
-    actual = open_session(candidate).run(inputs)
-    result = compare(expected, actual, rtol, atol, lossy=lossy)
-    if result.ok:
-        return result
-    try:
-        steps = quanta(_hub_model(reference))
-    except BridgeError:
-        steps = {}
-    return compare(expected, actual, rtol, atol, steps, lossy) if steps else result
+    answers = [candidate.run(trial.inputs) for trial in asked]
+    if candidate.refusal and sampling.runtime != "reference":
+        raise ExecutionFailed(
+            f"ONNX Runtime does not run the file. {candidate.refusal}",
+            "runtime='reference' (--runtime reference) lets onnx.reference judge it instead.",
+        )
+    pairs = [(trial.expected, actual) for trial, actual in zip(asked, answers, strict=True)]
+    result = worst_of([compare(a, b, rtol, atol, lossy=lossy) for a, b in pairs])
+    if not result.ok and (steps := judge.quanta()):
+        result = worst_of([compare(a, b, rtol, atol, steps, lossy) for a, b in pairs])
+    if not result.ok and (noise := judge.noise(asked)):
+        result = worst_of([compare(a, b, rtol, atol, steps, lossy, noise) for a, b in pairs])
+    notes = [*judge.notes]
+    if refusal := next((a.refusal for a in answers if a.refusal), ""):
+        notes.append(f"The result was run by {answers[0].engine}: {first_line(refusal)}")
+    return replace(result, settings=tuple(t.setting for t in asked), notes=tuple(notes))
+
+
+def worst_of(results: list[Verification]) -> Verification:
+    """Of each output the comparison that fails, else the one with the largest error."""
+    rows: dict[str, Comparison] = {}
+    for row in (row for result in results for row in result.outputs):
+        before = rows.get(row.name)
+        if before is None or (not row.ok, row.max_abs) > (not before.ok, before.max_abs):
+            rows[row.name] = row
+    return Verification(tuple(rows.values()), results[-1].engines)
 
 
 class Proof:
-    """Reference for a file about to take its place: the source in its own runtime, else the hub as
-    imported, on random inputs both can take."""
+    """What the source answers, to compare a file with that is about to take its place: the source in its own
+    runtime or framework, else the hub model as imported, on inputs both can take."""
 
-    def __init__(self, route: Route, model: ir.Model) -> None:
-        self.writer = route.writer
+    def __init__(self, route: Route, model: ir.Model, sampling: Sampling | None = None) -> None:
+        self.writer, self.sampling = route.writer, sampling or Sampling()
         # The source's runtime knows nothing of the operators whose bodies plugins bring
         bodies = {function.identifier() for function in plugins.functions()}
         foreign = any(node.op_identifier() in bodies for node in hub.all_nodes(model))
-        own = route.reader.is_file and route.reader.format.runtime and not foreign
         self.model = model.clone()
-        self.reference = route.reader if own else self.model
+        self.judge = Judge(self.model if foreign else route.reader, self.model)
 
     def of(self, path: Path) -> Verification:
-        """Compare the file at `path`, written by the route's writer."""
-        candidate = reader(path, self.writer.format.name)
-        return _compared(self.reference, candidate, random_inputs(self.model), lossy=self.writer.tolerance)
+        """Compare the file at `path`, written by the route's writer. Raises ExecutionFailed where the source does
+        not run, VerificationFailed where the file does not."""
+        asked = trials(self.judge.run, Lengths(self.model, self.sampling.dims), self.sampling)
+        try:
+            candidate = open_session(reader(path, self.writer.format.name))
+            return _compared(self.judge, candidate, asked, self.sampling, lossy=self.writer.tolerance)
+        except ExecutionFailed as error:
+            at = "; ".join(dict.fromkeys(shown(t.setting) for t in asked if t.setting))
+            raise VerificationFailed(
+                f"What was written does not run{f' at {at}' if at else ''}, though its source does. {error}"
+            ) from error
 
 
 def quanta(model: Any) -> dict[str, float]:
@@ -205,16 +315,18 @@ def compare(
     atol: float | None = None,
     steps: dict[str, float] | None = None,
     lossy: float | None = None,
+    noise: dict[str, Noise] | None = None,
 ) -> Verification:
-    """The Verification of two results. `steps` are the quanta of quantized outputs; `lossy` is as `verify`
-    says."""
+    """The Verification of two results. `steps` are the quanta of quantized outputs, `noise` how far their runtime
+    varies; `lossy` is as `verify` says."""
     extra = [
         Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in actual if n not in expected
     ]
     rows = [
-        _within_a_step(
+        _forgiven(
             _compare(name, value, actual[name], rtol, _allowed(value, atol, lossy)),
             (steps or {}).get(name, 0.0),
+            (noise or {}).get(name),
         )
         if name in actual
         else Comparison(name, np.inf, np.inf, 0.0, "is missing")
@@ -231,13 +343,21 @@ def _allowed(value: Any, atol: float | None, lossy: float | None) -> float | Non
     return max(lossy * float(sizes[np.isfinite(sizes)].max(initial=0)), FLOAT[1] if atol is None else atol)
 
 
-def _within_a_step(row: Comparison, step: float) -> Comparison:
-    """A row that differs by no more than one quantum agrees."""
-    near = step > 0 and row.problem == "differs" and row.max_abs <= step * (1 + 1e-4)
-    return replace(row, problem="", quantum=step) if near else row
+def _forgiven(row: Comparison, step: float, noise: Noise | None) -> Comparison:
+    """A row that differs by no more than one quantum agrees, as does one no further off than twice what the
+    reference's own runtime varies by: either of two runtimes may be so far from what is exact."""
+    if row.problem != "differs":
+        return row
+    if step > 0 and row.max_abs <= step * (1 + 1e-4):
+        return replace(row, problem="", quantum=step)
+    if noise is None or not noise.allows(row.max_abs, row.rms):
+        return row
+    return replace(row, problem="", quantum=step, measure=noise.words(step))
 
 
 def _verdict(row: Comparison) -> str:
+    if row.measure:
+        return f"agrees within {row.measure}"
     return f"agrees within a quantum of {row.quantum:.3g}" if row.quantum else "agrees"
 
 
@@ -282,7 +402,10 @@ def _measured(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float)
     exact = a.dtype.kind in "biu"
     close = np.array_equal(a, b) if exact else bool(np.all(error <= atol + rtol * np.abs(x)))
     problem = "" if close and special else "differs" if special else "NaN or infinity elsewhere"
-    return Comparison(name, float(error.max(initial=0)), float(relative.max(initial=0)), cosine, problem)
+    rms = float(np.sqrt(np.mean(error**2))) if error.size else 0.0
+    return Comparison(
+        name, float(error.max(initial=0)), float(relative.max(initial=0)), cosine, problem, rms=rms
+    )
 
 
 def _cosine(x: np.ndarray, y: np.ndarray) -> float:
