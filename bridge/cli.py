@@ -9,7 +9,7 @@ import json
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import wraps
@@ -155,6 +155,49 @@ def parsed_dims(dims: tuple[str, ...]) -> dict[str, int]:
     return {name: int(length) for name, _, length in pairs}
 
 
+def range_option(function: Callable) -> Callable:
+    return click.option(
+        "--range",
+        "ranges",
+        multiple=True,
+        metavar="NAME=LOW..HIGH",
+        help="Draw the random values of an input from LOW to HIGH.",
+    )(function)
+
+
+def parsed_ranges(ranges: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """NAME=LOW..HIGH pairs as a dict."""
+    found = {}
+    for text in ranges:
+        name, _, bounds = text.rpartition("=")
+        low, dots, high = bounds.partition("..")
+        try:
+            found[name] = (float(low), float(high))
+        except ValueError:
+            found[name] = (math.nan, math.nan)
+        if not name or not dots or not found[name][0] <= found[name][1]:
+            raise click.BadParameter(f"{text!r} is not NAME=LOW..HIGH", param_hint="--range")
+    return found
+
+
+runtime_option = click.option(
+    "--runtime",
+    type=click.Choice(["own", "reference"]),
+    default="own",
+    show_default=True,
+    help="Let onnx.reference judge an ONNX file that ONNX Runtime refuses.",
+)
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+inputs_option = click.option(
+    "--inputs",
+    "-i",
+    multiple=True,
+    metavar="FILE",
+    help="Your own inputs: an .npz, an .npy or a picture in input order, or NAME=FILE; or a folder of them, "
+    "which are run one by one.",
+)
+
+
 class WithFormatOptions(click.Command):
     """A command that takes `--NAME VALUE` for the options formats declare, as it takes `-O NAME=VALUE`."""
 
@@ -210,8 +253,19 @@ scheduler_option = click.option(
 @click.option(
     "--verify",
     is_flag=True,
-    help="Run source and result on the same random inputs and compare; what disagrees is not written.",
+    help="Run source and result on the same inputs and compare; what disagrees is not written.",
 )
+@click.option(
+    "--inputs",
+    "-i",
+    multiple=True,
+    metavar="FILE",
+    help="With --verify, your own inputs in place of random ones, as `verify` takes them. What is no file "
+    "describes the inputs of a source that does not.",
+)
+@range_option
+@seed_option
+@runtime_option
 @click.option("--keep", is_flag=True, help="Write the result even if it fails verification.")
 @click.option("--overwrite", is_flag=True, help="Replace DST if it exists.")
 @click.option("-o", "folder", metavar="DIR", help="Convert every SRC named into DIR; needs --to.")
@@ -225,6 +279,10 @@ def convert(
     folder: str | None,
     jobs: int,
     scheduler: str | None,
+    inputs: tuple[str, ...],
+    ranges: tuple[str, ...],
+    seed: int,
+    runtime: str,
     dims: tuple[str, ...],
     options: tuple[str, ...],
     **settings: Any,
@@ -236,6 +294,15 @@ def convert(
     settings |= parsed(options)
     if dims:
         settings["dims"] = parsed_dims(dims)
+    files = [i for i in inputs if Path(i.rpartition("=")[2]).exists()]
+    described = [i for i in inputs if i not in files]
+    if described:
+        settings["inputs"] = ";".join(described)
+    if settings["verify"]:
+        from bridge.trials import Sampling
+
+        data = _read_arrays(paths[0], files) if files else ()
+        settings["verify"] = Sampling((seed, seed + 1), {}, parsed_ranges(ranges), data, runtime)
     if folder is None:
         if len(paths) > 2:
             raise click.UsageError("Many files need a folder to go to: -o DIR.")
@@ -267,10 +334,10 @@ def check(src: str, to: str, source: str | None, dims: tuple[str, ...], options:
 @main.command()
 @click.argument("reference")
 @click.argument("candidate")
-@click.option(
-    "--inputs", "-i", multiple=True, metavar="FILE", help=".npz, or .npy in input order, or NAME=FILE.npy."
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+@inputs_option
+@seed_option
+@range_option
+@runtime_option
 @click.option("--rtol", type=float, help="Relative tolerance of floats.")
 @click.option("--atol", type=float, help="Absolute tolerance of floats.")
 @dims_option
@@ -280,6 +347,8 @@ def verify(
     candidate: str,
     inputs: tuple[str, ...],
     seed: int,
+    ranges: tuple[str, ...],
+    runtime: str,
     rtol: float | None,
     atol: float | None,
     dims: tuple[str, ...],
@@ -289,21 +358,35 @@ def verify(
 
     arrays = _read_arrays(reference, inputs) if inputs else None
     result = bridge.verify(
-        reference, candidate, arrays, seed=seed, rtol=rtol, atol=atol, dims=parsed_dims(dims)
+        reference,
+        candidate,
+        arrays,
+        seed=seed,
+        rtol=rtol,
+        atol=atol,
+        dims=parsed_dims(dims),
+        ranges=parsed_ranges(ranges),
+        runtime=runtime,
     )
     return (0 if result.ok else 3), result
 
 
 @main.command()
 @click.argument("model")
-@click.option(
-    "--inputs", "-i", multiple=True, metavar="FILE", help=".npz, or .npy in input order, or NAME=FILE.npy."
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+@inputs_option
+@seed_option
+@range_option
 @click.option("--output", "-o", metavar="FILE", help="Write the results to an .npz file.")
 @dims_option
 @command
-def run(model: str, inputs: tuple[str, ...], seed: int, output: str | None, dims: tuple[str, ...]) -> Any:
+def run(
+    model: str,
+    inputs: tuple[str, ...],
+    seed: int,
+    ranges: tuple[str, ...],
+    output: str | None,
+    dims: tuple[str, ...],
+) -> Any:
     """Run MODEL in its format's own runtime, on files or on random inputs."""
     import numpy as np
 
@@ -311,7 +394,9 @@ def run(model: str, inputs: tuple[str, ...], seed: int, output: str | None, dims
     from bridge.inputs import random_inputs
 
     arrays = (
-        _read_arrays(model, inputs) if inputs else random_inputs(bridge.load(model), seed, parsed_dims(dims))
+        _read_arrays(model, inputs)[0]
+        if inputs
+        else random_inputs(bridge.load(model), seed, parsed_dims(dims), parsed_ranges(ranges))
     )
     results = bridge.run(model, arrays)
     if output:
@@ -337,11 +422,12 @@ def _listed(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def _read_arrays(model: str, files: tuple[str, ...]) -> dict[str, Any]:
+def _read_arrays(model: str, files: Sequence[str]) -> list[dict[str, Any]]:
+    """Inputs one by one."""
     import bridge
-    from bridge.inputs import read_inputs
+    from bridge.inputs.data import read_inputs
 
-    return read_inputs(list(files), [v.name or "" for v in bridge.load(model).graph.inputs])
+    return read_inputs(list(files), bridge.load(model).graph.inputs)
 
 
 @main.command()

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any, BinaryIO
 
+import ml_dtypes
 import numpy as np
 
 __all__ = ["decode", "encode", "read_frame"]
@@ -84,6 +85,4 @@ def _value(plain: Any, buffers: list[bytes]) -> Any:
 
 
 def _dtype(name: str) -> np.dtype:
-    import ml_dtypes
-
     return np.dtype(getattr(ml_dtypes, name, name))

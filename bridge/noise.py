@@ -1,4 +1,4 @@
-"""How much the numbers of a quantized model vary in its own runtime."""
+"""Noise: the numbers of a quantized model vary in its own runtime."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ FACTOR = 2.0
 
 @dataclass(frozen=True)
 class Noise:
-    """How far an output moves, at most and as the root of the mean square, when its own runtime computes it in
-    another way."""
+    """The way an output moves, at most and as the root of the mean square, when its own runtime computes it
+    otherwise."""
 
     peak: float
     rms: float

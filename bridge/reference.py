@@ -13,17 +13,18 @@ from onnx.reference.op_run import OpRun
 
 from bridge.errors import ExecutionFailed
 
-
 LENGTHS = 4
 """The place of sequence_lens among the inputs of recurrent operators."""
 
 
 def evaluator(proto: onnx.ModelProto) -> ReferenceEvaluator:
-    """An evaluator of the model, which stays as it is. Raises ExecutionFailed where it would compute something
-    else."""
+    """An evaluator of the model, which stays as it is. Raises ExecutionFailed where it would compute
+    something else."""
     for node in _nodes(proto):
         if node.op_type in ("LSTM", "GRU", "RNN") and len(node.input) > LENGTHS and node.input[LENGTHS]:
-            raise ExecutionFailed(f"onnx.reference does not compute sequence_lens of {node.op_type} {node.name}.")
+            raise ExecutionFailed(
+                f"onnx.reference does not compute sequence_lens of {node.op_type} {node.name}."
+            )
     if any(_endless(proto.graph)) or any(_endless(f) for f in proto.functions):
         held = onnx.ModelProto()
         held.CopyFrom(proto)

@@ -41,16 +41,17 @@ def in_this_process() -> Iterator[None]:
 
 
 class RemoteSession(Session):
-    """A file in its format's runtime, in a worker process. Raises ExecutionFailed when that process ends, with
-    the signal's name, and what the runtime raises."""
+    """A file in its format's runtime, in a worker process. Raises ExecutionFailed when that process ends,
+    with the signal's name, and what the runtime raises."""
 
     def __init__(
         self, fmt: Format, path: Path, options: dict[str, Any], variant: int = 0, key: str = ""
     ) -> None:
         self.format, self.variant = fmt, variant
         self._key = key or f"{os.getpid()}.{next(_numbers)}"
-        self._place = {"format": fmt.name, "path": str(path.absolute()), "options": options, "key": self._key}
-        self._path = path
+        self._path, self._options = path.absolute(), options
+        place = {"format": fmt.name, "path": str(self._path), "options": options, "key": self._key}
+        self._place: dict[str, Any] = place
         told = self._ask("opened", {})
         self.engine, self._variants = told["engine"], told["variants"]
         self.inputs, self.outputs = (
@@ -65,7 +66,7 @@ class RemoteSession(Session):
 
     def variants(self) -> Iterator[Session]:
         for number in range(1, 1 + (0 if self.variant else self._variants)):
-            yield RemoteSession(self.format, self._path, self._place["options"], number, self._key)
+            yield RemoteSession(self.format, self._path, self._options, number, self._key)
 
     def _ask(self, what: str, arguments: dict[str, Any]) -> Any:
         arguments = {**self._place, "variant": self.variant, **arguments}
@@ -93,12 +94,12 @@ def _error(told: dict[str, Any]) -> BridgeError:
 
 
 def opened(variant: int, **place: Any) -> Iterator[dict[str, Any]]:
-    """What a session tells of itself, in the worker."""
+    """Yield the description of a session, in the worker."""
     yield _told(lambda: _described(_session(variant, place)))
 
 
 def computed(variant: int, inputs: dict[str, Any], **place: Any) -> Iterator[dict[str, Any]]:
-    """What a session computes, in the worker."""
+    """Yield the outputs of a session, in the worker."""
 
     def run() -> dict[str, Any]:
         outputs = _session(variant, place).run(inputs)

@@ -58,8 +58,8 @@ def open_session(model: ir.Model | Reader) -> Session:
 
 
 def open_source(source: Reader, model: ir.Model) -> Session:
-    """A session of what a Reader read as `model`, in its own runtime or framework; of the hub model where it has
-    none. Raises as `run` does."""
+    """A session of what a Reader read as `model`, in its own runtime or framework; of the hub model where
+    it has none. Raises as `run` does."""
     fmt = source.format
     if source.is_file or fmt.runtime is None:
         return open_session(source) if source.is_file and fmt.runtime else HubSession(model)
@@ -97,6 +97,7 @@ class HubSession(Session):
         return self._session
 
     def variants(self) -> Iterator[Session]:
+        """The model in ONNX Runtime without optimizations."""
         if self._session is not None:
             yield from self._session.variants()
 
@@ -156,11 +157,9 @@ def run_onnxruntime(model: bytes | str, names: list[str] | None, inputs: dict[st
     return OnnxRuntimeSession(model).run(inputs, names)
 
 
-def second_choice(
-    refused: ExecutionFailed, proto: Callable[[], Any], inputs: dict[str, Any]
-) -> Outputs:
-    """What the reference evaluator computes of a model that ONNX Runtime refused. Raises ExecutionFailed where it
-    does not compute it either."""
+def second_choice(refused: ExecutionFailed, proto: Callable[[], Any], inputs: dict[str, Any]) -> Outputs:
+    """Outputs of a model that ONNX Runtime refused, by the reference evaluator. Raises ExecutionFailed
+    where it does not compute it either."""
     try:
         outputs = run_reference(proto(), inputs)
     except Exception as error:

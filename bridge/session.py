@@ -12,8 +12,8 @@ __all__ = ["Outputs", "Session"]
 
 
 class Outputs(dict[str, Any]):
-    """Results by output name, in the model's order. `engine` names the runtime that computed them, `refusal` is
-    why the first choice of runtime did not; empty where it did."""
+    """Results by output name, in the model's order. `engine` names the runtime that computed them,
+    `refusal` is why the first choice of runtime did not; empty where it did."""
 
     def __init__(self, values: dict[str, Any], engine: str, refusal: str = "") -> None:
         super().__init__(values)

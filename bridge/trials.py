@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput
-from bridge.inputs import Lengths, Ranges, Setting, inputs_at
+from bridge.inputs.lengths import Lengths, Setting
+from bridge.inputs.values import Ranges, inputs_at
 from bridge.session import Outputs
 
-__all__ = ["Sampling", "Trial", "trials"]
+__all__ = ["Sampling"]
 
 SEEDS = 2
 TRIES = 40
@@ -24,8 +25,8 @@ ENOUGH = 8
 
 @dataclass(frozen=True)
 class Sampling:
-    """What a verification asks: inputs with these seeds, lengths by dimension and ranges of values by input; or
-    `data`, the user's own inputs, several of them one by one.
+    """Questions of a verification: inputs with these seeds, lengths by dimension and ranges of values by
+    input; or `data`, the user's own inputs, several of them one by one.
 
     `runtime` is "reference" where onnx.reference may judge a file that ONNX Runtime refuses.
     """
@@ -48,7 +49,7 @@ class Trial:
 
     @property
     def told(self) -> int:
-        """How many outputs have a finite element."""
+        """The number of outputs that have a finite element."""
         return sum(map(_says, self.expected.values()))
 
 
@@ -62,12 +63,17 @@ def _says(value: Any) -> bool:
 
 
 def trials(
-    run: Callable[[dict[str, Any]], Outputs], lengths: Lengths, sampling: Sampling
+    run: Callable[[dict[str, Any]], Outputs],
+    lengths: Lengths,
+    sampling: Sampling,
+    drawn: Callable[[dict[str, Any]], dict[str, Any]] = lambda inputs: inputs,
 ) -> list[Trial]:
-    """What the source answers at two settings of its lengths, or at the only one, with a seed each.
+    """Answers of the source at two settings of its lengths, or at the only one, with a seed each; `drawn`
+    has the last word on random inputs.
 
-    The source's own runtime judges the settings: the first two it runs with an element in every output are taken,
-    else those with the most. Raises ExecutionFailed, naming what failed and the way out, when it runs none.
+    The source's own runtime judges the settings: the first two it runs with an element in every output are
+    taken, else those with the most. Raises ExecutionFailed, naming what failed and the way out, when it
+    runs none.
     """
     if sampling.data:
         return [Trial(inputs, run(inputs)) for inputs in sampling.data]
@@ -82,14 +88,18 @@ def trials(
         settings = pair if len(pair) > 1 else pair * len(seeds)
         for turn, setting in enumerate(settings):
             seed = seeds[turn % len(seeds)]
-            inputs = inputs_at(lengths, setting, seed, ranges)
+            inputs = drawn(inputs_at(lengths, setting, seed, ranges))
             try:
                 found.append(Trial(inputs, run(inputs), setting, seed))
             except (ExecutionFailed, InvalidInput) as error:
                 refused.append((setting, error))
                 break
         ran += len(found)
-        best = max(best, found, key=lambda t: (min((r.told for r in t), default=-1), len({str(r.setting) for r in t})))
+        best = max(
+            best,
+            found,
+            key=lambda t: (min((r.told for r in t), default=-1), len({str(r.setting) for r in t})),
+        )
         if found and len(found) == len(settings) and all(r.told == len(r.expected) for r in found):
             break
     if not best:

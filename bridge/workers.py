@@ -18,6 +18,11 @@ from typing import Any
 
 from bridge.frames import decode, encode, read_frame, sizes
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 TIMEOUT = 60.0
 PATIENCE = 10.0
 """How much longer than its processor time a call may take: other work, waiting for files."""
@@ -42,10 +47,10 @@ def isolated(
     """Yield what the generator function `target` ("module:name") yields for `arguments`, in a worker process
     of its own.
 
-    Arguments and values are plain data and arrays. `timeout` seconds of a processor is the most one of them may
-    take, `wall` of the clock (ten times as many without it). Raises WorkerLost when the process ends or hangs,
-    and RuntimeError with the words of an exception the function raised. A process that did its work is used
-    again.
+    Arguments and values are plain data and arrays. `timeout` seconds of a processor is the most one of them
+    may take, `wall` of the clock (ten times as many without it). Raises WorkerLost when the process ends or
+    hangs, and RuntimeError with the words of an exception the function raised. A process that did its work
+    is used again.
     """
     worker = _waiting() or Worker()
     try:
@@ -150,7 +155,7 @@ class Worker:
         self._rest += read
 
     def _lost(self, timeout: float) -> WorkerLost:
-        """How the process ended."""
+        """The end of the process in words."""
         code = self.process.wait(5)
         if code >= 0:
             return WorkerLost("crashed", f"worker ended with code {code}")
@@ -191,9 +196,9 @@ def main() -> None:
 def _limit(seconds: float) -> None:
     """End this process by SIGXCPU when it has used so many more seconds of processor time, times the
     processors it may keep busy. Where there are no such limits the clock alone bounds it."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
+    if resource is None:
+        return
+    with suppress(OSError, ValueError):
         busy = min(CORES, os.cpu_count() or 1)
         soft = math.ceil(time.process_time() + seconds * busy)
         resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))

@@ -68,7 +68,7 @@ def test_values_come_one_by_one_and_the_process_is_kept():
     ],
 )
 def test_what_came_before_the_end_is_kept(target, arguments, lost, words):
-    wall = 3 if target == "hang" else None
+    wall = 3 if target == "hang" else 60
     calls = isolated(f"{__name__}:{target}", arguments, timeout=1, wall=wall)
     assert next(calls) in (0, 1)
     with pytest.raises(WorkerLost, match=words) as error:

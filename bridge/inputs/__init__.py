@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bridge.inputs.data import read_inputs
-from bridge.inputs.lengths import Lengths, Setting
-from bridge.inputs.values import Ranges, inputs_at, random_inputs
+from bridge.inputs.values import random_inputs
 
-__all__ = ["Lengths", "Ranges", "Setting", "inputs_at", "random_inputs", "read_inputs"]
+__all__ = ["random_inputs"]

@@ -1,4 +1,5 @@
-"""Lengths for the symbolic dimensions of a model's inputs: those its equations leave, and then those to try."""
+"""Lengths for the symbolic dimensions of a model's inputs: those its equations leave, and then those to
+try."""
 
 from __future__ import annotations
 
@@ -36,8 +37,8 @@ images; frames of sound; a second of it; 1 everywhere."""
 class Lengths:
     """Symbolic dimensions of a model's inputs, and which lengths go together.
 
-    `fixed` are lengths by name, `limits` the lowest and highest length by name. Raises InvalidOption for a name
-    of `fixed` that no input has.
+    `fixed` are lengths by name, `limits` the lowest and highest length by name, `shapes` the only shapes of
+    an input. Raises InvalidOption for a name of `fixed` that no input has.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class Lengths:
         model: ir.Model,
         fixed: Mapping[str, int] | None = None,
         limits: Mapping[str, tuple[int, int]] | None = None,
+        shapes: Mapping[str, list[list[int]]] | None = None,
     ) -> None:
         self.model, self.fixed, self.limits = model, dict(fixed or {}), dict(limits or {})
+        self.only = shapes or {}
         check_dimensions(model, self.fixed)
         self.dims = {
             str(d.value): parsed(d.value)
@@ -115,6 +118,11 @@ class Lengths:
 
     def pairs(self) -> Iterator[list[Setting]]:
         """Settings to try, in pairs that differ in every free length where they can; the likeliest first."""
+        if self.only:
+            listed = [Lengths(self.model, each | self.fixed, self.limits) for each in self._listed()]
+            for pairs in zip(*(each.pairs() for each in listed), strict=False):
+                yield [pair[min(turn, len(pair) - 1)] for turn, pair in enumerate(pairs)]
+            return
         if not self.free:
             if (only := self.setting({})) is not None:
                 yield [only]
@@ -126,6 +134,19 @@ class Lengths:
             if pair and pair not in tried and all(self._small(s) for s in pair):
                 tried.append(pair)
                 yield pair
+
+    def _listed(self) -> list[Setting]:
+        """Lengths of the first two of the only shapes."""
+        inputs = {v.name or "": v for v in self.model.graph.inputs}
+        return [
+            {
+                str(d.value): n
+                for name, shapes in self.only.items()
+                for d, n in zip(inputs[name].shape or (), shapes[min(turn, len(shapes) - 1)], strict=True)
+                if not isinstance(d, int)
+            }
+            for turn in range(min(2, max(map(len, self.only.values()))))
+        ]
 
     def _choices(self) -> Iterator[list[Iterable[dict[str, int]]]]:
         """For each pair, the choices of its two settings."""
@@ -148,7 +169,8 @@ class Lengths:
         return min(found, key=lambda s: (self._unscaled(s), len(s) - len(set(s.values()))), default=None)
 
     def _unscaled(self, setting: Setting) -> int:
-        """How many lengths a Resize leaves as they are: a runtime may copy there what it would interpolate."""
+        """The number of lengths that a Resize leaves as they are: a runtime may copy there what it would
+        interpolate."""
         pairs = [(length.at(setting), factor) for length, factor in self.shapes.scaled]
         return sum(n is not None and math.floor(n * Fraction(factor)) == n for n, factor in pairs)
 
@@ -160,8 +182,8 @@ class Lengths:
 
 
 def _spread(rows: list[str], sides: list[str], unit: int, turn: int, many: bool) -> Iterator[dict[str, int]]:
-    """Choices of lengths that differ: sides are multiples of `unit`, all of them 1 for 0; batches the smallest
-    numbers, or 1. Those of the second `turn` differ from those of the first."""
+    """Choices of lengths that differ: sides are multiples of `unit`, all of them 1 for 0; batches the
+    smallest numbers, or 1. Those of the second `turn` differ from those of the first."""
     numbers = UNITS[unit]
     for shift in range(6):
         together = [*rows, *sides] if unit == 1 and many else sides
@@ -177,8 +199,7 @@ def _solve(known: dict[str, Linear], one: Linear, other: Linear) -> None:
     over."""
     rest = (one - other).with_values(known)
     candidates = [
-        (name, (variable(name) - rest.times(1 / factor)))
-        for name, factor in sorted(rest.terms, reverse=True)
+        (name, (variable(name) - rest.times(1 / factor))) for name, factor in sorted(rest.terms, reverse=True)
     ]
     ordered = sorted(candidates, key=lambda c: min([f for _, f in c[1].terms], default=0) < 0)
     for name, value in ordered:

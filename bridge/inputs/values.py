@@ -59,7 +59,7 @@ ORDERED = frozenset(["Less", "LessOrEqual", "Greater", "GreaterOrEqual"])
 
 @dataclass
 class Domain:
-    """What values an input may have: from `low` to `high`, `high` among them; `distinct` along the axis
+    """Values an input may have: from `low` to `high`, `high` among them; `distinct` along the axis
     `along`, or for all coordinates of `grid` where an element is a place in it; one of `choices`."""
 
     low: float | None = None
@@ -82,11 +82,11 @@ def random_inputs(
 ) -> dict[str, Any]:
     """Arrays by input name that the graph can take: dtypes, shapes, and values from what reads them.
 
-    Symbolic dimensions have the lengths `dims` gives by name, else 2 where the equations between them allow it,
-    or as many features as a tree asks for. An input with a default value has that. Values are those of
-    `ranges`; else floats are standard normal where every operator that reads them is defined there, integers
-    are indices below what they index, masks, lengths, … Raises InvalidOption for a name of `dims` or `ranges`
-    that no input has.
+    Symbolic dimensions have the lengths `dims` gives by name, else 2 where the equations between them allow
+    it, or as many features as a tree asks for. An input with a default value has that. Values are those of
+    `ranges`; else floats are standard normal where every operator that reads them is defined there,
+    integers are indices below what they index, masks, lengths, … Raises InvalidOption for a name of `dims`
+    or `ranges` that no input has.
     """
     lengths = Lengths(model, dims)
     return inputs_at(lengths, lengths.smallest(), seed, ranges)
@@ -107,15 +107,17 @@ def inputs_at(lengths: Lengths, setting: Setting, seed: int, ranges: Ranges | No
     }
 
 
-def _drawn(
-    value: ir.Value, lengths: Lengths, setting: Setting, rng: np.random.Generator, stated: Any
-) -> Any:
+def _drawn(value: ir.Value, lengths: Lengths, setting: Setting, rng: np.random.Generator, stated: Any) -> Any:
     if not isinstance(value.type, ir.TensorType):
         raise InvalidInput(
             f"Input {value.name} is a {value.type}; random values are made for tensors only.", "Pass inputs."
         )
     shape = [d if isinstance(d, int) else setting[str(d.value)] for d in value.shape or ()]
-    if value.shape and not isinstance(value.shape[-1], int) and str(value.shape[-1].value) not in lengths.fixed:
+    if (
+        value.shape
+        and not isinstance(value.shape[-1], int)
+        and str(value.shape[-1].value) not in lengths.fixed
+    ):
         shape[-1] = max([shape[-1], *_feature_counts(value)])
     dtype = value.dtype.numpy() if value.dtype else np.dtype(np.float32)
     domain = _domain(value, lengths, setting)
@@ -156,12 +158,9 @@ def _integers(value: ir.Value, shape: list[int], domain: Domain, rng: np.random.
     low = 0 if domain.low is None else math.ceil(domain.low)
     high = max(low + FEW - 1 if domain.high is None else math.floor(domain.high), low)
     if domain.along is not None and shape and shape[domain.along] <= high - low + 1:
-        order = rng.random([*shape[:-1], high - low + 1]) if domain.along in (-1, len(shape) - 1) else None
-        if order is not None:
-            return low + np.argsort(order)[..., : shape[-1]]
-        wide = [high - low + 1 if i == domain.along else n for i, n in enumerate(shape)]
+        every = [high - low + 1 if i == domain.along else n for i, n in enumerate(shape)]
         return low + np.take(
-            np.argsort(rng.random(wide), domain.along), np.arange(shape[domain.along]), domain.along
+            np.argsort(rng.random(every), domain.along), np.arange(shape[domain.along]), domain.along
         )
     drawn = rng.integers(low, high + 1, shape)
     return np.sort(drawn) if domain.counts else _masked(drawn, domain)
@@ -175,7 +174,7 @@ def _places(grid: list[int], shape: list[int], rng: np.random.Generator) -> np.n
 
 
 def _domain(value: ir.Value, lengths: Lengths, setting: Setting) -> Domain:
-    """What all that reads `value` asks of it."""
+    """The domain that all that reads `value` agrees on."""
     domain = Domain(mask="mask" in (value.name or "").lower() and "position" not in (value.name or ""))
     is_float = value.dtype is not None and value.dtype.is_floating_point()
     for use, moved in _readers(value):
@@ -183,7 +182,7 @@ def _domain(value: ir.Value, lengths: Lengths, setting: Setting) -> Domain:
     return domain
 
 
-def _readers(value: ir.Value, moved: bool = False, depth: int = 0) -> Iterator[tuple[ir.Usage, bool]]:
+def _readers(value: ir.Value, moved: bool = False, depth: int = 0) -> Iterator[tuple[Any, bool]]:
     """All that reads the elements of `value`, through what only moves or casts them; whether it moved."""
     if depth > 24:
         return
@@ -270,7 +269,9 @@ def _counts_up(value: ir.Value) -> bool:
         node = value.producer()
         if node is None:
             array = hub.const(value)
-            return array is not None and array.size > 1 and np.array_equal(array.ravel(), np.arange(array.size))
+            return (
+                array is not None and array.size > 1 and np.array_equal(array.ravel(), np.arange(array.size))
+            )
         if node.op_type == "Range":
             return True
         if not is_a(node, CARRIES) or node.inputs[0] is None:
@@ -296,9 +297,7 @@ def _float_asked(domain: Domain, node: ir.Node, index: int) -> Domain:
     return domain if low is None else domain.within(low, high)
 
 
-def _classical_asked(
-    domain: Domain, node: ir.Node, index: int, shapes: Shapes, setting: Setting
-) -> Domain:
+def _classical_asked(domain: Domain, node: ir.Node, index: int, shapes: Shapes, setting: Setting) -> Domain:
     """Keys of maps, terms of vocabularies, places of features."""
     if node.op_type == "ArrayFeatureExtractor" and index == 1:
         data = shapes.lengths(node.inputs[0], setting)
@@ -320,5 +319,3 @@ def _feature_counts(value: ir.Value) -> Iterator[int]:
             yield max(ids) + 1
         elif is_a(node, RESHAPES, {"Cast", "Identity"}) and use.idx == 0:
             yield from _feature_counts(node.outputs[0])
-
-

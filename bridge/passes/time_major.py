@@ -35,8 +35,8 @@ def time_major(
 
 
 class TimeMajor(Rewrite):
-    """1. An LSTM, GRU or RNN whose batch comes first (layout=1) becomes one whose time does, between Transposes:
-    the one layout that ONNX Runtime has kernels for.
+    """1. An LSTM, GRU or RNN whose batch comes first (layout=1) becomes one whose time does, between
+    Transposes: the one layout that ONNX Runtime has kernels for.
     """
 
     def __init__(self) -> None:

@@ -13,7 +13,6 @@ from bridge.formats import Runtime
 from bridge.runtime import OnnxRuntimeSession, Outputs, Session, second_choice
 from bridge_onnx import maps
 
-
 EXACT = 1
 """The accuracy level of products in float32."""
 
