@@ -91,11 +91,15 @@ def parse_options(options: tuple[Option, ...], values: dict[str, Any], whose: st
 
 @dataclass(frozen=True)
 class Importer:
-    """Importer of a format: `load(src, **options)` reads a file; `table` for formats driven by rules."""
+    """Importer of a format: `load(src, **options)` reads a file or a live object; `table` for formats
+    driven by rules. `live(object, model, **options)` is a session of an object in its own framework, with
+    the inputs and outputs of the hub model read from it; None for an object that has none.
+    """
 
     load: Callable[..., ir.Model]
     options: tuple[Option, ...] = ()
     table: OpTable | None = None
+    live: Callable[..., Session | None] | None = None
 
     def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""
@@ -147,17 +151,12 @@ class Exporter:
 @dataclass(frozen=True)
 class Runtime:
     """The format's own runtime: `open(path, **options)` gives a `bridge.session.Session`; of the importer's
-    options it takes those named in `options`.
-
-    `foreign` runtimes may end their process, and run in one of their own. `live(object, model, **options)`
-    is a session of an object in memory, with the inputs and outputs of the hub model read from it; None for
-    an object it does not run.
-    """
+    options it takes those named in `options`. `foreign` runtimes may end their process, and run in one of
+    their own."""
 
     open: Callable[..., Session]
     options: tuple[str, ...] = ()
     foreign: bool = True
-    live: Callable[..., Session | None] | None = None
 
 
 @dataclass(frozen=True)

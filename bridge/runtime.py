@@ -58,15 +58,13 @@ def open_session(model: ir.Model | Reader) -> Session:
 
 
 def open_source(source: Reader, model: ir.Model) -> Session:
-    """A session of what a Reader read as `model`, in its own runtime or framework; of the hub model where
-    it has none. Raises as `run` does."""
-    fmt = source.format
-    if source.is_file or fmt.runtime is None:
-        return open_session(source) if source.is_file and fmt.runtime else HubSession(model)
-    runtime = fmt.resolve("runtime")
-    known = {name: source.options[name] for name in runtime.options}
-    live = runtime.live(source.source, model, **known) if runtime.live else None
-    return HubSession(model) if live is None else live
+    """A session of what a Reader read as `model`, in its own runtime or framework; of the hub model where it
+    has none. Raises as `run` does."""
+    if source.is_file:
+        return open_session(source) if source.format.runtime else HubSession(model)
+    live = source.importer.live
+    session = live(source.source, model, **source.options) if live else None
+    return HubSession(model) if session is None else session
 
 
 class HubSession(Session):

@@ -19,7 +19,7 @@ __all__ = ["Sampling"]
 SEEDS = 2
 TRIES = 40
 SECONDS = 120.0
-ENOUGH = 8
+ENOUGH = 16
 """Runs that a search for answers with elements in them may take after the first that ran."""
 
 

@@ -92,9 +92,8 @@ class Judge:
         return self._model
 
     def _opened(self, source: Reader) -> Session:
-        if source.is_file and source.format.runtime:
-            return open_session(source)
-        return open_source(source, self.model)
+        in_file = source.is_file and source.format.runtime
+        return open_session(source) if in_file else open_source(source, self.model)
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """The source's answer. Raises as sessions do."""
