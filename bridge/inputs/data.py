@@ -83,7 +83,7 @@ def _picture(path: Path, value: ir.Value) -> np.ndarray:
     dims = [d if isinstance(d, int) else None for d in value.shape or ()]
     if len(dims) not in (3, 4):
         raise InvalidInput(f"{path} is a picture; the input {value.name} has the shape {value.shape}.")
-    sides, last = dims[-3:], dims[-1] in COLOURS and dims[-3] not in COLOURS
+    sides, last = dims[-3:], dims[-1] in COLOURS and dims[-3] not in COLOURS[:2]
     channels = sides[-1] if last else sides[0]
     if channels not in COLOURS:
         raise InvalidInput(f"{path} is a picture; the input {value.name} has {channels} channels.")

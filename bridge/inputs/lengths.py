@@ -10,6 +10,7 @@ from functools import cached_property
 
 import onnx_ir as ir
 
+from bridge.facts import COREML_RANGE
 from bridge.inputs.linear import Linear, number, parsed, variable
 from bridge.inputs.shapes import Shapes
 from bridge.passes.dimensions import check_dimensions
@@ -57,6 +58,10 @@ class Lengths:
             for d in v.shape or ()
             if not isinstance(d, int)
         }
+        for name in self.dims.keys() - self.limits.keys():
+            low, _, high = (COREML_RANGE.of(name).get(model) or "").partition("..")
+            if low.isdecimal():
+                self.limits[name] = (int(low), int(high) if high.isdecimal() else 2**63)
 
     @cached_property
     def shapes(self) -> Shapes:
@@ -150,18 +155,44 @@ class Lengths:
 
     def _choices(self) -> Iterator[list[Iterable[dict[str, int]]]]:
         """For each pair, the choices of its two settings."""
-        rows = [n for n in self.free if n in self.rows]
         sides = [n for n in self.free if n not in self.rows]
         for unit in UNITS:
             if unit > 256 and len(sides) != 1:
                 continue
-            for many in (True, False) if rows else (True,):
-                yield [_spread(rows, sides, unit, turn, many) for turn in (0, 1)]
+            for many in (True, False) if self.rows else (True,):
+                yield [self._spread(sides, unit, turn, many) for turn in (0, 1)]
             if not sides:
                 return
         for name in sides if len(self.free) > 1 else ():
             others = [n for n in sides if n != name]
-            yield [({**c, name: 1} for c in _spread(rows, others, 1, turn, True)) for turn in (0, 1)]
+            yield [({**c, name: 1} for c in self._spread(others, 1, turn, True)) for turn in (0, 1)]
+
+    def _spread(self, sides: list[str], unit: int, turn: int, many: bool) -> Iterator[dict[str, int]]:
+        """Choices of lengths that differ: sides are multiples of `unit`, all of them 1 for 0; batches the
+        smallest numbers, or 1. Those of the second `turn` differ from those of the first."""
+        numbers, rows = UNITS[unit], [n for n in self.free if n in self.rows]
+        for shift in range(6):
+            together = [*rows, *sides] if unit == 1 and many else sides
+            first = shift + turn * len(together)
+            yield {
+                n: self._divided(n, 2 + turn * len(rows) + i if many else 1) for i, n in enumerate(rows)
+            } | {
+                n: self._divided(n, unit * numbers[(first + i) % len(numbers)]) if unit else 1
+                for i, n in enumerate(together)
+            }
+
+    def _divided(self, name: str, length: int) -> int:
+        """The length, or a multiple of it that what divides it leaves whole."""
+        return math.lcm(length, self._divisors.get(name, 1)) if length > 1 else length
+
+    @cached_property
+    def _divisors(self) -> dict[str, int]:
+        divisors: dict[str, int] = {}
+        for length in self.shapes.whole:
+            if len(length.terms) == 1 and not length.constant:
+                ((name, factor),) = length.terms
+                divisors[name] = math.lcm(divisors.get(name, 1), factor.denominator)
+        return divisors
 
     def _first(self, options: Iterable[dict[str, int]]) -> Setting | None:
         """The first choice that is a setting; one whose lengths all differ, and are resized, is preferred."""
@@ -179,19 +210,6 @@ class Lengths:
             math.prod(d if isinstance(d, int) else setting[str(d.value)] for d in v.shape or ()) <= LARGEST
             for v in self.model.graph.inputs
         )
-
-
-def _spread(rows: list[str], sides: list[str], unit: int, turn: int, many: bool) -> Iterator[dict[str, int]]:
-    """Choices of lengths that differ: sides are multiples of `unit`, all of them 1 for 0; batches the
-    smallest numbers, or 1. Those of the second `turn` differ from those of the first."""
-    numbers = UNITS[unit]
-    for shift in range(6):
-        together = [*rows, *sides] if unit == 1 and many else sides
-        first = shift + turn * len(together)
-        batches = {n: 2 + turn * len(rows) + i if many else 1 for i, n in enumerate(rows)}
-        yield batches | {
-            n: unit * numbers[(first + i) % len(numbers)] if unit else 1 for i, n in enumerate(together)
-        }
 
 
 def _solve(known: dict[str, Linear], one: Linear, other: Linear) -> None:

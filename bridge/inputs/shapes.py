@@ -48,6 +48,8 @@ class Shapes:
                 results = rule(self, node)
             except (IndexError, TypeError, ValueError, ZeroDivisionError):
                 results = []
+        if node.op_type == "If":
+            results = self._branches(node)
         for index, value in enumerate(node.outputs):
             found = results[index] if index < len(results) else None
             self._dims[value] = self._completed(value, found)
@@ -56,6 +58,15 @@ class Shapes:
                 self._data[node.outputs[0]] = DATA[node.op_type](self, node)
             except (IndexError, TypeError, ValueError, ZeroDivisionError):
                 self._data[node.outputs[0]] = None
+
+    def _branches(self, node: ir.Node) -> list[Dims | None]:
+        """Dimensions of what either branch gives."""
+        sides = []
+        for graph in hub.subgraphs(node):
+            for inner in graph:
+                self._visit(inner)
+            sides.append([self.dims(value) for value in graph.outputs])
+        return [one if one == other else None for one, other in zip(*sides, strict=True)] if sides else []
 
     def _completed(self, value: ir.Value, found: Dims | None) -> Dims | None:
         """The dimensions a rule found, the others by the shape that is declared."""

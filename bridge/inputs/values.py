@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import InvalidInput, InvalidOption
+from bridge.facts import COREML_IMAGE, TFLITE_TENSOR
 from bridge.inputs.lengths import Lengths, Setting
 from bridge.inputs.shapes import Shapes
 from bridge.traits import MOVES_DATA, RESHAPES, is_a
@@ -121,6 +122,7 @@ def _drawn(value: ir.Value, lengths: Lengths, setting: Setting, rng: np.random.G
         shape[-1] = max([shape[-1], *_feature_counts(value)])
     dtype = value.dtype.numpy() if value.dtype else np.dtype(np.float32)
     domain = _domain(value, lengths, setting)
+    stated = stated or _stated(value, lengths.model)
     if stated is not None:
         domain = Domain(low=stated[0], high=stated[1])
     if value.dtype == ir.DataType.STRING:
@@ -136,6 +138,20 @@ def _drawn(value: ir.Value, lengths: Lengths, setting: Setting, rng: np.random.G
     if domain.low is not None and domain.high is not None:
         drawn = rng.uniform(domain.low, domain.high, shape)
     return np.asarray(_masked(drawn, domain)).astype(dtype)
+
+
+def _stated(value: ir.Value, model: ir.Model) -> tuple[float, float] | None:
+    """The range that the source states: pixels of an image, statistics in the metadata."""
+    if COREML_IMAGE.of(value.name or "").get(model):
+        return (0.0, 255.0)
+    described = TFLITE_TENSOR.get(value)
+    low, high = (
+        ((described or {}).get(side) or [] for side in ("min", "max"))
+        if isinstance(described, dict)
+        else ([], [])
+    )
+    is_float = value.dtype is not None and value.dtype.is_floating_point()
+    return (min(low), max(high)) if is_float and low and high and min(low) < max(high) else None
 
 
 def _masked(drawn: Any, domain: Domain) -> Any:
