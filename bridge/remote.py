@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 from collections import OrderedDict
@@ -82,6 +83,27 @@ class RemoteSession(Session):
         if "error" in told:
             raise _error(told)
         return told
+
+
+def warm(fmt: Format) -> None:
+    """Have a worker import the modules of a format's runtime, if that is foreign, while this process goes
+    on."""
+    part = fmt.part("runtime")
+    if (
+        part is not None
+        and part.requires
+        and not part.missing()
+        and not here.get()
+        and fmt.resolve("runtime").foreign
+    ):
+        workers.prepare("bridge.remote:imported", {"modules": list(part.requires)})
+
+
+def imported(modules: list[str]) -> Iterator[None]:
+    """Import modules, in the worker."""
+    for name in modules:
+        importlib.import_module(name)
+        yield None
 
 
 def _error(told: dict[str, Any]) -> BridgeError:

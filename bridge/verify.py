@@ -19,6 +19,7 @@ from bridge.inputs.lengths import Lengths
 from bridge.inputs.values import Ranges
 from bridge.load import Reader, reader
 from bridge.noise import Noise, is_quantized, noise_of
+from bridge.remote import warm
 from bridge.route import Route
 from bridge.runtime import HubSession, Outputs, Session, open_session, open_source
 from bridge.trials import Sampling, Trial, shown, trials
@@ -221,6 +222,7 @@ class Proof:
         foreign = any(node.op_identifier() in bodies for node in hub.all_nodes(model))
         self.model = model.clone()
         self.judge = Judge(self.model if foreign else route.reader, self.model)
+        warm(self.writer.format)
 
     def of(self, path: Path, lowered: ir.Model) -> Verification:
         """Compare the file at `path` that the route's writer made of the model `lowered` is. Raises

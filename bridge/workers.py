@@ -61,6 +61,16 @@ def isolated(
     _idle.append(worker)
 
 
+def prepare(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT) -> None:
+    """Have a worker process call the generator function `target` while this process goes on; the next call
+    waits for it. Nothing it yields or raises is told."""
+    worker = _waiting() or Worker()
+    with suppress(WorkerLost):
+        worker.send(target, arguments, timeout)
+        worker.prepares = True
+    _idle.append(worker)
+
+
 def _waiting() -> Worker | None:
     """A worker of this process that waits for work."""
     while _idle:
@@ -100,6 +110,7 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bridge.workers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        self.prepares = False
         self._rest = bytearray()
 
     def alive(self) -> bool:
@@ -112,6 +123,15 @@ class Worker:
 
     def call(self, target: str, arguments: dict[str, Any], timeout: float, wall: float) -> Iterator[Any]:
         """Values `target` yields. Raises WorkerLost or RuntimeError."""
+        if self.prepares:
+            self.prepares = False
+            with suppress(RuntimeError):
+                list(self._answers(timeout, wall))
+        self.send(target, arguments, timeout)
+        yield from self._answers(timeout, wall)
+
+    def send(self, target: str, arguments: dict[str, Any], timeout: float) -> None:
+        """Begin a call. Raises WorkerLost."""
         stdin = self.process.stdin
         assert stdin is not None
         frame = encode([target, arguments, timeout])
@@ -120,6 +140,8 @@ class Worker:
             stdin.flush()
         except OSError:
             raise self._lost(timeout) from None
+
+    def _answers(self, timeout: float, wall: float) -> Iterator[Any]:
         while True:
             message, value = self._answer(timeout, wall)
             if message == "end":

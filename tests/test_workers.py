@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from bridge.workers import WorkerLost, close, isolated
+from bridge.workers import WorkerLost, close, isolated, prepare
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +102,11 @@ def test_arrays_travel_as_they_are():
     assert back["list"][0] is None
     assert back["list"][1].tolist() == [True]
     assert back["list"][2:] == [1.5, "x"]
+
+
+def test_a_worker_prepares_itself_while_others_go_on():
+    prepare(f"{__name__}:fail", {})
+    assert list(isolated(f"{__name__}:count", {"n": 2})) == [0, 1]
+    prepare(f"{__name__}:die", {"after": 0})
+    with pytest.raises(WorkerLost):
+        list(isolated(f"{__name__}:count", {"n": 1}))
