@@ -15,6 +15,7 @@ from bridge.measured import notes
 from bridge.output import atomic, require_free, unless_model
 from bridge.report import Report
 from bridge.route import route
+from bridge.trials import Sampling
 from bridge.verify import Proof, Verification
 
 __all__ = ["Conversion", "check", "convert", "save"]
@@ -45,7 +46,7 @@ def convert(
     to: str | None = None,
     source: str | None = None,
     overwrite: bool = False,
-    verify: bool = False,
+    verify: bool | Sampling = False,
     keep: bool = False,
     dims: dict[str, int] | None = None,
     **options: Any,
@@ -54,21 +55,23 @@ def convert(
 
     `to` is the target's name, found from the suffix of `dst` when omitted; without `dst` the file is named
     after `src`, in the current directory. Options are those the source's importer and the target's exporter
-    declare (`bridge formats NAME`). With `verify`, source and result run on the same seeded random inputs and
-    must agree, or nothing is written; with `keep` it is written all the same. `dims` gives symbolic
-    dimensions of the inputs their lengths, by name.
+    declare (`bridge formats NAME`). With `verify`, source and result run on the same inputs and must agree,
+    or nothing is written; with `keep` it is written all the same. The inputs are random, at two settings of
+    the lengths that vary, or those that a `bridge.trials.Sampling` says. `dims` gives symbolic dimensions
+    of the inputs their lengths, by name.
 
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, WriteFailed, VerificationFailed, TooLarge, InternalError: all BridgeErrors.
     """
-    way = route(src, dst, to=to, source=source, dims=dims, options=options, verify=verify)
+    way = route(src, dst, to=to, source=source, dims=dims, options=options)
     require_free(way.writer.path, overwrite, unless_model(way.writer.format))
-    steps = ("import", "legalise", "export", *["verify"] * verify)
+    steps = ("import", "legalise", "export", *["verify"] * bool(verify))
     report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader), steps=steps)
     with report.timed("import"):
         model = way.reader.read()
     report.notes.extend(hub.noted(model))
-    proof = Proof(way, model) if verify else None
+    sampling = verify if isinstance(verify, Sampling) else None
+    proof = Proof(way, model, sampling) if verify else None
     return _write(model, way.writer, report, overwrite, proof, keep)
 
 
@@ -129,7 +132,7 @@ def _write(
                 target.write(model, temporary, report)
             if proof is not None:
                 with report.timed("verify"):
-                    verification = proof.of(temporary)
+                    verification = proof.of(temporary, model)
                 if not keep:
                     verification.require(target.path)
     except ModuleNotFoundError as error:

@@ -20,16 +20,15 @@ if TYPE_CHECKING:
     from bridge.report import Report
     from bridge.session import Session
 
-__all__ = ["Exporter", "Format", "Importer", "Option", "Part", "Runtime", "flag", "within"]
+__all__ = ["Exporter", "Face", "Format", "Importer", "Option", "Part", "Runtime", "flag", "within"]
 
 
 @dataclass(frozen=True)
 class Option:
     """One option of an importer or exporter: `help` is a phrase with a subject of its own.
 
-    `kind` parses text from the command line; where `reshapes`, any value but the default gives the file other
-    input or output shapes than its source has; names it has `formerly` had are taken too, with a
-    FutureWarning. `parser` makes the value that is read afterwards of what was
+    `kind` parses text from the command line; names it has `formerly` had are taken too, with a FutureWarning.
+    `parser` makes the value that is read afterwards of what was
     given, text or a Python object, and of the default; it raises InvalidOption.
     """
 
@@ -38,7 +37,6 @@ class Option:
     default: Any = None
     kind: Callable[[str], Any] = str
     choices: tuple[Any, ...] = ()
-    reshapes: bool = False
     parser: Callable[[Any], Any] | None = None
     formerly: tuple[str, ...] = ()
 
@@ -107,15 +105,30 @@ def _current(options: tuple[Option, ...], name: str) -> str:
 
 @dataclass(frozen=True)
 class Importer:
-    """Importer of a format: `load(src, **options)` reads a file; `table` for formats driven by rules."""
+    """Importer of a format: `load(src, **options)` reads a file or a live object; `table` for formats
+    driven by rules. `live(object, model, **options)` is a session of an object in its own framework, with
+    the inputs and outputs of the hub model read from it; None for an object that has none.
+    """
 
     load: Callable[..., ir.Model]
     options: tuple[Option, ...] = ()
     table: OpTable | None = None
+    live: Callable[..., Session | None] | None = None
 
     def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""
         return parse_options(self.options, values, whose)
+
+
+@dataclass(frozen=True)
+class Face:
+    """The inputs of a file where options make them differ from its source's: `pixels` are functions by
+    input that make the source's array of an image's, `limits` the lowest and highest length by symbolic
+    dimension, `shapes` the only shapes of an input."""
+
+    pixels: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    limits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    shapes: dict[str, list[list[int]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,7 +141,7 @@ class Exporter:
     it. `tolerance(options)` is how far files written with lossy options may be off, as a part of the largest
     element of each output; None for the usual tolerance. `variant(options, path)` is another exporter for
     these options and this destination (None when it is not known yet), or None; `hint` is what a refused
-    model's user may do.
+    model's user may do; `face(model, options)` says how the file's inputs differ from those of the hub model.
     """
 
     table: OpTable
@@ -142,6 +155,7 @@ class Exporter:
     tolerance: Callable[[dict[str, Any]], float | None] = lambda options: None
     variant: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
     hint: str = "Add a rule: plugins/README.md#one-operator"
+    face: Callable[[ir.Model, dict[str, Any]], Face] = lambda model, options: Face()
 
     def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""
@@ -151,10 +165,12 @@ class Exporter:
 @dataclass(frozen=True)
 class Runtime:
     """The format's own runtime: `open(path, **options)` gives a `bridge.session.Session`; of the importer's
-    options it takes those named in `options`."""
+    options it takes those named in `options`. `foreign` runtimes may end their process, and run in one of
+    their own."""
 
     open: Callable[..., Session]
     options: tuple[str, ...] = ()
+    foreign: bool = True
 
 
 @dataclass(frozen=True)

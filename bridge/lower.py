@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from bridge import hub, plugins
 from bridge.detect import by_name, by_suffix
-from bridge.errors import InternalError, InvalidOption, UnknownFormat, stage
+from bridge.errors import InternalError, UnknownFormat, stage
 from bridge.facts import APPROXIMATED, Origin
 from bridge.formats import Exporter, Format
 from bridge.limits import require_sizes
@@ -76,18 +76,6 @@ class Writer:
         its own."""
         own = self.exporter is self.format.resolve("exporter")
         return self.exporter.table.extended(plugins.rules(self.format, "export") if own else ())
-
-    def require_interface(self) -> None:
-        """Raise InvalidOption for options that give the file other input or output shapes than its source
-        has."""
-        for option in self.exporter.options:
-            value = self.options[option.name]
-            if option.reshapes and value != option.default:
-                raise InvalidOption(
-                    f"{option.name}={value} changes the shapes of inputs and outputs, "
-                    "so the result cannot be verified.",
-                    f"Verify with {option.name}={option.default}, or convert without verify.",
-                )
 
     def lower(self, model: ir.Model, report: Report) -> None:
         """Rewrite the hub in place, and list in the report what crossed and what cannot."""

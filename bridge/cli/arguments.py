@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,12 @@ __all__ = [
     "options_argument",
     "parsed",
     "parsed_dims",
+    "parsed_ranges",
+    "range_option",
+    "read_arrays",
+    "runtime_option",
     "scheduler_option",
+    "seed_option",
     "source_option",
     "target_option",
 ]
@@ -69,14 +75,57 @@ def parsed_dims(dims: tuple[str, ...]) -> dict[str, int]:
     return {name: int(length) for name, _, length in pairs}
 
 
-def inputs_option(function: Callable) -> Callable:
+def range_option(function: Callable) -> Callable:
     return click.option(
-        "--inputs",
-        "-i",
+        "--range",
+        "ranges",
         multiple=True,
-        metavar="FILE",
-        help=".npz, or .npy in input order, or NAME=FILE.npy.",
+        metavar="NAME=LOW..HIGH",
+        help="Draw the random values of an input from LOW to HIGH.",
     )(function)
+
+
+def parsed_ranges(ranges: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """NAME=LOW..HIGH pairs as a dict."""
+    found = {}
+    for text in ranges:
+        name, _, bounds = text.rpartition("=")
+        low, dots, high = bounds.partition("..")
+        try:
+            found[name] = (float(low), float(high))
+        except ValueError:
+            found[name] = (math.nan, math.nan)
+        if not name or not dots or not found[name][0] <= found[name][1]:
+            raise click.BadParameter(f"{text!r} is not NAME=LOW..HIGH", param_hint="--range")
+    return found
+
+
+runtime_option = click.option(
+    "--runtime",
+    type=click.Choice(["own", "reference"]),
+    default="own",
+    show_default=True,
+    help="Let onnx.reference judge an ONNX file that ONNX Runtime refuses.",
+)
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+inputs_option = click.option(
+    "--inputs",
+    "-i",
+    multiple=True,
+    metavar="FILE",
+    help="Your own inputs: an .npz, an .npy or a picture in input order, or NAME=FILE; or a folder of them, "
+    "which are run one by one.",
+)
+
+
+def read_arrays(
+    model: str, source: str | None, options: dict[str, Any], files: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Inputs of a model from files, one by one."""
+    import bridge
+    from bridge.inputs.data import read_inputs
+
+    return read_inputs(list(files), bridge.load(model, source=source, **options).graph.inputs)
 
 
 def _format_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -14,7 +14,12 @@ from bridge.cli.arguments import (
     options_argument,
     parsed,
     parsed_dims,
+    parsed_ranges,
+    range_option,
+    read_arrays,
+    runtime_option,
     scheduler_option,
+    seed_option,
     source_option,
     target_option,
 )
@@ -28,8 +33,19 @@ from bridge.cli.command import command, progress_bar
 @click.option(
     "--verify",
     is_flag=True,
-    help="Run source and result on the same random inputs and compare; what disagrees is not written.",
+    help="Run source and result on the same inputs and compare; what disagrees is not written.",
 )
+@click.option(
+    "--inputs",
+    "-i",
+    multiple=True,
+    metavar="FILE",
+    help="With --verify, your own inputs in place of random ones, as `verify` takes them. What is no file "
+    "describes the inputs of a source that does not.",
+)
+@range_option
+@seed_option
+@runtime_option
 @click.option("--keep", is_flag=True, help="Write the result even if it fails verification.")
 @click.option("--overwrite", is_flag=True, help="Replace DST if it is a model.")
 @click.option("-o", "folder", metavar="DIR", help="Convert every SRC named into DIR; needs --to.")
@@ -43,6 +59,10 @@ def convert(
     folder: str | None,
     jobs: int,
     scheduler: str | None,
+    inputs: tuple[str, ...],
+    ranges: tuple[str, ...],
+    seed: int,
+    runtime: str,
     dims: tuple[str, ...],
     options: tuple[str, ...],
     **settings: Any,
@@ -54,6 +74,15 @@ def convert(
     settings |= parsed(options)
     if dims:
         settings["dims"] = parsed_dims(dims)
+    files = [i for i in inputs if Path(i.rpartition("=")[2]).exists()]
+    described = [i for i in inputs if i not in files]
+    if described:
+        settings["inputs"] = ";".join(described)
+    if settings["verify"]:
+        from bridge.trials import Sampling
+
+        data = read_arrays(paths[0], settings["source"], {}, files) if files else ()
+        settings["verify"] = Sampling((seed, seed + 1), {}, parsed_ranges(ranges), data, runtime)
     if folder is None:
         if len(paths) > 2:
             raise click.UsageError("Many files need a folder to go to: -o DIR.")

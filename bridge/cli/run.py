@@ -15,6 +15,11 @@ from bridge.cli.arguments import (
     options_argument,
     parsed,
     parsed_dims,
+    parsed_ranges,
+    range_option,
+    read_arrays,
+    runtime_option,
+    seed_option,
     source_option,
 )
 from bridge.cli.command import Printed, command
@@ -24,7 +29,9 @@ from bridge.cli.command import Printed, command
 @click.argument("reference")
 @click.argument("candidate")
 @inputs_option
-@click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+@seed_option
+@range_option
+@runtime_option
 @click.option("--rtol", type=float, help="Relative tolerance of floats.")
 @click.option("--atol", type=float, help="Absolute tolerance of floats.")
 @source_option
@@ -38,6 +45,7 @@ def verify(
     inputs: tuple[str, ...],
     source: str | None,
     candidate_from: str | None,
+    ranges: tuple[str, ...],
     dims: tuple[str, ...],
     options: tuple[str, ...],
     **settings: Any,
@@ -53,8 +61,9 @@ def verify(
     result = bridge.verify(
         reference,
         candidate,
-        _read_arrays(reference, source, first, inputs) if inputs else None,
+        read_arrays(reference, source, first, inputs) if inputs else None,
         dims=parsed_dims(dims),
+        ranges=parsed_ranges(ranges),
         reference_source=source,
         candidate_source=candidate_from,
         reference_options=first,
@@ -75,7 +84,8 @@ def _declared_by(path: str, source: str | None, options: dict[str, Any]) -> dict
 @click.command(cls=FormatCommand)
 @click.argument("model")
 @inputs_option
-@click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+@seed_option
+@range_option
 @click.option("--output", "-o", type=Path, metavar="FILE", help="Write the results to an .npz file.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @source_option
@@ -89,6 +99,7 @@ def run(
     output: Path | None,
     overwrite: bool,
     source: str | None,
+    ranges: tuple[str, ...],
     dims: tuple[str, ...],
     options: tuple[str, ...],
 ) -> Any:
@@ -101,16 +112,17 @@ def run(
     from bridge.errors import SeveralModels
     from bridge.output import atomic, require_free
 
-    given, lengths = parsed(options), parsed_dims(dims)
+    given = parsed(options)
+    random = {"seed": seed, "dims": parsed_dims(dims), "ranges": parsed_ranges(ranges)}
     if output is not None:
         require_free(output, overwrite)
     try:
-        results = _results(model, source, given, inputs, seed, lengths)
+        results = _results(model, source, given, inputs, random)
     except SeveralModels as several:
         if inputs or output is not None:
             raise
         each = [
-            (choice, _results(model, source, {**given, several.option: choice}, (), seed, lengths))
+            (choice, _results(model, source, {**given, several.option: choice}, (), random))
             for choice in several.choices
         ]
         text = "\n".join(f"{several.option}={choice}: {_shown(one)}" for choice, one in each)
@@ -122,21 +134,16 @@ def run(
 
 
 def _results(
-    model: str,
-    source: str | None,
-    options: dict[str, Any],
-    files: tuple[str, ...],
-    seed: int,
-    dims: dict[str, int],
+    model: str, source: str | None, options: dict[str, Any], files: tuple[str, ...], random: dict[str, Any]
 ) -> Any:
-    """Outputs of a model on the arrays of files, or on random ones."""
+    """Outputs of a model on the arrays of files, or on random ones as `random_inputs` draws them."""
     import bridge
     from bridge.inputs import random_inputs
 
     if files:
-        arrays = _read_arrays(model, source, options, files)
+        arrays = read_arrays(model, source, options, files)[0]
     else:
-        arrays = random_inputs(bridge.load(model, source=source, **options), seed, dims)
+        arrays = random_inputs(bridge.load(model, source=source, **options), **random)
     return bridge.run(model, arrays, source=source, **options)
 
 
@@ -162,16 +169,6 @@ def _listed(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def _read_arrays(
-    model: str, source: str | None, options: dict[str, Any], files: tuple[str, ...]
-) -> dict[str, Any]:
-    import bridge
-    from bridge.inputs import read_inputs
-
-    inputs = bridge.load(model, source=source, **options).graph.inputs
-    return read_inputs(list(files), [v.name or "" for v in inputs])
 
 
 @click.command(cls=FormatCommand)

@@ -28,6 +28,7 @@ from bridge_sklearn import kbins_discretizer
 from bridge_sklearn.estimators import JOINED, builder
 from bridge_sklearn.graphs import Outputs, PartBuilder, Unwritten, cast, finish_model, start_graph
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting
+from bridge_sklearn.live_session import estimator_session
 from bridge_sklearn.transformed_target import append_inverse
 
 TREES = ("sklearn.tree", "sklearn.ensemble", "xgboost", "lightgbm")
@@ -479,4 +480,4 @@ def compare_predictions(src: Any, records: Any, outputs: list[np.ndarray]) -> No
         raise ExecutionFailed("what it is converted to gives other numbers than the estimator itself")
 
 
-importer = Importer(load)
+importer = Importer(load, live=estimator_session)

@@ -38,7 +38,6 @@ exporter = Exporter(
             "source",
             str,
             ("source", "native"),
-            reshapes=True,
         ),
         Option(
             "precision",
