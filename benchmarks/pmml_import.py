@@ -264,18 +264,18 @@ def literals(root: Any) -> dict[str, list[str]]:
 
 def draw(rng: Any, field: Field, marks: list[str], count: int) -> list[str | None]:
     """Values of one field as text, None for missing."""
-    if field.valid or field.text or field.kind == "boolean":
+    if field.valid or field.text or field.data_type == "boolean":
         texts = (
             list(field.valid)
             or sorted(set(marks))
-            or (["true", "false"] if field.kind == "boolean" else ["a", "b"])
+            or (["true", "false"] if field.data_type == "boolean" else ["a", "b"])
         )
         values = [str(v) for v in rng.choice(np.array(texts, object), count)]
     else:
         values = numbers(rng, field, marks, count)
     chance = rng.random(count)
     wrong = "no_such_value" if field.text else "-987654" if field.valid or field.intervals else None
-    if field.kind == "boolean":
+    if field.data_type == "boolean":
         wrong = None
     strange = rng.random(count) < INVALID
     return [
@@ -296,9 +296,9 @@ def numbers(rng: Any, field: Field, marks: list[str], count: int) -> list[str]:
     if points:
         near = rng.choice(points, count)
         values = np.where(rng.random(count) < 0.3, near, values)
-    if field.kind == "integer":
+    if field.data_type == "integer":
         values = np.round(values)
-    if field.kind == "float":
+    if field.data_type == "float":
         values = values.astype(np.float32).astype(np.float64)
     return [repr(int(v)) if float(v).is_integer() else repr(float(v)) for v in values]
 
