@@ -16,7 +16,7 @@ from bridge import facts, hub
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option, flag
 from bridge.report import Blocker
-from bridge_pmml import expressions, results
+from bridge_pmml import expressions, extensions, results
 from bridge_pmml.fields import Field, Inputs, Scope, active_fields
 from bridge_pmml.import_ops import ops
 from bridge_pmml.import_ops.association_rules import basket_field
@@ -72,13 +72,15 @@ def without_garbage_collection() -> Iterator[None]:
 
 def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model:
     root = read_document(path)
+    extensions.standardize(root)
     version = root.get("version", "")
     if not version.startswith(VERSIONS):
         raise UnreadableFile(
             f"{path} says PMML version {version or 'nothing'}.", "Versions 3.0 to 4.4 are read."
         )
     try:
-        model = _build_model(root, packed, numbers)
+        model, predictions = _build_model(root, packed, numbers)
+        checked, names = (model, predictions) if not (packed or numbers) else _build_model(root)
     except (BridgeError, MemoryError):
         raise
     except Exception as error:
@@ -88,12 +90,15 @@ def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model
     facts.FORMAT.set(model, "pmml")
     facts.VERSION.set(model, version)
     facts.SHA256.set(model, hashlib.sha256(path.read_bytes()).hexdigest())
-    if self_check:
-        check(path, root, model)
+    notes = [check(path, root, checked, names)] if self_check else []
+    hub.note(model, [*filter(None, notes), *extensions.notes(root)])
     return model
 
 
-def _build_model(root: Element, packed: bool, numbers: bool = False) -> ir.Model:
+def _build_model(
+    root: Element, packed: bool = False, numbers: bool = False
+) -> tuple[ir.Model, dict[str, str]]:
+    """The hub model, and the outputs that hold the predicted values of targets."""
     node = model_of(root)
     refused = list(_find_blockers(root))
     if refused:
@@ -120,6 +125,7 @@ def _build_model(root: Element, packed: bool, numbers: bool = False) -> ir.Model
     columns_by_name = results.output_columns(scope, node, result)
     names = results.final_names(node)
     outputs = {n: v for n, v in columns_by_name.items() if n in names} or results.defaults(scope, result)
+    predictions = results.predictions(node, result, outputs)
     outputs = {n: v for n, v in outputs.items() if not (numbers and v.text)}
     if not outputs:
         raise UnreadableFile(f"{describe(node)} has no outputs.")
@@ -127,7 +133,7 @@ def _build_model(root: Element, packed: bool, numbers: bool = False) -> ir.Model
         _restore_outputs(graph, columns, outputs, scope, ports["outputs"])
     else:
         _add_outputs(graph, columns, outputs, scope)
-    return ir.Model(graph, ir_version=hub.IR_VERSION)
+    return ir.Model(graph, ir_version=hub.IR_VERSION), predictions
 
 
 def _with_dictionary(outer: Scope, root: Element, node: Element) -> Scope:
@@ -219,6 +225,7 @@ def _find_blockers(root: Element) -> Any:
                 reason = WHY.get(tag, "is not supported")
                 yield Blocker(tag, node.get("modelName", ""), "", reason)
     yield from expressions.blockers(root)
+    yield from extensions.blockers(root)
 
 
 importer = Importer(

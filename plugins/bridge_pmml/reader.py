@@ -252,9 +252,21 @@ def read_matrix(node: Element) -> np.ndarray:
 
 
 def inline_table(node: Element) -> list[dict[str, str]]:
-    """The rows of the InlineTable below `node`, cells by column name. Raises UnreadableFile for external
-    tables."""
+    """The rows of the InlineTable below `node`, cells by the name of their column without its prefix. Raises
+    UnreadableFile for external tables, and for two cells of one column."""
     inline = child(node, "InlineTable")
     if inline is None:
         raise UnreadableFile(f"{describe(node)} has no InlineTable; tables elsewhere are not fetched.")
-    return [{cell.tag: cell.text or "" for cell in row} for row in children(inline, "row")]
+    rows = []
+    for row in children(inline, "row"):
+        cells = {cell.tag: cell.text or "" for cell in row}
+        if len(cells) != len(row):
+            raise UnreadableFile(f"{describe(row)} has two cells of one column.")
+        rows.append(cells)
+    return rows
+
+
+def column(node: Element, name: str, default: str | None = None) -> str:
+    """The column of an inline table that an attribute names, without its prefix; required without a
+    default."""
+    return (text(node, name) if default is None else node.get(name, default)).rpartition(":")[2]

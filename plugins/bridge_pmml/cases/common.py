@@ -78,7 +78,8 @@ def transformed(expression: str, fields: str = ACTIVE, data_type: str = "double"
     )
     table = '<RegressionTable intercept="0"/>'
     return document(
-        f'<RegressionModel functionName="regression">{schema(fields)}{output}{table}</RegressionModel>',
+        f'<RegressionModel functionName="regression"><MiningSchema>{fields}</MiningSchema>{output}{table}'
+        "</RegressionModel>",
         FIELDS + NUMBERS,
     )
 

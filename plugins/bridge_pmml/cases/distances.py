@@ -200,7 +200,11 @@ _DISTANCES = [[d for d, _, _ in r] for r in nearest_instances(3)]
 declare(
     "distances by rank",
     _RANKED,
-    [*map(list, zip(*_DISTANCES, strict=True)), [None] * 3],
+    [
+        *map(list, zip(*_DISTANCES, strict=True)),
+        [None] * 3,
+        [_SCORES["average"](r) for r in nearest_instances(3)],
+    ],
     "NearestNeighborModel",
     **QUERIES,
 )
@@ -263,7 +267,7 @@ for _name, (_element, _kernel) in _PROCESSES.items():
     declare(
         f"{_name} deviation",
         _model.replace("</MiningSchema>", _output),
-        [_deviation.tolist()],
+        [_deviation.tolist(), _mean.tolist()],
         "GaussianProcessModel",
         **_QUERIES,
     )

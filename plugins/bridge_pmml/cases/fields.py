@@ -262,7 +262,7 @@ case(
             content='<Apply function="-"><Constant>1</Constant><FieldRef field="p"/></Apply>',
         )
     ),
-    [[1 - p for p in _PROBABILITIES]],
+    [[1 - p for p in _PROBABILITIES], [1, 0, 1, 0]],
     x=_XS,
 )
 _DECISION = (
@@ -273,7 +273,7 @@ case(
     "OutputField decision",
     "OutputField decision",
     classification(field("p", "probability", 'value="1"') + field("d", "decision", "", "integer", _DECISION)),
-    [_PROBABILITIES, [1, 0, 1, 0]],
+    [_PROBABILITIES, [1, 0, 1, 0], [1, 0, 1, 0]],
     x=_XS,
 )
 case(
@@ -299,7 +299,7 @@ case(
     .replace('name="t"', 'name="k"')
     .replace('"1"', '"yes"')
     .replace('"0"', '"no"'),
-    [["Yes!", "No!", "Yes!", "No!"]],
+    [["Yes!", "No!", "Yes!", "No!"], ["yes", "no", "yes", "no"]],
     words=True,
     x=_XS,
 )

@@ -291,9 +291,9 @@ _RISKS = [0.5 * (x - 0.5) for x in (0.3, 1.5, -0.4, 0.9)]
 _TIMES = [0.5, 4, 8, 10]
 
 
-def _survival(*hazards: float | None) -> list[float | None]:
-    """The share that survives, for the cumulative hazard of each record's time; None past the last time."""
-    return [None if h is None else math.exp(-h * math.exp(r)) for h, r in zip(hazards, _RISKS, strict=True)]
+def _cumulative_hazards(*baseline: float | None) -> list[float | None]:
+    """The cumulative hazard of each record, for that of the baseline at its time; None past the last time."""
+    return [None if h is None else h * math.exp(r) for h, r in zip(baseline, _RISKS, strict=True)]
 
 
 declare_general(
@@ -306,7 +306,7 @@ declare_general(
     )
     .replace('<Parameter name="p1" label="p1"/>', _CENTRED)
     .replace('<PPCell value="2" predictorName="n" parameterName="p2"/>', ""),
-    [_survival(0.0, 0.3, 0.8, None)],
+    [_cumulative_hazards(0.0, 0.3, 0.8, None)],
     x=RECORDS["x"],
     z=_TIMES,
 )
@@ -325,7 +325,7 @@ declare_general(
     )
     .replace('<Parameter name="p1" label="p1"/>', _CENTRED)
     .replace('<PPCell value="2" predictorName="n" parameterName="p2"/>', ""),
-    [_survival(0.0, 0.4, 0.2, None)],
+    [_cumulative_hazards(0.0, 0.4, 0.2, None)],
     x=RECORDS["x"],
     z=[0.5, 4, 8, 8],
     n=[1, 2, 1, 2],

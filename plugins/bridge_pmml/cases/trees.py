@@ -186,7 +186,7 @@ declare(
         '<OutputField name="g" feature="confidence" value="0" dataType="double" optype="continuous"/>'
         "</Output>",
     ),
-    [[0.3, 0.3, 0.1], [0.3, 0.1, 0.1]],
+    [[0.3, 0.3, 0.1], [0.3, 0.1, 0.1], [0, 1, 0]],
     **_RECORDS,
 )
 _FACTOR = 0.8
@@ -201,7 +201,7 @@ declare(
         "</MiningSchema><Output>"
         '<OutputField name="f" feature="confidence" dataType="double" optype="continuous"/></Output>',
     ),
-    [[0.3, 0.3, 0.1, 0.3 * _FACTOR, 0.3 * _FACTOR, 0.3 * _FACTOR**2]],
+    [[0.3, 0.3, 0.1, 0.3 * _FACTOR, 0.3 * _FACTOR, 0.3 * _FACTOR**2], [0, 1, 0, 1, 1, 1]],
     **_RECORDS_WITH_GAPS,
 )
 _AGGREGATE = [[3, 1], [1, 3], [1, 1], [4, 4], [2, 4], [5, 5]]
@@ -237,7 +237,7 @@ declare(
         "</MiningSchema><Output>"
         '<OutputField name="e" feature="entityId" dataType="string" optype="categorical"/></Output>',
     ),
-    [["a", "c", "d"]],
+    [["a", "c", "d"], [1, 3, 4]],
     words=True,
     **_RECORDS,
 )

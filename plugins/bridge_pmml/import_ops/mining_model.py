@@ -23,16 +23,10 @@ from bridge_pmml.results import Result, classified, target_labels
 from bridge_pmml.values import INT64, Val, parse
 
 ops = OpTable()
-SUMS = ("sum", "average", "weightedAverage", "weightedSum", "x-weightedSum")
+SUMS = ("sum", "average", "weightedAverage", "weightedSum")
 VOTES = ("majorityVote", "weightedMajorityVote")
-WEIGHTED = (
-    "weightedMajorityVote",
-    "weightedAverage",
-    "weightedMedian",
-    "weightedSum",
-    "x-weightedMedian",
-    "x-weightedSum",
-)
+CHAINS = ("modelChain", "multiModelChain", "x-multiModelChain")
+WEIGHTED = ("weightedMajorityVote", "weightedAverage", "weightedMedian", "weightedSum")
 MISSING = "\0"
 
 
@@ -45,8 +39,8 @@ def mining_model(scope: Scope, node: Element) -> Result:
     if not segments:
         raise UnreadableFile(f"{describe(segmentation)} has no Segment.")
     method = text(segmentation, "multipleModelMethod")
-    if method == "modelChain":
-        return chain_segments(scope, node, segments)
+    if method in CHAINS:
+        return chain_segments(scope, node, segments, several=method != "modelChain")
     if method in ("selectFirst", "selectAll"):
         return select_segments(scope, node, segments, method)
     forest = sum_trees(scope, node, segmentation, segments, method)
@@ -62,12 +56,13 @@ def segment_mask(scope: Scope, segment: Element) -> Any:
     return predicates.evaluate(scope, predicates.predicate_of(segment)).true
 
 
-def chain_segments(scope: Scope, node: Element, segments: list[Element]) -> Result:
-    """Segments one after the other; each sees the outputs of those before. The last that takes part
-    answers."""
+def chain_segments(scope: Scope, node: Element, segments: list[Element], several: bool) -> Result:
+    """Segments one after the other; each sees the outputs of those before. The last that takes part answers,
+    or, with `several`, each for the target of its own."""
     columns = scope.columns
     inner = Scope(columns, scope)
-    outputs_by_segment: dict[str, dict[str, Val]] = {}
+    outputs_by_segment: dict[str, tuple[Result, dict[str, Val]]] = {}
+    answers: dict[str, Result] = {}
     answer: Result | None = None
     for index, segment in enumerate(segments):
         model = model_of(segment)
@@ -81,14 +76,30 @@ def chain_segments(scope: Scope, node: Element, segments: list[Element]) -> Resu
         inner.names.update(outputs)
         if result.target and result.value is not None and model.find("Output") is None:
             inner.names.setdefault(result.target, result.value)
-        outputs_by_segment[segment.get("id", str(index + 1))] = outputs
+        outputs_by_segment[segment.get("id", str(index + 1))] = result, outputs
+        answers[result.target] = result
         if node.find("Output") is None or index + 1 == len(segments):
             result.defaults = {n: v for n, v in outputs.items() if n in results.final_names(model)}
         answer = result if answer is None or mask is True else merge_results(scope, mask, result, answer)
     assert answer is not None
+    if several:
+        answer = join_targets(node, answers, outputs_by_segment)
     answer.segments = outputs_by_segment
     scope.names.update({k: v for k, v in inner.names.items() if k not in scope.names})
     return answer
+
+
+def join_targets(
+    node: Element, answers: dict[str, Result], segments: dict[str, tuple[Result, dict[str, Val]]]
+) -> Result:
+    """One result of several targets, and the outputs of all segments where the model itself has none."""
+    first = next(iter(answers.values()))
+    first.others = {target: each for target, each in answers.items() if each is not first}
+    if node.find("Output") is None:
+        first.defaults = {f"predicted_{t}": r.value for t, r in answers.items() if r.value is not None}
+        for _, outputs in segments.values():
+            first.defaults.update(outputs)
+    return first
 
 
 def merge_results(scope: Scope, mask: Any, first: Result, other: Result) -> Result:
@@ -152,6 +163,9 @@ def select_segments(scope: Scope, node: Element, segments: list[Element], method
         return Result(function="all", defaults=named)
     labels, data_type = target_labels(scope, node, [v for r in results_of_segments for v in r.labels])
     results_of_segments = [relabel(scope, r, labels, data_type) for r in results_of_segments]
+    identifiers = [columns.constant(s.get("id") or str(i + 1)) for i, s in enumerate(segments)]
+    for each, identifier in zip(results_of_segments, identifiers, strict=True):
+        each.entities = [identifier]
     answer = results_of_segments[-1].masked(columns, masks[-1])
     for mask, each in reversed(list(zip(masks[:-1], results_of_segments[:-1], strict=True))):
         answer = merge_results(scope, mask, each, answer)
@@ -458,14 +472,14 @@ def combine_segments(columns: Any, method: str, values: Any, weights: Any, node:
     """One column from those of the segments, [N, segments], each with its weight (0: takes no part)."""
     op, zero = columns.op, columns.scalar(0.0)
     used = op.Greater(weights, zero)
-    if method in ("sum", "weightedSum", "x-weightedSum", "average", "weightedAverage"):
+    if method in SUMS:
         total = op.ReduceSum(op.Where(used, op.Mul(values, weights), zero), np.array([1]))
         return op.Div(total, op.ReduceSum(weights, np.array([1]))) if "verage" in method else total
     if method == "median":
         width = int(values.shape[1])
         filled = op.Where(used, values, columns.scalar(math.inf))
         return median(op, filled, op.ReduceSum(op.Cast(used, to=11), np.array([1])), width)
-    if method in ("weightedMedian", "x-weightedMedian"):
+    if method == "weightedMedian":
         return weighted_median(columns, values, weights)
     raise UnreadableFile(f"{describe(node)}: the method {method!r} is unknown here.")
 
