@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def chain_segments(scope: Scope, node: Element, segments: list[Element], several
         inner.names.update(outputs)
         if result.target and result.value is not None and model.find("Output") is None:
             inner.names.setdefault(result.target, result.value)
-        outputs_by_segment[segment.get("id", str(index + 1))] = result, outputs
+        outputs_by_segment[segment.get("id", str(index + 1))] = replace(result), outputs
         answers[result.target] = result
         if node.find("Output") is None or index + 1 == len(segments):
             result.defaults = {n: v for n, v in outputs.items() if n in results.final_names(model)}
