@@ -267,10 +267,15 @@ class Forest:
         score = node.get("score")
         return Leaf.of(node).score if score is None else score
 
+    def _of_leaves(self, entries: list[np.ndarray]) -> np.ndarray:
+        """The entry of each leaf, of those of each tree's rows."""
+        starts = np.cumsum([0, *map(len, entries)])[:-1]
+        return np.concatenate(entries)[starts[self.arrays.leaf_trees] + self.arrays.leaf_rows]
+
     def regression(self) -> Result:
         """Σ weight · score of the leaves reached; missing where one leaf has no score."""
         scores = [[math.nan if s is None else to_number(s, self.node) for s in row] for row in self._scores()]
-        leaves = np.array([scores[t][r] * self.weights[t] for t, r in self.arrays.leaves])
+        leaves = self._of_leaves([np.array(row) * w for row, w in zip(scores, self.weights, strict=True)])
         columns = self.scope.columns
         total = ensemble(columns, self.features, self.arrays, np.zeros(len(leaves), np.int64), leaves, 1)
         if self.average:
@@ -288,8 +293,8 @@ class Forest:
         class_indices = [
             [count - 1 if s is None else index_of_class[parse(s, data_type)] for s in row] for row in scores
         ]
-        targets = np.array([class_indices[t][r] for t, r in self.arrays.leaves], np.int64)
-        weights = np.array([self.weights[t] for t, _ in self.arrays.leaves])
+        targets = self._of_leaves([np.array(row, np.int64) for row in class_indices])
+        weights = np.array(self.weights)[self.arrays.leaf_trees]
         votes = ensemble(columns, self.features, self.arrays, targets, weights, count)
         if not any(s is None for row in scores for s in row):
             class_votes = op.Slice(votes, np.array([0]), np.array([count - 1]), np.array([1]))
@@ -311,8 +316,8 @@ class Forest:
         ]
         labels, data_type = target_labels(self.scope, self.node, values)
         starts = np.cumsum([0, *(len(row) for row in leaves)])[:-1]
-        rows = np.array([starts[t] + r for t, r in self.arrays.leaves], np.float64)
-        targets = np.array([t for t, _ in self.arrays.leaves], np.int64)
+        targets = np.array(self.arrays.leaf_trees)
+        rows = (starts[targets] + self.arrays.leaf_rows).astype(np.float64)
         leaf_index = ensemble(columns, self.features, self.arrays, targets, rows, len(self.growers))
         table = np.concatenate([leaf_table(row, labels, data_type, "probabilities") for row in leaves])
         for start, row, share in zip(starts, leaves, self.weights, strict=True):

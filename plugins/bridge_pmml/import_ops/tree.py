@@ -29,7 +29,7 @@ def tree_model(scope: Scope, node: Element) -> Result:
     penalty = number(node, "missingValuePenalty", 1.0)
     grower = Grower(node, features, arrays, 0, counted=penalty != 1.0)
     grower.grow(root_of(node))
-    rows = np.array([row for _, row in arrays.leaves], np.float64)
+    rows = np.array(arrays.leaf_rows, np.float64)
     leaf_index = ensemble(scope.columns, features, arrays, np.zeros(len(rows), np.int64), rows, 1)
     return leaf_result(scope, node, grower, scope.columns.op.Cast(leaf_index, to=INT64), penalty)
 
