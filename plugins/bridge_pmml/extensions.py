@@ -6,8 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.report import Blocker
+from bridge_pmml.models import MODELS
 from bridge_pmml.reader import Element, describe
 
+EXTENDED = (
+    *MODELS,
+    *("PMML", "DataField", "MiningField", "Segmentation", "OutputField", "RegressionTable"),
+    *("NeuralLayer", "TextIndex", "TextIndexNormalization", "Apply", "DefineFunction"),
+)
 BECAME = {
     "x-invalidValueReplacement": "invalidValueReplacement",
     "x-missingPredictionTreatment": "missingPredictionTreatment",
@@ -32,41 +38,34 @@ REFUSED = {
 }
 
 
-def standardize(root: Element) -> None:
-    """Give attributes and values that became PMML the names they have there, and leave reports out."""
-    for node in root.iter("MiningField", "Segmentation"):
-        for old, new in BECAME.items():
-            if old in node.attrib:
-                node.set(new, node.attrib.pop(old))
-        for name, values in VALUES.items():
-            if node.get(name) in values:
-                node.set(name, node.get(name).removeprefix(PREFIX))
-    for node in list(root.iter("OutputField")):
-        if node.get("feature") in REPORTS:
-            node.getparent().remove(node)
-
-
-def _found(root: Element) -> dict[str, Element]:
-    """The extensions of a document by name, and the first element of each."""
+def standardize(root: Element) -> dict[str, Element]:
+    """Give attributes and values that became PMML the names they have there, leave reports out, and tell the
+    other extensions by name, with the first element of each."""
     found: dict[str, Element] = {}
-    for node in root.xpath(f"descendant-or-self::*[@*[starts-with(name(), '{PREFIX}')]]"):
+    for node in list(root.iter(*EXTENDED)):
         for name in node.attrib:
-            if name.startswith(PREFIX):
+            if name in BECAME:
+                node.set(BECAME[name], node.attrib.pop(name))
+            elif name.startswith(PREFIX):
                 found.setdefault(name, node)
+            elif node.get(name) in VALUES.get(name, ()):
+                node.set(name, node.get(name).removeprefix(PREFIX))
+        if node.tag == "OutputField" and node.get("feature") in REPORTS:
+            node.getparent().remove(node)
     return found
 
 
-def blockers(root: Element) -> Iterator[Blocker]:
+def blockers(found: dict[str, Element]) -> Iterator[Blocker]:
     """Extensions that change values and are not read."""
-    for name, node in _found(root).items():
+    for name, node in found.items():
         if name in REFUSED:
             yield Blocker(f"{node.tag} {name}", describe(node), "", REFUSED[name])
 
 
-def notes(root: Element) -> list[str]:
+def notes(found: dict[str, Element]) -> list[str]:
     """A sentence on each extension that was ignored."""
     return [
         NOTES.get(name, f"{name} was ignored: it is no attribute of PMML")
-        for name, node in _found(root).items()
+        for name, node in found.items()
         if name not in READ and (name, node.get(name)) != DEFAULT
     ]

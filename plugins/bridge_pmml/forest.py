@@ -19,7 +19,7 @@ from bridge_pmml import predicates
 from bridge_pmml.binary_trees import NONE, BinaryTree, read_binary_tree
 from bridge_pmml.fields import Scope
 from bridge_pmml.predicates import predicate_of
-from bridge_pmml.reader import Element, child, describe, number, text, to_number
+from bridge_pmml.reader import Element, child, describe, number, optional, text
 from bridge_pmml.values import DOUBLE, ML, Columns, parse
 
 MODES = {"lessOrEqual": 0, "lessThan": 1, "greaterOrEqual": 2, "greaterThan": 3, "equal": 4}
@@ -435,27 +435,21 @@ class Leaf:
 
     @classmethod
     def of(cls, node: Element) -> Leaf:
-        distribution = [d for d in node if d.tag == "ScoreDistribution"]
+        distribution = list(node.iterchildren("ScoreDistribution"))
         counts = {text(d, "value"): number(d, "recordCount", math.nan) for d in distribution}
         total = sum(counts.values())
-        written = {d.get("value"): d.get("probability") for d in distribution}
-        probabilities = {
-            v: to_number(p, node) if p is not None else counts[v] / total if total else math.nan
-            for v, p in written.items()
-        }
-        sure = {d.get("value"): d.get("confidence") for d in distribution}
-        confidences = {v: probabilities[v] if c is None else to_number(c, node) for v, c in sure.items()}
+        probabilities = {v: c / total if total else math.nan for v, c in counts.items()}
+        confidences = probabilities
+        if any("probability" in d.attrib or "confidence" in d.attrib for d in distribution):
+            written = {d.get("value"): optional(d, "probability") for d in distribution}
+            probabilities = {v: probabilities[v] if p is None else p for v, p in written.items()}
+            sure = {d.get("value"): optional(d, "confidence") for d in distribution}
+            confidences = {v: probabilities[v] if c is None else c for v, c in sure.items()}
         score = node.get("score")
         if score is None and distribution:
             score = max(counts, key=lambda v: counts[v] if counts[v] == counts[v] else probabilities[v])
-        return cls(
-            score,
-            node.get("id", ""),
-            counts,
-            probabilities,
-            confidences,
-            number(node, "recordCount", math.nan),
-        )
+        records = number(node, "recordCount", math.nan)
+        return cls(score, node.get("id", ""), counts, probabilities, confidences, records)
 
 
 def root_of(model: Element) -> Element:
