@@ -92,10 +92,10 @@ class Trees:
         self.true[test[1]], self.false[test[1]] = true, false
 
     def root(self, ref: Ref) -> None:
-        """End a tree. One that is a leaf alone becomes a test with two ways to it."""
+        """End a tree. One that is a leaf alone becomes a test of two such leaves."""
         if ref[0]:
             test = self.test(0, LEQ)
-            self.lead(test, ref, ref)
+            self.lead(test, ref, self.leaf(self.leaf_weights[ref[1]], self.leaf_targets[ref[1]]))
             ref = test
         self.roots.append(ref[1])
 

@@ -52,8 +52,8 @@ NO_TRANSFORM = condition(
 
 
 def write_trees(params: Any, forest: Forest, weights: np.ndarray, base: Any, transform: int) -> None:
-    """Write the nodes of a forest under the source's node ids; `weights` are leaf values [nodes,
-    dimensions]."""
+    """Write the nodes of a forest under the source's node ids, or by number where a root's is not the least,
+    as Core ML's is; `weights` are leaf values [nodes, dimensions]."""
     trees = params.treeEnsemble
     params.postEvaluationTransform = transform
     trees.numPredictionDimensions = weights.shape[1]
@@ -66,14 +66,12 @@ def write_trees(params: Any, forest: Forest, weights: np.ndarray, base: Any, tra
             members.append(node_index)
             if forest.mode[node_index] != "LEAF":
                 stack += [int(forest.false[node_index]), int(forest.true[node_index])]
-        for node_index in sorted(members):
-            write_tree_node(
-                trees.nodes.add(treeId=tree, nodeId=node_ids.get(node_index, node_index)),
-                forest,
-                node_index,
-                node_ids,
-                weights[node_index],
-            )
+        ids = {member: node_ids.get(member, member) for member in members}
+        if min(ids.values()) != ids[int(root)]:
+            ids = {member: number for number, member in enumerate(dict.fromkeys(members))}
+        for member in sorted(ids, key=ids.__getitem__):
+            node = trees.nodes.add(treeId=tree, nodeId=ids[member])
+            write_tree_node(node, forest, member, ids, weights[member])
 
 
 def write_tree_node(
@@ -90,7 +88,7 @@ def write_tree_node(
     message.missingValueTracksTrueChild = bool(forest.tracks[index]) or forest.mode[index] == "BRANCH_NEQ"
     for side, targets in (("trueChildNodeId", forest.true), ("falseChildNodeId", forest.false)):
         target = int(targets[index])
-        setattr(message, side, node_ids.get(target, target))
+        setattr(message, side, node_ids[target])
 
 
 @ops.op(
