@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bridge import facts, hub
 from bridge.errors import UnreadableFile
 from bridge.formats import Importer
 from bridge.trees import DEEPEST, GT, Ref, Trees
+from bridge.workers import WorkerLost, isolated
 from bridge_boosters import links
 from bridge_boosters.graphs import (
     Columns,
@@ -40,20 +42,35 @@ MOST_DIMENSIONS = 2**16
 
 
 def document_of(path: Path) -> Any:
-    """The JSON of a file. Raises UnreadableFile, MissingDependency through the format."""
-    if is_binary(path):
-        import catboost
+    """The JSON of a file. Raises UnreadableFile, MissingDependency through the format.
 
-        model = catboost.CatBoost()
+    A .cbm is made JSON by CatBoost in a process of its own, which a broken one ends.
+    """
+    if not is_binary(path):
         try:
-            model.load_model(str(path))
-        except catboost.CatBoostError as error:
-            raise UnreadableFile(f"{path}: {error}", "Is the file complete?") from error
-        return exported(model)
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UnreadableFile(f"{path} is no JSON: {error}", "Is the file complete?") from error
+            return json.loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise UnreadableFile(f"{path} is no JSON: {error}", "Is the file complete?") from error
+    if find_spec("catboost") is None:
+        raise ModuleNotFoundError("No module named 'catboost'", name="catboost")
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "model.json"
+        try:
+            list(isolated(f"{__name__}:rewrite", {"source": str(path), "made": str(made)}))
+            return json.loads(made.read_bytes())
+        except (WorkerLost, RuntimeError, OSError, ValueError) as error:
+            what = f"{path} is not read by CatBoost: {str(error).splitlines()[0][:200]}"
+            raise UnreadableFile(what, "Is the file complete?") from error
+
+
+def rewrite(source: str, made: str) -> Iterator[bool]:
+    """Write a .cbm as JSON, in a worker process."""
+    import catboost
+
+    model = catboost.CatBoost()
+    model.load_model(source)
+    model.save_model(made, format="json")
+    yield True
 
 
 def is_binary(path: Path) -> bool:

@@ -91,6 +91,9 @@ def write_tree_node(
         setattr(message, side, node_ids[target])
 
 
+NO_SETS = condition("no sets of values", lambda n: 6 not in attr(n, "nodes_modes").numpy())
+
+
 @ops.op(
     f"{ML}::TreeEnsembleRegressor",
     needs=(NUMBERS, NO_TRANSFORM, one_of("aggregate_function", "SUM", "AVERAGE")),
@@ -109,7 +112,7 @@ def tree_regressor(pipe, node, x):
         NUMBERS,
         condition("post_transform=0", lambda n: not attr(n, "post_transform")),
         condition("sums or means", lambda n: attr(n, "aggregate_function") in (0, 1)),
-        condition("no sets of values", lambda n: 6 not in attr(n, "nodes_modes").numpy()),
+        NO_SETS,
     ),
 )
 def tree_ensemble(pipe, node, x):
@@ -118,6 +121,28 @@ def tree_ensemble(pipe, node, x):
     if not attr(node, "aggregate_function"):
         weights /= len(forest.roots)
     return write_tree_regressor(pipe, node, x, forest, weights, [])
+
+
+@ops.op("bridge.coreml::TreeRegressor", needs=(NUMBERS, NO_SETS))
+def lifted_tree_regressor(pipe, node, x):
+    """Sums of trees after one of Core ML's transforms."""
+    params = regressor(pipe, node, "treeEnsembleRegressor", x, attr(node, "n_targets"))
+    write_lifted(params, node)
+    return pipe.steps[-1].outputs[0]
+
+
+@ops.op("bridge.coreml::TreeClassifier", needs=(NUMBERS, NO_SETS))
+def lifted_tree_classifier(pipe, node, x):
+    """Label and probabilities; a single sum is that of the second of two classes."""
+    params, outputs = classifier(pipe, node, "treeEnsembleClassifier", x)
+    write_lifted(params, node)
+    return outputs
+
+
+def write_lifted(params: Any, node: ir.Node) -> None:
+    forest = ensemble(node)
+    weights = leaf_weights(node, forest, 0.0).astype(np.float64)
+    write_trees(params, forest, weights, attr(node, "base").numpy(), attr(node, "transform"))
 
 
 def write_tree_regressor(
