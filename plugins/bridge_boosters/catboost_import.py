@@ -22,6 +22,7 @@ from bridge.formats import Importer
 from bridge.trees import DEEPEST, GT, Ref, Trees
 from bridge.workers import WorkerLost, isolated
 from bridge_boosters import links
+from bridge_boosters.checks import check_predictions
 from bridge_boosters.graphs import (
     Columns,
     Outputs,
@@ -251,6 +252,7 @@ def load(src: Any) -> ir.Model:
     kinds = {base.__name__ for base in type(src).__mro__}
     model = build(exported(src), not kinds & {"CatBoostClassifier", "CatBoostRegressor"})
     facts.ESTIMATOR.set(model, type(src).__name__)
+    check_predictions(model, src)
     return model
 
 

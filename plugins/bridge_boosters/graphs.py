@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
+from bridge.classical.records import Known
 from bridge.errors import Blocker, UnsupportedModel
 from bridge.trees import Trees
 
@@ -54,6 +55,7 @@ class Columns:
 
     count: int
     derived: dict[tuple[Form, int], int] = field(default_factory=dict)
+    categories: dict[int, set[float]] = field(default_factory=dict)
 
     def at(self, column: int, form: Form | None = None) -> int:
         """The place of a column in a form, before `gather` settles the order. Raises ValueError for a column
@@ -63,6 +65,20 @@ class Columns:
         if form is None:
             return column
         return self.count + self.derived.setdefault((form, column), len(self.derived))
+
+    def of_categories(self, column: int, form: Form, members: Iterable[float]) -> int:
+        """Where a test finds the categories of a column, which are remembered. Raises ValueError as `at`
+        does."""
+        self.categories.setdefault(column, set()).update(members)
+        return self.at(column, form)
+
+    @property
+    def known(self) -> Known:
+        """Values of the columns of categories: those that tests name, some between and beside them."""
+        return {
+            ("X", column): np.array([*sorted(members), max(members, default=0) + 1, 0.7, -0.5])
+            for column, members in self.categories.items()
+        }
 
     def gather(self, op: hub.Builder, x: ir.Value, trees: Trees) -> ir.Value:
         """The matrix of all columns, by which those of the trees are numbered anew."""

@@ -16,6 +16,7 @@ from bridge.errors import UnreadableFile
 from bridge.formats import Importer
 from bridge.trees import LEQ, MEMBER, Ref, Trees, walk
 from bridge_boosters import links
+from bridge_boosters.checks import check_predictions
 from bridge_boosters.graphs import (
     Columns,
     Outputs,
@@ -40,7 +41,7 @@ RANKS = ("lambdarank", "rank_xendcg")
 ROOTED = "sqrt"
 
 
-def link_of(objective: list[str], count: int) -> links.Link:
+def link_of(objective: list[str]) -> links.Link:
     """The function that a line such as `binary sigmoid:1` stands for. Raises UnsupportedModel."""
     name, settings = objective[0] if objective else "", objective[1:]
     named = dict(s.split(":", 1) for s in settings if ":" in s)
@@ -165,7 +166,8 @@ def add_test(trees: Trees, columns: Columns, tree: Tree, column: int, threshold:
     """A test whose true side is the left one. `kind` holds whether it tests categories, where missing
     values go, and what they are."""
     if kind & CATEGORICAL:
-        return trees.test(columns.at(column, truncated), MEMBER, members=tree.bitset(int(threshold)))
+        members = tree.bitset(int(threshold))
+        return trees.test(columns.of_categories(column, truncated, members), MEMBER, members=members)
     missing = kind >> 2 & 3
     if missing not in (NO_MISSING, ZERO_MISSING, NAN_MISSING):
         raise ValueError(f"{missing} is no kind of missing values")
@@ -200,27 +202,27 @@ def grow(trees: Trees, columns: Columns, tree: Tree, values: list[float], target
     trees.root(refs[0])
 
 
-def sums(op: hub.Builder, model: LightgbmModel, x: ir.Value) -> ir.Value:
+def sums(op: hub.Builder, model: LightgbmModel, x: ir.Value, columns: Columns) -> ir.Value:
     """Sums of the trees, their means where the model is a forest, [N, K]."""
     if model.per_round < 1 or len(model.trees) % model.per_round:
         raise ValueError(f"{len(model.trees)} trees are not {model.per_round} for each round")
     if any(tree.is_linear for tree in model.trees):
-        total = linear_sums(op, model, x)
+        total = linear_sums(op, model, x, columns)
     else:
-        trees, columns = Trees(model.per_round), Columns(model.features)
+        trees = Trees(model.per_round)
         for index, tree in enumerate(model.trees):
             grow(trees, columns, tree, tree.values, index % model.per_round)
         total = trees.build(op, columns.gather(op, x, trees))
     return op.Div(total, float(model.rounds)) if model.is_averaged and model.rounds else total
 
 
-def linear_sums(op: hub.Builder, model: LightgbmModel, x: ir.Value) -> ir.Value:
+def linear_sums(op: hub.Builder, model: LightgbmModel, x: ir.Value, columns: Columns) -> ir.Value:
     """Sums of the linear models of the leaves that trees end in.
 
     One TreeEnsemble gives the leaf of each tree, numbered through all of them; what each leaf reads stands in
     tables of a row per leaf, filled up with a column of zeros.
     """
-    trees, columns = Trees(len(model.trees)), Columns(model.features)
+    trees = Trees(len(model.trees))
     leaves: list[LinearLeaf] = []
     for index, tree in enumerate(model.trees):
         numbers = range(len(leaves), len(leaves) + tree.leaves)
@@ -283,18 +285,20 @@ def linear_leaves(tree: Tree, features: int) -> Iterator[LinearLeaf]:
         at += count
 
 
-def build(text: str, source: Any = None) -> ir.Model:
-    """The hub model of a text as `source`, a live estimator or None for a Booster, predicts with it."""
+def build(text: str, source: Any = None) -> tuple[ir.Model, Columns]:
+    """The hub model of a text as `source`, a live estimator or None for a Booster, predicts with it, and the
+    columns that its tests read."""
     model = LightgbmModel.of(text)
     op, x = start_graph("LightGBM", model.features, ir.DataType.DOUBLE)
-    predicted = link_of(model.objective, model.per_round)(op, sums(op, model, x))
+    columns = Columns(model.features)
+    predicted = link_of(model.objective)(op, sums(op, model, x, columns))
     hub_model = finish_model(op, answers(op, predicted, source), model.names, "lightgbm")
     facts.VERSION.set(hub_model, model.version)
     if "\npandas_categorical:[[" in text:
         hub.note(
             hub_model, ["categories are read as their codes, which `pandas_categorical` lists in the model"]
         )
-    return hub_model
+    return hub_model, columns
 
 
 def answers(op: hub.Builder, predicted: ir.Value, source: Any) -> Outputs:
@@ -315,12 +319,14 @@ def load(src: Any) -> ir.Model:
     `probabilities`. Raises UnreadableFile, UnsupportedModel.
     """
     if isinstance(src, (str, Path)):
-        return build(Path(src).read_text("utf-8"))
+        return build(Path(src).read_text("utf-8"))[0]
     is_booster = not hasattr(src, "booster_")
     if not is_booster and src.get_params().get("pred_early_stop"):
         raise unsupported("LightGBM", "pred_early_stop", "leaves out trees for some records")
-    model = build((src if is_booster else src.booster_).model_to_string(), None if is_booster else src)
+    booster = src if is_booster else src.booster_
+    model, columns = build(booster.model_to_string(), None if is_booster else src)
     facts.ESTIMATOR.set(model, type(src).__name__)
+    check_predictions(model, src, columns.known)
     return model
 
 

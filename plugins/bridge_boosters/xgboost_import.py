@@ -16,6 +16,7 @@ from bridge.errors import UnreadableFile
 from bridge.formats import Importer
 from bridge.trees import LT, MEMBER, Ref, Trees, walk
 from bridge_boosters import links
+from bridge_boosters.checks import check_xgboost
 from bridge_boosters.graphs import (
     Columns,
     Outputs,
@@ -97,32 +98,50 @@ class XgboostModel:
             drops, booster = [float(w) for w in booster["weight_drop"]], booster["gbtree"]
         if name not in ("gbtree", "dart", "gblinear"):
             raise unsupported("XGBoost", str(name), "is no booster that is known")
+        body = booster["model"]
+        is_grown = int(body.get("boosted_rounds", 1)) if name == "gblinear" else len(body["trees"])
+        is_estimated = bool(is_grown) or str(params.get("boost_from_average", "0")) == "0"
         return cls(
             objective,
             name,
-            booster["model"],
-            start_sums(objective, params["base_score"], count),
+            body,
+            start_sums(objective, params["base_score"], count, is_estimated),
             int(params["num_feature"]),
             [str(n) for n in learner.get("feature_names") or []],
-            bool((booster["model"].get("cats") or {}).get("enc")),
+            bool((body.get("cats") or {}).get("enc")),
             drops,
             ".".join(map(str, version)),
         )
 
     @property
     def width(self) -> int:
+        """The number of targets."""
         return len(self.base)
 
+    @property
+    def linear(self) -> np.ndarray | None:
+        """Weights of a linear booster, those of the bias last, [F + 1, K]; None for trees. Raises ValueError
+        for one that is not finite."""
+        if self.booster != "gblinear":
+            return None
+        weights = np.asarray(self.body["weights"], np.float32)
+        if not len(weights) and not int(self.body.get("boosted_rounds", 1)):
+            weights = np.zeros((self.features + 1) * self.width, np.float32)
+        if not np.isfinite(weights).all():
+            raise ValueError("a weight is not finite")
+        return weights.reshape(self.features + 1, self.width)
 
-def start_sums(objective: str, base_score: Any, count: int) -> np.ndarray:
-    """The sums of `count` targets before any tree, float32: of one score for all, or one for each."""
+
+def start_sums(objective: str, base_score: Any, count: int, is_estimated: bool) -> np.ndarray:
+    """The sums of `count` targets before any tree, float32: of one score for all, or one for each. XGBoost
+    takes a score for a sum that it has not estimated yet."""
     if count > 2**16:
         raise ValueError(f"{count} targets are more than any model has")
     listed = json.loads(base_score) if isinstance(base_score, str) else base_score
     scores = np.atleast_1d(np.array(listed, np.float32))
     if scores.ndim != 1 or len(scores) not in (1, count):
         raise ValueError(f"{len(scores)} base scores are given for {count} targets")
-    return margin(objective, np.broadcast_to(scores, count))
+    return margin(objective if is_estimated else "", np.broadcast_to(scores, count))
 
 
 def grow(trees: Trees, columns: Columns, tree: dict[str, Any], group: int, scale: float, width: int) -> None:
@@ -170,7 +189,8 @@ def add_test(
     """A test whose true side is the left one of a threshold, the right one of categories."""
     if categories is None:
         return trees.test(columns.at(column), LT, split, default)
-    return trees.test(columns.at(column, floor), MEMBER, 0.0, not default, categories)
+    place = columns.of_categories(column, floor, categories)
+    return trees.test(place, MEMBER, 0.0, not default, categories)
 
 
 def category_sets(tree: dict[str, Any]) -> dict[int, list[int]]:
@@ -231,7 +251,9 @@ def tree_range(body: dict[str, Any], rounds: int | None) -> int:
     return min(total, rounds * groups * int(body["gbtree_model_param"].get("num_parallel_tree", 1) or 1))
 
 
-def tree_sums(op: hub.Builder, model: XgboostModel, x: ir.Value, rounds: int | None) -> ir.Value:
+def tree_sums(
+    op: hub.Builder, model: XgboostModel, x: ir.Value, columns: Columns, rounds: int | None
+) -> ir.Value:
     """Sums of the base score and the trees, [N, K]."""
     body = model.body
     expected = int(body["gbtree_model_param"]["num_trees"])
@@ -240,7 +262,7 @@ def tree_sums(op: hub.Builder, model: XgboostModel, x: ir.Value, rounds: int | N
         raise ValueError(f"{len(body['trees'])} trees are there, not {expected}")
     if model.drops is not None and len(model.drops) != expected:
         raise ValueError(f"{len(model.drops)} weights are given for {expected} trees")
-    trees, columns = Trees(model.width), Columns(model.features)
+    trees = Trees(model.width)
     for index in range(tree_range(body, rounds)):
         if not 0 <= groups[index] < model.width:
             raise ValueError(f"a tree is of target {groups[index]} of {model.width}")
@@ -252,9 +274,8 @@ def tree_sums(op: hub.Builder, model: XgboostModel, x: ir.Value, rounds: int | N
 
 def linear_sums(op: hub.Builder, model: XgboostModel, x: ir.Value) -> ir.Value:
     """Weighted features and the bias; missing values count for nothing."""
-    weights = np.asarray(model.body["weights"], np.float32).reshape(model.features + 1, model.width)
-    if not np.isfinite(weights).all():
-        raise ValueError("a weight is not finite")
+    weights = model.linear
+    assert weights is not None
     present = op.Where(op.IsNaN(x), np.float32(0), x)
     # In double, as the order in which XGBoost adds its floats is not kept
     wide = op.Cast(present, to=int(ir.DataType.DOUBLE))
@@ -264,21 +285,20 @@ def linear_sums(op: hub.Builder, model: XgboostModel, x: ir.Value) -> ir.Value:
     return op.Cast(sums, to=int(ir.DataType.FLOAT))
 
 
-def build(document: Any, source: Any = None) -> ir.Model:
-    """The hub model of a learner as `source`, a live estimator or None for a Booster, predicts with it."""
-    model = XgboostModel.of(document)
+def build(model: XgboostModel, source: Any = None) -> tuple[ir.Model, Columns]:
+    """The hub model of a learner as `source`, a live estimator or None for a Booster, predicts with it, and
+    the columns that its tests read."""
     op, x = start_graph("XGBoost", model.features, ir.DataType.FLOAT)
-    read = mark_missing(op, x, getattr(source, "missing", None))
+    read, columns = mark_missing(op, x, getattr(source, "missing", None)), Columns(model.features)
     if model.booster == "gblinear":
         sums = linear_sums(op, model, read)
     else:
-        sums = tree_sums(op, model, read, best_rounds(source))
-    outputs = answers(op, model, sums, source)
-    hub_model = finish_model(op, outputs, model.names, "xgboost")
+        sums = tree_sums(op, model, read, columns, best_rounds(source))
+    hub_model = finish_model(op, answers(op, model, sums, source), model.names, "xgboost")
     facts.VERSION.set(hub_model, model.version)
     if model.recoded:
         hub.note(hub_model, ["categories are read as the codes that the model gives them"])
-    return hub_model
+    return hub_model, columns
 
 
 def mark_missing(op: hub.Builder, x: ir.Value, missing: Any) -> ir.Value:
@@ -340,10 +360,13 @@ def load(src: Any) -> ir.Model:
     `probabilities`. Raises UnreadableFile, UnsupportedModel.
     """
     if isinstance(src, (str, Path)):
-        return build(document_of(Path(src)))
+        return build(XgboostModel.of(document_of(Path(src))))[0]
     booster = src.get_booster() if hasattr(src, "get_booster") else src
-    model = build(decode(bytes(booster.save_raw("ubj"))), None if booster is src else src)
+    learner = XgboostModel.of(decode(bytes(booster.save_raw("ubj"))))
+    model, columns = build(learner, None if booster is src else src)
     facts.ESTIMATOR.set(model, type(src).__name__)
+    is_exponential = LINKS[learner.objective] is links.exponential
+    check_xgboost(model, src, columns.known, learner.linear, is_exponential)
     return model
 
 
