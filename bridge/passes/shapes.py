@@ -153,7 +153,20 @@ def _infer_split(node: ir.Node) -> None:
             output.shape = ir.Shape([None if i == axis else d for i, d in enumerate(dims)])
 
 
-RULES = {"Loop": _infer_loop, "If": join_branches, "Split": _infer_split}
+def _infer_same(node: ir.Node) -> None:
+    """The first result has the shape and type of the first input."""
+    first, result = node.inputs[0], node.outputs[0]
+    if first is not None:
+        result.shape, result.type = result.shape or first.shape, result.type or first.type
+
+
+RULES = {
+    "GroupNormalization": _infer_same,
+    "If": join_branches,
+    "Loop": _infer_loop,
+    "MeanVarianceNormalization": _infer_same,
+    "Split": _infer_split,
+}
 """Rules for what a schema's own inference leaves open."""
 
 
