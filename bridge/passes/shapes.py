@@ -144,6 +144,13 @@ def _reduced(node: ir.Node) -> None:
         node.outputs[0].shape = ir.Shape([None] * left)
 
 
+def _infer_unsqueeze(node: ir.Node) -> None:
+    """The rank, where the axes are known at run time alone, but for their number."""
+    result, rank, axes = node.outputs[0], hub.rank_of(node.inputs[0]), hub.shape_of(node.inputs[1])
+    if result.shape is None and rank is not None and axes is not None:
+        result.shape = ir.Shape([None] * (rank + (axes or [1])[0]))
+
+
 def _infer_split(node: ir.Node) -> None:
     """Parts of lengths known at run time alone have the rank of the whole."""
     dims = node.inputs[0].shape  # type: ignore[union-attr]
@@ -166,6 +173,7 @@ RULES = {
     "Loop": _infer_loop,
     "MeanVarianceNormalization": _infer_same,
     "Split": _infer_split,
+    "Unsqueeze": _infer_unsqueeze,
 }
 """Rules for what a schema's own inference leaves open."""
 
