@@ -1,4 +1,4 @@
-"""What TensorFlow's own optimizer would make another formula of."""
+"""Formulas that TensorFlow's own optimizer would take for others."""
 
 from __future__ import annotations
 
