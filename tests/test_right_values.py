@@ -92,3 +92,39 @@ def test_rows_hidden_wholly_from_attention_are_zero(target, tmp_path):
     names = [v.name for v in bridge.load(program).graph.inputs]
     (got,) = bridge.run(path, dict(zip(names, (q.numpy(), m.numpy()), strict=True))).values()
     np.testing.assert_allclose(got, Attention()(q, m).numpy(), atol=1e-5)
+
+
+FLAGGED = """(float[n] x) => (float y, bool[2] z)
+    <float zero = {0}, bool on = {1}, bool off = {0}, bool[2] pair = {0, 1}, bool[2] other = {1, 1},
+     float one = {1}, float two = {2}> {
+    going, y, z = Loop (, on, on, zero, other) <body = body (int64 i, bool c, bool g, float v, bool[2] p)
+        => (bool g2, bool g3, float w, bool[2] q) {
+        less = Less (v, two)
+        g2, w, q = If (less) <
+            then_branch = a () => (bool ga, float wa, bool[2] qa) {
+                m = ReduceMax <keepdims=0> (x) s = Sub (m, m) t = Add (s, one)
+                ga = Identity (on) wa = Add (v, t) qa = Identity (p) },
+            else_branch = b () => (bool gb, float wb, bool[2] qb) {
+                gb = Identity (off) wb = Identity (v) qb = Identity (pair) }>
+        g3 = Identity (g2) }>
+}"""
+
+
+@pytest.mark.parametrize("target", ["tflite", "torchscript"])
+def test_a_loop_that_a_flag_ends(target, tmp_path):
+    proto = model_from_text(FLAGGED)
+    for length in (1, 2, 5, 9):
+        x = np.ones(length, np.float32)
+        y, z = outputs(proto, target, tmp_path, {"x": x}, overwrite=True)
+        assert float(y) == 2
+        assert z.tolist() == [False, True]
+
+
+def test_weights_are_stored_once_however_many_read_them(tmp_path):
+    weights = np.random.default_rng(0).standard_normal((128, 128)).astype(np.float32)
+    steps = " ".join(
+        f"m{i} = MatMul ({'x' if i == 0 else f't{i - 1}'}, w) t{i} = Tanh (m{i})" for i in range(4)
+    )
+    proto = model_from_text(f"(float[1,128] x) => (float[1,128] t3) {{ {steps} }}", w=weights)
+    bridge.save(bridge.load(proto), tmp_path / "m.tflite")
+    assert (tmp_path / "m.tflite").stat().st_size < 1.2 * weights.nbytes
