@@ -132,18 +132,18 @@ def pad_at_run_time(op, node, x, pads, value=None, axes=None):
     if x.dtype.name.lower() not in (*FLOATS, "double"):
         return NotImplemented
     data = x
-    running_value = constant_value is not None and const(constant_value) is None
-    if running_value:
+    is_runtime_value = constant_value is not None and const(constant_value) is None
+    if is_runtime_value:
         data = op.Sub(x, constant_value)
     padded = op.Pad(
         data,
         pairs,
-        None if running_value else constant_value,
+        None if is_runtime_value else constant_value,
         _domain=MIL,
         _dtype=x.dtype,
         _shape=[None] * rank,
     )
-    return op.Add(padded, constant_value) if running_value else padded
+    return op.Add(padded, constant_value) if is_runtime_value else padded
 
 
 @ops.op(
@@ -167,11 +167,11 @@ def axis_length(node: ir.Node) -> Any:
 def cumulative(op, node, x, axis):
     """Along every axis, of which one is chosen."""
     rank = rank_of(x) or 1
-    place = op.Reshape(op.Cast(axis, to=int(ir.DataType.INT64)), op.const([]))
-    place = op.Where(op.Less(place, 0), op.Add(place, rank), place)
-    kept = {n: attr(node, n) for n in ("exclusive", "reverse")}
-    made = None
+    axis = op.Reshape(op.Cast(axis, to=int(ir.DataType.INT64)), op.const([]))
+    axis = op.Where(op.Less(axis, 0), op.Add(axis, rank), axis)
+    attributes = {n: attr(node, n) for n in ("exclusive", "reverse")}
+    chosen = None
     for i in range(rank):
-        found = op.node(node.op_type, x, op.const(np.int64(i)), **kept)
-        made = found if made is None else op.Where(op.Equal(place, i), found, made)
-    return made
+        along = op.node(node.op_type, x, op.const(np.int64(i)), **attributes)
+        chosen = along if chosen is None else op.Where(op.Equal(axis, i), along, chosen)
+    return chosen
