@@ -12,7 +12,7 @@ from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.pads import cuts_all
-from bridge_coreml.export_ops.common import FLOATS, MIL, TENSOR
+from bridge_coreml.export_ops.common import FLOATS, MIL, TENSOR, is_empty
 
 ops = OpTable()
 
@@ -27,6 +27,15 @@ def dynamic_zeros(node: ir.Node) -> bool:
 def reshape_with_zeros(op, node, x, shape):
     sizes = lengths(op, x)
     return op.Reshape(x, vector(op, [sizes[i] if n == 0 else int(n) for i, n in enumerate(const(shape))]))
+
+
+def has_some_empty_input(node: ir.Node) -> bool:
+    return len({is_empty(v) for v in node.inputs}) == 2
+
+
+@ops.op("Concat", needs=(condition("some inputs without elements", has_some_empty_input),))
+def concat_without_empty(op, node, *inputs):
+    return op.Concat(*(v for v in inputs if not is_empty(v)), axis=attr(node, "axis"))
 
 
 def at_run_time(index: int) -> Any:
