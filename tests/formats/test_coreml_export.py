@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from build import hub_from_text
+from build import hub_from_text, model_from_text
 
 import bridge
 from bridge.errors import InvalidInput, InvalidOption, UnsupportedModel
@@ -171,6 +172,27 @@ def test_coremltools_loads_what_is_written(tmp_path: Path) -> None:
         "conv",
         "sigmoid",
     ]
+
+
+FULL_DISK = """
+import resource, signal, sys
+import bridge
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    bridge.convert(sys.argv[1], sys.argv[2])
+except bridge.BridgeError as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_full_disk_is_a_failed_write(tmp_path: Path) -> None:
+    graph = "(float[1,1000] x) => (float[1,1000] y) { y = MatMul (x, w) }"
+    onnx.save(model_from_text(graph, w=np.ones((1000, 1000), np.float32)), tmp_path / "m.onnx")
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "m.onnx"), str(tmp_path / "m.mlpackage")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["WriteFailed"]
+    assert not (tmp_path / "m.mlpackage").exists()
 
 
 def test_metadata_crosses_both_ways(tmp_path: Path) -> None:

@@ -79,6 +79,48 @@ def test_lengths_vary(name: str, target: str, tmp_path: Path) -> None:
     assert_as_source(hub_from_text(graph, opset=23), [feed], tmp_path, minimum_deployment_target=target)
 
 
+MASKS = {"float[B,1,L,S]": floats(2, 1, 3, 5), "float[L,S]": floats(3, 5), "bool[L,S]": np.tri(3, 5, 2, bool)}
+
+
+@pytest.mark.parametrize("heads", [4, 2])
+@pytest.mark.parametrize("causal", [0, 1])
+@pytest.mark.parametrize("mask", MASKS)
+def test_attention_is_masked_at_any_length(mask: str, causal: int, heads: int, tmp_path: Path) -> None:
+    graph = f"""(float[B,4,L,8] q, float[B,{heads},S,8] k, float[B,{heads},S,8] v, {mask} m) => (float[B,4,L,8] y) {{
+        y = Attention <is_causal = {causal}> (q, k, v, m)
+    }}"""
+    feed = {
+        "q": floats(2, 4, 3, 8),
+        "k": floats(2, heads, 5, 8),
+        "v": floats(2, heads, 5, 8),
+        "m": MASKS[mask],
+    }
+    assert_as_source(hub_from_text(graph, opset=23), [feed], tmp_path)
+
+
+PADDED = {
+    "amounts and value": "(float[A,B] x, int64[4] p, float v) => (float[C,D] y) { y = Pad (x, p, v) }",
+    "value": "(float[A,B] x, float v) => (float[C,D] y) <int64[4] p = {1, 0, 0, 2}> { y = Pad (x, p, v) }",
+}
+
+
+@pytest.mark.parametrize("value", [0.1, 1e9, -np.inf])
+@pytest.mark.parametrize("name", PADDED)
+def test_a_value_to_pad_with_is_known_at_run_time_alone(name: str, value: float, tmp_path: Path) -> None:
+    feed = {"x": X, "v": np.array(value, np.float32)}
+    amounts = [[1, 0, 0, 2], [0, -1, 1, 0]] if name == "amounts and value" else [None]
+    feeds = [feed if p is None else {**feed, "p": np.array(p)} for p in amounts]
+    assert_as_source(hub_from_text(PADDED[name]), feeds, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "array"), [("bool", X > 0), ("int64", np.array([[2**30 + 1, -5], [7, -(2**31)]]))]
+)
+def test_whole_numbers_of_any_length_are_padded(dtype: str, array: np.ndarray, tmp_path: Path) -> None:
+    graph = f"({dtype}[A,B] x) => ({dtype}[C,D] y) <int64[4] p = {{1, 0, 0, 2}}, {dtype} v = {{1}}> {{ y = Pad (x, p, v) }}"
+    assert_as_source(hub_from_text(graph), [{"x": array}], tmp_path)
+
+
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 LAYERS = [("LSTM", {}), ("RNN", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1})]
 

@@ -134,12 +134,12 @@ def loop(mil, node, max_trip_count=None, cond=None, *states):
 def make_list(mil: Any, element: ir.Value, trip_count: Any) -> Any:
     """A list of as many elements as the loop takes steps; one that grows where nothing bounds them."""
     name = mil.unique(f"{element.name}_list")
-    dims = [d if isinstance(d, int) else f"{name}_{i}" for i, d in enumerate(element.shape)]
+    dims = [d if isinstance(d, int) else f"{name}_{i}" for i, d in enumerate(element.shape or ())]
     return mil.builder.make_list(
         init_length=1 if trip_count is None else trip_count,
         dynamic_length=trip_count is None,
         elem_shape=tuple(np.int32(d) if isinstance(d, int) else d for d in dims),
-        dtype=HELD[element.dtype],
+        dtype=HELD[element.dtype or ir.DataType.FLOAT],
     )
 
 

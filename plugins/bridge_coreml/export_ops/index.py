@@ -182,7 +182,8 @@ def has_known_row_length(node: ir.Node) -> bool:
 def as_positive_rows(mil: Any, x: ir.Value, indices: ir.Value) -> Any:
     """Replace negative indices of GatherND and ScatterND, whose last axis indexes the dimensions of `x`."""
     array = const(indices)
-    dims = list(x.shape)[: indices.shape[-1]]
+    count: Any = (indices.shape or [0])[-1]
+    dims: list[Any] = list(x.shape or ())[:count]
     is_static = all(isinstance(d, int) for d in dims)
     if array is not None and (is_static or (array >= 0).all()):
         return np.where(array < 0, array + np.array(dims if is_static else 0), array).astype(np.int32)

@@ -51,7 +51,7 @@ ONE_WAY = attribute("direction", "forward", "reverse", default="forward")
 
 def initial_state(mil: Any, node: ir.Node, index: int, directions: int, hidden: int) -> Any:
     """Initial state, [batch, directions * hidden]; zeros where absent."""
-    value, batch = input_at(node, index), node.inputs[0].shape[1]
+    value, batch = input_at(node, index), list(node.inputs[0].shape or ())[1]
     if value is None and isinstance(batch, int):
         return np.zeros((batch, directions * hidden), mil.like(0, node.inputs[0]).dtype)
     if value is None:
