@@ -20,6 +20,7 @@ from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
 from bridge_onnx.import_ops import ops
 from bridge_onnx.maps import without_maps
+from bridge_onnx.schemas import require_schemas
 
 LIMIT = 2**31
 
@@ -32,6 +33,7 @@ def load(src: Any) -> ir.Model:
     """
     model, digest = _parse(src)
     _stamp(model, digest)
+    require_schemas(model)
     if model.ir_version is not None and model.ir_version < 4:
         RemoveInitializersFromInputsPass()(model)
     LiftConstants()(model)

@@ -1,0 +1,60 @@
+"""Nodes held against the schemas of their operators, at the opset of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import UnreadableFile
+
+SHOWN = 5
+VARIADIC = onnx.defs.OpSchema.FormalParameterOption.Variadic
+OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
+
+
+def require_schemas(model: ir.Model) -> None:
+    """Raise UnreadableFile, naming the first five, for nodes of standard domains that have fewer or more
+    operands than their operators, or lack an attribute, or have one of another type."""
+    problems = list(_problems(hub.all_nodes(model), model.graph.opset_imports))
+    for function in model.functions.values():
+        problems += _problems(function, function.opset_imports)
+    if problems:
+        more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise UnreadableFile(
+            "The model has operators that are not as ONNX defines them:\n  "
+            + "\n  ".join(problems[:SHOWN])
+            + more,
+            "Is the file complete, and made by a current exporter?",
+        )
+
+
+def _problems(nodes: Iterable[ir.Node], opsets: dict[str, int]) -> Iterator[str]:
+    for node in nodes:
+        schema = hub.schema(node, opsets.get(node.domain, 1)) if node.domain in hub.STANDARD_OPSETS else None
+        if schema is not None and not schema.deprecated:
+            for problem in (*_operand_problems(node, schema), *_attribute_problems(node, schema)):
+                yield f"{node.op_type} {node.name or ''} {problem}"
+
+
+def _operand_problems(node: ir.Node, schema: onnx.defs.OpSchema) -> Iterator[str]:
+    given, asked = len(node.inputs), (schema.min_input, schema.max_input)
+    if not asked[0] <= given <= asked[1]:
+        yield f"has {given} inputs, not {asked[0]}" + ("" if asked[0] == asked[1] else f" to {asked[1]}")
+    if not schema.min_output <= len(node.outputs) <= schema.max_output:
+        yield f"has {len(node.outputs)} outputs, not {schema.min_output} to {schema.max_output}"
+    for value, described in zip(node.inputs, schema.inputs, strict=False):
+        if value is None and described.option not in (VARIADIC, OPTIONAL):
+            yield f"has no input {described.name}"
+
+
+def _attribute_problems(node: ir.Node, schema: onnx.defs.OpSchema) -> Iterator[str]:
+    for name, described in schema.attributes.items():
+        attribute = node.attributes.get(name)
+        if attribute is None:
+            if described.required:
+                yield f"has no attribute {name}"
+        elif not attribute.is_ref() and attribute.type.name != described.type.name:
+            yield f"has an attribute {name} of type {attribute.type.name}, not {described.type.name}"
