@@ -146,7 +146,7 @@ def _reduced(node: ir.Node) -> None:
 
 def _infer_unsqueeze(node: ir.Node) -> None:
     """The rank, where the axes are known at run time alone, but for their number."""
-    result, rank, axes = node.outputs[0], hub.rank_of(node.inputs[0]), hub.shape_of(node.inputs[1])
+    result, rank, axes = node.outputs[0], hub.rank_of(node.inputs[0]), hub.shape_of(hub.input_at(node, 1))
     if result.shape is None and rank is not None and axes is not None:
         result.shape = ir.Shape([None] * (rank + (axes or [1])[0]))
 
