@@ -88,6 +88,9 @@ class Writer:
         hub.stamp_origins(model)
         before = [(hub.qualified(node), hub.origin(node)) for node in hub.all_nodes(model)]
         passes = self.passes
+        report.blockers.extend(_untyped(model, accepts, passes))
+        if report.blockers:
+            return
         legalize(model, passes, accepts)
         report.crossings.extend(_crossings(model, before))
         report.blockers.extend(
@@ -109,6 +112,21 @@ class Writer:
         except InternalError:
             require_space(path.parent)
             raise
+
+
+def _untyped(model: ir.Model, accepts: Accepts, passes: Sequence[ir.passes.PassBase]) -> list[Blocker]:
+    """Operators that neither the target nor any pass knows and that nobody can type: what follows them cannot
+    be rewritten."""
+    tables = [step.table for step in passes if isinstance(step, Rewrite)]
+    return [
+        Blocker(node.op_type, node.name or "", str(hub.origin(node)), "is not supported")
+        for node in hub.all_nodes(model)
+        if node.domain not in hub.STANDARD_OPSETS
+        and any(output.type is None for output in node.outputs)
+        and not accepts(node)
+        and node.op_identifier() not in model.functions
+        and not any(hub.qualified(node) in table for table in tables)
+    ]
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:

@@ -7,6 +7,8 @@ import pytest
 from build import SUFFIXES, model_from_text
 
 import bridge
+from bridge.errors import UnsupportedModel
+from bridge.runtime import run_onnxruntime
 
 
 def outputs(proto, target, folder, inputs, **options):
@@ -128,3 +130,55 @@ def test_weights_are_stored_once_however_many_read_them(tmp_path):
     proto = model_from_text(f"(float[1,128] x) => (float[1,128] t3) {{ {steps} }}", w=weights)
     bridge.save(bridge.load(proto), tmp_path / "m.tflite")
     assert (tmp_path / "m.tflite").stat().st_size < 1.2 * weights.nbytes
+
+
+@pytest.mark.parametrize("target", ["tflite", "savedmodel"])
+def test_a_quantized_product_is_what_onnx_runtime_computes(target, tmp_path):
+    rng = np.random.default_rng(0)
+    constants = {
+        "xs": np.float32(0.05), "xz": np.uint8(120), "ws": np.float32(0.02), "wz": np.int8(0),
+        "ys": np.float32(0.1), "yz": np.uint8(128), "c": rng.integers(-900, 900, 4).astype(np.int32),
+        "w": rng.integers(-127, 127, (4, 8)).astype(np.int8),
+    }  # fmt: skip
+    product = "q = com.microsoft.QGemm <transB=1> (x, xs, xz, w, ws, wz, c, ys, yz)"
+    proto = model_from_text(
+        f"(uint8[n,8] x) => (float[n,4] y) {{ {product} y = DequantizeLinear (q, ys, yz) }}", 17, **constants
+    )
+    proto.opset_import.add(domain="com.microsoft", version=1)
+    x = rng.integers(0, 255, (3, 8)).astype(np.uint8)
+    want = run_onnxruntime(proto.SerializeToString(), ["y"], {"x": x})["y"]
+    (got,) = outputs(proto, target, tmp_path, {"x": x})
+    np.testing.assert_allclose(got, want, atol=0.11)
+
+
+def test_an_unknown_operator_is_refused_before_what_follows_it(tmp_path):
+    proto = model_from_text(
+        "(uint8[2] x) => (float[2] y) { q = their.Mystery (x) y = DequantizeLinear (q, s, z) }",
+        s=np.float32(0.5),
+        z=np.uint8(1),
+    )
+    proto.opset_import.add(domain="their", version=1)
+    with pytest.raises(UnsupportedModel, match="Mystery"):
+        bridge.save(bridge.load(proto), tmp_path / "m.tflite")
+
+
+def test_complex_results_are_told_of_or_refused(tmp_path):
+    torch, tf = pytest.importorskip("torch"), pytest.importorskip("tensorflow")
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x + torch.complex(x, x + 1)
+
+    x = torch.arange(6.0).reshape(2, 3)
+    torch.jit.save(torch.jit.trace(Model(), x), tmp_path / "m.pt")
+    done = bridge.convert(tmp_path / "m.pt", tmp_path / "m.onnx", inputs=["x:float32[2,3]"])
+    assert any("complex" in text for text in done.report.notes)
+    (got,) = bridge.run(tmp_path / "m.onnx", {"x": x.numpy()}).values()
+    np.testing.assert_array_equal(got, torch.view_as_real(Model()(x)).numpy())
+    module = tf.Module()
+    module.f = tf.function(
+        lambda x: {"y": tf.signal.fft(tf.cast(x, tf.complex64))}, input_signature=[tf.TensorSpec([2, 4])]
+    )
+    tf.saved_model.save(module, tmp_path / "sm", signatures=module.f.get_concrete_function())
+    with pytest.raises(UnsupportedModel, match="complex"):
+        bridge.load(tmp_path / "sm")

@@ -38,6 +38,10 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         t.nbytes for g in model.graphs() for v in g.initializers.values() if (t := v.const_value) is not None
     )
     external = f"{path.name}.data" if options["external_data"] or weights > LIMIT else None
+    for graph in model.graphs() if external is None else ():
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                (value.const_value,) = ir.external_data.convert_tensors_from_external([value.const_value])
     ir.save(model, path, external_data=external)
     _check(path)
 

@@ -13,11 +13,12 @@ from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
 from bridge import facts, hub
 from bridge.errors import UnreadableFile, UnsupportedModel
-from bridge.formats import Importer
+from bridge.formats import Importer, Option
 from bridge.passes.constants import LiftConstants
 from bridge.passes.opset import lift
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
+from bridge_onnx.declared import computed_shapes, drop_defaults, require_data, varying_lengths
 from bridge_onnx.import_ops import ops
 from bridge_onnx.maps import without_maps
 from bridge_onnx.schemas import require_schemas
@@ -25,8 +26,9 @@ from bridge_onnx.schemas import require_schemas
 LIMIT = 2**31
 
 
-def load(src: Any) -> ir.Model:
-    """Read `src` (path, onnx.ModelProto or onnx_ir.Model) into a hub model; weights stay mapped.
+def load(src: Any, defaults: str = "constants") -> ir.Model:
+    """Read `src` (path, onnx.ModelProto or onnx_ir.Model) into a hub model; weights stay mapped. Initializers
+    listed among the inputs are `defaults`: constants, or inputs.
 
     Raises UnreadableFile for bytes that are no ONNX model or whose external data is missing or outside the
     model's folder, UnsupportedModel for operators no opset defines.
@@ -36,6 +38,9 @@ def load(src: Any) -> ir.Model:
     require_schemas(model)
     if model.ir_version is not None and model.ir_version < 4:
         RemoveInitializersFromInputsPass()(model)
+    if defaults == "constants":
+        drop_defaults(model)
+    varying_lengths(model)
     LiftConstants()(model)
     if lift.reads_types(model):
         InferShapes()(model)
@@ -43,6 +48,7 @@ def load(src: Any) -> ir.Model:
         _forget_shapes_behind_pools(model)
     lift.lift(model)
     Rewrite(ops)(model)
+    computed_shapes(model)
     blockers = lift.unknown_operators(model)
     if blockers:
         raise UnsupportedModel(f"{len(blockers)} operators of the model are unknown:", blockers)
@@ -64,6 +70,7 @@ def _parse(src: Any) -> tuple[ir.Model, str]:
     if isinstance(src, ir.Model):
         return src.clone(), ""
     if isinstance(src, onnx.ModelProto):
+        require_data(src)
         proto, notes = without_maps(src)
         model = ir.from_proto(proto)
         hub.note(model, notes)
@@ -71,6 +78,7 @@ def _parse(src: Any) -> tuple[ir.Model, str]:
         return model, ""
     path = Path(src)
     proto, digest = read_proto(path)
+    require_data(proto)
     proto, notes = without_maps(proto)
     try:
         model = ir.from_proto(proto)
@@ -172,4 +180,15 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-importer = Importer(load)
+importer = Importer(
+    load,
+    (
+        Option(
+            "defaults",
+            "what initializers are that are listed among the inputs",
+            "constants",
+            str,
+            ("constants", "inputs"),
+        ),
+    ),
+)

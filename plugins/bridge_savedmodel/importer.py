@@ -23,6 +23,7 @@ from bridge_savedmodel.keras_and_frozen import open_source
 from bridge_savedmodel.live_session import keras_session
 from bridge_savedmodel.reader import Port, Source, read_folder, split
 from bridge_savedmodel.tensorflow import tensorflow
+from bridge_savedmodel.values import Pair
 from bridge_savedmodel.variables import Facts
 
 MAX_READINGS = 8
@@ -147,6 +148,9 @@ def _add_input(graph: ir.Graph, port: Port) -> ir.Value:
 
 
 def _add_output(graph: ir.Graph, op: hub.Builder, port: Port, value: Any) -> None:
+    if isinstance(value, Pair):
+        reason = "is complex, which ONNX's operators do not make: return its real and imaginary part"
+        raise UnsupportedModel("A result cannot be written:", [Blocker("output", port.name, "", reason)])
     if value.is_graph_output() or value.producer() is None or value.producer() not in op.nodes:
         value = op.Identity(value)
     value.name = port.name

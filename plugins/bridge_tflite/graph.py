@@ -12,7 +12,7 @@ import onnx_ir as ir
 from flatbuffers import flexbuffers
 
 from bridge import hub
-from bridge.errors import UnreadableFile
+from bridge.errors import Blocker, UnreadableFile, UnsupportedModel
 from bridge.quant import QuantParams
 from bridge_tflite.import_ops import ops
 from bridge_tflite.import_ops.common import check_count
@@ -275,7 +275,13 @@ class Node:
             return "changes a variable inside a branch or a loop"
         if self.operator.custom and self.rule not in ops:
             return None
-        return ops.refusal(self.rule, self)
+        return None if self._reads_unstated() and self.rule in ops else ops.refusal(self.rule, self)
+
+    def _reads_unstated(self) -> bool:
+        """True if an operator before makes an input that states no shape, as older converters wrote it:
+        whether a rule takes this one is known when its inputs are."""
+        unstated = {i for i in self.operator.inputs if i >= 0 and not self.subgraph.tensors[i].dims}
+        return bool(unstated) and any(unstated & {*o.outputs} for o in self.subgraph.operators)
 
     def state(self, op: hub.Builder, index: int) -> Any:
         """Present value of the variable of input `index`, dequantized."""
@@ -457,6 +463,12 @@ class Scope:
     def _operator(self, op: hub.Builder, node: Node) -> None:
         op.begin(node.op, node.title())
         rule = ops.find(node.rule, node)
+        if rule is None and node.rule in ops:
+            reason = ops.refusal(node.rule, node) or ""
+            raise UnsupportedModel(
+                f"An operator of {self.file.path} cannot be read:",
+                [Blocker(node.op, node.title(), "", reason)],
+            )
         if rule is None:
             self._keep_custom(op, node)
             return
@@ -494,6 +506,7 @@ class Scope:
         self.state.write((id(self.subgraph), index), tensor.name, value, index)
 
     def _store(self, op: hub.Builder, node: Node, results: Any, stored: bool) -> None:
+        """Results as values of the tensors; of those that state no shape, with the one inferred."""
         results = results if isinstance(results, tuple) else (results,)
         for index, value in zip(node.outputs, results, strict=True):
             tensor = self.subgraph.tensors[index]
@@ -502,6 +515,8 @@ class Scope:
                 continue
             if value.shape is None and tensor.dims:
                 value.shape = ir.Shape([None] * len(tensor.dims))
+            if value.shape and not tensor.dims:
+                tensor.dims[:] = [d if isinstance(d, int) else None for d in value.shape]
             if value.type is None:
                 value.type = ir.TensorType(
                     dtype_of(tensor) if stored or not tensor.quantized else ir.DataType.FLOAT

@@ -28,7 +28,7 @@ from bridge_torchscript.live import export_model
 from bridge_torchscript.live_session import torch_session
 from bridge_torchscript.program import open_program
 from bridge_torchscript.safe_open import is_program, open_archive
-from bridge_torchscript.values import Builder, Items, Object, Poison, Sequence, Sym, Unsupported, Var
+from bridge_torchscript.values import Builder, Complex, Items, Object, Poison, Sequence, Sym, Unsupported, Var
 
 
 def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
@@ -187,7 +187,7 @@ class MethodImport:
         except Raised as raised:
             raise UnsupportedModel(f"{self.title} raises for inputs as described: {raised}", []) from raised
         try:
-            self._outputs(graph, op, results[0] if len(results) == 1 else tuple(results))
+            self._outputs(graph, op, results[0] if len(results) == 1 else tuple(results), reader.notes)
         except Unsupported as error:
             raise UnsupportedModel(f"{self.title} {error}.", []) from error
         return graph, reader
@@ -280,7 +280,7 @@ class MethodImport:
         items = [elements[str(i)] for i in range(len(elements))]
         return tuple(items) if type_name.startswith(("Tuple", "Optional[Tuple")) else Items(op, items)
 
-    def _outputs(self, graph: ir.Graph, op: Builder, result: Any) -> None:
+    def _outputs(self, graph: ir.Graph, op: Builder, result: Any, notes: list[str]) -> None:
         results = list(self._results(result))
         input_names = {v.name for v in graph.inputs}
         for name, leaf, declared_type in results:
@@ -290,6 +290,8 @@ class MethodImport:
             if value is None:
                 reason = leaf.reason if isinstance(leaf, Poison) else f"is no tensor ({type(leaf).__name__})"
                 raise UnsupportedModel(f"{self.title} returns {name}, which {reason}.", [])
+            if isinstance(leaf, Complex) or (isinstance(leaf, Var) and isinstance(leaf.value, Complex)):
+                notes.append(f"{name} is complex: its last axis holds the real and the imaginary part.")
             value = op.Identity(value)
             value.name = f"{name}_output" if name in input_names else name
             graph.outputs.append(value)

@@ -193,3 +193,26 @@ def test_an_axis_beyond_its_tensor_is_an_unreadable_file(tmp_path: Path) -> None
     )
     with pytest.raises(BridgeError):
         bridge.load(path)
+
+
+def test_tensors_that_state_no_shape_have_the_one_inferred(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    utils = pytest.importorskip("tensorflow.lite.tools.flatbuffer_utils")
+    kernel = tf.constant(np.arange(48, dtype=np.float32).reshape(2, 2, 3, 4) / 24)
+    padded = [[0, 0], [1, 1], [1, 1], [0, 0]]
+    module = tf.Module()
+    module.f = tf.function(
+        lambda x: tf.nn.conv2d(tf.pad(x, padded, mode="REFLECT"), kernel, 1, "VALID"),
+        input_signature=[tf.TensorSpec([1, 8, 8, 3])],
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.f.get_concrete_function()], module)
+    content = utils.convert_bytearray_to_object(bytearray(converter.convert()))
+    graph = content.subgraphs[0]
+    for index in {i for operator in graph.operators for i in operator.outputs} - {*graph.outputs}:
+        graph.tensors[index].shape, graph.tensors[index].shapeSignature = [], None
+    utils.write_model(content, str(tmp_path / "m.tflite"))
+    x = np.random.default_rng(0).standard_normal((1, 8, 8, 3)).astype(np.float32)
+    bridge.convert(tmp_path / "m.tflite", tmp_path / "m.onnx")
+    name = bridge.load(tmp_path / "m.onnx").graph.inputs[0].name
+    (got,) = bridge.run(tmp_path / "m.onnx", {name: x}).values()
+    np.testing.assert_allclose(got, module.f(x).numpy(), rtol=1e-4, atol=1e-5)

@@ -398,7 +398,9 @@ def for_runtime(model: ir.Model) -> ir.Model:
 
 
 def runtime_opset(model: ir.Model) -> int:
-    """The newest opset at which ONNX Runtime has kernels for what a hub model consists of."""
+    """The newest opset at which ONNX Runtime has kernels for what a hub model consists of, and runs it: of
+    int8 it makes uint8, and from 21 on refuses its own QuantizeLinear with the zero points of those."""
     inner = (node for function in model.functions.values() for node in function)
-    late = any(not n.domain and n.op_type in LATE_KERNELS for n in (*hub.all_nodes(model), *inner))
-    return 21 if late and not restamp(model.clone(), 21) else RUNTIME_OPSET
+    names = {n.op_type for n in (*hub.all_nodes(model), *inner) if not n.domain}
+    limits = [20] * ("QuantizeLinear" in names) + [21] * (not names.isdisjoint(LATE_KERNELS))
+    return next((opset for opset in limits if not restamp(model.clone(), opset)), RUNTIME_OPSET)

@@ -51,6 +51,19 @@ def unpack_codes(array: np.ndarray, bits: int) -> np.ndarray:
     return np.stack([array & 15, array >> 4], axis=-1).reshape(len(array), -1)
 
 
+@ops.op(MS + "QGemm")
+def qgemm(op, node, a, a_scale, a_zero, b, b_scale, b_zero, c=None, y_scale=None, y_zero=None):
+    """Gemm of what is quantized; a bias of int32 counts in steps of alpha · a_scale · b_scale, and without
+    y_scale the result is float."""
+    transposed, alpha = attr(node, "transB") or 0, attr(node, "alpha", 1.0)
+    left = op.DequantizeLinear(a, a_scale, a_zero)
+    right = op.DequantizeLinear(b, b_scale, b_zero, axis=0 if transposed else 1)
+    if c is not None:
+        c = op.DequantizeLinear(c, op.Mul(op.Mul(a_scale, b_scale), alpha), axis=-1)
+    y = op.Gemm(left, right, c, alpha=alpha, transA=attr(node, "transA") or 0, transB=transposed)
+    return y if y_scale is None else op.QuantizeLinear(y, y_scale, y_zero)
+
+
 @ops.op("QLinearMatMul")
 def qlinear_matmul(op, node, a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero):
     left = op.DequantizeLinear(a, a_scale, a_zero, axis=-2)

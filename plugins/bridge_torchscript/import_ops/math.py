@@ -123,10 +123,18 @@ def frac(op, x):
     return op.Sub(x, trunc(op, x))
 
 
+def _complex_terms(op: Any, x: Any, other: Any, alpha: Any) -> tuple[ir.Value, ir.Value]:
+    """Pairs of both, the second times `alpha`."""
+    one, two = (
+        signal_fft.as_complex(op, v if isinstance(v, Complex) else tensor(op, v)).value for v in (x, other)
+    )
+    return one, two if alpha == 1 else op.Mul(two, number(op, float(alpha), two))
+
+
 @ops.op("aten::add")
 def add(op, x, other, alpha=1):
-    if isinstance(x, Complex) and isinstance(other, Complex) and alpha == 1:
-        return Complex(op.Add(x.value, other.value))
+    if isinstance(x, Complex) or isinstance(other, Complex):
+        return Complex(op.Add(*_complex_terms(op, x, other, alpha)))
     a, b = promote(op, x, other)
     if alpha != 1:
         b = op.Mul(b, tensor(op, alpha, b.dtype))
@@ -135,8 +143,8 @@ def add(op, x, other, alpha=1):
 
 @ops.op("aten::sub", "aten::subtract")
 def sub(op, x, other, alpha=1):
-    if isinstance(x, Complex) and isinstance(other, Complex) and alpha == 1:
-        return Complex(op.Sub(x.value, other.value))
+    if isinstance(x, Complex) or isinstance(other, Complex):
+        return Complex(op.Sub(*_complex_terms(op, x, other, alpha)))
     a, b = promote(op, x, other)
     return op.Sub(a, b if alpha == 1 else op.Mul(b, tensor(op, alpha, b.dtype)))
 

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from bridge.hub import const
 from bridge_torchscript.import_ops.common import int64_scalar, length, rank, tensor
 from bridge_torchscript.values import (
+    Complex,
     Items,
     ListGrows,
     Poison,
@@ -261,9 +262,14 @@ def dim(op, x):
     return rank(x.read(op))
 
 
+def _read(op: Any, x: Any) -> Any:
+    """The tensor itself; of complex numbers their real parts, which have the same shape."""
+    return op.Gather(x.value, np.array(0), axis=-1) if isinstance(x, Complex) else x.read(op)
+
+
 @PYTHON.op("aten::size")
 def size(op, x, dim=None):
-    value = x.read(op)
+    value = _read(op, x)
     if dim is None:
         return [length(op, value, i) for i in range(rank(value))]
     return length(op, value, dim)
@@ -271,7 +277,7 @@ def size(op, x, dim=None):
 
 @PYTHON.op("aten::numel")
 def numel(op, x):
-    value = x.read(op)
+    value = _read(op, x)
     lengths = [length(op, value, i) for i in range(rank(value))]
     return math.prod(lengths) if all(isinstance(p, int) for p in lengths) else Sym(op.Size(value))
 
