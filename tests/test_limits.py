@@ -124,3 +124,34 @@ def test_a_defect_names_the_stage_and_the_operator(monkeypatch, tmp_path):
     ):
         bridge.convert(model, tmp_path / "m.tflite")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("version", [0, -(2**31), 2**40])
+def test_an_opset_there_cannot_be_is_refused(mnist, version):
+    model = onnx.load(mnist)
+    model.opset_import[0].version = version
+    with pytest.raises(UnreadableFile, match="imports opset"):
+        bridge.load(model)
+
+
+MALFORMED = {
+    "an attribute missing": (
+        "(float[2] x) => (y) { y = Einsum (x, x) }",
+        "Einsum .* has no attribute equation",
+    ),
+    "an attribute of another type": (
+        "(float[2] x) => (y) { y = Softmax <axis = 1.5> (x) }",
+        "axis of type FLOAT",
+    ),
+    "an input missing": ("(float[2] x) => (y) { y = MatMul (x) }", "has 1 inputs, not 2"),
+    "an input left out": ('(float[2] x) => (y) { y = MatMul ("", x) }', "has no input A"),
+    "an input too many": ("(float[2] x) => (y) { y = Relu (x, x) }", "has 2 inputs, not 1"),
+    "an output too many": ("(float[2] x) => (y) { y, z = Relu (x) }", "has 2 outputs, not 1"),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_an_operator_that_is_not_as_its_schema_says_is_refused(what):
+    text, told = MALFORMED[what]
+    with pytest.raises(UnreadableFile, match=told):
+        bridge.load(model_from_text(text))

@@ -17,7 +17,13 @@ OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 
 def require_schemas(model: ir.Model) -> None:
     """Raise UnreadableFile, naming the first five, for nodes of standard domains that have fewer or more
-    operands than their operators, or lack an attribute, or have one of another type."""
+    operands than their operators, or lack an attribute, or have one of another type; and for an opset there
+    cannot be."""
+    for domain, version in model.graph.opset_imports.items():
+        if not 1 <= version < 2**31:
+            raise UnreadableFile(
+                f"The model imports opset {version} of {domain or 'ai.onnx'}.", "Is the file complete?"
+            )
     problems = list(_problems(hub.all_nodes(model), model.graph.opset_imports))
     for function in model.functions.values():
         problems += _problems(function, function.opset_imports)
@@ -56,5 +62,5 @@ def _attribute_problems(node: ir.Node, schema: onnx.defs.OpSchema) -> Iterator[s
         if attribute is None:
             if described.required:
                 yield f"has no attribute {name}"
-        elif not attribute.is_ref() and attribute.type.name != described.type.name:
-            yield f"has an attribute {name} of type {attribute.type.name}, not {described.type.name}"
+        elif not attribute.is_ref() and attribute.type.name != str(described.type).rpartition(".")[2]:
+            yield f"has an attribute {name} of type {attribute.type.name}, not {described.type}"
