@@ -84,7 +84,7 @@ def load(src: Any) -> ir.Model:
             continue
         except Exception as error:
             reason = f"is not taken by its converter ({type(error).__name__}: {first_line(error)})"
-            refused.insert(0, reason)
+            refused.append(reason)
             continue
         facts.FORMAT.set(model, "sklearn")
         facts.ESTIMATOR.set(model, type(src).__name__)
@@ -101,16 +101,20 @@ Make = Callable[[Any, list[str], int, bool], ir.Model]
 
 def attempts(src: Any) -> Iterator[tuple[Make, bool]]:
     """Ways to read a model, best first, each in double or not: from its own numbers where those are known to
-    be better, through the converters, from its numbers where those fall short."""
+    be better, through the converters, from its numbers where those fall short. Trees have no converter: what
+    a missing value does there it does not know, and it does not end at a threshold of infinity."""
     final = final_of(src)
     first = builder(final)
     floats = has_trees(src) and not (is_hist_gradient_boosting(final) or first in JOINED)
     alone = final is src
-    if first is not None or (not alone and has_trees(final)):
+    direct = first is not None or (not alone and has_trees(final)) or read_columns(src) is not None
+    if direct:
         yield build_model, not (floats and alone)
+    if first is not None and has_trees(src):
+        return
     if not floats:
         yield convert_model, True
-    if first is None:
+    if not direct:
         yield build_model, True
     yield convert_model, False
 
@@ -146,7 +150,7 @@ def features(src: Any) -> tuple[list[str], int]:
         listed = booster.feature_names if hasattr(booster, "feature_names") else booster.feature_name()
         generic = [f"Column_{i}" for i in range(len(listed or []))]
         names = None if listed in (None, generic) else listed
-    count = getattr(src, "n_features_in_", None)
+    count = 1 if hasattr(src, "X_thresholds_") else getattr(src, "n_features_in_", None)
     if count is None and booster is not None:
         count = booster.num_features() if hasattr(booster, "num_features") else booster.num_feature()
     if count is None:
@@ -198,7 +202,9 @@ def build_model(src: Any, names: list[str], count: int, double: bool) -> ir.Mode
     """Hub model of an estimator and the steps before it, from their own numbers."""
     graph, blocks = start_graph(type(src).__name__, list(input_columns(src, names, count, double)))
     op = PartBuilder(graph, embed, final_of(src))
-    model = finish_model(graph, embed(op, src, Frame(op, blocks)))
+    by_name = {str(value.name): value for value in blocks}
+    columns = list(by_name.values()) if "X" in by_name else [by_name.get(name) for name in names]
+    model = finish_model(graph, embed(op, src, Frame(op, columns)))
     op_types = {node.op_type for node in graph}
     if "TreeEnsemble" in op_types and op_types & {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}:
         raise Unwritten("it joins trees in double with trees in float, which no one opset of ai.onnx.ml has")
