@@ -21,9 +21,9 @@ def detect(src: Any) -> bool:
 SKLEARN = Format(
     name="sklearn",
     title="scikit-learn",
-    suffixes=(),
+    suffixes=(".skops", ".pkl", ".pickle", ".joblib"),
     importer=Part("bridge_sklearn.importer:importer", ("sklearn", "skl2onnx", "onnxmltools")),
-    versions="estimators, pipelines, XGBoost and LightGBM boosters in memory",
+    versions="estimators, pipelines, XGBoost and LightGBM boosters in memory; skops files",
     extra="sklearn",
     packages=("scikit-learn", "skl2onnx", "onnxmltools"),
     detect=detect,

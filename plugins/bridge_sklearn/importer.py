@@ -6,6 +6,7 @@ import copy
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from onnx_ir import DataType
 from bridge import facts, hub
 from bridge.classical.check import Disagreement, check
 from bridge.errors import UnreadableFile, UnsupportedModel
-from bridge.formats import Importer
+from bridge.formats import Importer, Option
 from bridge.load import load as load_hub
 from bridge.passes import clean
 from bridge.passes.rewrite import replace
@@ -35,6 +36,7 @@ from bridge_sklearn.graphs import (
     start_graph,
 )
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting
+from bridge_sklearn.model_files import read_estimator
 from bridge_sklearn.transformed_target import append_inverse
 from bridge_sklearn.transformers import transform, writes
 
@@ -50,7 +52,7 @@ PARTS = (
 OPSETS = {"": 21, "ai.onnx.ml": 3}
 
 
-def load(src: Any) -> ir.Model:
+def load(src: Any, trusted: str = "") -> ir.Model:
     """A fitted estimator as a hub model: one input `X` [N, F], or one [N, 1] per column where a
     ColumnTransformer picks columns by name; outputs `label` and `probabilities` of a classifier, `variable`
     of a regressor.
@@ -58,11 +60,8 @@ def load(src: Any) -> ir.Model:
     Computed in double where ONNX Runtime can, else in float, as trees are. Raises UnreadableFile for what is
     no fitted model, UnsupportedModel for what the converters do not take.
     """
-    if isinstance(src, (str, bytes)) or hasattr(src, "__fspath__"):
-        raise UnreadableFile(
-            f"{src} is a file; a scikit-learn model is handed over as an object.",
-            "Load it first, from a source you trust.",
-        )
+    if isinstance(src, (str, Path)):
+        src = read_estimator(Path(src), trusted)
     src = src.best_estimator_ if is_search(src) else src
     names, count = features(src)
     if type(final_of(src)).__name__ == "TransformedTargetRegressor":
@@ -456,4 +455,13 @@ def check_predictions(src: Any, model: ir.Model) -> None:
     check(model, own_answers(src, model), known_categories(src, model), decided=decided_records(src, model))
 
 
-importer = Importer(load)
+importer = Importer(
+    load,
+    (
+        Option(
+            "trusted",
+            "types of a skops file to trust, comma separated, beside those that skops trusts",
+            "",
+        ),
+    ),
+)
