@@ -33,6 +33,7 @@ from bridge_sklearn.graphs import (
     cast,
     embed_model,
     finish_model,
+    gather_labels,
     start_graph,
 )
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting
@@ -180,7 +181,37 @@ def convert_model(src: Any, names: list[str], count: int, double: bool) -> ir.Mo
         )
     model = load_hub(proto, source="onnx")
     model.graph.name = type(src).__name__
-    return restore_target_columns(unify_concat_dtypes(model))
+    model = restore_target_columns(unify_concat_dtypes(model))
+    if numbered(src) is not src:
+        name_labels(model, final_of(src).classes_)
+    return model
+
+
+def numbered(src: Any) -> Any:
+    """An estimator whose classes are their numbers, where they are of a kind converters get wrong: booleans,
+    unsigned integers, and those past 32 bits."""
+    final = final_of(src)
+    classes = getattr(final, "classes_", None)
+    if (
+        not isinstance(classes, np.ndarray)
+        or classes.dtype.kind not in "bui"
+        or "classes_" not in vars(final)
+    ):
+        return src
+    if classes.dtype.kind == "i" and (np.abs(classes.astype(float)) < 2**31).all():
+        return src
+    again = copy.copy(final)
+    again.classes_ = np.arange(len(classes))
+    return again if final is src else with_final(src, again)
+
+
+def name_labels(model: ir.Model, classes: np.ndarray) -> None:
+    """Turn the first output, numbers of classes, into the classes."""
+    output = model.graph.outputs[0]
+    op = hub.Builder(model.graph, source=hub.origin(producer) if (producer := output.producer()) else None)
+    label = gather_labels(op, classes, output)
+    label.name, output.name = output.name, hub.fresh_name(model.graph, "number")
+    model.graph.outputs[0] = label
 
 
 def unify_concat_dtypes(model: ir.Model) -> ir.Model:
@@ -297,7 +328,7 @@ def convert_estimator(src: Any, names: list[str], count: int, double: bool) -> A
     from skl2onnx import convert_sklearn
 
     register_converters()
-    src = make_convertible(src)
+    src = make_convertible(numbered(src))
     final = final_of(src)
     if type(final).__module__.startswith("xgboost"):
         src = drop_feature_names(src) if final is src else with_final(src, drop_feature_names(final))
