@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.load import Reader, reader
 from bridge.passes.opset.down import for_runtime
 from bridge.ports import Port, port_of
+from bridge.remote import RemoteSession, here
 from bridge.session import Outputs, Session
 
 __all__ = ["HubSession", "Outputs", "Session", "open_session", "run"]
@@ -46,10 +48,23 @@ def open_session(model: ir.Model | Reader) -> Session:
         return HubSession(model.read(), "re-read, ")
     runtime = fmt.resolve("runtime")
     known = {name: model.options[name] for name in runtime.options}
+    path = Path(model.source)
+    if runtime.foreign and not here.get():
+        return RemoteSession(fmt, path, known)
     try:
-        return runtime.open(Path(model.source), **known)
+        return runtime.open(path, **known)
     except ModuleNotFoundError as error:
         raise fmt.missing(error) from error
+
+
+def open_source(source: Reader, model: ir.Model) -> Session:
+    """A session of what a Reader read as `model`, in its own runtime or framework; of the hub model where it
+    has none. Raises as `run` does."""
+    if source.is_file:
+        return open_session(source) if source.format.runtime else HubSession(model)
+    live = source.importer.live
+    session = live(source.source, model, **source.options) if live else None
+    return HubSession(model) if session is None else session
 
 
 class HubSession(Session):
@@ -66,18 +81,24 @@ class HubSession(Session):
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """Outputs by name. Raises InvalidInput, ExecutionFailed."""
         check_inputs(self._values, inputs)
+        inputs = {name: widened(array, self._values[name]) for name, array in inputs.items()}
         try:
-            if self._session is None:
-                proto = ir.to_proto(for_runtime(self._model))
-                self._session = OnnxRuntimeSession(proto.SerializeToString())
-            outputs = self._session.run(inputs, [port.name for port in self.outputs])
+            outputs = self._opened().run(inputs, [port.name for port in self.outputs])
         except ExecutionFailed as refused:
-            try:
-                outputs = run_reference(ir.to_proto(self._model), inputs)
-            except Exception as error:
-                raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
+            outputs = second_choice(refused, lambda: ir.to_proto(self._model), inputs)
         self.engine = outputs.engine = f"{self._prefix}{outputs.engine}"
         return outputs
+
+    def _opened(self) -> OnnxRuntimeSession:
+        if self._session is None:
+            proto = ir.to_proto(for_runtime(self._model))
+            self._session = OnnxRuntimeSession(proto.SerializeToString())
+        return self._session
+
+    def variants(self) -> Iterator[Session]:
+        """The model in ONNX Runtime without optimizations."""
+        if self._session is not None:
+            yield from self._session.variants()
 
 
 def run_hub(model: ir.Model, inputs: dict[str, Any]) -> Outputs:
@@ -87,16 +108,21 @@ def run_hub(model: ir.Model, inputs: dict[str, Any]) -> Outputs:
 
 class OnnxRuntimeSession(Session):
     """Serialized ONNX, or the file at a path, in ONNX Runtime on the CPU, computed as the operators say and
-    not faster."""
+    not faster; without optimizations as each operator is written."""
 
-    def __init__(self, model: bytes | str) -> None:
+    variant_count = 1
+
+    def __init__(self, model: bytes | str, optimized: bool = True) -> None:
         import onnxruntime as ort
 
+        self._source = model
         ort.set_default_logger_severity(4)
         settings = ort.SessionOptions()
         settings.log_severity_level = 4
         for key, value in SESSION_CONFIG.items():
             settings.add_session_config_entry(key, value)
+        if not optimized:
+            settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = ort.InferenceSession(
                 model,
@@ -111,6 +137,9 @@ class OnnxRuntimeSession(Session):
             tuple(Port(v.name, v.type, tuple(d if d is not None else "?" for d in v.shape)) for v in values)
             for values in (self._session.get_inputs(), self._session.get_outputs())
         )
+
+    def variants(self) -> Iterator[Session]:
+        yield OnnxRuntimeSession(self._source, optimized=False)
 
     def run(self, inputs: dict[str, Any], names: list[str] | None = None) -> Outputs:
         names = names or [port.name for port in self.outputs]
@@ -127,8 +156,19 @@ def run_onnxruntime(model: bytes | str, names: list[str] | None, inputs: dict[st
     return OnnxRuntimeSession(model).run(inputs, names)
 
 
+def second_choice(refused: ExecutionFailed, proto: Callable[[], Any], inputs: dict[str, Any]) -> Outputs:
+    """Outputs of a model that ONNX Runtime refused, by the reference evaluator. Raises ExecutionFailed
+    where it does not compute it either."""
+    try:
+        outputs = run_reference(proto(), inputs)
+    except Exception as error:
+        raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
+    outputs.refusal = str(refused)
+    return outputs
+
+
 def run_reference(proto: Any, inputs: dict[str, Any]) -> Outputs:
-    """Run an ONNX proto in the reference evaluator."""
+    """Run an ONNX proto in the reference evaluator. Raises ExecutionFailed for what it does not compute."""
     from bridge.reference import evaluator  # takes 0.1 s, which models ONNX Runtime runs do without
 
     values = evaluator(proto).run(None, inputs)
@@ -137,7 +177,8 @@ def run_reference(proto: Any, inputs: dict[str, Any]) -> Outputs:
 
 
 def check_inputs(expected: dict[str, ir.Value], inputs: dict[str, Any]) -> None:
-    """Raise InvalidInput unless names, dtypes and known dimensions agree with the typed values `expected`."""
+    """Raise InvalidInput unless names, dtypes and known dimensions agree with the typed values `expected`;
+    narrower floats do."""
     missing = [name for name, v in expected.items() if name not in inputs and v.const_value is None]
     extra = [name for name in inputs if name not in expected]
     if missing or extra:
@@ -151,7 +192,7 @@ def check_inputs(expected: dict[str, ir.Value], inputs: dict[str, Any]) -> None:
         wanted = value.type.dtype
         if wanted == ir.DataType.STRING:
             continue
-        if array.dtype != wanted.numpy():
+        if array.dtype != wanted.numpy() and not is_narrower(array, wanted):
             raise InvalidInput(f"Input {name} takes {wanted.numpy()}, not {array.dtype}.")
         shape = value.shape
         if shape is not None and (
@@ -159,3 +200,16 @@ def check_inputs(expected: dict[str, ir.Value], inputs: dict[str, Any]) -> None:
             or any(isinstance(d, int) and d != n for d, n in zip(shape, array.shape, strict=True))
         ):
             raise InvalidInput(f"Input {name} takes shape {shape}, not {list(array.shape)}.")
+
+
+def is_narrower(array: np.ndarray, dtype: ir.DataType) -> bool:
+    """True for floats that another dtype of floats holds as they are."""
+    wanted = dtype.numpy()
+    return array.dtype.kind == wanted.kind == "f" and np.can_cast(array.dtype, wanted)
+
+
+def widened(array: Any, value: ir.Value) -> Any:
+    """An input in the dtype of its value where that holds it as it is."""
+    if isinstance(array, np.ndarray) and value.dtype is not None and is_narrower(array, value.dtype):
+        return array.astype(value.dtype.numpy(), copy=False)
+    return array

@@ -29,6 +29,7 @@ def check(
     known: Known | None = None,
     seed: int = 0,
     decided: Callable[[Table], np.ndarray] | None = None,
+    rounding: Callable[[Table], np.ndarray] | None = None,
 ) -> int:
     """Compare a hub model with the object it was read from, on the records of `Records`; how many were.
 
@@ -36,7 +37,8 @@ def check(
     may be: one array, or several of which one must fit in all records. A missing text is None in a table, and
     "" for the hub. It raises where it takes no such record: those are left out, one by one. `known` holds
     categories by input and column. `decided` marks the records whose answer is not left to rounding, as that
-    of one whose nearest neighbours are all as far: others are left out.
+    of one whose nearest neighbours are all as far: others are left out. `rounding` is the relative error that
+    the object itself may make in each record, [N]; it is added to what is allowed.
 
     Labels, integers and booleans are equal. Numbers are within 1e-6 of their scale where an output is double
     and 1e-5 where it is float; the scale of a record is its largest number, or the median of that over the
@@ -52,7 +54,8 @@ def check(
             marks = decided(table)
             table = {n: v[marks] for n, v in table.items()}
         for part, answers in taken(ask, table, calls):
-            comparison.add(what, part, list(session.run(plain(part)).values()), answers)
+            allowed = np.zeros(1) if rounding is None else rounding(part)
+            comparison.add(what, part, list(session.run(plain(part)).values()), answers, allowed)
     if not comparison.count:
         raise ExecutionFailed("none of the records made for it is taken: numbers cannot be compared")
     return comparison.count
@@ -93,7 +96,9 @@ class Comparison:
         self.scales: list[float | None] = [None] * outputs
         self.failed: list[dict[int, str]] = [{} for _ in range(outputs)]
 
-    def add(self, what: str, table: Table, outputs: list[np.ndarray], answers: Answers) -> None:
+    def add(
+        self, what: str, table: Table, outputs: list[np.ndarray], answers: Answers, allowed: np.ndarray
+    ) -> None:
         if len(outputs) != len(answers):
             raise Disagreement(f"it has {len(answers)} outputs and its model {len(outputs)}")
         count = len(next(iter(table.values())))
@@ -102,23 +107,31 @@ class Comparison:
             for number, expected in enumerate(candidates):
                 if number in self.failed[index]:
                     continue
-                reason = self._differ(what, table, count, index, np.asarray(actual), np.asarray(expected))
+                pair = np.asarray(actual), np.asarray(expected)
+                reason = self._differ(what, table, count, index, pair, allowed)
                 if reason:
                     self.failed[index][number] = reason
             if len(self.failed[index]) == len(candidates):
                 raise Disagreement(next(iter(self.failed[index].values())))
 
     def _differ(
-        self, what: str, table: Table, count: int, index: int, actual: np.ndarray, expected: np.ndarray
+        self,
+        what: str,
+        table: Table,
+        count: int,
+        index: int,
+        pair: tuple[np.ndarray, np.ndarray],
+        allowed: np.ndarray,
     ) -> str:
         """The first record in which an output differs, in words; nothing where none does."""
+        actual, expected = pair
         if actual.size != expected.size or len(actual) != len(expected):
             return f"what it is converted to gives {list(actual.shape)}, the estimator {list(expected.shape)}"
         actual, expected = actual.reshape(count, -1), expected.reshape(count, -1)
         if expected.dtype.kind in "fc" and actual.dtype.kind == "f":
             if self.scales[index] is None:
                 self.scales[index] = median_size(expected)
-            same = close(actual, expected, self.scales[index] or 0.0)
+            same = close(actual, expected, self.scales[index] or 0.0, allowed)
         else:
             same = equal(actual, expected)
         if same.all():
@@ -143,13 +156,17 @@ def median_size(numbers: np.ndarray) -> float:
     return float(np.median(sizes)) if len(sizes) else 0.0
 
 
-def close(actual: np.ndarray, expected: np.ndarray, least: float) -> np.ndarray:
-    """Mask of the records [N, C] that agree, relative to their largest number or `least`."""
+def close(
+    actual: np.ndarray, expected: np.ndarray, least: float, allowed: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Mask of the records [N, C] that agree, relative to their largest number or `least`; `allowed`, [N] or
+    [1], is added to the tolerance."""
     with np.errstate(all="ignore"):
         wanted = expected.astype(np.float64)
         finite = np.isfinite(wanted)
         scale = np.maximum(np.max(np.abs(np.where(finite, wanted, 0.0)), axis=1, initial=0.0), least)
-        near = np.abs(actual - wanted) <= TOLERANCE[actual.dtype.itemsize] * scale[:, None]
+        limit = (TOLERANCE[actual.dtype.itemsize] + np.asarray(allowed)) * scale
+        near = np.abs(actual - wanted) <= limit[:, None]
         beyond = (actual == wanted) | (np.isnan(actual) & np.isnan(wanted))
     return np.where(finite, near, beyond).all(axis=1)
 

@@ -23,6 +23,7 @@ FEWEST, MOST = 200, 20_000
 SPECIAL_COLUMNS = 64
 LARGE = (1e9, 1_700_000_000.0, 1_700_000_000_123.0, -1e9)
 TREE_STEPS = 16
+FARTHEST = 1e300
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Column:
         scales = 10.0 ** rng.integers(-1, 4, count)
         numbers = rng.normal(size=count) * scales
         if self.values:
-            low, high = min(self.values), max(self.values)
+            low, high = np.clip((min(self.values), max(self.values)), -FARTHEST, FARTHEST)
             near = rng.uniform(low, high, count) + rng.normal(size=count) * 0.1 * (high - low or 1.0)
             numbers = np.where(rng.random(count) < 0.8, near, numbers)
         return numbers

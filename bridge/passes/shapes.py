@@ -14,10 +14,11 @@ from bridge.hub import subgraphs
 LONG = 2**22
 
 
-def _endless(graph: ir.Graph) -> bool:
-    """True if an input is so long that what is inferred of its elements, one by one, would not end."""
-    shapes = [v.shape for v in graph.inputs if v.shape is not None]
-    return any(isinstance(d, int) and d > LONG for shape in shapes for d in shape)
+def _is_long(graph: ir.Graph) -> bool:
+    """True if a vector has so many elements that what is inferred of them, one by one, would fill the
+    memory."""
+    vectors = [v.shape for v in _values(graph) if v.shape is not None and len(v.shape) == 1]
+    return any(isinstance(length, int) and length > LONG for (length,) in vectors)
 
 
 def forget_shapes(model: ir.Model) -> None:
@@ -28,13 +29,18 @@ def forget_shapes(model: ir.Model) -> None:
 
 
 class InferShapes(ir.passes.InPlacePass):
-    """1. Types and shapes are inferred with partial data propagation; weights stay out of it.
+    """1. Types and shapes are inferred with partial data propagation where `propagate` is given and no vector
+       is longer than 4 Mi elements; weights stay out of it.
 
     2. Dimensions nobody named get names that are unique in the model.
     3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent,
        and a name where the length turns out to be known.
     4. Operators a target takes keep the shapes they were made with: their bodies are not asked.
     """
+
+    def __init__(self, propagate: bool = True) -> None:
+        super().__init__()
+        self.propagate = propagate
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         if all(_known(v) for v in _values(model.graph)):
@@ -53,9 +59,8 @@ class InferShapes(ir.passes.InPlacePass):
         for key in bodies:
             del model.functions[key]
         try:
-            ShapeInferencePass(check_type=False, strict_mode=False, data_prop=not _endless(model.graph))(
-                model
-            )
+            propagate = self.propagate and not _is_long(model.graph)
+            ShapeInferencePass(check_type=False, strict_mode=False, data_prop=propagate)(model)
         finally:
             quiet.setLevel(level)
             model.functions.update(bodies)
@@ -65,7 +70,8 @@ class InferShapes(ir.passes.InPlacePass):
             value.shape = _merged(shape, value.shape)
         for value, shape in partial.items():
             value.shape = shape if value.shape is None else value.shape
-        _name_dimensions(model)
+        if self.propagate:
+            _name_dimensions(model)
         return ir.passes.PassResult(model, True)
 
 
@@ -144,6 +150,13 @@ def _reduced(node: ir.Node) -> None:
         node.outputs[0].shape = ir.Shape([None] * left)
 
 
+def _infer_unsqueeze(node: ir.Node) -> None:
+    """The rank, where the axes are known at run time alone, but for their number."""
+    result, rank, axes = node.outputs[0], hub.rank_of(node.inputs[0]), hub.shape_of(node.inputs[1])
+    if result.shape is None and rank is not None and axes is not None:
+        result.shape = ir.Shape([None] * (rank + (axes or [1])[0]))
+
+
 def _infer_split(node: ir.Node) -> None:
     """Parts of lengths known at run time alone have the rank of the whole."""
     dims = node.inputs[0].shape  # type: ignore[union-attr]
@@ -153,7 +166,21 @@ def _infer_split(node: ir.Node) -> None:
             output.shape = ir.Shape([None if i == axis else d for i, d in enumerate(dims)])
 
 
-RULES = {"Loop": _infer_loop, "If": join_branches, "Split": _infer_split}
+def _infer_same(node: ir.Node) -> None:
+    """The first result has the shape and type of the first input."""
+    first, result = node.inputs[0], node.outputs[0]
+    if first is not None:
+        result.shape, result.type = result.shape or first.shape, result.type or first.type
+
+
+RULES = {
+    "GroupNormalization": _infer_same,
+    "If": join_branches,
+    "Loop": _infer_loop,
+    "MeanVarianceNormalization": _infer_same,
+    "Split": _infer_split,
+    "Unsqueeze": _infer_unsqueeze,
+}
 """Rules for what a schema's own inference leaves open."""
 
 

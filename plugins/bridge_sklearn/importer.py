@@ -1,9 +1,8 @@
-"""Live estimator → hub, through skl2onnx and onnxmltools."""
+"""Live estimator → hub, from its own numbers or through skl2onnx."""
 
 from __future__ import annotations
 
 import copy
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from bridge.load import load as load_hub
 from bridge.passes import clean
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
-from bridge_sklearn import kbins_discretizer
+from bridge_sklearn import is_booster, kbins_discretizer
 from bridge_sklearn.answers import decided_records, known_categories, own_answers
 from bridge_sklearn.columns import encoders, is_search, read_columns
 from bridge_sklearn.estimators import JOINED, builder, part_builder
@@ -37,6 +36,7 @@ from bridge_sklearn.graphs import (
     start_graph,
 )
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting
+from bridge_sklearn.live_session import estimator_session
 from bridge_sklearn.model_files import read_estimator
 from bridge_sklearn.transformed_target import append_inverse
 from bridge_sklearn.transformers import transform, writes
@@ -64,6 +64,8 @@ def load(src: Any, trusted: str = "") -> ir.Model:
     if isinstance(src, (str, Path)):
         src = read_estimator(Path(src), trusted)
     src = src.best_estimator_ if is_search(src) else src
+    if is_booster(src):
+        return load_hub(src)
     names, count = features(src)
     if type(final_of(src)).__name__ == "TransformedTargetRegressor":
         return load_transformed_target(src)
@@ -145,14 +147,7 @@ def first_line(error: Exception) -> str:
 def features(src: Any) -> tuple[list[str], int]:
     """Names of the columns a model was fitted on, empty when they had none, and their number."""
     names = getattr(src, "feature_names_in_", None)
-    booster = booster_of(src)
-    if names is None and booster is not None:
-        listed = booster.feature_names if hasattr(booster, "feature_names") else booster.feature_name()
-        generic = [f"Column_{i}" for i in range(len(listed or []))]
-        names = None if listed in (None, generic) else listed
     count = 1 if hasattr(src, "X_thresholds_") else getattr(src, "n_features_in_", None)
-    if count is None and booster is not None:
-        count = booster.num_features() if hasattr(booster, "num_features") else booster.num_feature()
     if count is None:
         raise UnreadableFile(
             f"This {type(src).__name__} does not say how many features it takes.", "Is it fitted?"
@@ -160,25 +155,11 @@ def features(src: Any) -> tuple[list[str], int]:
     return [str(n) for n in names] if names is not None else [], int(count)
 
 
-def booster_of(src: Any) -> Any:
-    """The booster of an XGBoost or LightGBM model, None for others."""
-    module = type(src).__module__.split(".")[0]
-    if module not in ("xgboost", "lightgbm"):
-        return None
-    if type(src).__name__ == "Booster":
-        return src
-    return src.get_booster() if module == "xgboost" else src.booster_
-
-
 def convert_model(src: Any, names: list[str], count: int, double: bool) -> ir.Model:
     """The hub model of the converters' ONNX."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        proto = (
-            convert_booster(src, count)
-            if type(src).__name__ == "Booster"
-            else convert_estimator(src, names, count, double)
-        )
+        proto = convert_estimator(src, names, count, double)
     model = load_hub(proto, source="onnx")
     model.graph.name = type(src).__name__
     model = restore_target_columns(unify_concat_dtypes(model))
@@ -306,33 +287,12 @@ def restore_target_columns(model: ir.Model) -> ir.Model:
     return model
 
 
-def convert_booster(src: Any, count: int) -> Any:
-    import onnxmltools
-    from skl2onnx.common.data_types import FloatTensorType
-
-    types = [("X", FloatTensorType([None, count]))]
-    if type(src).__module__.startswith("xgboost"):
-        return onnxmltools.convert_xgboost(drop_feature_names(src), initial_types=types, target_opset=15)
-    return onnxmltools.convert_lightgbm(src, initial_types=types, target_opset=15, zipmap=False)
-
-
-def drop_feature_names(src: Any) -> Any:
-    """A copy of an XGBoost model whose features are numbered, as its converter needs them."""
-    again = copy.deepcopy(src)
-    booster = booster_of(again)
-    booster.feature_names = None
-    return again
-
-
 def convert_estimator(src: Any, names: list[str], count: int, double: bool) -> Any:
     from skl2onnx import convert_sklearn
 
     register_converters()
     src = make_convertible(numbered(src))
     final = final_of(src)
-    if type(final).__module__.startswith("xgboost"):
-        src = drop_feature_names(src) if final is src else with_final(src, drop_feature_names(final))
-        final = final_of(src)
     types = list(columns(src, names, count, double))
     attempts: list[Any] = [None]
     if hasattr(final, "classes_") or hasattr(final, "predict_proba"):
@@ -435,39 +395,13 @@ def text_columns(step: Any, chosen: list[str]) -> Iterator[str]:
 
 
 def register_converters() -> None:
-    """Converters of our own, and those of XGBoost and LightGBM for estimators inside pipelines, where they
-    are loaded."""
+    """Converters of our own."""
     from skl2onnx import update_registered_converter
-    from skl2onnx.common.shape_calculator import (
-        calculate_linear_classifier_output_shapes as classes,
-    )
-    from skl2onnx.common.shape_calculator import (
-        calculate_linear_regressor_output_shapes as values,
-    )
     from sklearn.preprocessing import KBinsDiscretizer
 
     update_registered_converter(
         KBinsDiscretizer, "BridgeBins", kbins_discretizer.infer_shape, kbins_discretizer.convert_bins
     )
-    options = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
-    if "xgboost" in sys.modules:
-        from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
-
-        xgboost = sys.modules["xgboost"]
-        update_registered_converter(
-            xgboost.XGBClassifier, "XgbClassifier", classes, convert_xgboost, options=options
-        )
-        update_registered_converter(xgboost.XGBRegressor, "XgbRegressor", values, convert_xgboost)
-    if "lightgbm" in sys.modules:
-        from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
-
-        lightgbm = sys.modules["lightgbm"]
-        update_registered_converter(
-            lightgbm.LGBMClassifier, "LgbmClassifier", classes, convert_lightgbm, options=options
-        )
-        update_registered_converter(
-            lightgbm.LGBMRegressor, "LgbmRegressor", values, convert_lightgbm, options={"split": None}
-        )
 
 
 def has_trees(src: Any) -> bool:
@@ -495,4 +429,5 @@ importer = Importer(
             "",
         ),
     ),
+    live=estimator_session,
 )

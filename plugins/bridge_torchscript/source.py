@@ -58,7 +58,7 @@ class Source:
         for node in graph:
             rule = self.rules.find(qualified(node), node)
             assert rule is not None, node.op_type
-            results = rule.handler(self, node, *(None if v is None else self.name(v) for v in node.inputs))
+            results = rule.apply(self, node, *(None if v is None else self.name(v) for v in node.inputs))
             results = results if isinstance(results, (list, tuple)) else [results]
             for value, expression in zip(node.outputs, results, strict=False):
                 self.assign(value, expression)
@@ -81,7 +81,8 @@ class Source:
     def unpack(self, expression: str, *hints: str) -> list[str]:
         """Write an unpacking of a tuple; return the new names."""
         names = [self.names.fresh(w) for w in hints]
-        self.body.append(Line(f"{', '.join(names)} = {expression}", frozenset(names)))
+        targets = ", ".join(names) + ("," if len(names) == 1 else "")
+        self.body.append(Line(f"{targets} = {expression}", frozenset(names)))
         return names
 
     @contextmanager
