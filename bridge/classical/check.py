@@ -156,14 +156,16 @@ def median_size(numbers: np.ndarray) -> float:
     return float(np.median(sizes)) if len(sizes) else 0.0
 
 
-def close(actual: np.ndarray, expected: np.ndarray, least: float, allowed: np.ndarray) -> np.ndarray:
+def close(
+    actual: np.ndarray, expected: np.ndarray, least: float, allowed: np.ndarray | float = 0.0
+) -> np.ndarray:
     """Mask of the records [N, C] that agree, relative to their largest number or `least`; `allowed`, [N] or
     [1], is added to the tolerance."""
     with np.errstate(all="ignore"):
         wanted = expected.astype(np.float64)
         finite = np.isfinite(wanted)
         scale = np.maximum(np.max(np.abs(np.where(finite, wanted, 0.0)), axis=1, initial=0.0), least)
-        limit = (TOLERANCE[actual.dtype.itemsize] + allowed) * scale
+        limit = (TOLERANCE[actual.dtype.itemsize] + np.asarray(allowed)) * scale
         near = np.abs(actual - wanted) <= limit[:, None]
         beyond = (actual == wanted) | (np.isnan(actual) & np.isnan(wanted))
     return np.where(finite, near, beyond).all(axis=1)

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from bridge.errors import ExecutionFailed, MissingDependency
 from bridge.ports import port_of
 from bridge.session import Outputs, Session
+from bridge_sklearn.columns import is_search
 
 CALLS = {"label": "predict", "probabilities": "predict_proba", "variable": "predict"}
 """The method that computes each output of a hub model."""
@@ -61,7 +62,7 @@ def _as(found: np.ndarray, output: ir.Value) -> np.ndarray:
 
 def estimator_session(src: Any, model: ir.Model) -> Session | None:
     """A session of an estimator whose every output is a prediction; None for others."""
-    src = getattr(src, "best_estimator_", src)
+    src = src.best_estimator_ if is_search(src) else src
     names = {v.name or "" for v in model.graph.outputs}
     classifies = names == {"label", "probabilities"} and hasattr(src, "predict_proba")
     regresses = names == {"variable"} and hasattr(src, "predict") and not hasattr(src, "transform")
