@@ -115,9 +115,11 @@ class Lengths:
         return {n: v for n, v in whole.items() if n in names} | setting
 
     def smallest(self) -> Setting:
-        """Two everywhere, where equations and limits allow it, else the first setting to try."""
+        """Two everywhere, where equations, windows and limits allow it, else the first setting to try."""
+        if not self.dims:
+            return {}
         plain = self.setting(dict.fromkeys(self.free, 2))
-        if plain is not None:
+        if plain is not None and not Shapes(self.model, plain).misfits:
             return plain
         return next((s for pair in self.pairs() for s in pair), dict.fromkeys(self.dims, 2) | self.fixed)
 
@@ -129,16 +131,22 @@ class Lengths:
                 yield [pair[min(turn, len(pair) - 1)] for turn, pair in enumerate(pairs)]
             return
         if not self.free:
-            if (only := self.setting({})) is not None:
+            if (only := self.setting({})) is not None and self._small(only):
                 yield [only]
             return
+        later: list[list[Setting]] = []
         tried: list[list[Setting]] = []
         for chosen in self._choices():
             pair = [s for s in (self._first(options) for options in chosen) if s is not None]
             pair = [s for i, s in enumerate(pair) if s not in pair[:i]]
-            if pair and pair not in tried and all(self._small(s) for s in pair):
-                tried.append(pair)
+            if not pair or pair in tried or not all(self._small(s) for s in pair):
+                continue
+            tried.append(pair)
+            if any(Shapes(self.model, s).misfits for s in pair):
+                later.append(pair)
+            else:
                 yield pair
+        yield from later
 
     def _listed(self) -> list[Setting]:
         """Lengths of the first two of the only shapes."""
@@ -166,6 +174,9 @@ class Lengths:
         for name in sides if len(self.free) > 1 else ():
             others = [n for n in sides if n != name]
             yield [({**c, name: 1} for c in self._spread(others, 1, turn, True)) for turn in (0, 1)]
+            for unit in (1, 32, 512) if others else ():
+                alone = dict.fromkeys(self.free, 1)
+                yield [({**alone, **c} for c in self._spread([name], unit, turn, False)) for turn in (0, 1)]
 
     def _spread(self, sides: list[str], unit: int, turn: int, many: bool) -> Iterator[dict[str, int]]:
         """Choices of lengths that differ: sides are multiples of `unit`, all of them 1 for 0; batches the
@@ -223,7 +234,7 @@ def _solve(known: dict[str, Linear], one: Linear, other: Linear) -> None:
     for name, value in ordered:
         single = not value.terms
         whole = all(f.denominator == 1 for _, f in value.terms) and value.constant.denominator == 1
-        if not whole or (single and value.constant < 1):
+        if not whole or (single and not 1 <= value.constant <= LARGEST):
             continue
         for earlier, found in list(known.items()):
             known[earlier] = found.with_values({name: value})
