@@ -43,6 +43,15 @@ def _same(s: Shapes, node: ir.Node) -> list[Dims | None]:
     return [None if x is None else list(x)]
 
 
+def _normalized(s: Shapes, node: ir.Node) -> list[Dims | None]:
+    x = s.dims(node.inputs[0])
+    for value in node.inputs[1:]:
+        dims = s.dims(value)
+        if x is not None and len(x) > 1 and dims:
+            s.equal(x[1], dims[0])
+    return [None if x is None else list(x)]
+
+
 def _broadcast(s: Shapes, node: ir.Node) -> list[Dims | None]:
     return [s.broadcast([s.dims(v) for v in _given(node)])]
 
@@ -415,6 +424,7 @@ RULES: dict[str, Callable[[Shapes, ir.Node], list[Dims | None]]] = {
     **dict.fromkeys(["ScatterND", "ScatterElements"], _scatter),
     **{f"Reduce{n}": _reduced for n in (
         "L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")},
+    **dict.fromkeys(["BatchNormalization", "InstanceNormalization", "GroupNormalization"], _normalized),
     "Concat": _concat, "MatMul": _matmul, "Gemm": _gemm, "Einsum": _einsum, "Gather": _gather,
     "Transpose": _transpose, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze, "Flatten": _flatten,
     "Reshape": _reshape, "Slice": _slice, "Pad": _pad, "Split": _split, "Expand": _expand, "Tile": _tile,
