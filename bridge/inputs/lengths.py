@@ -85,12 +85,12 @@ class Lengths:
 
     @cached_property
     def rows(self) -> set[str]:
-        """Free names that are the first dimension of inputs, and no other one: batches."""
+        """Free names that are the first dimension of inputs and no other one, or are called batches."""
         shapes = [[set() if isinstance(d, int) else parsed(d.value).names for d in v.shape or ()]
                   for v in self.model.graph.inputs]  # fmt: skip
         first = set().union(*(s[0] for s in shapes if len(s) > 1))
         others = set().union(*(names for s in shapes for names in (s[1:] if len(s) > 1 else ())))
-        return {n for n in self.free if n in first - others}
+        return {n for n in self.free if n in first - others or "batch" in n.lower()}
 
     @property
     def varies(self) -> bool:
