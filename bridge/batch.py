@@ -12,6 +12,7 @@ from typing import Any
 from bridge import workers
 from bridge.detect import by_name
 from bridge.errors import BridgeError, InvalidOption
+from bridge.output import make_folder
 
 TIMEOUT = 3600.0
 
@@ -84,7 +85,7 @@ def convert_all(
                 "Convert them into two folders.",
             )
         names[name] = source
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with workers.worker_pool(jobs, executor) as pool:
         futures = {
             pool.submit(convert_one, source, str(folder / name), options | {"to": to}): name

@@ -9,10 +9,10 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.errors import UnsupportedModel
+from bridge.errors import UnsupportedModel, stage
 from bridge.lower import Writer, writer
 from bridge.measured import notes
-from bridge.output import atomic, require_free
+from bridge.output import atomic, require_free, unless_model
 from bridge.report import Report
 from bridge.route import route
 from bridge.trials import Sampling
@@ -61,11 +61,12 @@ def convert(
     of the inputs their lengths, by name.
 
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
-    InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
+    InvalidOption, WriteFailed, VerificationFailed, TooLarge, InternalError: all BridgeErrors.
     """
     way = route(src, dst, to=to, source=source, dims=dims, options=options)
-    require_free(way.writer.path, overwrite)
-    report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader))
+    require_free(way.writer.path, overwrite, unless_model(way.writer.format))
+    steps = ("import", "legalise", "export", *["verify"] * bool(verify))
+    report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader), steps=steps)
     with report.timed("import"):
         model = way.reader.read()
     report.notes.extend(hub.noted(model))
@@ -79,7 +80,7 @@ def save(
 ) -> Conversion:
     """Write a hub model as a file. The model handed in is left as it was. Raises as `convert` does."""
     target = writer(dst, to, options)
-    require_free(target.path, overwrite)
+    require_free(target.path, overwrite, unless_model(target.format))
     report = Report("hub", target.format.name, model=model.graph.name or "model")
     return _write(model.clone(), target, report, overwrite)
 
@@ -101,7 +102,7 @@ def check(
         report.blockers.extend(error.blockers)
         return report
     measured = notes(f"{report.source}:{report.target}", map(hub.qualified, hub.all_nodes(model)))
-    with way.writer.extended:
+    with way.writer.extended, stage(f"Converting the model to {way.writer.format.title}"):
         way.writer.lower(model, report)
     report.notes.extend([*hub.noted(model), *measured])
     return report
@@ -119,12 +120,16 @@ def _write(
     `keep`."""
     verification = None
     try:
-        with target.extended, report.timed("legalise"):
+        with (
+            target.extended,
+            report.timed("legalise"),
+            stage(f"Converting the model to {target.format.title}"),
+        ):
             target.lower(model, report)
         report.require()
-        with atomic(target.path, overwrite) as temporary:
-            with target.extended, report.timed("export"):
-                target.exporter.write(model, temporary, report, target.options)
+        with atomic(target.path, overwrite, unless_model(target.format)) as temporary:
+            with report.timed("export"):
+                target.write(model, temporary, report)
             if proof is not None:
                 with report.timed("verify"):
                     verification = proof.of(temporary, model)

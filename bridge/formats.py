@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import InvalidOption, MissingDependency, UnknownFormat
+from bridge.errors import InvalidOption, MissingDependency, UnknownFormat, near_miss
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -26,7 +27,8 @@ __all__ = ["Exporter", "Face", "Format", "Importer", "Option", "Part", "Runtime"
 class Option:
     """One option of an importer or exporter: `help` is a phrase with a subject of its own.
 
-    `kind` parses text from the command line. `parser` makes the value that is read afterwards of what was
+    `kind` parses text from the command line; names it has `formerly` had are taken too, with a FutureWarning.
+    `parser` makes the value that is read afterwards of what was
     given, text or a Python object, and of the default; it raises InvalidOption.
     """
 
@@ -36,6 +38,7 @@ class Option:
     kind: Callable[[str], Any] = str
     choices: tuple[Any, ...] = ()
     parser: Callable[[Any], Any] | None = None
+    formerly: tuple[str, ...] = ()
 
     def parse(self, value: Any) -> Any:
         """`value` as this option's type. Raises InvalidOption."""
@@ -82,11 +85,22 @@ def flag(text: str) -> bool:
 def parse_options(options: tuple[Option, ...], values: dict[str, Any], whose: str) -> dict[str, Any]:
     """Given values over the declared defaults. Raises InvalidOption for one nobody declared."""
     known = {option.name: option for option in options}
+    values = {_current(options, name): value for name, value in values.items()}
     for name in values:
         if name not in known:
             listed = ", ".join(sorted(known)) or "none"
-            raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
+            hint = f"{near_miss(name, known)}Its options: {listed}."
+            raise InvalidOption(f"{whose} has no option {name!r}.", hint)
     return {name: o.parse(values[name]) if name in values else o.value for name, o in known.items()}
+
+
+def _current(options: tuple[Option, ...], name: str) -> str:
+    """The name that an option has today."""
+    option = next((o for o in options if name in o.formerly), None)
+    if option is None:
+        return name
+    warnings.warn(f"The option {name} is called {option.name} now.", FutureWarning, stacklevel=4)
+    return option.name
 
 
 @dataclass(frozen=True)
@@ -182,9 +196,11 @@ class Format:
 
     `importer` names an Importer, `exporter` an Exporter, `runtime` a Runtime, `cases` a function without
     arguments that returns the `bridge.matrix.NativeCase`s of its importer by name; `detect(src)` says whether
-    a path or live object is of this format, reading little and importing no framework. `extra` is an extra of
-    the plugin's own `distribution`, which discovery fills in; `packages` are the distributions behind it,
-    whose versions are shown.
+    a path or live object is of this format, reading little and importing no framework. A model that is a
+    folder holds files whose paths in it match a pattern of `folder`, and no others: only such a folder is
+    replaced by another. `words` are others that people use for the format, which an error points from.
+    `extra` is an extra of the plugin's own `distribution`, which discovery fills in;
+    `packages` are the distributions behind it, whose versions are shown.
     """
 
     name: str
@@ -198,6 +214,8 @@ class Format:
     extra: str = ""
     packages: tuple[str, ...] = ()
     detect: Callable[[Any], bool] = field(default=lambda src: False)
+    folder: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     override: bool = False
     distribution: str = ""
 

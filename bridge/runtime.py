@@ -81,6 +81,7 @@ class HubSession(Session):
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """Outputs by name. Raises InvalidInput, ExecutionFailed."""
         check_inputs(self._values, inputs)
+        inputs = {name: widened(array, self._values[name]) for name, array in inputs.items()}
         try:
             outputs = self._opened().run(inputs, [port.name for port in self.outputs])
         except ExecutionFailed as refused:
@@ -182,7 +183,8 @@ def run_reference(proto: Any, inputs: dict[str, Any]) -> Outputs:
 
 
 def check_inputs(expected: dict[str, ir.Value], inputs: dict[str, Any]) -> None:
-    """Raise InvalidInput unless names, dtypes and known dimensions agree with the typed values `expected`."""
+    """Raise InvalidInput unless names, dtypes and known dimensions agree with the typed values `expected`;
+    narrower floats do."""
     missing = [name for name, v in expected.items() if name not in inputs and v.const_value is None]
     extra = [name for name in inputs if name not in expected]
     if missing or extra:
@@ -196,7 +198,7 @@ def check_inputs(expected: dict[str, ir.Value], inputs: dict[str, Any]) -> None:
         wanted = value.type.dtype
         if wanted == ir.DataType.STRING:
             continue
-        if array.dtype != wanted.numpy():
+        if array.dtype != wanted.numpy() and not is_narrower(array, wanted):
             raise InvalidInput(f"Input {name} takes {wanted.numpy()}, not {array.dtype}.")
         shape = value.shape
         if shape is not None and (
@@ -204,3 +206,16 @@ def check_inputs(expected: dict[str, ir.Value], inputs: dict[str, Any]) -> None:
             or any(isinstance(d, int) and d != n for d, n in zip(shape, array.shape, strict=True))
         ):
             raise InvalidInput(f"Input {name} takes shape {shape}, not {list(array.shape)}.")
+
+
+def is_narrower(array: np.ndarray, dtype: ir.DataType) -> bool:
+    """True for floats that another dtype of floats holds as they are."""
+    wanted = dtype.numpy()
+    return array.dtype.kind == wanted.kind == "f" and np.can_cast(array.dtype, wanted)
+
+
+def widened(array: Any, value: ir.Value) -> Any:
+    """An input in the dtype of its value where that holds it as it is."""
+    if isinstance(array, np.ndarray) and value.dtype is not None and is_narrower(array, value.dtype):
+        return array.astype(value.dtype.numpy(), copy=False)
+    return array

@@ -42,6 +42,7 @@ def verify(
     ranges: Ranges | None = None,
     runtime: str = "",
     reference_options: dict[str, Any] | None = None,
+    candidate_options: dict[str, Any] | None = None,
 ) -> Verification:
     """Run two models (hub models or paths) on `inputs`, or on random ones of two seeds, and compare every
     output.
@@ -52,13 +53,13 @@ def verify(
     quantizes as its last step agrees within one step (`quanta`), any output of a quantized model within
     what the reference's own runtime varies by. Random inputs have the lengths `dims` gives symbolic
     dimensions by name, others two lengths each, and values within `ranges`, by input. `runtime="reference"`
-    lets onnx.reference judge what ONNX Runtime refuses. The sources name formats, `reference_options` are
-    those the reference is read with.
+    lets onnx.reference judge what ONNX Runtime refuses. The sources name formats, `reference_options` and
+    `candidate_options` are those each is read with.
 
     Raises InvalidInput, ExecutionFailed and what `load` raises.
     """
     first = _hub_or_reader(reference, reference_source, reference_options)
-    second = _hub_or_reader(candidate, candidate_source)
+    second = _hub_or_reader(candidate, candidate_source, candidate_options)
     given = [inputs] if isinstance(inputs, dict) else inputs or ()
     sampling = Sampling((seed, seed + 1), dims or {}, ranges or {}, given, runtime)
     judge = Judge(first)

@@ -19,7 +19,10 @@ SHARED = next(
     (p / "shared" / "models" for p in Path(__file__).parents if (p / "shared" / "models").is_dir()),
     Path("none"),
 )
-FORMATS = ["coreml", "onnx", "pmml", "savedmodel", "sklearn", "tflite", "torchscript"]
+FORMATS = [
+    *("catboost", "coreml", "lightgbm", "onnx", "pmml", "savedmodel", "sklearn", "tflite", "torchscript"),
+    "xgboost",
+]
 
 
 @pytest.fixture

@@ -206,16 +206,6 @@ def test_a_disk_that_fills_half_way_leaves_nothing(target, mnist, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [f"{name}.first"]
 
 
-def test_an_existing_destination_is_replaced_only_when_asked(mnist, tmp_path):
-    path = tmp_path / "m.tflite"
-    path.write_text("mine")
-    with pytest.raises(errors.DestinationExists, match="overwrite"):
-        bridge.convert(mnist, path)
-    assert path.read_text() == "mine"
-    bridge.convert(mnist, path, overwrite=True)
-    assert path.stat().st_size > 1000
-
-
 def test_names_order_and_symbolic_dimensions_survive(tmp_path):
     model = model_from_text(
         "(float[batch, 3] b, float[batch, 3] a) => (float[batch, 3] z, float[batch, 3] y) { y = Add (a, "

@@ -1,4 +1,4 @@
-"""Live classical models: scikit-learn estimators and pipelines, XGBoost and LightGBM boosters."""
+"""Live scikit-learn estimators and pipelines; boosters of other libraries within them are read by theirs."""
 
 from __future__ import annotations
 
@@ -7,26 +7,38 @@ from typing import Any
 from bridge.formats import Format, Part
 from bridge.hookspecs import hookimpl
 
-PACKAGES = ("sklearn", "xgboost", "lightgbm")
+BOOSTERS = ("xgboost", "lightgbm", "catboost")
+
+
+def libraries(src: Any) -> set[str]:
+    """The packages that the class of an object and its bases come from; none of a class itself."""
+    return set() if isinstance(src, type) else {b.__module__.split(".")[0] for b in type(src).__mro__}
+
+
+def is_booster(src: Any) -> bool:
+    """A model of a library that has a format of its own."""
+    return bool(libraries(src) & set(BOOSTERS))
 
 
 def detect(src: Any) -> bool:
-    """A fitted model of one of the libraries, by the module its class or a base of it comes from."""
-    if isinstance(src, type):
-        return False
-    modules = {base.__module__.split(".")[0] for base in type(src).__mro__}
-    return bool(modules & set(PACKAGES)) and any(hasattr(src, n) for n in ("predict", "transform"))
+    """A fitted estimator, by the module its class or a base of it comes from."""
+    return (
+        "sklearn" in libraries(src)
+        and not is_booster(src)
+        and any(hasattr(src, name) for name in ("predict", "transform"))
+    )
 
 
 SKLEARN = Format(
     name="sklearn",
     title="scikit-learn",
     suffixes=(),
-    importer=Part("bridge_sklearn.importer:importer", ("sklearn", "skl2onnx", "onnxmltools")),
-    versions="estimators, pipelines, XGBoost and LightGBM boosters in memory",
+    importer=Part("bridge_sklearn.importer:importer", ("sklearn", "skl2onnx")),
+    versions="estimators and pipelines in memory",
     extra="sklearn",
-    packages=("scikit-learn", "skl2onnx", "onnxmltools"),
+    packages=("scikit-learn", "skl2onnx"),
     detect=detect,
+    words=("scikit-learn", "scikit", "pickle", "joblib"),
 )
 
 

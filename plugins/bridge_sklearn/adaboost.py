@@ -7,20 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
 from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, cast, class_labels, classify
-from bridge_sklearn.hist_gradient_boosting import tree_ensemble_attributes
-
-NODE = [
-    ("is_leaf", bool),
-    ("value", np.float64),
-    ("left", np.int64),
-    ("right", np.int64),
-    ("feature_idx", np.int64),
-    ("num_threshold", np.float64),
-    ("missing_go_to_left", bool),
-    ("is_categorical", bool),
-]
+from bridge_sklearn.trees import sum_float_trees, tree_nodes
 
 
 def adaboost_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
@@ -38,7 +26,7 @@ def adaboost_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
                         tree_nodes(each.tree_, weight * np.where(predicted == label, 1, -1 / (count - 1))),
                     )
                 )
-        scores = sum_trees(op, x, trees, count)
+        scores = sum_float_trees(op, x, trees, count)
     else:
         votes = [
             samme_votes(op, src, each, weight, x)
@@ -52,7 +40,7 @@ def adaboost_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
 
 def samme_votes(op: PartBuilder, src: Any, each: Any, weight: float, x: ir.Value) -> ir.Value:
     label = op.embed(each, x)["label"]
-    hit = op.Equal(op.Unsqueeze(label, np.array([1])), op.const(class_labels(src)[None]))
+    hit = op.Equal(op.Unsqueeze(label, np.array([1])), op.const(class_labels(src.classes_)[None]))
     other = -weight / (len(src.classes_) - 1)
     return op.Where(hit, op.const(np.array([[weight]])), op.const(np.array([[other]])))
 
@@ -65,7 +53,7 @@ def adaboost_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
         trees = [
             (i, tree_nodes(each.tree_, each.tree_.value[:, 0, 0])) for i, each in enumerate(src.estimators_)
         ]
-        predictions = sum_trees(op, x, trees, len(trees))
+        predictions = sum_float_trees(op, x, trees, len(trees))
     else:
         parts = [cast(op, op.embed(each, x)["variable"], DOUBLE) for each in src.estimators_]
         predictions = op.Concat(*parts, axis=1)
@@ -81,23 +69,3 @@ def adaboost_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
 def has_tree_estimators(src: Any) -> bool:
     """True if all its estimators are single trees."""
     return all(hasattr(each, "tree_") for each in src.estimators_)
-
-
-def tree_nodes(tree: Any, values: np.ndarray) -> np.ndarray:
-    """Nodes of a scikit-learn tree as `tree_ensemble_attributes` reads them. Thresholds are rounded down
-    to float32, which splits the same floats."""
-    nodes = np.zeros(tree.node_count, NODE)
-    nodes["left"], nodes["right"] = tree.children_left, tree.children_right
-    nodes["is_leaf"] = tree.children_left < 0
-    nodes["feature_idx"], nodes["value"] = tree.feature, values
-    narrow = tree.threshold.astype(np.float32)
-    narrow = np.where(narrow > tree.threshold, np.nextafter(narrow, np.float32(-np.inf)), narrow)
-    nodes["num_threshold"] = narrow
-    nodes["missing_go_to_left"] = tree.missing_go_to_left
-    return nodes
-
-
-def sum_trees(op: hub.Builder, x: ir.Value, trees: list[tuple[int, np.ndarray]], width: int) -> ir.Value:
-    """The sums of trees by target, [N, width], in double."""
-    attributes = tree_ensemble_attributes(trees, width)
-    return op.node("TreeEnsemble", x, _domain="ai.onnx.ml", _dtype=DOUBLE, _shape=["N", width], **attributes)

@@ -8,14 +8,14 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, classify, gather_labels
+from bridge_sklearn.decisions import decision
+from bridge_sklearn.frames import Frame
+from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, cast, classify, gather_labels
 
 
-def predict(op: PartBuilder, each: Any, x: ir.Value, columns: Any = None) -> Outputs:
+def predict(op: PartBuilder, each: Any, x: Frame, columns: Any = None) -> Outputs:
     """Outputs of an estimator for the records, or for some of their columns."""
-    if columns is not None and not np.array_equal(columns, np.arange(each.n_features_in_)):
-        x = op.Gather(x, np.asarray(columns, np.int64), axis=1)
-    return op.embed(each, x)
+    return op.embed(each, x if columns is None else x.select(np.asarray(columns).tolist()))
 
 
 def class_probabilities(op: hub.Builder, each: Any, outputs: Outputs, count: int) -> ir.Value:
@@ -45,29 +45,29 @@ def predicted_value(op: hub.Builder, outputs: Outputs) -> ir.Value:
 def weighted_mean(op: hub.Builder, parts: list[ir.Value], weights: Any = None) -> ir.Value:
     """The mean of tensors of one shape, weighted or not."""
     weight_values = np.ones(len(parts)) if weights is None else np.asarray(weights, np.float64)
-    scaled = [
-        op.Mul(p, op.const(np.array(w / weight_values.sum())))
-        for p, w in zip(parts, weight_values, strict=True)
-    ]
-    return op.Sum(*scaled) if len(scaled) > 1 else scaled[0]
+    if weights is not None:
+        parts = [op.Mul(p, op.const(np.array(w))) for p, w in zip(parts, weight_values, strict=True)]
+    total = op.Sum(*parts) if len(parts) > 1 else parts[0]
+    return op.Div(total, op.const(np.array(weight_values.sum())))
 
 
-def voting_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
-    """The class of the highest mean probability, or of the most votes, which are no probabilities."""
+def voting_classifier(op: PartBuilder, src: Any, x: Frame) -> Outputs:
+    """The class of the highest mean probability, or of the most votes alone."""
     count, weights = len(src.classes_), src._weights_not_none
     parts = [(e, predict(op, e, x)) for e in src.estimators_]
     if src.voting == "hard":
-        return classify(op, src, weighted_mean(op, [one_hot_label(op, f, count) for _, f in parts], weights))
+        votes = weighted_mean(op, [one_hot_label(op, f, count) for _, f in parts], weights)
+        return {"label": classify(op, src, votes)["label"]}
     probabilities = weighted_mean(op, [class_probabilities(op, e, f, count) for e, f in parts], weights)
     return classify(op, src, probabilities, probabilities)
 
 
-def voting_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+def voting_regressor(op: PartBuilder, src: Any, x: Frame) -> Outputs:
     predictions = [predicted_value(op, predict(op, e, x)) for e in src.estimators_]
     return {"variable": weighted_mean(op, predictions, src._weights_not_none)}
 
 
-def bagging_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+def bagging_classifier(op: PartBuilder, src: Any, x: Frame) -> Outputs:
     count = len(src.classes_)
     pairs = list(zip(src.estimators_, src.estimators_features_, strict=True))
     probabilities = weighted_mean(
@@ -76,12 +76,12 @@ def bagging_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     return classify(op, src, probabilities, probabilities)
 
 
-def bagging_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+def bagging_regressor(op: PartBuilder, src: Any, x: Frame) -> Outputs:
     pairs = zip(src.estimators_, src.estimators_features_, strict=True)
     return {"variable": weighted_mean(op, [predicted_value(op, predict(op, e, x, c)) for e, c in pairs])}
 
 
-def stacking(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+def stacking(op: PartBuilder, src: Any, x: Frame) -> Outputs:
     """Prediction of the final model from the outputs of the others, and from the record where it passes
     through.
 
@@ -90,7 +90,7 @@ def stacking(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     features = []
     for each, method in zip(src.estimators_, src.stack_method_, strict=True):
         if method == "decision_function":
-            features.append(decision_function(op, each, x))
+            features.append(decision(op, each, x))
             continue
         outputs = predict(op, each, x)
         if method == "predict_proba":
@@ -102,24 +102,15 @@ def stacking(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
                 predicted_value(op, outputs) if "variable" in outputs else class_number(op, outputs)
             )
     if src.passthrough:
-        features.append(cast(op, x, DOUBLE))
+        features.append(x.matrix())
     joined = op.Concat(*features, axis=1) if len(features) > 1 else features[0]
-    outputs = predict(op, src.final_estimator_, joined)
+    outputs = op.embed(src.final_estimator_, joined)
     if not hasattr(src, "classes_"):
         return {"variable": predicted_value(op, outputs)}
     class_index = cast(op, outputs["label"], ir.DataType.INT64)
-    label = gather_labels(op, src, op.Reshape(class_index, np.array([-1])))
+    label = gather_labels(op, src.classes_, op.Reshape(class_index, np.array([-1])))
     more = {n: op.Identity(v) for n, v in outputs.items() if n == "probabilities"}
     return {"label": label, **more}
-
-
-def decision_function(op: hub.Builder, each: Any, x: ir.Value) -> ir.Value:
-    """The decision function of a linear model, [N, 1] of two classes. Raises Unwritten for others."""
-    if hasattr(each, "kernel") or not hasattr(each, "coef_"):
-        raise Unwritten(f"the decision function of {type(each).__name__} is not written")
-    weights = np.atleast_2d(np.asarray(each.coef_, np.float64)).T
-    bias = np.asarray(each.intercept_, np.float64).reshape(1, -1)
-    return op.Add(op.MatMul(cast(op, x, DOUBLE), op.const(weights)), op.const(bias))
 
 
 def class_number(op: hub.Builder, outputs: Outputs) -> ir.Value:

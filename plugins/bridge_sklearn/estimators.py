@@ -2,46 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-
-import onnx_ir as ir
 
 from bridge_sklearn import (
     adaboost,
     ensembles,
     gaussian_process,
     hist_gradient_boosting,
+    linear,
     multiclass,
     naive_bayes,
     nearest_neighbors,
+    svm,
+    trees,
 )
-from bridge_sklearn.graphs import Outputs, PartBuilder
+from bridge_sklearn.graphs import Build
 
-Build = Callable[[PartBuilder, Any, ir.Value], Outputs]
 BUILDERS: dict[str, Build] = {
     "AdaBoostClassifier": adaboost.adaboost_classifier,
     "AdaBoostRegressor": adaboost.adaboost_regressor,
     "BaggingClassifier": ensembles.bagging_classifier,
     "BaggingRegressor": ensembles.bagging_regressor,
     "CategoricalNB": naive_bayes.categorical,
+    "DecisionTreeClassifier": trees.forest_classifier,
+    "DecisionTreeRegressor": trees.forest_regressor,
+    "ExtraTreeClassifier": trees.forest_classifier,
+    "ExtraTreeRegressor": trees.forest_regressor,
+    "ExtraTreesClassifier": trees.forest_classifier,
+    "ExtraTreesRegressor": trees.forest_regressor,
     "GaussianNB": naive_bayes.gaussian,
     "GaussianProcessClassifier": gaussian_process.gaussian_process_classifier,
     "GaussianProcessRegressor": gaussian_process.gaussian_process_regressor,
+    "GradientBoostingClassifier": trees.gradient_boosting,
+    "GradientBoostingRegressor": trees.gradient_boosting,
     "HistGradientBoostingClassifier": hist_gradient_boosting.hist_gradient_boosting_model,
     "HistGradientBoostingRegressor": hist_gradient_boosting.hist_gradient_boosting_model,
+    "IsolationForest": trees.isolation_forest,
     "KNeighborsClassifier": nearest_neighbors.neighbors_classifier,
     "KNeighborsRegressor": nearest_neighbors.neighbors_regressor,
     "MultiOutputClassifier": multiclass.multi_output,
     "OneVsOneClassifier": multiclass.one_vs_one,
+    "OneVsRestClassifier": multiclass.one_vs_rest,
     "QuadraticDiscriminantAnalysis": naive_bayes.quadratic,
     "RadiusNeighborsClassifier": nearest_neighbors.refuse_radius,
     "RadiusNeighborsRegressor": nearest_neighbors.refuse_radius,
+    "RandomForestClassifier": trees.forest_classifier,
+    "RandomForestRegressor": trees.forest_regressor,
     "StackingClassifier": ensembles.stacking,
     "StackingRegressor": ensembles.stacking,
     "VotingClassifier": ensembles.voting_classifier,
     "VotingRegressor": ensembles.voting_regressor,
 }
+
+SECOND: dict[str, Build] = {
+    "LinearSVC": linear.linear_classifier,
+    "LogisticRegression": linear.linear_classifier,
+    "LogisticRegressionCV": linear.linear_classifier,
+    "NuSVC": svm.svc,
+    "NuSVR": svm.svr,
+    "OneClassSVM": svm.one_class,
+    "PassiveAggressiveClassifier": linear.linear_classifier,
+    "Perceptron": linear.linear_classifier,
+    "RidgeClassifier": linear.linear_classifier,
+    "RidgeClassifierCV": linear.linear_classifier,
+    "SGDClassifier": linear.linear_classifier,
+    "SVC": svm.svc,
+    "SVR": svm.svr,
+    "TweedieRegressor": linear.linear_regressor,
+}
+"""Builders of estimators whose converters come first, for what those do not take or get wrong."""
 
 JOINED = (
     ensembles.bagging_classifier,
@@ -53,6 +82,11 @@ JOINED = (
 """Whose parts are cast to what each reads, so that what comes before them is computed in double."""
 
 
-def builder(src: Any) -> Build | None:
+def builder(src: Any, builders: dict[str, Build] = BUILDERS) -> Build | None:
     """Builder of a scikit-learn estimator; None where its converter is used."""
-    return BUILDERS.get(type(src).__name__) if type(src).__module__.startswith("sklearn.") else None
+    return builders.get(type(src).__name__) if type(src).__module__.startswith("sklearn.") else None
+
+
+def part_builder(src: Any) -> Build | None:
+    """Builder of an estimator within another."""
+    return builder(src) or builder(src, SECOND)

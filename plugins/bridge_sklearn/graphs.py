@@ -18,48 +18,69 @@ class Unwritten(ValueError):
     """Unsupported property of an estimator, as the end of a sentence about it."""
 
 
+Build = Callable[["PartBuilder", Any, Any], Outputs]
+
+
 class PartBuilder(hub.Builder):
-    """Builds the hub model of an estimator in `graph`; `load` reads the estimators it is made of."""
+    """Builds the hub model of an estimator in `graph`; `embed_part` the outputs of one it is made of."""
 
-    def __init__(self, graph: ir.Graph, load: Callable[[Any], ir.Model], estimator: str) -> None:
+    def __init__(
+        self,
+        graph: ir.Graph,
+        embed_part: Callable[[PartBuilder, Any, Any], Outputs],
+        outermost: Any,
+    ) -> None:
         super().__init__(graph)
-        self.begin(estimator)
-        self.load = load
+        self.begin(type(outermost).__name__)
+        self.embed_part, self.outermost = embed_part, outermost
 
-    def embed(self, estimator: Any, x: ir.Value) -> Outputs:
-        """The outputs of an estimator read alone, computed of `x`, [N, F]. Raises Unwritten as `embedded`
-        does."""
-        return embed_model(self, self.load(estimator), x)
+    def embed(self, estimator: Any, x: Any) -> Outputs:
+        """The outputs of an estimator for records, a matrix [N, F] or a frame of columns."""
+        return self.embed_part(self, estimator, x)
 
 
-def start_graph(name: str, count: int, dtype: ir.DataType) -> tuple[ir.Graph, ir.Value]:
-    """A graph of one input `X`, [N, count]."""
+def start_graph(name: str, columns: list[tuple[str, ir.DataType, int]]) -> tuple[ir.Graph, list[ir.Value]]:
+    """A graph and its inputs, [N, width] each."""
     opsets = {"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
     graph = ir.Graph([], [], nodes=[], name=name, opset_imports=opsets)
-    x = ir.Value(name="X", type=ir.TensorType(dtype), shape=ir.Shape(["N", count]))
-    graph.inputs.append(x)
-    return graph, x
+    for column, dtype, width in columns:
+        value = ir.Value(name=column, type=ir.TensorType(dtype), shape=ir.Shape(["N", width]))
+        graph.inputs.append(value)
+    return graph, list(graph.inputs)
 
 
-def class_labels(src: Any) -> np.ndarray:
-    """Classes of a model as a string or int64 array."""
-    classes = np.asarray(src.classes_)
-    return classes.astype(object) if classes.dtype.kind in "OSU" else classes.astype(np.int64)
+def class_labels(classes: Any) -> np.ndarray:
+    """Classes as an array of strings or of int64, booleans as 0 and 1. Raises Unwritten for those that are
+    neither."""
+    classes = np.asarray(classes)
+    if classes.dtype.kind in "OSU":
+        if not all(isinstance(c, str) for c in classes.tolist()):
+            raise Unwritten("its classes are neither all text nor all numbers")
+        return classes.astype(object)
+    whole = classes.astype(np.int64)
+    if not (whole == classes).all() or (classes.dtype.kind == "u" and (whole < 0).any()):
+        raise Unwritten("its classes are no integers of 64 bits")
+    return whole
 
 
-def gather_labels(op: hub.Builder, src: Any, indices: ir.Value) -> ir.Value:
-    """Classes of the model at these indices."""
-    return op.Gather(op.const(class_labels(src)), indices, axis=0)
+def gather_labels(op: hub.Builder, classes: Any, indices: ir.Value) -> ir.Value:
+    """Classes at these indices."""
+    return op.Gather(op.const(class_labels(classes)), indices, axis=0)
 
 
 def classify(op: hub.Builder, src: Any, scores: ir.Value, probabilities: ir.Value | None = None) -> Outputs:
     """Class of the highest score, and the probabilities; the scores where there are no probabilities."""
-    label = gather_labels(op, src, op.ArgMax(scores, axis=1, keepdims=0))
+    label = gather_labels(op, src.classes_, op.ArgMax(scores, axis=1, keepdims=0))
     return (
         {"label": label, "scores": scores}
         if probabilities is None
         else {"label": label, "probabilities": probabilities}
     )
+
+
+def side_by_side(op: hub.Builder, scores: ir.Value) -> ir.Value:
+    """The score of the second of two classes, [N, 1], beside its opposite, [N, 2]."""
+    return op.Concat(op.Neg(scores), scores, axis=1)
 
 
 def finish_model(graph: ir.Graph, outputs: Outputs) -> ir.Model:

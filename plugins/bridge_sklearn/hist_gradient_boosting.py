@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge_sklearn.graphs import Outputs, Unwritten, gather_labels
+from bridge_sklearn.graphs import Outputs, gather_labels
+from bridge_sklearn.trees import sum_trees
 
 LOGARITHMIC = ("HalfPoissonLoss", "HalfGammaLoss")
 
@@ -18,78 +19,64 @@ def is_hist_gradient_boosting(src: Any) -> bool:
 
 
 def hist_gradient_boosting_model(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
-    """One TreeEnsemble, the baseline, and the inverse of the loss's link.
-
-    Raises Unwritten for categorical splits.
-    """
-    trees = [(target, t.nodes) for row in src._predictors for target, t in enumerate(row)]
-    width = len(src._predictors[0])
-    raw = op.node(
-        "TreeEnsemble",
-        x,
-        _domain="ai.onnx.ml",
-        _dtype=ir.DataType.DOUBLE,
-        _shape=["N", width],
-        **tree_ensemble_attributes(trees, width),
-    )
-    raw = op.Add(raw, op.const(np.asarray(src._baseline_prediction, np.float64).reshape(1, -1)))
+    """The sums of the trees, and the inverse of the loss's link."""
+    raw = raw_scores(op, src, x)
     if not hasattr(src, "classes_"):
         return {"variable": op.Exp(raw) if type(src._loss).__name__ in LOGARITHMIC else op.Identity(raw)}
-    if width == 1:
+    if len(src.classes_) == 2:
         positive = op.Sigmoid(raw)
         probabilities = op.Concat(op.Sub(1.0, positive), positive, axis=1)
         class_index = op.Squeeze(op.Cast(op.Greater(raw, op.const(np.array(0.0))), to=7), np.array([1]))
     else:
         probabilities = op.Softmax(raw, axis=-1)
         class_index = op.ArgMax(raw, axis=1, keepdims=0)
-    return {"label": gather_labels(op, src, class_index), "probabilities": probabilities}
+    return {"label": gather_labels(op, src.classes_, class_index), "probabilities": probabilities}
 
 
-def tree_ensemble_attributes(trees: list[tuple[int, np.ndarray]], width: int) -> dict[str, Any]:
-    """Attributes of a TreeEnsemble; missing values follow the branch each node records."""
-    names = (
-        *("columns", "splits", "true", "true_leaf", "false", "false_leaf"),
-        *("tracks", "roots", "targets", "weights"),
-    )
-    lists: dict[str, list[Any]] = {name: [] for name in names}
-    for target, nodes in trees:
-        if any(nodes["is_categorical"][nodes["is_leaf"] == 0]):
-            raise Unwritten("it splits on categories")
-        refs = {}
-        for index, node in enumerate(nodes):
-            if node["is_leaf"]:
-                refs[index] = (1, len(lists["targets"]))
-                lists["targets"].append(target)
-                lists["weights"].append(float(node["value"]))
-        inner = [i for i in range(len(nodes)) if not nodes["is_leaf"][i]]
-        first = len(lists["columns"])
-        refs.update({i: (0, first + n) for n, i in enumerate(inner)})
-        lists["roots"].append(first)
-        if not inner:
-            inner = [0]
-        for index in inner:
-            node, branches = nodes[index], (refs[0], refs[0])
-            if not node["is_leaf"]:
-                branches = (refs[int(node["left"])], refs[int(node["right"])])
-            lists["columns"].append(int(node["feature_idx"]))
-            lists["splits"].append(float(node["num_threshold"]))
-            lists["tracks"].append(int(node["missing_go_to_left"]))
-            for name, (leaf, at) in zip(("true", "false"), branches, strict=True):
-                lists[name].append(at)
-                lists[f"{name}_leaf"].append(leaf)
-    return {
-        "aggregate_function": 1,
-        "post_transform": 0,
-        "n_targets": width,
-        "tree_roots": lists["roots"],
-        "nodes_featureids": lists["columns"],
-        "nodes_modes": ir.tensor(np.zeros(len(lists["columns"]), np.uint8)),
-        "nodes_splits": ir.tensor(np.array(lists["splits"])),
-        "nodes_truenodeids": lists["true"],
-        "nodes_trueleafs": lists["true_leaf"],
-        "nodes_falsenodeids": lists["false"],
-        "nodes_falseleafs": lists["false_leaf"],
-        "nodes_missing_value_tracks_true": lists["tracks"],
-        "leaf_targetids": lists["targets"],
-        "leaf_weights": ir.tensor(np.array(lists["weights"])),
-    }
+def raw_scores(op: hub.Builder, src: Any, x: ir.Value) -> ir.Value:
+    """One TreeEnsemble and the baseline, [N, targets]."""
+    columns, categories = source_columns(src)
+    trees, members = [], []
+    for row in src._predictors:
+        for target, predictor in enumerate(row):
+            nodes, sets = categorical_splits(predictor, columns, categories)
+            trees.append((target, nodes))
+            members.append(sets)
+    raw = sum_trees(op, x, trees, len(src._predictors[0]), members)
+    return op.Add(raw, op.const(np.asarray(src._baseline_prediction, np.float64).reshape(1, -1)))
+
+
+def source_columns(src: Any) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """The columns of a record that the features of its trees are, categorical ones first, and the categories
+    of those by number."""
+    marks = src.is_categorical_
+    if marks is None:
+        return np.arange(src.n_features_in_), {}
+    encoder = src._preprocessor.named_transformers_["encoder"]
+    columns = np.concatenate([np.flatnonzero(marks), np.flatnonzero(~marks)])
+    categories = (np.array([c for c in each if c == c]) for each in encoder.categories_)
+    return columns, dict(zip(columns.tolist(), categories, strict=False))
+
+
+def categorical_splits(
+    predictor: Any, columns: np.ndarray, categories: dict[int, np.ndarray]
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """The nodes of a tree over the columns of a record, and the sets of categories that lead to the left.
+
+    A category that was never seen goes where a missing value does. Where that is the left, branches are
+    swapped, and the set is of the categories that lead to the right.
+    """
+    nodes, sets = predictor.nodes.copy(), {}
+    nodes["feature_idx"] = columns[nodes["feature_idx"]]
+    for index in np.flatnonzero(nodes["is_categorical"] & ~nodes["is_leaf"].astype(bool)).tolist():
+        node = nodes[index]
+        known = categories[int(node["feature_idx"])]
+        bits = predictor.raw_left_cat_bitsets[node["bitset_idx"]]
+        codes = np.arange(len(known))
+        leads_left = (bits[codes // 32] >> (codes % 32).astype(np.uint32) & 1).astype(bool)
+        swaps = bool(node["missing_go_to_left"])
+        sets[index] = known[~leads_left if swaps else leads_left].astype(np.float64)
+        if swaps:
+            nodes["left"][index], nodes["right"][index] = node["right"].item(), node["left"].item()
+        nodes["missing_go_to_left"][index] = 0
+    return nodes, sets

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, classify
+from bridge_sklearn.decisions import binary_score, decision
+from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, classify, gather_labels
+from bridge_sklearn.linear import fine_sigmoid, linear_scores
+from bridge_sklearn.svm import pair_signs
 
 
 def one_vs_one(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
@@ -18,31 +20,70 @@ def one_vs_one(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """
     if src.pairwise_indices_ is not None:
         raise Unwritten("it reads distances between records")
-    pairs = list(itertools.combinations(range(len(src.classes_)), 2))
-    wins, confidences = zip(*(confidence(op, each, x) for each in src.estimators_), strict=True)
-    signs = np.zeros((len(pairs), len(src.classes_)))
-    for row, (low, high) in enumerate(pairs):
-        signs[row, low], signs[row, high] = -1.0, 1.0
-    winners = op.Concat(*wins, axis=1)
+    count = len(src.classes_)
+    wins = op.Concat(*(second_chosen(op, each, x) for each in src.estimators_), axis=1)
+    scores = op.Concat(*(binary_score(op, each, x) for each in src.estimators_), axis=1)
+    signs = -pair_signs(count)
     base = op.const((signs < 0).sum(axis=0, keepdims=True).astype(np.float64))
-    votes = op.Add(op.MatMul(winners, op.const(signs)), base)
-    total = op.MatMul(op.Concat(*confidences, axis=1), op.const(signs))
+    votes = op.Add(op.MatMul(wins, op.const(signs)), base)
+    total = op.MatMul(scores, op.const(signs))
     scale = op.Mul(op.Add(op.Abs(total), op.const(np.array([1.0]))), op.const(np.array([3.0])))
-    return classify(op, src, op.Add(votes, op.Div(total, scale)))
+    ranks = op.Add(votes, op.Div(total, scale))
+    if count > 2:
+        return classify(op, src, ranks)
+    score = op.Gather(ranks, np.array([1]), axis=1)
+    return {"label": above(op, src, score, least(src.estimators_[0])), "scores": score}
 
 
-def confidence(op: PartBuilder, each: Any, x: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Prediction of a binary classifier, 1 for the second class, and its confidence, [N, 1] both."""
-    if hasattr(each, "coef_") and hasattr(each, "decision_function"):
-        weights = op.const(np.asarray(each.coef_, np.float64).reshape(1, -1).T)
-        bias = op.const(np.asarray(each.intercept_, np.float64).reshape(-1)[:1])
-        score = op.Add(op.MatMul(cast(op, x, DOUBLE), weights), bias)
-        return op.Cast(op.Greater(score, op.const(np.array([0.0]))), to=DOUBLE), score
-    if hasattr(each, "decision_function") or not hasattr(each, "predict_proba"):
-        raise Unwritten(f"the decision function of {type(each).__name__} is not written")
-    shares = cast(op, op.embed(each, x)["probabilities"], DOUBLE)
-    first, second = (op.Gather(shares, np.array([i]), axis=1) for i in (0, 1))
-    return op.Cast(op.Greater(second, first), to=DOUBLE), second
+def second_chosen(op: PartBuilder, each: Any, x: ir.Value) -> ir.Value:
+    """1 where a classifier of the classes 0 and 1 chooses the second, [N, 1]."""
+    if "predict" in vars(type(each)) or not hasattr(each, "decision_function"):
+        return op.Reshape(cast(op, op.embed(each, x)["label"], DOUBLE), np.array([-1, 1]))
+    return op.Cast(op.Greater(decision(op, each, x), op.const(np.array([0.0]))), to=DOUBLE)
+
+
+def least(each: Any) -> float:
+    """Score above which a binary model chooses the second class."""
+    return 0.0 if hasattr(each, "decision_function") else 0.5
+
+
+def above(op: PartBuilder, src: Any, score: ir.Value, bound: float) -> ir.Value:
+    """The second of two classes where a score, [N, 1], is above a bound, [N]."""
+    second = op.Cast(op.Greater(score, op.const(np.array(bound))), to=int(ir.DataType.INT64))
+    return gather_labels(op, src.classes_, op.Squeeze(second, np.array([1])))
+
+
+def second_share(op: PartBuilder, each: Any, x: ir.Value) -> ir.Value:
+    """Probability of the second of two classes, [N, 1]."""
+    if hasattr(each, "coef_") and hasattr(each, "intercept_"):
+        return fine_sigmoid(op, linear_scores(op, each, x))
+    return op.Gather(cast(op, op.embed(each, x)["probabilities"], DOUBLE), np.array([1]), axis=1)
+
+
+def one_vs_rest(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+    """The class whose model scores highest, and their probabilities made to add up to one; of records with
+    several labels, whether each has one."""
+    scores = [binary_score(op, each, x) for each in src.estimators_]
+    outputs: Outputs = {}
+    if src.multilabel_:
+        chosen = op.Greater(op.Concat(*scores, axis=1), op.const(np.array(least(src.estimators_[0]))))
+        outputs["label"] = op.Cast(chosen, to=int(ir.DataType.INT64))
+    elif len(scores) == 1:
+        outputs["label"] = above(op, src, scores[0], least(src.estimators_[0]))
+    else:
+        best = op.ArgMax(op.Concat(*scores, axis=1), axis=1, keepdims=0)
+        outputs["label"] = gather_labels(op, src.classes_, best)
+    if not hasattr(src, "predict_proba"):
+        return {**outputs, "scores": op.Concat(*scores, axis=1) if len(scores) > 1 else scores[0]}
+    shares = [second_share(op, each, x) for each in src.estimators_]
+    if len(shares) == 1:
+        shares = [op.Sub(op.const(np.array(1.0)), shares[0]), shares[0]]
+    joined = op.Concat(*shares, axis=1)
+    if not src.multilabel_:
+        total = op.ReduceSum(joined, np.array([1]), keepdims=1)
+        none = op.Equal(total, op.const(np.array(0.0)))
+        joined = op.Div(joined, op.Where(none, op.const(np.array(1.0)), total))
+    return {**outputs, "probabilities": joined}
 
 
 def multi_output(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:

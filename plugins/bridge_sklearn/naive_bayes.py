@@ -41,8 +41,9 @@ def quadratic(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
 
 def categorical(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
     """log P(class) + Σ log P(category | class), and its softmax; a category that was never seen makes it
-    missing."""
-    columns = [op.Gather(x, np.array([i]), axis=1) for i in range(src.n_features_in_)]
+    missing. Numbers are cut off to whole ones."""
+    whole = op.Cast(op.Cast(x, to=int(ir.DataType.INT64)), to=int(ir.DataType.DOUBLE))
+    columns = [op.Gather(whole, np.array([i]), axis=1) for i in range(src.n_features_in_)]
     scores = []
     for index, prior in enumerate(src.class_log_prior_):
         parts = [

@@ -20,15 +20,14 @@ def neighbors_classifier(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
     if not src.outputs_2d_:
         shares = average_neighbors(op, src, x, np.eye(len(src.classes_))[src._y.ravel()])
         return {
-            "label": gather_labels(op, src, op.ArgMax(shares, axis=1, keepdims=0)),
+            "label": gather_labels(op, src.classes_, op.ArgMax(shares, axis=1, keepdims=0)),
             "probabilities": op.Identity(shares),
         }
     probabilities: Outputs = {}
     columns = []
     for index, classes in enumerate(src.classes_):
         shares = average_neighbors(op, src, x, np.eye(len(classes))[src._y[:, index]])
-        table = classes.astype(object) if classes.dtype.kind in "OSU" else classes.astype(np.int64)
-        columns.append(op.Gather(op.const(table), op.ArgMax(shares, axis=1, keepdims=1), axis=0))
+        columns.append(gather_labels(op, classes, op.ArgMax(shares, axis=1, keepdims=1)))
         probabilities[f"probabilities_{index + 1}"] = op.Identity(shares)
     return {"label": op.Concat(*columns, axis=1), **probabilities}
 

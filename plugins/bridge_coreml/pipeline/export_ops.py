@@ -52,8 +52,8 @@ NO_TRANSFORM = condition(
 
 
 def write_trees(params: Any, forest: Forest, weights: np.ndarray, base: Any, transform: int) -> None:
-    """Write the nodes of a forest under the source's node ids; `weights` are leaf values [nodes,
-    dimensions]."""
+    """Write the nodes of a forest under the source's node ids, or by number where a root's is not the least,
+    as Core ML's is; `weights` are leaf values [nodes, dimensions]."""
     trees = params.treeEnsemble
     params.postEvaluationTransform = transform
     trees.numPredictionDimensions = weights.shape[1]
@@ -66,14 +66,12 @@ def write_trees(params: Any, forest: Forest, weights: np.ndarray, base: Any, tra
             members.append(node_index)
             if forest.mode[node_index] != "LEAF":
                 stack += [int(forest.false[node_index]), int(forest.true[node_index])]
-        for node_index in sorted(members):
-            write_tree_node(
-                trees.nodes.add(treeId=tree, nodeId=node_ids.get(node_index, node_index)),
-                forest,
-                node_index,
-                node_ids,
-                weights[node_index],
-            )
+        ids = {member: node_ids.get(member, member) for member in members}
+        if min(ids.values()) != ids[int(root)]:
+            ids = {member: number for number, member in enumerate(dict.fromkeys(members))}
+        for member in sorted(ids, key=ids.__getitem__):
+            node = trees.nodes.add(treeId=tree, nodeId=ids[member])
+            write_tree_node(node, forest, member, ids, weights[member])
 
 
 def write_tree_node(
@@ -90,7 +88,10 @@ def write_tree_node(
     message.missingValueTracksTrueChild = bool(forest.tracks[index]) or forest.mode[index] == "BRANCH_NEQ"
     for side, targets in (("trueChildNodeId", forest.true), ("falseChildNodeId", forest.false)):
         target = int(targets[index])
-        setattr(message, side, node_ids.get(target, target))
+        setattr(message, side, node_ids[target])
+
+
+NO_SETS = condition("no sets of values", lambda n: 6 not in attr(n, "nodes_modes").numpy())
 
 
 @ops.op(
@@ -111,7 +112,7 @@ def tree_regressor(pipe, node, x):
         NUMBERS,
         condition("post_transform=0", lambda n: not attr(n, "post_transform")),
         condition("sums or means", lambda n: attr(n, "aggregate_function") in (0, 1)),
-        condition("no sets of values", lambda n: 6 not in attr(n, "nodes_modes").numpy()),
+        NO_SETS,
     ),
 )
 def tree_ensemble(pipe, node, x):
@@ -120,6 +121,28 @@ def tree_ensemble(pipe, node, x):
     if not attr(node, "aggregate_function"):
         weights /= len(forest.roots)
     return write_tree_regressor(pipe, node, x, forest, weights, [])
+
+
+@ops.op("bridge.coreml::TreeRegressor", needs=(NUMBERS, NO_SETS))
+def lifted_tree_regressor(pipe, node, x):
+    """Sums of trees after one of Core ML's transforms."""
+    params = regressor(pipe, node, "treeEnsembleRegressor", x, attr(node, "n_targets"))
+    write_lifted(params, node)
+    return pipe.steps[-1].outputs[0]
+
+
+@ops.op("bridge.coreml::TreeClassifier", needs=(NUMBERS, NO_SETS))
+def lifted_tree_classifier(pipe, node, x):
+    """Label and probabilities; a single sum is that of the second of two classes."""
+    params, outputs = classifier(pipe, node, "treeEnsembleClassifier", x)
+    write_lifted(params, node)
+    return outputs
+
+
+def write_lifted(params: Any, node: ir.Node) -> None:
+    forest = ensemble(node)
+    weights = leaf_weights(node, forest, 0.0).astype(np.float64)
+    write_trees(params, forest, weights, attr(node, "base").numpy(), attr(node, "transform"))
 
 
 def write_tree_regressor(

@@ -17,6 +17,7 @@ from bridge.report import Blocker, Report
 from bridge_coreml import package, source_interface
 from bridge_coreml.options import KIND
 from bridge_coreml.pipeline.export_ops import ops
+from bridge_coreml.pipeline.lift_trees import LiftTrees
 from bridge_coreml.proto import model as empty
 
 T = ir.DataType
@@ -160,7 +161,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         rule = ops.find(hub.qualified(node), node)
         assert rule is not None
         operands = [pipe.features.get(v, v) for v in node.inputs if v is not None]
-        results = rule.handler(pipe, node, *operands)
+        results = rule.apply(pipe, node, *operands)
         if results is NotImplemented:
             reason = "mixes what belongs to several records"
             blocker = Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
@@ -221,7 +222,7 @@ def is_record_input(value: ir.Value) -> bool:
 
 exporter = Exporter(
     table=ops,
-    legalize=lambda options: [],
+    legalize=lambda options: [LiftTrees()],
     write=write,
     version_title=lambda number: "its classical models",
     value_need=Need("records in rows: numbers of a known width, or one text each", is_record_input),

@@ -21,7 +21,10 @@ def tree_scores(op: Any, params: Any, x: ir.Value) -> Any:
     trees = params.treeEnsemble
     is_double = x.dtype == ir.DataType.DOUBLE
     dtype = np.float64 if is_double else np.float32
-    nodes = sorted(trees.nodes, key=lambda n: (n.treeId, n.nodeId))
+    below = {(n.treeId, n.trueChildNodeId) for n in trees.nodes if n.nodeBehavior != LEAF}
+    below |= {(n.treeId, n.falseChildNodeId) for n in trees.nodes if n.nodeBehavior != LEAF}
+    # A tree's root comes first, which no other node leads to
+    nodes = sorted(trees.nodes, key=lambda n: (n.treeId, (n.treeId, n.nodeId) in below, n.nodeId))
     if not nodes or any(n.nodeBehavior > LEAF for n in nodes):
         raise UnreadableFile("A tree ensemble has no nodes, or nodes of a kind that is not known.")
     values = [0.0 if n.nodeBehavior == LEAF else n.branchFeatureValue for n in nodes]

@@ -1,0 +1,373 @@
+"""XGBoost's JSON or UBJSON, from a file or a model in memory → hub, in float as XGBoost computes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import facts, hub
+from bridge.errors import UnreadableFile
+from bridge.formats import Importer
+from bridge.trees import LT, MEMBER, Ref, Trees, walk
+from bridge_boosters import links
+from bridge_boosters.checks import check_xgboost
+from bridge_boosters.graphs import (
+    Columns,
+    Outputs,
+    both_shares,
+    finish_model,
+    floor,
+    label_of,
+    missing_where,
+    positive_index,
+    start_graph,
+    unsupported,
+)
+from bridge_boosters.ubjson import decode
+
+NEWEST = 3
+LOGISTIC = links.logistic(lowest=88.7)
+SQUARE = ("reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:pseudohubererror")
+ROBUST = ("reg:absoluteerror", "reg:quantileerror")
+RANKS = ("rank:pairwise", "rank:ndcg", "rank:map")
+LOGARITHMIC = ("count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft")
+LINKS: dict[str, links.Link] = {
+    **dict.fromkeys((*SQUARE, *ROBUST, *RANKS, "binary:logitraw"), links.identity),
+    **dict.fromkeys(LOGARITHMIC, links.exponential),
+    "binary:logistic": LOGISTIC,
+    "reg:logistic": LOGISTIC,
+    "binary:hinge": links.step,
+    "multi:softprob": links.softmax,
+    "multi:softmax": links.index_of_largest,
+}
+LOGITS = ("binary:logistic", "reg:logistic")
+RIM = np.float32(1e-6)
+
+
+def margin(objective: str, score: np.ndarray) -> np.ndarray:
+    """The sum trees start from, float32, of a base score as it is predicted; probabilities keep off 0 and 1
+    by RIM. Raises ValueError for a score outside the objective's range."""
+    with np.errstate(all="ignore"):
+        if objective in LOGITS and (score >= 0).all() and (score <= 1).all():
+            sums = -np.log(np.float32(1) / score.clip(RIM, np.float32(1) - RIM) - np.float32(1))
+        elif objective in LOGITS:
+            sums = np.full_like(score, np.nan)
+        else:
+            sums = np.log(score) if objective in LOGARITHMIC else score
+    if not np.isfinite(sums).all():
+        raise ValueError(f"a base score of {score.tolist()} is not one of {objective}")
+    return sums.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class XgboostModel:
+    """The parts of a learner: `base` is the sum that every target starts from, [K]."""
+
+    objective: str
+    booster: str
+    body: dict[str, Any]
+    base: np.ndarray
+    features: int
+    names: Sequence[str]
+    recoded: bool
+    drops: Sequence[float] | None
+    version: str
+
+    @classmethod
+    def of(cls, document: Any) -> XgboostModel:
+        """Raises UnreadableFile, UnsupportedModel, ValueError."""
+        learner = document["learner"]
+        version = [int(v) for v in document.get("version", [NEWEST])]
+        if version[0] > NEWEST:
+            told = ".".join(map(str, version))
+            raise unsupported("XGBoost", "version", f"{told} is newer than the {NEWEST}.x that is known")
+        objective = learner["objective"]["name"]
+        if objective not in LINKS:
+            raise unsupported("XGBoost", str(objective), "is no objective that is known")
+        params = learner["learner_model_param"]
+        count = max(1, int(params.get("num_class", 0)), int(params.get("num_target", 1)))
+        booster, drops = learner["gradient_booster"], None
+        name = booster["name"]
+        if name == "dart":
+            drops, booster = [float(w) for w in booster["weight_drop"]], booster["gbtree"]
+        if name not in ("gbtree", "dart", "gblinear"):
+            raise unsupported("XGBoost", str(name), "is no booster that is known")
+        body = booster["model"]
+        is_grown = int(body.get("boosted_rounds", 1)) if name == "gblinear" else len(body["trees"])
+        is_estimated = bool(is_grown) or str(params.get("boost_from_average", "0")) == "0"
+        return cls(
+            objective,
+            name,
+            body,
+            start_sums(objective, params["base_score"], count, is_estimated),
+            int(params["num_feature"]),
+            [str(n) for n in learner.get("feature_names") or []],
+            bool((body.get("cats") or {}).get("enc")),
+            drops,
+            ".".join(map(str, version)),
+        )
+
+    @property
+    def width(self) -> int:
+        """The number of targets."""
+        return len(self.base)
+
+    @property
+    def linear(self) -> np.ndarray | None:
+        """Weights of a linear booster, those of the bias last, [F + 1, K]; None for trees. Raises ValueError
+        for one that is not finite."""
+        if self.booster != "gblinear":
+            return None
+        weights = np.asarray(self.body["weights"], np.float32)
+        if not len(weights) and not int(self.body.get("boosted_rounds", 1)):
+            weights = np.zeros((self.features + 1) * self.width, np.float32)
+        if not np.isfinite(weights).all():
+            raise ValueError("a weight is not finite")
+        return weights.reshape(self.features + 1, self.width)
+
+
+def start_sums(objective: str, base_score: Any, count: int, is_estimated: bool) -> np.ndarray:
+    """The sums of `count` targets before any tree, float32: of one score for all, or one for each. XGBoost
+    takes a score for a sum that it has not estimated yet."""
+    if count > 2**16:
+        raise ValueError(f"{count} targets are more than any model has")
+    listed = json.loads(base_score) if isinstance(base_score, str) else base_score
+    scores = np.atleast_1d(np.array(listed, np.float32))
+    if scores.ndim != 1 or len(scores) not in (1, count):
+        raise ValueError(f"{len(scores)} base scores are given for {count} targets")
+    return margin(objective if is_estimated else "", np.broadcast_to(scores, count))
+
+
+def grow(trees: Trees, columns: Columns, tree: dict[str, Any], group: int, scale: float, width: int) -> None:
+    """Add one tree; a copy of it for each target where its leaves are vectors."""
+    left, right = (aslist(tree[f"{side}_children"]) for side in ("left", "right"))
+    order = walk(left, right)
+    vectors = leaf_vectors(tree, left, right, width)
+    tests = tree_tests(tree, order, left)
+    conditions = np.asarray(tree["split_conditions"], np.float32)
+    for target in range(width) if vectors is not None else (group,):
+        refs: dict[int, Ref] = {}
+        for node in order:
+            if left[node] == -1:
+                value = conditions[node] if vectors is None else vectors(node)[target]
+                refs[node] = trees.leaf(float(np.float32(value) * np.float32(scale)), target)
+            else:
+                refs[node] = add_test(trees, columns, *tests[node])
+        for node in order:
+            if left[node] != -1:
+                sides = (refs[left[node]], refs[right[node]])
+                trees.lead(refs[node], *(sides if tests[node][3] is None else sides[::-1]))
+        trees.root(refs[0])
+
+
+Test = tuple[int, float, bool, "list[int] | None"]
+
+
+def tree_tests(tree: dict[str, Any], order: list[int], left: list[int]) -> dict[int, Test]:
+    """Column, threshold, whether missing values go left, and the categories that go right of each test."""
+    features, defaults = aslist(tree["split_indices"]), aslist(tree["default_left"])
+    conditions = np.asarray(tree["split_conditions"], np.float32).tolist()
+    kinds = aslist(tree.get("split_type", []))
+    sets = category_sets(tree)
+    tests: dict[int, Test] = {}
+    for node in order:
+        if left[node] != -1:
+            categories = sets[node] if kinds and kinds[node] == 1 else None
+            tests[node] = (features[node], conditions[node], bool(defaults[node]), categories)
+    return tests
+
+
+def add_test(
+    trees: Trees, columns: Columns, column: int, split: float, default: bool, categories: list[int] | None
+) -> Ref:
+    """A test whose true side is the left one of a threshold, the right one of categories."""
+    if categories is None:
+        return trees.test(columns.at(column), LT, split, default)
+    place = columns.of_categories(column, floor, categories)
+    return trees.test(place, MEMBER, 0.0, not default, categories)
+
+
+def category_sets(tree: dict[str, Any]) -> dict[int, list[int]]:
+    """The categories of each node that tests them."""
+    categories = aslist(tree.get("categories", []))
+    nodes, starts, sizes = (aslist(tree.get(f"categories_{n}", [])) for n in ("nodes", "segments", "sizes"))
+    sets = {}
+    for node, start, size in zip(nodes, starts, sizes, strict=True):
+        if not 0 <= start <= start + size <= len(categories):
+            raise ValueError(f"the categories of node {node} are not there")
+        sets[node] = categories[start : start + size]
+    return sets
+
+
+def leaf_vectors(tree: dict[str, Any], left: list[int], right: list[int], width: int) -> Any:
+    """A function of the node that gives a leaf's vector; None where leaves are numbers."""
+    size = int(tree.get("tree_param", {}).get("size_leaf_vector", 1) or 1)
+    if size <= 1:
+        return None
+    if size != width:
+        raise ValueError(f"leaves of {size} values stand in a model of {width} targets")
+    if "leaf_weights" in tree:
+        weights, place = tree["leaf_weights"], right
+    else:
+        weights, place = tree["base_weights"], list(range(len(left)))
+    table = np.asarray(weights, np.float32).reshape(-1, size)
+
+    def values(node: int) -> np.ndarray:
+        if not 0 <= place[node] < len(table):
+            raise ValueError(f"the values of leaf {node} are not there")
+        return table[place[node]]
+
+    return values
+
+
+def has_leaves_in_nodes(document: Any) -> bool:
+    """True if leaves are vectors as XGBoost wrote them before 3.2, among the weights of all nodes."""
+    booster = document["learner"]["gradient_booster"]
+    trees = booster.get("model", {}).get("trees") or []
+    sizes = (int(t.get("tree_param", {}).get("size_leaf_vector", 1) or 1) for t in trees)
+    return any(size > 1 and "leaf_weights" not in tree for size, tree in zip(sizes, trees, strict=True))
+
+
+def aslist(values: Any) -> list[Any]:
+    """Numbers of JSON, or an array of UBJSON, as a list."""
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
+
+
+def tree_range(body: dict[str, Any], rounds: int | None) -> int:
+    """The number of trees that the first rounds of boosting made; all without `rounds`."""
+    total = len(body["trees"])
+    if rounds is None:
+        return total
+    ends = aslist(body.get("iteration_indptr") or [])
+    if ends:
+        return int(ends[min(rounds, len(ends) - 1)])
+    groups = len(set(aslist(body["tree_info"]))) or 1
+    return min(total, rounds * groups * int(body["gbtree_model_param"].get("num_parallel_tree", 1) or 1))
+
+
+def tree_sums(
+    op: hub.Builder, model: XgboostModel, x: ir.Value, columns: Columns, rounds: int | None
+) -> ir.Value:
+    """Sums of the base score and the trees, [N, K]."""
+    body = model.body
+    expected = int(body["gbtree_model_param"]["num_trees"])
+    groups = aslist(body["tree_info"])
+    if not len(body["trees"]) == len(groups) == expected:
+        raise ValueError(f"{len(body['trees'])} trees are there, not {expected}")
+    if model.drops is not None and len(model.drops) != expected:
+        raise ValueError(f"{len(model.drops)} weights are given for {expected} trees")
+    trees = Trees(model.width)
+    for index in range(tree_range(body, rounds)):
+        if not 0 <= groups[index] < model.width:
+            raise ValueError(f"a tree is of target {groups[index]} of {model.width}")
+        scale = 1.0 if model.drops is None else model.drops[index]
+        grow(trees, columns, body["trees"][index], groups[index], scale, model.width)
+    sums = trees.build(op, columns.gather(op, x, trees))
+    return op.Add(sums, op.const(model.base)) if model.base.any() else sums
+
+
+def linear_sums(op: hub.Builder, model: XgboostModel, x: ir.Value) -> ir.Value:
+    """Weighted features and the bias; missing values count for nothing."""
+    weights = model.linear
+    assert weights is not None
+    present = op.Where(op.IsNaN(x), np.float32(0), x)
+    # In double, as the order in which XGBoost adds its floats is not kept
+    wide = op.Cast(present, to=int(ir.DataType.DOUBLE))
+    # XGBoost starts every target from the first one's base score
+    offsets = weights[-1].astype(np.float64) + model.base[0]
+    sums = op.Add(op.MatMul(wide, op.const(weights[:-1].astype(np.float64))), op.const(offsets))
+    return op.Cast(sums, to=int(ir.DataType.FLOAT))
+
+
+def build(model: XgboostModel, source: Any = None) -> tuple[ir.Model, Columns]:
+    """The hub model of a learner as `source`, a live estimator or None for a Booster, predicts with it, and
+    the columns that its tests read."""
+    op, x = start_graph("XGBoost", model.features, ir.DataType.FLOAT)
+    read, columns = mark_missing(op, x, getattr(source, "missing", None)), Columns(model.features)
+    if model.booster == "gblinear":
+        sums = linear_sums(op, model, read)
+    else:
+        sums = tree_sums(op, model, read, columns, best_rounds(source))
+    hub_model = finish_model(op, answers(op, model, sums, source), model.names, "xgboost")
+    facts.VERSION.set(hub_model, model.version)
+    if model.recoded:
+        hub.note(hub_model, ["categories are read as the codes that the model gives them"])
+    return hub_model, columns
+
+
+def mark_missing(op: hub.Builder, x: ir.Value, missing: Any) -> ir.Value:
+    """The records with NaN where they have the value an estimator takes for missing."""
+    if missing is None or np.isnan(missing):
+        return x
+    return missing_where(op, op.Equal(x, op.const(np.float32(missing))), x)
+
+
+def best_rounds(source: Any) -> int | None:
+    """The rounds an estimator predicts with: up to the best one where it was stopped early."""
+    try:
+        return None if source is None else int(source.best_iteration) + 1
+    except AttributeError:
+        return None
+
+
+def answers(op: hub.Builder, model: XgboostModel, sums: ir.Value, source: Any) -> Outputs:
+    """`variable` as a Booster, a regressor or a ranker predicts; `label` and `probabilities` of a
+    classifier."""
+    predicted = LINKS[model.objective](op, sums)
+    if source is None or not hasattr(source, "predict_proba"):
+        return {"variable": predicted}
+    count = int(source.n_classes_)
+    if model.objective == "multi:softmax":
+        index = op.ArgMax(sums, axis=1, keepdims=0)
+        return {"label": index, "probabilities": op.Softmax(sums, axis=-1)}
+    if model.width > 1 and count != 2:
+        index = op.ArgMax(predicted, axis=1, keepdims=0)
+        return {"label": label_of(op, source.classes_, index), "probabilities": predicted}
+    passed = op.Greater(predicted, 0.5)
+    if model.width > 1:
+        return {"label": op.Cast(passed, to=int(ir.DataType.INT64)), "probabilities": predicted}
+    label = label_of(op, source.classes_, positive_index(op, passed))
+    return {"label": label, "probabilities": both_shares(op, predicted)}
+
+
+def document_of(path: Path) -> Any:
+    """The JSON or UBJSON of a file. Raises UnreadableFile."""
+    data = path.read_bytes()
+    if data.startswith(b"binf"):
+        raise UnreadableFile(
+            f"{path} is in the binary form of before XGBoost 3.1.",
+            "Load it with such a version, then: booster.save_model('model.json')",
+        )
+    try:
+        # A key in JSON is quoted, in UBJSON its length stands before it
+        return json.loads(data) if data.lstrip()[1:].lstrip().startswith(b'"') else decode(data)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableFile(
+            f"{path} is neither JSON nor UBJSON: {error}", "Is the file complete?"
+        ) from error
+
+
+def load(src: Any) -> ir.Model:
+    """A file or a fitted model as a hub model: input `X`, float [N, F].
+
+    A Booster and a file give `variable`, [N, K], as `Booster.predict` does; a classifier `label` and
+    `probabilities`. Raises UnreadableFile, UnsupportedModel.
+    """
+    if isinstance(src, (str, Path)):
+        return build(XgboostModel.of(document_of(Path(src))))[0]
+    booster = src.get_booster() if hasattr(src, "get_booster") else src
+    learner = XgboostModel.of(decode(bytes(booster.save_raw("ubj"))))
+    model, columns = build(learner, None if booster is src else src)
+    facts.ESTIMATOR.set(model, type(src).__name__)
+    is_exponential = LINKS[learner.objective] is links.exponential
+    check_xgboost(model, src, columns.known, learner.linear, is_exponential)
+    return model
+
+
+importer = Importer(load)

@@ -1,0 +1,112 @@
+"""Answers of an estimator itself, and the categories it was fitted on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.classical.check import Answers, Ask
+from bridge.classical.records import Known, Table
+from bridge.classical.splits import Place
+from bridge_sklearn.columns import encoders
+
+SCORES = ("predict_proba", "decision_function", "transform", "score_samples")
+
+
+def own_answers(src: Any, model: ir.Model) -> Ask:
+    """Answers of a fitted estimator to a table, by output of its hub model: predictions first, then its
+    probabilities; of one that has none, its scores or what it transforms to."""
+    names = [str(v.name) for v in model.graph.outputs]
+    arrange = arranger(src, model)
+    first = "predict" if hasattr(src, "predict") else "transform"
+    methods = [m for m in SCORES if hasattr(src, m)]
+    if "predict_proba" in methods:
+        methods = ["predict_proba"]
+
+    def ask(table: Table) -> Answers:
+        records = arrange(table)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            answers: list[list[np.ndarray]] = [[dense(getattr(src, first)(records))]]
+            scores = [getattr(src, m)(records) for m in methods] if len(names) > 1 else []
+        if scores and isinstance(scores[0], list):
+            answers += [[np.asarray(each)] for each in scores[0]]
+        else:
+            candidates = [form for s in scores for form in forms(dense(s))]
+            answers += [candidates for _ in names[1:]]
+        return answers
+
+    return ask
+
+
+def forms(scores: np.ndarray) -> list[np.ndarray]:
+    """Scores as they are, and those of two classes side by side, as converters lay them out."""
+    return [scores] if scores.ndim > 1 else [scores, np.stack([-scores, scores], axis=1)]
+
+
+def decided_records(src: Any, model: ir.Model) -> Callable[[Table], np.ndarray] | None:
+    """Mask of the records whose nearest neighbours rounding does not choose; None for other models."""
+    final = src.steps[-1][1] if hasattr(src, "steps") else src
+    if not hasattr(final, "kneighbors") or not hasattr(final, "n_neighbors") or final.n_neighbors is None:
+        return None
+    arrange = arranger(src, model)
+
+    def decided(table: Table) -> np.ndarray:
+        marks = np.ones(len(next(iter(table.values()))), bool)
+        if final.n_neighbors >= final.n_samples_fit_:
+            return marks
+        records = arrange(table)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                prepared = src[:-1].transform(records) if final is not src else records
+                distances, _ = final.kneighbors(prepared, final.n_neighbors + 1)
+            except ValueError:
+                return marks
+        return distances[:, -1] - distances[:, -2] > 1e-9 * distances[:, -1]
+
+    return decided
+
+
+def dense(values: Any) -> np.ndarray:
+    return np.asarray(values.todense() if hasattr(values, "todense") else values)
+
+
+def arranger(src: Any, model: ir.Model) -> Callable[[Table], Any]:
+    """From a table to the records an estimator reads: a matrix of doubles, or a data frame of named
+    columns."""
+    names = [str(v.name) for v in model.graph.inputs]
+    if names == ["X"]:
+        return lambda table: table["X"] if table["X"].dtype == object else table["X"].astype(np.float64)
+    import pandas
+
+    missing: Any = None if any(None in list(c) for _, c in encoders(src)) else np.nan
+
+    def frame(table: Table) -> Any:
+        columns = {}
+        for name, values in table.items():
+            column = values[:, 0]
+            if column.dtype == object:
+                column = np.array([missing if v is None else v for v in column], object)
+            columns[name] = pandas.Series(column, dtype=column.dtype)
+        return pandas.DataFrame(columns)
+
+    return frame
+
+
+def known_categories(src: Any, model: ir.Model) -> Known:
+    """The categories of each column of the hub model that encoders were fitted on, missing ones left out."""
+    inputs = {str(v.name): v for v in model.graph.inputs}
+    names = list(getattr(src, "feature_names_in_", []))
+    known: dict[Place, np.ndarray] = {}
+    for column, values in encoders(src):
+        place = ("X", int(column)) if "X" in inputs else (str(names[column]), 0)
+        if place[0] in inputs:
+            present = [v for v in values if v is not None and v == v]
+            text = inputs[place[0]].dtype == ir.DataType.STRING
+            known[place] = np.array(present, object if text else np.float64)
+    return {p: v for p, v in known.items() if len(v)}

@@ -1,0 +1,72 @@
+"""Bases of splines: a polynomial between each two knots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge_sklearn.frames import Frame
+from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten
+
+
+def spline_transformer(op: PartBuilder, src: Any, frame: Frame) -> Frame:
+    """Values of the basis splines, each column's side by side."""
+    blocks = [basis(op, src, spline, frame.column(i)) for i, spline in enumerate(src.bsplines_)]
+    if not src.include_bias:
+        kept = np.arange(src.bsplines_[0].c.shape[1] - 1)
+        blocks = [op.Gather(block, kept, axis=1) for block in blocks]
+    return Frame(op, blocks)
+
+
+def basis(op: PartBuilder, src: Any, spline: Any, x: ir.Value) -> ir.Value:
+    """The basis of one column, [N, splines]: in each interval the sum of the powers of the way into it."""
+    from scipy.interpolate import PPoly
+
+    degree, missing = src.degree, None
+    if src.handle_missing == "zeros":
+        missing = op.IsNaN(x)
+        x = op.Where(missing, op.const(np.array([[float(spline.t[degree])]])), x)
+    low, high = float(spline.t[degree]), float(spline.t[-degree - 1])
+    if src.extrapolation == "periodic":
+        span = op.const(np.array([[high - low]]))
+        ahead = op.Div(op.Sub(x, op.const(np.array([[low]]))), span)
+        x = op.Sub(x, op.Mul(op.Floor(ahead), span))
+    elif src.extrapolation not in ("constant", "linear", "continue", "error"):
+        raise Unwritten(f"its extrapolation is {src.extrapolation}")
+    inner = x
+    if src.extrapolation in ("constant", "linear"):
+        first, last = op.const(np.array([[low]])), op.const(np.array([[high]]))
+        inner = op.Where(op.Less(x, first), first, op.Where(op.Greater(x, last), last, x))
+    pieces = PPoly.from_spline(spline)
+    starts = np.asarray(pieces.x[degree : len(pieces.x) - degree], np.float64)
+    weights = np.asarray(pieces.c[:, degree : len(pieces.x) - 1 - degree], np.float64)
+    result = piecewise(op, inner, starts, weights)
+    if src.extrapolation == "linear":
+        result = op.Add(result, beyond(op, spline, x, inner, low, high))
+    return result if missing is None else op.Where(missing, op.const(np.array([[0.0]])), result)
+
+
+def piecewise(op: PartBuilder, x: ir.Value, starts: np.ndarray, weights: np.ndarray) -> ir.Value:
+    """Polynomials [powers, intervals, splines], highest power first, of the way into the interval a record is
+    in; the first and the last one go on beyond."""
+    marks = np.eye(len(starts) - 1)
+    inside = op.const(marks[:1])
+    if len(starts) > 2:
+        reached = op.Cast(op.GreaterOrEqual(x, op.const(starts[None, 1:-1])), to=int(DOUBLE))
+        inside = op.Add(op.MatMul(reached, op.const(marks[1:] - marks[:-1])), inside)
+    way = op.Sub(x, op.MatMul(inside, op.const(starts[:-1, None])))
+    result = op.MatMul(inside, op.const(np.ascontiguousarray(weights[0])))
+    for power in weights[1:]:
+        result = op.Add(op.Mul(result, way), op.MatMul(inside, op.const(np.ascontiguousarray(power))))
+    return result
+
+
+def beyond(op: PartBuilder, spline: Any, x: ir.Value, inner: ir.Value, low: float, high: float) -> ir.Value:
+    """The slope at the ends times the way beyond them."""
+    zero = op.const(np.array([[0.0]]))
+    gap = op.Sub(x, inner)
+    first = op.MatMul(op.Min(gap, zero), op.const(np.asarray(spline(low, nu=1), np.float64)[None]))
+    last = op.MatMul(op.Max(gap, zero), op.const(np.asarray(spline(high, nu=1), np.float64)[None]))
+    return op.Add(first, last)
