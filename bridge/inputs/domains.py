@@ -183,12 +183,14 @@ def _condition(domain: Domain, use: Use) -> Domain:
 
 
 def _equal(domain: Domain, use: Use) -> Domain:
-    """The constants that a scalar is compared with."""
+    """The constants that a scalar is compared with, or a table that every element is looked up in."""
     compared = hub.const(use.node.inputs[1 - use.index])
     value = use.node.inputs[use.index]
-    if compared is None or compared.size != 1 or value is None or value.shape is None or len(value.shape):
+    if compared is None or value is None or value.shape is None:
         return domain
-    return replace(domain, choices=(*domain.choices, compared.ravel()[0]))
+    if compared.size > 1 or not len(value.shape):
+        return replace(domain, choices=(*domain.choices, *np.unique(compared).tolist()))
+    return domain
 
 
 def _ordered(domain: Domain, use: Use) -> Domain:
