@@ -51,6 +51,7 @@ class Lengths:
     ) -> None:
         self.model, self.fixed, self.limits = model, dict(fixed or {}), dict(limits or {})
         self.only = shapes or {}
+        self._fits: dict[tuple[tuple[str, int], ...], int] = {}
         check_dimensions(model, self.fixed)
         self.dims = {
             str(d.value): parsed(d.value)
@@ -119,7 +120,7 @@ class Lengths:
         if not self.dims:
             return {}
         plain = self.setting(dict.fromkeys(self.free, 2))
-        if plain is not None and not Shapes(self.model, plain).misfits:
+        if plain is not None and not self._misfits(plain):
             return plain
         return next((s for pair in self.pairs() for s in pair), dict.fromkeys(self.dims, 2) | self.fixed)
 
@@ -136,13 +137,16 @@ class Lengths:
             return
         later: list[list[Setting]] = []
         tried: list[list[Setting]] = []
-        for chosen in self._choices():
-            pair = [s for s in (self._first(options) for options in chosen) if s is not None]
-            pair = [s for i, s in enumerate(pair) if s not in pair[:i]]
-            if not pair or pair in tried or not all(self._small(s) for s in pair):
+        for one, other in self._choices():
+            first = self._best(one)
+            if first is None:
+                continue
+            second = self._best([*other, *self._varied(first)], first)
+            pair = [first] if second is None or second == first else [first, second]
+            if pair in tried:
                 continue
             tried.append(pair)
-            if any(Shapes(self.model, s).misfits for s in pair):
+            if any(map(self._misfits, pair)):
                 later.append(pair)
             else:
                 yield pair
@@ -205,10 +209,30 @@ class Lengths:
                 divisors[name] = math.lcm(divisors.get(name, 1), factor.denominator)
         return divisors
 
-    def _first(self, options: Iterable[dict[str, int]]) -> Setting | None:
-        """The first choice that is a setting; one whose lengths all differ, and are resized, is preferred."""
-        found = [s for s in map(self.setting, options) if s is not None]
-        return min(found, key=lambda s: (self._unscaled(s), len(s) - len(set(s.values()))), default=None)
+    def _best(self, options: Iterable[dict[str, int]], other: Setting | None = None) -> Setting | None:
+        """The choice, among those that are settings, whose windows fit, whose lengths are resized, and
+        which differ from one another and from those of the `other` setting, as far as one does."""
+        found = [s for s in map(self.setting, options) if s is not None and self._small(s)]
+
+        def rank(setting: Setting) -> tuple[int, ...]:
+            repeated = sum(setting[n] == other[n] for n in self.free) if other else 0
+            return self._unscaled(setting), repeated, len(setting) - len({*setting.values()})
+
+        found.sort(key=rank)
+        fitting = next((s for s in found if not self._misfits(s)), None)
+        return fitting or min(found, key=self._misfits, default=None)
+
+    def _varied(self, setting: Setting) -> Iterator[dict[str, int]]:
+        """Choices with one length of a setting half as long again, or one more row."""
+        chosen = {n: setting[n] for n in self.free}
+        for name, length in chosen.items():
+            yield {**chosen, name: length + 1 if name in self.rows else length + -(-length // 2)}
+
+    def _misfits(self, setting: Setting) -> int:
+        key = tuple(setting.items())
+        if key not in self._fits:
+            self._fits[key] = Shapes(self.model, setting).misfits
+        return self._fits[key]
 
     def _unscaled(self, setting: Setting) -> int:
         """The number of lengths that a Resize leaves as they are: a runtime may copy there what it would
