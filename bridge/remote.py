@@ -112,6 +112,8 @@ def _error(told: dict[str, Any]) -> BridgeError:
     error = kind.__new__(kind)
     Exception.__init__(error, told["message"])
     error.hint = told["hint"]
+    if isinstance(error, errors.UnsupportedModel):
+        error.blockers = ()
     return error
 
 

@@ -90,9 +90,15 @@ class HubSession(Session):
         return outputs
 
     def _opened(self) -> OnnxRuntimeSession:
+        if self.refusal:
+            raise ExecutionFailed(self.refusal)
         if self._session is None:
             proto = ir.to_proto(for_runtime(self._model))
-            self._session = OnnxRuntimeSession(proto.SerializeToString())
+            try:
+                self._session = OnnxRuntimeSession(proto.SerializeToString())
+            except ExecutionFailed as refused:
+                self.refusal = str(refused)
+                raise
         return self._session
 
     def variants(self) -> Iterator[Session]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def verify(
     given = [inputs] if isinstance(inputs, dict) else inputs or ()
     sampling = Sampling((seed, seed + 1), dims or {}, ranges or {}, given, runtime)
     judge = Judge(first)
-    asked = trials(judge.run, Lengths(judge.model if not given else _EMPTY, sampling.dims), sampling)
+    asked = judge.trials(Lengths(judge.model if not given else _EMPTY, sampling.dims), sampling)
     return _compared(judge, open_session(second), asked, sampling, rtol, atol, lossy)
 
 
@@ -76,6 +76,9 @@ def _hub_or_reader(
     return model if isinstance(model, ir.Model) else reader(model, source, options)
 
 
+Drawn = Callable[[dict[str, Any]], dict[str, Any]]
+
+
 class Judge:
     """The answer to what a source computes: its own runtime or framework; the hub model read from it where
     that refuses it, or where it has none."""
@@ -84,6 +87,7 @@ class Judge:
         self._source, self._model = source, model
         self.session: Session = HubSession(source) if isinstance(source, ir.Model) else self._opened(source)
         self.notes: list[str] = []
+        self._lenient = self._passed_over = False
         self._read: HubSession | None = None
 
     @property
@@ -97,6 +101,23 @@ class Judge:
         in_file = source.is_file and source.format.runtime
         return open_session(source) if in_file else open_source(source, self.model)
 
+    def trials(
+        self,
+        lengths: Lengths,
+        sampling: Sampling,
+        drawn: Drawn = lambda inputs: inputs,
+        of_source: Drawn = lambda inputs: inputs,
+    ) -> list[Trial]:
+        """Answers of the source, as `bridge.trials.trials` finds them. Where its runtime opens it, lengths
+        it does not run are not asked of another one, until no others are left."""
+        try:
+            return trials(lambda inputs: self.run(of_source(inputs)), lengths, sampling, drawn)
+        except ExecutionFailed:
+            if not self._passed_over:
+                raise
+        self._lenient = True
+        return trials(lambda inputs: self.run(of_source(inputs)), lengths, sampling, drawn)
+
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """The source's answer. Raises as sessions do."""
         if self.session.refusal and not isinstance(self.session, HubSession):
@@ -104,6 +125,9 @@ class Judge:
             if outputs is not None:
                 return outputs
         outputs = self.session.run(inputs)
+        if outputs.refusal and not self.session.refusal and not self._lenient:
+            self._passed_over = True
+            raise ExecutionFailed(outputs.refusal)
         if outputs.refusal:
             self._note(f"The source was run by {outputs.engine}: {first_line(outputs.refusal)}")
         return outputs
@@ -152,9 +176,11 @@ def _compared(
     lossy: float | None = None,
 ) -> Verification:
     answers = [candidate.run(trial.inputs) for trial in asked]
-    if candidate.refusal and sampling.runtime != "reference":
+    refusal = next((a.refusal for a in answers if a.refusal), "")
+    own = refusal and answers[0].engine.startswith("onnx.reference") and not isinstance(candidate, HubSession)
+    if own and sampling.runtime != "reference":
         raise ExecutionFailed(
-            f"ONNX Runtime does not run the file. {candidate.refusal}",
+            f"ONNX Runtime does not run the file. {refusal}",
             "runtime='reference' (--runtime reference) lets onnx.reference judge it instead.",
         )
     pairs = [(trial.expected, actual) for trial, actual in zip(asked, answers, strict=True)]
@@ -164,7 +190,7 @@ def _compared(
     if not result.ok and (noise := judge.noise(asked)):
         result = worst_of([compare(a, b, rtol, atol, steps, lossy, noise) for a, b in pairs])
     notes = [*judge.notes]
-    if refusal := next((a.refusal for a in answers if a.refusal), ""):
+    if refusal:
         notes.append(f"The result was run by {answers[0].engine}: {first_line(refusal)}")
     return replace(result, settings=tuple(t.setting for t in asked), notes=tuple(notes))
 
@@ -177,6 +203,7 @@ class View:
     """Inputs and outputs of a file, where options make them differ from the source's."""
 
     face: Face
+    source: ir.Model
     lowered: ir.Model
 
     def drawn(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -192,8 +219,19 @@ class View:
         return self._moved("input", inputs)
 
     def as_source(self, outputs: dict[str, Any]) -> dict[str, Any]:
-        """The file's outputs in the layout of the source."""
-        return self._moved("output", outputs)
+        """The file's outputs under the names and in the layout of the source."""
+        return self._moved("output", self._named(outputs))
+
+    def _named(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        """Outputs that are inputs passed on have the source's names: a format may give those another one."""
+        wanted = {v.name or "": v.is_graph_input() for v in self.source.graph.outputs}
+        if len(wanted) != len(outputs):
+            return outputs
+        pairs = zip(wanted.items(), outputs.items(), strict=True)
+        return {
+            (own if passed and own not in outputs and name not in wanted else name): array
+            for (own, passed), (name, array) in pairs
+        }
 
     def _moved(self, side: str, arrays: dict[str, Any]) -> dict[str, Any]:
         perms = {name: LAYOUT.of(f"{side}:{name}").get(self.lowered) for name in arrays}
@@ -208,7 +246,7 @@ class Seen(Session):
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
         outputs = self.session.run(self.view.of_file(inputs))
-        self.refusal, self.engine = self.session.refusal, outputs.engine
+        self.engine = outputs.engine
         return Outputs(self.view.as_source(outputs), outputs.engine, outputs.refusal)
 
 
@@ -229,13 +267,13 @@ class Proof:
         """Compare the file at `path` that the route's writer made of the model `lowered` is. Raises
         ExecutionFailed where the source does not run, VerificationFailed where the file does not."""
         face = self.writer.exporter.face(self.model, self.writer.options)
-        view = View(face, lowered)
+        view = View(face, self.model, lowered)
         ranges = dict.fromkeys(face.pixels, PIXELS) | dict(self.sampling.ranges)
-        asked = trials(
-            lambda inputs: self.judge.run(view.of_source(inputs)),
+        asked = self.judge.trials(
             Lengths(self.model, self.sampling.dims, face.limits, face.shapes),
             replace(self.sampling, ranges=ranges),
             view.drawn,
+            view.of_source,
         )
         try:
             candidate = Seen(open_session(reader(path, self.writer.format.name)), view)

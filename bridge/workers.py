@@ -67,7 +67,7 @@ def prepare(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT) ->
     worker = _waiting() or Worker()
     with suppress(WorkerLost):
         worker.send(target, arguments, timeout)
-        worker.prepares = True
+        worker.preparing += 1
     _idle.append(worker)
 
 
@@ -110,7 +110,7 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bridge.workers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self.prepares = False
+        self.preparing = 0
         self._rest = bytearray()
 
     def alive(self) -> bool:
@@ -123,8 +123,8 @@ class Worker:
 
     def call(self, target: str, arguments: dict[str, Any], timeout: float, wall: float) -> Iterator[Any]:
         """Values `target` yields. Raises WorkerLost or RuntimeError."""
-        if self.prepares:
-            self.prepares = False
+        while self.preparing:
+            self.preparing -= 1
             with suppress(RuntimeError):
                 list(self._answers(timeout, wall))
         self.send(target, arguments, timeout)

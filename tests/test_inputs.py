@@ -177,6 +177,10 @@ VALUES = {
         node_model(h.make_node("Div", ["a", "x"], ["y"]), {"a": (N, [90]), "x": (N, [90])}),
         lambda x: (x > 0).all(),
     ),
+    "a table of all bytes": (
+        node_model(h.make_node("Equal", ["x", "k"], ["y"]), {"x": (N, [300, 1])}, k=np.arange(257)[None]),
+        lambda x: x.max() > 200 and x.max() <= 256,
+    ),
     "a choice among constants": (
         node_model(h.make_node("Equal", ["x", "k"], ["y"]), {"x": (N, [])}, k=np.array(16000)),
         lambda x: x == 16000,

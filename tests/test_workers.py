@@ -106,6 +106,7 @@ def test_arrays_travel_as_they_are():
 
 def test_a_worker_prepares_itself_while_others_go_on():
     prepare(f"{__name__}:fail", {})
+    prepare(f"{__name__}:count", {"n": 3})
     assert list(isolated(f"{__name__}:count", {"n": 2})) == [0, 1]
     prepare(f"{__name__}:die", {"after": 0})
     with pytest.raises(WorkerLost):

@@ -51,6 +51,7 @@ class Lengths:
     ) -> None:
         self.model, self.fixed, self.limits = model, dict(fixed or {}), dict(limits or {})
         self.only = shapes or {}
+        self._fits: dict[tuple[tuple[str, int], ...], int] = {}
         check_dimensions(model, self.fixed)
         self.dims = {
             str(d.value): parsed(d.value)
@@ -85,12 +86,12 @@ class Lengths:
 
     @cached_property
     def rows(self) -> set[str]:
-        """Free names that are the first dimension of inputs, and no other one: batches."""
+        """Free names that are the first dimension of inputs and no other one, or are called batches."""
         shapes = [[set() if isinstance(d, int) else parsed(d.value).names for d in v.shape or ()]
                   for v in self.model.graph.inputs]  # fmt: skip
         first = set().union(*(s[0] for s in shapes if len(s) > 1))
         others = set().union(*(names for s in shapes for names in (s[1:] if len(s) > 1 else ())))
-        return {n for n in self.free if n in first - others}
+        return {n for n in self.free if n in first - others or "batch" in n.lower()}
 
     @property
     def varies(self) -> bool:
@@ -115,9 +116,11 @@ class Lengths:
         return {n: v for n, v in whole.items() if n in names} | setting
 
     def smallest(self) -> Setting:
-        """Two everywhere, where equations and limits allow it, else the first setting to try."""
+        """Two everywhere, where equations, windows and limits allow it, else the first setting to try."""
+        if not self.dims:
+            return {}
         plain = self.setting(dict.fromkeys(self.free, 2))
-        if plain is not None:
+        if plain is not None and not self._misfits(plain):
             return plain
         return next((s for pair in self.pairs() for s in pair), dict.fromkeys(self.dims, 2) | self.fixed)
 
@@ -129,16 +132,25 @@ class Lengths:
                 yield [pair[min(turn, len(pair) - 1)] for turn, pair in enumerate(pairs)]
             return
         if not self.free:
-            if (only := self.setting({})) is not None:
+            if (only := self.setting({})) is not None and self._small(only):
                 yield [only]
             return
+        later: list[list[Setting]] = []
         tried: list[list[Setting]] = []
-        for chosen in self._choices():
-            pair = [s for s in (self._first(options) for options in chosen) if s is not None]
-            pair = [s for i, s in enumerate(pair) if s not in pair[:i]]
-            if pair and pair not in tried and all(self._small(s) for s in pair):
-                tried.append(pair)
+        for one, other in self._choices():
+            first = self._best(one)
+            if first is None:
+                continue
+            second = self._best([*other, *self._varied(first)], first)
+            pair = [first] if second is None or second == first else [first, second]
+            if pair in tried:
+                continue
+            tried.append(pair)
+            if any(map(self._misfits, pair)):
+                later.append(pair)
+            else:
                 yield pair
+        yield from later
 
     def _listed(self) -> list[Setting]:
         """Lengths of the first two of the only shapes."""
@@ -166,6 +178,9 @@ class Lengths:
         for name in sides if len(self.free) > 1 else ():
             others = [n for n in sides if n != name]
             yield [({**c, name: 1} for c in self._spread(others, 1, turn, True)) for turn in (0, 1)]
+            for unit in (1, 32, 512) if others else ():
+                alone = dict.fromkeys(self.free, 1)
+                yield [({**alone, **c} for c in self._spread([name], unit, turn, False)) for turn in (0, 1)]
 
     def _spread(self, sides: list[str], unit: int, turn: int, many: bool) -> Iterator[dict[str, int]]:
         """Choices of lengths that differ: sides are multiples of `unit`, all of them 1 for 0; batches the
@@ -194,10 +209,30 @@ class Lengths:
                 divisors[name] = math.lcm(divisors.get(name, 1), factor.denominator)
         return divisors
 
-    def _first(self, options: Iterable[dict[str, int]]) -> Setting | None:
-        """The first choice that is a setting; one whose lengths all differ, and are resized, is preferred."""
-        found = [s for s in map(self.setting, options) if s is not None]
-        return min(found, key=lambda s: (self._unscaled(s), len(s) - len(set(s.values()))), default=None)
+    def _best(self, options: Iterable[dict[str, int]], other: Setting | None = None) -> Setting | None:
+        """The choice, among those that are settings, whose windows fit, whose lengths are resized, and
+        which differ from one another and from those of the `other` setting, as far as one does."""
+        found = [s for s in map(self.setting, options) if s is not None and self._small(s)]
+
+        def rank(setting: Setting) -> tuple[int, ...]:
+            repeated = sum(setting[n] == other[n] for n in self.free) if other else 0
+            return self._unscaled(setting), repeated, len(setting) - len({*setting.values()})
+
+        found.sort(key=rank)
+        fitting = next((s for s in found if not self._misfits(s)), None)
+        return fitting or min(found, key=self._misfits, default=None)
+
+    def _varied(self, setting: Setting) -> Iterator[dict[str, int]]:
+        """Choices with one length of a setting half as long again, or one more row."""
+        chosen = {n: setting[n] for n in self.free}
+        for name, length in chosen.items():
+            yield {**chosen, name: length + 1 if name in self.rows else length + -(-length // 2)}
+
+    def _misfits(self, setting: Setting) -> int:
+        key = tuple(setting.items())
+        if key not in self._fits:
+            self._fits[key] = Shapes(self.model, setting).misfits
+        return self._fits[key]
 
     def _unscaled(self, setting: Setting) -> int:
         """The number of lengths that a Resize leaves as they are: a runtime may copy there what it would
@@ -223,7 +258,7 @@ def _solve(known: dict[str, Linear], one: Linear, other: Linear) -> None:
     for name, value in ordered:
         single = not value.terms
         whole = all(f.denominator == 1 for _, f in value.terms) and value.constant.denominator == 1
-        if not whole or (single and value.constant < 1):
+        if not whole or (single and not 1 <= value.constant <= LARGEST):
             continue
         for earlier, found in list(known.items()):
             known[earlier] = found.with_values({name: value})

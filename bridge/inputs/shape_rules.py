@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES"]
 
+FAR = 2**20
+"""An end of a slice that no length reaches."""
+
 SAME = ELEMENTWISE | {
     "BatchNormalization", "CastLike", "Clip", "CumProd", "CumSum", "DequantizeLinear", "Dropout",
     "GroupNormalization", "Hardmax", "InstanceNormalization", "LayerNormalization", "LogSoftmax",
@@ -37,6 +40,15 @@ def _axis(node: ir.Node, rank: int, default: int = 0) -> int:
 
 def _same(s: Shapes, node: ir.Node) -> list[Dims | None]:
     x = s.dims(node.inputs[0])
+    return [None if x is None else list(x)]
+
+
+def _normalized(s: Shapes, node: ir.Node) -> list[Dims | None]:
+    x = s.dims(node.inputs[0])
+    for value in node.inputs[1:]:
+        dims = s.dims(value)
+        if x is not None and len(x) > 1 and dims:
+            s.equal(x[1], dims[0])
     return [None if x is None else list(x)]
 
 
@@ -185,10 +197,10 @@ def _sliced(dim: Linear | None, start: int, end: Linear | None, step: int) -> Li
     stop = end.whole
     if stop is None:
         return end - number(start) if start >= 0 and step == 1 else None
-    if stop >= 2**31 - 1:
+    if stop >= FAR:
         return dim - number(start) if start >= 0 else number(-start)
     if start >= 0:
-        return dim + number(stop - start) if stop < 0 else number(stop - start)
+        return dim + number(stop - start) if stop < 0 else number(stop - start) if stop <= 1 else None
     return number(stop - start) if stop < 0 else None
 
 
@@ -308,12 +320,28 @@ def _window(s: Shapes, node: ir.Node) -> list[Dims | None]:
     rank = len(x) - 2
     strides, dilations = (hub.attr(node, n) or [1] * rank for n in ("strides", "dilations"))
     pads = hub.attr(node, "pads") or [0] * 2 * rank
-    sides: Dims = []
-    for i, dim in enumerate(x[2:]):
-        fits = dim is not None and strides[i] == 1 and kernel[i] is not None
-        moved = pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) if fits else 0
-        sides.append(dim + number(moved) if fits and dim is not None else None)
+    upwards = bool(hub.attr(node, "ceil_mode"))
+    sides: Dims = [
+        None
+        if dim is None or kernel[i] is None
+        else _windows(
+            s, dim, pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) - 1, strides[i], upwards
+        )
+        for i, dim in enumerate(x[2:])
+    ]
     return [[x[0], x[1] if "Pool" in node.op_type else w[0] if w else None, *sides]]
+
+
+def _windows(s: Shapes, dim: Linear, moved: int, stride: int, upwards: bool) -> Linear | None:
+    """The number of windows along a dimension, where it is known or they stand side by side."""
+    if stride == 1:
+        s.misfits += not dim.terms and dim.constant + moved < 0
+        return dim + number(moved + 1)
+    if dim.whole is None:
+        return None
+    room = dim.whole + moved
+    s.misfits += room < 0
+    return number(max((-(-room // stride) if upwards else room // stride) + 1, 0))
 
 
 def _global(s: Shapes, node: ir.Node) -> list[Dims | None]:
@@ -396,6 +424,7 @@ RULES: dict[str, Callable[[Shapes, ir.Node], list[Dims | None]]] = {
     **dict.fromkeys(["ScatterND", "ScatterElements"], _scatter),
     **{f"Reduce{n}": _reduced for n in (
         "L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")},
+    **dict.fromkeys(["BatchNormalization", "InstanceNormalization", "GroupNormalization"], _normalized),
     "Concat": _concat, "MatMul": _matmul, "Gemm": _gemm, "Einsum": _einsum, "Gather": _gather,
     "Transpose": _transpose, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze, "Flatten": _flatten,
     "Reshape": _reshape, "Slice": _slice, "Pad": _pad, "Split": _split, "Expand": _expand, "Tile": _tile,

@@ -22,10 +22,13 @@ class Shapes:
     """Dimensions of every value as sums of the inputs' symbolic dimensions, None where they are not known.
 
     `equations` are pairs that the operators need to be equal, `whole` what must come out as a whole number,
-    `scaled` what a Resize multiplies, with its factor.
+    `scaled` what a Resize multiplies, with its factor. With a `setting` dimensions are the numbers it
+    gives, and `misfits` counts where those do not go together, or a window does not fit.
     """
 
-    def __init__(self, model: ir.Model) -> None:
+    def __init__(self, model: ir.Model, setting: Mapping[str, int] | None = None) -> None:
+        self._at = {name: number(length) for name, length in (setting or {}).items()}
+        self.misfits = 0
         self.equations: list[tuple[Linear, Linear]] = []
         self.whole: list[Linear] = []
         self.scaled: list[tuple[Linear, float]] = []
@@ -33,7 +36,7 @@ class Shapes:
         self._data: dict[ir.Value, Dims | None] = {}
         self.names: dict[str, None] = {}
         for value in model.graph.inputs:
-            dims = None if value.shape is None else [_declared(d) for d in value.shape]
+            dims = None if value.shape is None else [self._declared(d) for d in value.shape]
             self._dims[value] = None if dims is None else list(dims)
             for dim in dims or []:
                 self.names |= dict.fromkeys(sorted(dim.names))
@@ -78,8 +81,12 @@ class Shapes:
         return [d if d is not None else e for d, e in zip(found, declared, strict=True)]
 
     def _known(self, dim: object) -> Linear | None:
-        length = _declared(dim)
+        length = self._declared(dim)
         return length if length.names <= set(self.names) else None
+
+    def _declared(self, dim: object) -> Linear:
+        length = parsed(dim if isinstance(dim, int) else getattr(dim, "value", dim))
+        return length.with_values(self._at) if self._at else length
 
     def dims(self, value: ir.Value | None) -> Dims | None:
         """Dimensions of a value; None where not even the rank is known."""
@@ -115,6 +122,7 @@ class Shapes:
         """Note that two lengths are the same."""
         if one is not None and other is not None and one != other:
             self.equations.append((one, other))
+            self.misfits += not one.terms and not other.terms
 
     def joined(self, dims: Sequence[Linear | None]) -> Linear | None:
         """The length dimensions broadcast to; those that are not 1 are the same."""
@@ -136,7 +144,3 @@ class Shapes:
         result = length.times(Fraction(1, divisor))
         self.whole.append(result)
         return result
-
-
-def _declared(dim: object) -> Linear:
-    return parsed(dim if isinstance(dim, int) else getattr(dim, "value", dim))

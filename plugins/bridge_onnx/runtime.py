@@ -50,12 +50,9 @@ class OnnxSession(Session):
                 raise self._refused
             return self._session.run(inputs)
         except ExecutionFailed as refused:
-            proto = self._proto()
-            if maps.map_input_keys(proto) and self._refused is None:
+            if self._refused is None and maps.map_input_keys(proto := self._proto()):
                 return self._session.run(maps.as_maps(proto, inputs))
-            outputs = second_choice(refused, lambda: self._proto(whole=True), inputs)
-            self.refusal = outputs.refusal
-            return outputs
+            return second_choice(refused, lambda: self._proto(whole=True), inputs)
 
     def variants(self) -> Iterator[Session]:
         """Without optimizations, and with products of quantized weights in float32."""
