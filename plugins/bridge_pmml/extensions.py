@@ -24,6 +24,7 @@ VALUES = {
     "multipleModelMethod": ("x-weightedMedian", "x-weightedSum"),
 }
 PREFIX = "x-"
+WIDE = (b"\xff", b"\xfe")
 REPORTS = ("report", "x-report")
 READ = ("x-leakage",)
 DEFAULT = ("x-mathContext", "double")
@@ -38,10 +39,12 @@ REFUSED = {
 }
 
 
-def standardize(root: Element) -> dict[str, Element]:
+def standardize(root: Element, content: bytes) -> dict[str, Element]:
     """Give attributes and values that became PMML the names they have there, leave reports out, and tell the
-    other extensions by name, with the first element of each."""
+    other extensions by name, with the first element of each. `content` are the bytes of the document."""
     found: dict[str, Element] = {}
+    if content[:1] not in WIDE and b"x-" not in content and b"report" not in content:
+        return found
     for node in list(root.iter(*EXTENDED)):
         for name in node.attrib:
             if name in BECAME:

@@ -267,6 +267,13 @@ class Forest:
         score = node.get("score")
         return Leaf.of(node).score if score is None else score
 
+    def _numbers(self, scores: list[str | None]) -> np.ndarray:
+        """Scores as numbers, NaN for none."""
+        try:
+            return np.array([math.nan if s is None else float(s) for s in scores])
+        except ValueError:
+            return np.array([math.nan if s is None else to_number(s, self.node) for s in scores])
+
     def _of_leaves(self, entries: list[np.ndarray]) -> np.ndarray:
         """The entry of each leaf, of those of each tree's rows."""
         starts = np.cumsum([0, *map(len, entries)])[:-1]
@@ -274,8 +281,8 @@ class Forest:
 
     def regression(self) -> Result:
         """Σ weight · score of the leaves reached; missing where one leaf has no score."""
-        scores = [[math.nan if s is None else to_number(s, self.node) for s in row] for row in self._scores()]
-        leaves = self._of_leaves([np.array(row) * w for row, w in zip(scores, self.weights, strict=True)])
+        scores = [self._numbers(row) for row in self._scores()]
+        leaves = self._of_leaves([row * w for row, w in zip(scores, self.weights, strict=True)])
         columns = self.scope.columns
         total = ensemble(columns, self.features, self.arrays, np.zeros(len(leaves), np.int64), leaves, 1)
         if self.average:
