@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from lxml import etree
 
-from bridge.errors import UnreadableFile
+from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge.report import Blocker
 
 Element = Any
 LIMIT = 2**31
@@ -287,3 +288,7 @@ def column(node: Element, name: str, default: str | None = None) -> str:
     """The column of an inline table that an attribute names, without its prefix; required without a
     default."""
     return (text(node, name) if default is None else node.get(name, default)).rpartition(":")[2]
+
+
+def refuse_expression(node: Element, why: str) -> UnsupportedModel:
+    return UnsupportedModel("An expression cannot be read:", [Blocker(node.tag, describe(node), "", why)])

@@ -11,18 +11,15 @@ import numpy as np
 
 from bridge.errors import UnsupportedModel
 from bridge.report import Blocker
+from bridge_pmml import free_text
 from bridge_pmml.fields import Scope
-from bridge_pmml.reader import Element, children, column, describe, flag, inline_table, number
+from bridge_pmml.reader import Element, children, column, flag, inline_table, number, refuse_expression
 from bridge_pmml.reader import text as attribute
 from bridge_pmml.values import DOUBLE, Columns, Val, logical_not
 
 WEIGHTS = ("termFrequency", "binary", "logarithmic")
 LONGEST = 20_000
 ROUNDS = 100
-
-
-def refuse_expression(node: Element, why: str) -> UnsupportedModel:
-    return UnsupportedModel("An expression cannot be read:", [Blocker(node.tag, describe(node), "", why)])
 
 
 def count_hits(scope: Scope, node: Element, term: Any) -> Val:
@@ -88,10 +85,16 @@ def split_words(scope: Scope, node: Element, tokens: Any, count: int) -> Any:
         raise refuse_expression(node, f"parts words by {pattern}, which is no set of characters")
     if count > 1 and (len(separators) > 1 or pattern not in (r"\s+", *(re.escape(s) for s in separators))):
         raise refuse_expression(node, f"counts a phrase in words parted by {pattern}")
-    for character in sorted(separators, reverse=True):
-        options = {} if character.isspace() else {"delimiter": character}
-        tokens = op.StringSplit(tokens, _outputs=2, **options)[0]
-    return tokens
+    columns, key = scope.columns, ("words", id(tokens), *sorted(separators))
+    if key not in columns.memo:
+        text = tokens
+        if " " in separators:
+            text = free_text.replace_literals(columns, text, list(free_text.SPACES), " ")
+        for character in sorted(separators, reverse=True):
+            options = {} if character.isspace() else {"delimiter": character}
+            text = op.StringSplit(text, _outputs=2, **options)[0]
+        columns.memo[key] = text, tokens
+    return columns.memo[key][0]
 
 
 def separator_characters(pattern: str) -> set[str] | None:
