@@ -26,7 +26,7 @@ VALUES = {
 PREFIX = "x-"
 WIDE = (b"\xff", b"\xfe")
 REPORTS = ("report", "x-report")
-READ = ("x-leakage",)
+READ = ("x-leakage", "x-wordRE")
 DEFAULT = ("x-mathContext", "double")
 NOTES = {
     "x-baseVersion": "x-baseVersion was ignored: it names the version a document was made from",
@@ -35,7 +35,6 @@ NOTES = {
 }
 REFUSED = {
     "x-targetField": "gives the answers of several targets, an extension of JPMML",
-    "x-wordRE": "finds words by a regular expression, an extension of JPMML which no tensor operator does",
 }
 
 

@@ -6,6 +6,7 @@ What these cannot do of a text fails the run: it reads an element at an index ou
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -19,9 +20,7 @@ SPACES = "\t\n\v\f\r"
 LOCALE = "C.UTF-8"
 OPSETS = {"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
 LONGEST, BITS = 511, 9
-CHARACTERS = [chr(c) for c in range(1, 0x2500)]
-CODE_BITS = len(CHARACTERS).bit_length()
-UPPERCASED = "".join(c for c in map(chr, range(0x110000)) if len(c.upper()) > 1 and c != "ß")
+CODES = range(1, 0x2500)
 FINAL_SIGMA = r"(?s).*\pLΣ(\PL.*)?"
 
 
@@ -104,7 +103,7 @@ def change_case(columns: Columns, text: Any, action: str) -> Any:
     """In upper or lower case; letters whose case depends on others, or is several letters, fail the run."""
     op = columns.op
     if action == "UPPER":
-        wrong = op.RegexFullMatch(text, pattern=f"(?s).*[{UPPERCASED}].*")
+        wrong = op.RegexFullMatch(text, pattern=f"(?s).*[{several_capitals()}].*")
         text = replace_literal(columns, text, "ß", "SS")
     else:
         wrong = op.RegexFullMatch(text, pattern=FINAL_SIGMA)
@@ -127,10 +126,10 @@ def substring(columns: Columns, text: Any, start: int, count: int) -> Any:
     """The characters from place `start` on; a character beyond U+24FF among them fails the run."""
     op = columns.op
     outside = op.RegexFullMatch(text, pattern=f"(?s).{{{start}}}.{{0,{count - 1}}}[^\\x01-\\x{{24FF}}].*")
-    table, joined = op.const(hub.strings(["", *CHARACTERS])), None
+    table, joined = op.const(hub.strings(["", *map(chr, CODES)])), None
     for place in range(start, start + count):
         code: Any = None
-        for bit, members in enumerate(CODE_CLASSES):
+        for bit, members in enumerate(code_classes()):
             hit = op.RegexFullMatch(text, pattern=f"(?s).{{{place}}}[{members}].*")
             part = op.Mul(op.Cast(hit, to=INT64), np.array([[2**bit]]))
             code = part if code is None else op.Add(code, part)
@@ -146,7 +145,16 @@ def _character_class(codes: list[int]) -> str:
     return "".join(f"\\x{{{g[0]:X}}}-\\x{{{g[-1]:X}}}" for g in groups)
 
 
-CODE_CLASSES = [_character_class([c for c in range(1, 0x2500) if c >> b & 1]) for b in range(CODE_BITS)]
+@functools.cache
+def code_classes() -> list[str]:
+    """The characters whose code has each bit."""
+    return [_character_class([c for c in CODES if c >> bit & 1]) for bit in range(CODES[-1].bit_length())]
+
+
+@functools.cache
+def several_capitals() -> str:
+    """The letters that are several ones in upper case, but the sharp s."""
+    return "".join(c for c in map(chr, range(0x110000)) if len(c.upper()) > 1 and c != "ß")
 
 
 def literals(pattern: str) -> list[str] | None:
