@@ -92,6 +92,7 @@ def define(scope: Scope, dictionary: Element | None) -> None:
         if name:
             scope.names.pop(name, None)
             scope.later[name] = functools.partial(derived, scope, node)
+            scope.reads[name] = node
 
 
 def derived(scope: Scope, node: Element) -> Val:

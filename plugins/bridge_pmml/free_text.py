@@ -158,7 +158,7 @@ def several_capitals() -> str:
 
 
 def literals(pattern: str) -> list[str] | None:
-    """What a regular expression matches that is one text, a set of characters, or white space; None for
+    """Texts a regular expression matches that is one text, a set of characters, or white space; None for
     others."""
     if pattern == r"\s":
         return [" ", *SPACES]

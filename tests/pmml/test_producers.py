@@ -315,7 +315,8 @@ def test_extensions_of_jpmml_are_read_noted_or_refused(tmp_path):
     assert "x-own" in hub.noted(loaded("<RegressionModel ", '<RegressionModel x-own="1" '))[0]
     report = '</MiningSchema><Output><OutputField name="r" feature="x-report" x-reportField="y"/></Output>'
     left = loaded("</MiningSchema>", report)
-    assert [v.name for v in left.graph.outputs] == ["predicted_y"] and "report" in hub.noted(left)[0]
+    assert [v.name for v in left.graph.outputs] == ["predicted_y"]
+    assert "report" in hub.noted(left)[0]
     with pytest.raises(UnsupportedModel, match="several targets"):
         loaded("<RegressionTable ", '<RegressionTable x-targetField="y" ')
     old = '<MiningField name="x" invalidValueTreatment="asValue" x-invalidValueReplacement="2"'
@@ -383,7 +384,9 @@ def test_outputs_may_ask_a_segment_of_a_chain(tmp_path):
         f"{regression()}</Segment></Segmentation></MiningModel>"
     )
     found = scores(write(tmp_path, document(text)), rows([-1, 1]))
-    assert found["node"] == ["1", "2"] and found["own"] == [2, 4] and found["predicted_y"] == [5, 15]
+    assert found["node"] == ["1", "2"]
+    assert found["own"] == [2, 4]
+    assert found["predicted_y"] == [5, 15]
 
 
 def test_the_first_segment_that_fires_is_the_entity(tmp_path):
