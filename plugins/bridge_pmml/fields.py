@@ -28,6 +28,7 @@ from bridge_pmml.values import (
 )
 
 MATRIX = "inputs"
+READERS = ("FieldRef", "FieldColumnPair", "NormContinuous", "NormDiscrete", "Discretize")
 
 
 @dataclass(frozen=True)
@@ -248,7 +249,7 @@ class Scope:
         stack, seen = [name], {name}
         while stack:
             node = self.reads.get(stack[-1])
-            fields = () if node is None else (ref.get("field") for ref in node.iter("FieldRef"))
+            fields = () if node is None else (ref.get("field") for ref in node.iter(*READERS))
             missing = [f for f in fields if f in self.later and f not in self.names and f not in seen]
             if missing:
                 stack.append(missing[0])
