@@ -196,6 +196,14 @@ def to_number(value: str, node: Element) -> float:
         raise UnreadableFile(f"{describe(node)}: {value!r} is not a number.") from None
 
 
+def finite(value: str, node: Element) -> float:
+    """A finite double. Raises UnreadableFile."""
+    number = to_number(value, node)
+    if not math.isfinite(number):
+        raise UnreadableFile(f"{describe(node)}: a score is {value}, which is no finite number.")
+    return number
+
+
 def flag(node: Element, name: str, default: bool = False) -> bool:
     value = node.get(name)
     return default if value is None else value.strip().lower() in ("true", "1")

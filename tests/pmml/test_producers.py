@@ -9,7 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from documents import BASKET_FIELDS, association_model, column, document, rows, schema, scores, write
+from documents import (
+    BASKET_FIELDS,
+    association_model,
+    column,
+    document,
+    forest_model,
+    rows,
+    schema,
+    scores,
+    tree_model,
+    write,
+)
 
 import bridge
 from bridge import hub
@@ -506,3 +517,13 @@ def test_words_of_other_expressions_are_refused(pattern, term, tmp_path):
     index = f'<TextIndex textField="t" x-wordRE="{pattern}"><Constant dataType="string">{term}</Constant></TextIndex>'
     with pytest.raises(UnsupportedModel, match="word characters"):
         free(tmp_path, index, ["x"], "integer")
+
+
+@pytest.mark.parametrize("score", ["NaN", "INF", "-1e999", "one"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_scores_that_are_no_finite_numbers_are_refused(score, count, tmp_path):
+    trees = (
+        forest_model("sum").replace('score="1"', f'score="{score}"') if count == 2 else tree_model(left=score)
+    )
+    with pytest.raises(UnreadableFile):
+        bridge.load(write(tmp_path, document(trees)))

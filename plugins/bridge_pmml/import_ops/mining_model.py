@@ -19,7 +19,7 @@ from bridge_pmml.import_ops.composition import run_embedded_models
 from bridge_pmml.import_ops.regression import reorder_columns
 from bridge_pmml.import_ops.tree import leaf_table
 from bridge_pmml.models import model_of, score_model
-from bridge_pmml.reader import Element, child, children, describe, number, text, to_number
+from bridge_pmml.reader import Element, child, children, describe, finite, number, text
 from bridge_pmml.results import Result, classified, target_labels
 from bridge_pmml.values import INT64, Val, parse
 
@@ -270,9 +270,12 @@ class Forest:
     def _numbers(self, scores: list[str | None]) -> np.ndarray:
         """Scores as numbers, NaN for none."""
         try:
-            return np.array([math.nan if s is None else float(s) for s in scores])
+            numbers = np.array([math.nan if s is None else float(s) for s in scores])
         except ValueError:
-            return np.array([math.nan if s is None else to_number(s, self.node) for s in scores])
+            numbers = np.array([])
+        if np.isfinite(numbers).sum() != len(scores) - scores.count(None):
+            numbers = np.array([math.nan if s is None else finite(s, self.node) for s in scores])
+        return numbers
 
     def _of_leaves(self, entries: list[np.ndarray]) -> np.ndarray:
         """The entry of each leaf, of those of each tree's rows."""
