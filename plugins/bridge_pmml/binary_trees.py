@@ -60,27 +60,23 @@ class BinaryTree:
 def read_binary_tree(root: Element, features: Any) -> BinaryTree | None:
     """The tree below a root that is always true; None for one that is of another kind."""
     nodes = list(root.iter("Node"))
-    place = {node: index for index, node in enumerate(nodes)}
-    parents = np.array([place.get(node.getparent(), NONE) for node in nodes[1:]], np.int64)
-    if not len(parents) or (parents == NONE).any() or root[0].tag != "True":
+    if len(nodes) < 2 or root[0].tag != "True":
         return None
-    counts = np.bincount(parents, minlength=len(nodes))
-    if counts.max() > 2:
+    structure = _plain_structure(nodes) or _structure(nodes)
+    if structure is None:
         return None
-    predicates = [node[0] if len(node) else node for node in nodes]
+    splits, first, second = structure
+    predicates = _predicates(root, nodes)
     modes = np.array([MODES.get(p.get("operator"), 4) for p in predicates])
-    splits = np.flatnonzero(counts)
-    children = np.argsort(parents, kind="stable") + 1
-    starts = np.cumsum(counts[splits]) - counts[splits]
-    first = children[starts]
-    second = np.where(counts[splits] == 2, children[np.minimum(starts + 1, len(children) - 1)], NONE)
     if (modes[first] == 4).any():
         return None
     tested = _thresholds(predicates, modes, features)
     if tested is None:
         return None
     columns, thresholds = tested
-    rest = np.array([i != NONE and predicates[i].tag == "True" for i in second.tolist()])
+    others = (second != NONE) & (modes[second] == 4)
+    rest = np.zeros(len(splits), bool)
+    rest[others] = [predicates[i].tag == "True" for i in second[others].tolist()]
     opposite = (
         (OPPOSITE[modes[first]] == modes[second])
         & (columns[first] == columns[second])
@@ -89,6 +85,50 @@ def read_binary_tree(root: Element, features: Any) -> BinaryTree | None:
     if not (opposite | rest | (second == NONE)).all():
         return None
     return BinaryTree(nodes, splits, first, second, rest, columns[first], modes[first], thresholds[first])
+
+
+Structure = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""The splits, and the first and second child of each."""
+
+
+def _plain_structure(nodes: list[Element]) -> Structure | None:
+    """The structure of nodes that hold a predicate and nodes alone; None where one holds something else.
+
+    Then the nodes below one end where as many were counted as are expected: `open` counts those expected.
+    """
+    counts = np.fromiter(map(len, nodes), np.int64, len(nodes)) - 1
+    if counts.sum() != len(nodes) - 1 or counts.min() < 0 or counts.max() > 2:
+        return None
+    size, open_after = len(nodes), np.cumsum(counts - 1) + 1
+    keys = np.sort(open_after * size + np.arange(size))
+    splits = np.flatnonzero(counts)
+    first = splits + 1
+    ends = keys[np.searchsorted(keys, (open_after[splits] - 1) * size + first)] % size
+    return splits, first, np.where(counts[splits] == 2, np.minimum(ends + 1, size - 1), NONE)
+
+
+def _structure(nodes: list[Element]) -> Structure | None:
+    """The structure of any nodes; None where one has more than two children, or is none of the tree's."""
+    place = {node: index for index, node in enumerate(nodes)}
+    parents = np.array([place.get(node.getparent(), NONE) for node in nodes[1:]], np.int64)
+    if (parents == NONE).any():
+        return None
+    counts = np.bincount(parents, minlength=len(nodes))
+    if counts.max() > 2:
+        return None
+    splits, children = np.flatnonzero(counts), np.argsort(parents, kind="stable") + 1
+    starts = np.cumsum(counts[splits]) - counts[splits]
+    seconds = children[np.minimum(starts + 1, len(children) - 1)]
+    return splits, children[starts], np.where(counts[splits] == 2, seconds, NONE)
+
+
+def _predicates(root: Element, nodes: list[Element]) -> list[Element]:
+    """The predicate of each node."""
+    if next(root.iter("CompoundPredicate"), None) is None:
+        predicates = list(root.iter("SimplePredicate"))
+        if len(predicates) == len(nodes) - 1:
+            return [root[0], *predicates]
+    return [node[0] if len(node) else node for node in nodes]
 
 
 def _thresholds(

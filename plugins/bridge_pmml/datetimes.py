@@ -9,8 +9,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge_pmml.fields import Scope
-from bridge_pmml.reader import Element, describe
-from bridge_pmml.text_index import refuse_expression
+from bridge_pmml.reader import Element, describe, refuse_expression
 from bridge_pmml.values import DOUBLE, Val
 
 DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"

@@ -186,7 +186,7 @@ class Document:
             name = pending.pop()
             if name in known and name not in names:
                 names[name] = None
-                pending += [f.get("field") for f in known[name][1].iter("FieldRef")]
+                pending += fields_read(known[name][1])
         return [entry for name, entry in known.items() if name in names]
 
     def sources(self, ref: Ref) -> list[str]:
@@ -196,7 +196,7 @@ class Document:
                 self.roots[ref.name] = [ref.name]
             else:
                 node = next(n for r, n in reversed(self.derived) if r.name == ref.name)
-                used = [Ref(f.get("field")) for f in node.iter("FieldRef")]
+                used = [Ref(name) for name in fields_read(node)]
                 self.roots[ref.name] = list(dict.fromkeys(n for u in used for n in self.sources(u)))
         return self.roots[ref.name]
 
@@ -211,7 +211,7 @@ class Document:
             name = pending.pop()
             if name in known and name not in used:
                 used.add(name)
-                pending += [f.get("field") for f in known[name].iter("FieldRef")]
+                pending += fields_read(known[name])
         self.derived = [(r, n) for r, n in self.derived if r.name in used]
 
     def xml(self) -> bytes:
@@ -338,6 +338,24 @@ class Document:
             self._dictionary(etree.SubElement(model, "LocalTransformations"), late)
         etree.SubElement(model, "RegressionTable", intercept="0")
         return model
+
+
+def fields_read(node: Any) -> list[str]:
+    """The fields an expression reads."""
+    return [f.get("field") for f in node.iter("FieldRef", "FieldColumnPair")]
+
+
+def map_values(column: Ref, pairs: Sequence[tuple[Any, Any]], default: Any, missing: Any) -> Any:
+    """The MapValues of numbers, with what stands for those that are not listed, and for a missing one."""
+    given = {"defaultValue": format_literal(default), "mapMissingTo": format_literal(missing)}
+    node = etree.Element("MapValues", outputColumn="value", dataType=kind_of(default), **given)
+    etree.SubElement(node, "FieldColumnPair", field=column.name, column="key")
+    table = etree.SubElement(node, "InlineTable")
+    for key, value in pairs:
+        row = etree.SubElement(table, "row")
+        etree.SubElement(row, "key").text = format_literal(key)
+        etree.SubElement(row, "value").text = format_literal(value)
+    return node
 
 
 def optype(data_type: str) -> str:

@@ -92,6 +92,7 @@ def define(scope: Scope, dictionary: Element | None) -> None:
         if name:
             scope.names.pop(name, None)
             scope.later[name] = functools.partial(derived, scope, node)
+            scope.reads[name] = node
 
 
 def derived(scope: Scope, node: Element) -> Val:
@@ -145,6 +146,8 @@ def constant(scope: Scope, node: Element) -> Val:
         return scope.columns.constant(
             "" if is_text(data_type or "string") else math.nan, data_type or "string"
         )
+    if not content and is_text(data_type or "string"):
+        return scope.columns.constant("", "string").with_(missing=False, present=True)
     if data_type:
         return scope.columns.constant(parse(content, data_type), data_type)
     value = untyped(content)

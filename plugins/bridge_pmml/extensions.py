@@ -24,8 +24,9 @@ VALUES = {
     "multipleModelMethod": ("x-weightedMedian", "x-weightedSum"),
 }
 PREFIX = "x-"
+WIDE = (b"\xff", b"\xfe")
 REPORTS = ("report", "x-report")
-READ = ("x-leakage",)
+READ = ("x-leakage", "x-wordRE")
 DEFAULT = ("x-mathContext", "double")
 NOTES = {
     "x-baseVersion": "x-baseVersion was ignored: it names the version a document was made from",
@@ -34,14 +35,15 @@ NOTES = {
 }
 REFUSED = {
     "x-targetField": "gives the answers of several targets, an extension of JPMML",
-    "x-wordRE": "finds words by a regular expression, an extension of JPMML which no tensor operator does",
 }
 
 
-def standardize(root: Element) -> dict[str, Element]:
+def standardize(root: Element, content: bytes) -> dict[str, Element]:
     """Give attributes and values that became PMML the names they have there, leave reports out, and tell the
-    other extensions by name, with the first element of each."""
+    other extensions by name, with the first element of each. `content` are the bytes of the document."""
     found: dict[str, Element] = {}
+    if content[:1] not in WIDE and b"x-" not in content and b"report" not in content:
+        return found
     for node in list(root.iter(*EXTENDED)):
         for name in node.attrib:
             if name in BECAME:

@@ -28,6 +28,7 @@ from bridge_pmml.values import (
 )
 
 MATRIX = "inputs"
+READERS = ("FieldRef", "FieldColumnPair", "NormContinuous", "NormDiscrete", "Discretize")
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,7 @@ class Scope:
         self.names: dict[str, Val] = {}
         self.later: dict[str, Callable[[], Val]] = {}
         self.pending: set[str] = set()
+        self.reads: dict[str, Element] = {}
         self.invalid: Any = False
         self.functions: dict[str, Element] = outer.functions if outer else {}
 
@@ -234,15 +236,30 @@ class Scope:
         if name in self.later:
             if name in self.pending:
                 raise UnreadableFile(f"The field {name!r} is defined by itself.")
-            self.pending.add(name)
-            self.names[name] = self.later[name]()
-            self.pending.discard(name)
+            self._make(name)
             return self.names[name]
         if self.outer is not None:
             return self.outer.get(name)
         if self.inputs is not None and name in self.inputs.fields:
             return self.inputs.get(name)
         raise UnreadableFile(f"The field {name!r} is not defined.")
+
+    def _make(self, name: str) -> None:
+        """Make a field that is made when asked for, those it reads before it: a chain of them may be long."""
+        stack, seen = [name], {name}
+        while stack:
+            node = self.reads.get(stack[-1])
+            fields = () if node is None else (ref.get("field") for ref in node.iter(*READERS))
+            missing = [f for f in fields if f in self.later and f not in self.names and f not in seen]
+            if missing:
+                stack.append(missing[0])
+                seen.add(missing[0])
+                continue
+            made = stack.pop()
+            if made not in self.names:
+                self.pending.add(made)
+                self.names[made] = self.later[made]()
+                self.pending.discard(made)
 
     def knows(self, name: str) -> bool:
         if name in self.names or name in self.later:

@@ -7,6 +7,7 @@ node tests one column. PMML nodes with several children become chains of tests.
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,15 +137,15 @@ class Features:
 class Arrays:
     """The tests of an ensemble, and its leaves: the tree each is of and its row there."""
 
-    column: list[int] = field(default_factory=list)
-    mode: list[int] = field(default_factory=list)
-    split: list[float] = field(default_factory=list)
-    true: list[Ref] = field(default_factory=list)
-    false: list[Ref] = field(default_factory=list)
-    tracks: list[int] = field(default_factory=list)
+    column: array[int] = field(default_factory=lambda: array("q"))
+    mode: array[int] = field(default_factory=lambda: array("q"))
+    split: array[float] = field(default_factory=lambda: array("d"))
+    true: array[Ref] = field(default_factory=lambda: array("q"))
+    false: array[Ref] = field(default_factory=lambda: array("q"))
+    tracks: array[int] = field(default_factory=lambda: array("q"))
     roots: list[int] = field(default_factory=list)
-    leaf_trees: list[int] = field(default_factory=list)
-    leaf_rows: list[int] = field(default_factory=list)
+    leaf_trees: array[int] = field(default_factory=lambda: array("q"))
+    leaf_rows: array[int] = field(default_factory=lambda: array("q"))
 
     def leaf(self, tree: int, row: int) -> Ref:
         self.leaf_trees.append(tree)
@@ -238,12 +239,15 @@ class Grower:
         modes[again], true[again] = OPPOSITE_MODES[modes[again]], otherwise[apart]
         false[again], false[again - 1] = missing[apart], again + len(arrays.column)
         arrays.roots.append(len(arrays.column))
-        arrays.column += tree.column[tests].tolist()
-        arrays.mode += modes.tolist()
-        arrays.split += tree.threshold[tests].tolist()
-        arrays.tracks += to_first[tests].astype(int).tolist()
-        arrays.true += true.tolist()
-        arrays.false += false.tolist()
+        for entries, added in (
+            (arrays.column, tree.column[tests]),
+            (arrays.mode, modes),
+            (arrays.split, tree.threshold[tests]),
+            (arrays.tracks, to_first[tests].astype(np.int64)),
+            (arrays.true, true),
+            (arrays.false, false),
+        ):
+            entries.frombytes(added.tobytes())
 
     def _missing_ways(self, tree: BinaryTree) -> tuple[np.ndarray, np.ndarray]:
         """Masks of the splits whose missing values go on as if the test had passed, and as if it had not."""
@@ -260,8 +264,8 @@ class Grower:
     def _add_leaves(self, nodes: list[Element | None]) -> np.ndarray:
         """References to new leaves of these nodes, of a row each."""
         start = len(self.arrays.leaf_rows)
-        self.arrays.leaf_trees += [self.tree] * len(nodes)
-        self.arrays.leaf_rows += range(len(self.nodes), len(self.nodes) + len(nodes))
+        self.arrays.leaf_trees.extend([self.tree] * len(nodes))
+        self.arrays.leaf_rows.extend(range(len(self.nodes), len(self.nodes) + len(nodes)))
         self.nodes += [(node, 0) for node in nodes]
         return ~np.arange(start, start + len(nodes))
 
@@ -436,11 +440,11 @@ class Leaf:
     @classmethod
     def of(cls, node: Element) -> Leaf:
         distribution = list(node.iterchildren("ScoreDistribution"))
-        counts = {text(d, "value"): number(d, "recordCount", math.nan) for d in distribution}
+        counts = _record_counts(distribution)
         total = sum(counts.values())
         probabilities = {v: c / total if total else math.nan for v, c in counts.items()}
         confidences = probabilities
-        if any("probability" in d.attrib or "confidence" in d.attrib for d in distribution):
+        if any(d.get(a) is not None for a in ("probability", "confidence") for d in distribution):
             written = {d.get("value"): optional(d, "probability") for d in distribution}
             probabilities = {v: probabilities[v] if p is None else p for v, p in written.items()}
             sure = {d.get("value"): optional(d, "confidence") for d in distribution}
@@ -450,6 +454,14 @@ class Leaf:
             score = max(counts, key=lambda v: counts[v] if counts[v] == counts[v] else probabilities[v])
         records = number(node, "recordCount", math.nan)
         return cls(score, node.get("id", ""), counts, probabilities, confidences, records)
+
+
+def _record_counts(distribution: list[Element]) -> dict[str, float]:
+    """The record counts of score distributions by value, NaN where there is none."""
+    try:
+        return {d.attrib["value"]: float(d.attrib["recordCount"]) for d in distribution}
+    except (KeyError, ValueError):
+        return {text(d, "value"): number(d, "recordCount", math.nan) for d in distribution}
 
 
 def root_of(model: Element) -> Element:

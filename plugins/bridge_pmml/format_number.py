@@ -9,8 +9,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge_pmml.fields import Scope
-from bridge_pmml.reader import Element, describe
-from bridge_pmml.text_index import refuse_expression
+from bridge_pmml.reader import Element, describe, refuse_expression
 from bridge_pmml.values import DOUBLE, INT64, STRING, Val, logical_not, parse
 
 PATTERN = re.compile(

@@ -15,10 +15,10 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
-from bridge_pmml import datetimes, predicates, special
+from bridge_pmml import datetimes, free_text, predicates, special
 from bridge_pmml.fields import Scope
 from bridge_pmml.format_number import spell_number
-from bridge_pmml.reader import Element, describe
+from bridge_pmml.reader import Element, describe, refuse_expression
 from bridge_pmml.values import (
     BOOL,
     DOUBLE,
@@ -34,6 +34,7 @@ from bridge_pmml.values import (
 
 functions = OpTable()
 DECLARED = 10_000
+LONGEST_PART = 64
 AGGREGATES = ("min", "max", "sum", "avg", "median", "product")
 TOLERANT = ("isMissing", "isNotMissing", "isValid", "isNotValid", "and", "or", "not", "if", *AGGREGATES)
 
@@ -309,18 +310,22 @@ def constant_argument(node: Element, val: Val, index: int) -> Any:
     return argument.text or ""
 
 
-def register_table(name: str, compute: Callable[..., Any], data_type: str) -> None:
-    """A function of text with constants, computed for each declared value."""
+def register_text(
+    name: str, compute: Callable[..., Any], build: Callable[..., Any], data_type: str = "string"
+) -> None:
+    """A function of text with constants: computed for each declared value, or built of tensor operators for
+    any text."""
 
     @functions.op(name)
     def handler(scope: Scope, node: Element, x: Val, *others: Val) -> Val:
-        if not x.text or not (x.values and x.checked):
-            raise UnreadableFile(
-                f"{describe(node)}: {name} needs a field whose valid values are declared and checked."
-            )
+        columns, x = scope.columns, scope.columns.to_text(x)
         extras = [constant_argument(node, other, i + 1) for i, other in enumerate(others)]
+        if not (x.values and x.checked):
+            tensor = build(columns, node, x.tensor, *extras)
+            result = Val(tensor, data_type, checked=True)
+            return columns.blank(result, logical_not(columns.missing(x), columns.op))
         table = {value: compute(value, *extras) for value in x.values}
-        val = scope.columns.lookup(x, table).with_(data_type=data_type)
+        val = columns.lookup(x, table).with_(data_type=data_type)
         possible = tuple(dict.fromkeys(v for v in table.values() if v)) if data_type == "string" else ()
         return val.with_(values=possible, checked=True)
 
@@ -330,14 +335,44 @@ def substring(value: str, start: str, length: str) -> str:
 
 
 def replace_matches(value: str, pattern: str, by: str) -> str:
-    return re.sub(pattern, lambda match: by, value)
+    """All matches replaced, where $1 stands for a group, and a backslash makes the next character plain."""
+    parts = re.findall(r"\\(.)|\$(\d)|([^\\$]+)", by, re.DOTALL)
+    written = "".join(rf"\g<{g}>" if g else re.sub(r"\\", r"\\\\", plain or rest) for plain, g, rest in parts)
+    return re.sub(pattern, written, value)
 
 
-register_table("uppercase", str.upper, "string")
-register_table("lowercase", str.lower, "string")
-register_table("trimBlanks", str.strip, "string")
-register_table("stringLength", lambda value: float(len(value)), "integer")
-register_table("substring", substring, "string")
-register_table("replace", replace_matches, "string")
+def build_substring(columns: Columns, node: Element, text: Any, start: str, length: str) -> Any:
+    begin, count = int(start) - 1, int(length)
+    if begin < 0 or not 0 < count <= LONGEST_PART or begin > LONGEST_PART:
+        raise refuse_expression(node, f"takes {length} characters from {start} on of any text")
+    return free_text.substring(columns, text, begin, count)
+
+
+def build_replace(columns: Columns, node: Element, text: Any, pattern: str, by: str) -> Any:
+    found = free_text.literals(pattern)
+    in_order = sorted(found or (), key=lambda literal: literal not in by)
+    several = len(in_order) > 1 and in_order[1] in by
+    if not found or several or "$" in by or "\\" in by:
+        raise refuse_expression(
+            node, f"replaces {pattern!r} in any text, which is no text or set of characters"
+        )
+    return free_text.replace_literals(columns, text, in_order, by)
+
+
+register_text(
+    "uppercase", str.upper, lambda columns, node, text: free_text.change_case(columns, text, "UPPER")
+)
+register_text(
+    "lowercase", str.lower, lambda columns, node, text: free_text.change_case(columns, text, "LOWER")
+)
+register_text("trimBlanks", str.strip, lambda columns, node, text: free_text.trim(columns, text))
+register_text(
+    "stringLength",
+    lambda value: float(len(value)),
+    lambda columns, node, text: free_text.length(columns, text),
+    "integer",
+)
+register_text("substring", substring, build_substring)
+register_text("replace", replace_matches, build_replace)
 
 __all__ = ["BOOL", "TOLERANT", "WHOLE", "functions", "round_half_up"]

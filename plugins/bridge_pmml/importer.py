@@ -74,7 +74,7 @@ def without_garbage_collection() -> Iterator[None]:
 def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model:
     content = read_bytes(path)
     root = parse_document(content, path)
-    found = extensions.standardize(root)
+    found = extensions.standardize(root, content)
     version = root.get("version", "")
     if not version.startswith(VERSIONS):
         raise UnreadableFile(

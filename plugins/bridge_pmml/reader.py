@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from lxml import etree
 
-from bridge.errors import UnreadableFile
+from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge.report import Blocker
 
 Element = Any
 LIMIT = 2**31
@@ -195,6 +196,14 @@ def to_number(value: str, node: Element) -> float:
         raise UnreadableFile(f"{describe(node)}: {value!r} is not a number.") from None
 
 
+def finite(value: str, node: Element) -> float:
+    """A finite double. Raises UnreadableFile."""
+    number = to_number(value, node)
+    if not math.isfinite(number):
+        raise UnreadableFile(f"{describe(node)}: a score is {value}, which is no finite number.")
+    return number
+
+
 def flag(node: Element, name: str, default: bool = False) -> bool:
     value = node.get(name)
     return default if value is None else value.strip().lower() in ("true", "1")
@@ -287,3 +296,7 @@ def column(node: Element, name: str, default: str | None = None) -> str:
     """The column of an inline table that an attribute names, without its prefix; required without a
     default."""
     return (text(node, name) if default is None else node.get(name, default)).rpartition(":")[2]
+
+
+def refuse_expression(node: Element, why: str) -> UnsupportedModel:
+    return UnsupportedModel("An expression cannot be read:", [Blocker(node.tag, describe(node), "", why)])

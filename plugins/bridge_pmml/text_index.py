@@ -11,18 +11,17 @@ import numpy as np
 
 from bridge.errors import UnsupportedModel
 from bridge.report import Blocker
+from bridge_pmml import free_text
 from bridge_pmml.fields import Scope
-from bridge_pmml.reader import Element, children, column, describe, flag, inline_table, number
+from bridge_pmml.reader import Element, children, column, flag, inline_table, number, refuse_expression
 from bridge_pmml.reader import text as attribute
 from bridge_pmml.values import DOUBLE, Columns, Val, logical_not
 
 WEIGHTS = ("termFrequency", "binary", "logarithmic")
 LONGEST = 20_000
 ROUNDS = 100
-
-
-def refuse_expression(node: Element, why: str) -> UnsupportedModel:
-    return UnsupportedModel("An expression cannot be read:", [Blocker(node.tag, describe(node), "", why)])
+WORDS = re.compile(r"(?:\(\?u\))?(?:\\b)?(?P<more>(?:\\w)*)\\w\+(?:\\b)?")
+NO_WORDS = [c for c in map(chr, range(33, 127)) if not (c.isalnum() or c == "_")] + list(free_text.SPACES)
 
 
 def count_hits(scope: Scope, node: Element, term: Any) -> Val:
@@ -39,7 +38,9 @@ def count_hits(scope: Scope, node: Element, term: Any) -> Val:
         )
     if not flag(node, "tokenize", True):
         raise refuse_expression(node, "looks for a term in text that is not parted into words")
-    words = [strip_punctuation(w) for w in str(columns.constant_value(term) or "").split()]
+    words = str(columns.constant_value(term) or "").split()
+    if not node.get("x-wordRE"):
+        words = [strip_punctuation(w) for w in words]
     if not words or not all(words):
         raise refuse_expression(node, "counts a term that is no constant")
     val, matcher = scope.get(attribute(node, "textField")), Matcher.of(node, words)
@@ -82,16 +83,40 @@ def split_words(scope: Scope, node: Element, tokens: Any, count: int) -> Any:
 
     A phrase of `count` words needs one separator, or white space.
     """
+    if node.get("x-wordRE"):
+        return match_words(scope, node, tokens, count)
     op, pattern = scope.columns.op, node.get("wordSeparatorCharacterRE", r"\s+")
     separators = separator_characters(pattern)
     if separators is None:
         raise refuse_expression(node, f"parts words by {pattern}, which is no set of characters")
     if count > 1 and (len(separators) > 1 or pattern not in (r"\s+", *(re.escape(s) for s in separators))):
         raise refuse_expression(node, f"counts a phrase in words parted by {pattern}")
-    for character in sorted(separators, reverse=True):
-        options = {} if character.isspace() else {"delimiter": character}
-        tokens = op.StringSplit(tokens, _outputs=2, **options)[0]
-    return tokens
+    columns, key = scope.columns, ("words", id(tokens), *sorted(separators))
+    if key not in columns.memo:
+        text = tokens
+        if " " in separators:
+            text = free_text.replace_literals(columns, text, list(free_text.SPACES), " ")
+        for character in sorted(separators, reverse=True):
+            options = {} if character.isspace() else {"delimiter": character}
+            text = op.StringSplit(text, _outputs=2, **options)[0]
+        columns.memo[key] = text, tokens
+    return columns.memo[key][0]
+
+
+def match_words(scope: Scope, node: Element, text: Any, count: int) -> Any:
+    """The words of a text that a regular expression of JPMML's finds, which is of word characters alone.
+    Marks and symbols beyond ASCII fail the run."""
+    columns, op, pattern = scope.columns, scope.columns.op, node.get("x-wordRE")
+    match = WORDS.fullmatch(pattern)
+    if match is None or (count > 1 and match["more"]):
+        raise refuse_expression(node, f"finds words by {pattern}, which is not of word characters alone")
+    key = ("words", id(text), "")
+    if key not in columns.memo:
+        spaced = free_text.replace_literals(columns, text, NO_WORDS, " ")
+        strange = op.RegexFullMatch(spaced, pattern=r"(?s).*[^\pL\pN_ ].*")
+        spaced = free_text.checked(columns, spaced, strange)
+        columns.memo[key] = op.StringSplit(spaced, _outputs=2)[0], text
+    return columns.memo[key][0]
 
 
 def separator_characters(pattern: str) -> set[str] | None:
@@ -130,6 +155,7 @@ class Matcher:
     folds: bool
     edits: int
     best: bool
+    punctuated: bool
     stems: tuple[tuple[dict[str, str], bool], ...]
 
     @classmethod
@@ -140,7 +166,8 @@ class Matcher:
             raise refuse_expression(node, "compares normalized words by their distance")
         if edits and any(unicodedata.category(c).startswith("P") for w in words for c in w):
             raise refuse_expression(node, "compares words with punctuation inside by their distance")
-        return cls(folds, edits, node.get("countHits", "allHits") == "bestHits", stems)
+        punctuated = node.get("x-wordRE") is None
+        return cls(folds, edits, node.get("countHits", "allHits") == "bestHits", punctuated, stems)
 
     def distance(self, columns: Columns, tokens: Any, word: str) -> Any:
         """Edit distance of each token from a word, double; at most one above the edits allowed."""
@@ -153,7 +180,8 @@ class Matcher:
                     [Blocker("TextIndex", word, "", f"allows {edits} edits of a word so long")],
                 )
             mode = "(?is)" if self.folds else "(?s)"
-            hit = op.RegexFullMatch(tokens, pattern=rf"{mode}\pP*(?:{pattern})\pP*")
+            around = r"\pP*" if self.punctuated else ""
+            hit = op.RegexFullMatch(tokens, pattern=f"{mode}{around}(?:{pattern}){around}")
             off = op.Cast(op.Not(hit), to=DOUBLE)
             total = off if total is None else op.Add(total, off)
         if self.edits >= len(word):

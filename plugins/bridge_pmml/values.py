@@ -117,7 +117,7 @@ class Columns:
         self.op = op
         self.like = like
         self._ones: ir.Value | None = None
-        self._memo: dict[Any, Any] = {}
+        self.memo: dict[Any, Any] = {}
         self.budget = LARGEST
 
     def spend(self) -> None:
@@ -157,14 +157,14 @@ class Columns:
             "string" if isinstance(value, str) else "boolean" if isinstance(value, bool) else "double"
         )
         key = ("constant", value if value == value else "nan", data_type)
-        if key not in self._memo:
-            self._memo[key] = self.tile_rows(self.scalar(value))
+        if key not in self.memo:
+            self.memo[key] = self.tile_rows(self.scalar(value))
         missing = value == "" or value != value
-        return Val(self._memo[key], data_type, checked=True, present=not missing, missing=bool(missing))
+        return Val(self.memo[key], data_type, checked=True, present=not missing, missing=bool(missing))
 
     def constant_value(self, val: Val) -> Any:
         """The value of a constant column; None for others."""
-        values = (k[1] for k, t in self._memo.items() if k[0] == "constant" and t is val.tensor)
+        values = (k[1] for k, t in self.memo.items() if k[0] == "constant" and t is val.tensor)
         return next(values, None)
 
     def scalar(self, value: Any) -> ir.Value:
@@ -175,19 +175,19 @@ class Columns:
         """A bool column from a mask that may be known."""
         if not isinstance(mask, bool):
             return mask
-        if ("mask", mask) not in self._memo:
-            self._memo["mask", mask] = self.tile_rows(self.op.const(np.array([[mask]])))
-        return self._memo["mask", mask]
+        if ("mask", mask) not in self.memo:
+            self.memo["mask", mask] = self.tile_rows(self.op.const(np.array([[mask]])))
+        return self.memo["mask", mask]
 
     def missing(self, val: Val) -> Any:
         """Mask of the missing values; a bool where it is known."""
         if val.present or val.missing:
             return val.missing
         key = ("missing", id(val.tensor))
-        if key not in self._memo:
+        if key not in self.memo:
             mask = self.op.Equal(val.tensor, self.scalar("")) if val.text else self.op.IsNaN(val.tensor)
-            self._memo[key] = (mask, val.tensor)
-        return self._memo[key][0]
+            self.memo[key] = (mask, val.tensor)
+        return self.memo[key][0]
 
     def where(self, mask: Any, a: Val, b: Val) -> Val:
         """a where the mask holds, else b; strings win over numbers."""

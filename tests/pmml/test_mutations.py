@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bridge_pmml.cases import cases
 from documents import BASKET_FIELDS, MODELS, association_model, document
 from lxml import etree
 
@@ -49,7 +51,21 @@ WORDS = (
     "boolean",
 )
 
+NATIVE = (
+    *("GaussianProcessModel RadialBasisKernel", "GeneralRegressionModel CoxRegression of strata"),
+    *("TreeModel classes with confidences", "MapValues of text", "OneAgainstOne", "modelChain"),
+)
+
+
+def native(name: str) -> str:
+    """The document of a case whose name holds this one."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = next(c for n, c in cases().items() if name in n).make(Path(folder))
+        return Path(made.source).read_text()
+
+
 DOCUMENTS = {
+    **{name: native(name) for name in NATIVE},
     **{name: document(text) for name, text in MODELS.items()},
     "association": document(association_model('<OutputField name="r" feature="rule"/>'), BASKET_FIELDS),
 }

@@ -15,7 +15,7 @@ from bridge.hub import attr
 from bridge.needs import attribute, condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
-from bridge_pmml.document import Cols, Ref, format_literal, kind_of
+from bridge_pmml.document import Cols, Ref, format_literal, kind_of, map_values
 from bridge_pmml.export_ops.common import python_scalar
 from bridge_pmml.export_ops.ml_instances import support_vector_machine
 
@@ -272,12 +272,36 @@ TABLES = condition(
 )
 
 
+MANY = 8
+
+
+def is_table(column: Any, keys: list[Any], values: list[Any]) -> bool:
+    """True for many numbers that stand for numbers, which a MapValues says in fewer words."""
+    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (*keys, *values))
+    finite = numbers and all(map(math.isfinite, [*values, *(k for k in keys if k == k)]))
+    return isinstance(column, Ref) and len(keys) > MANY and finite
+
+
+def number_table(column: Ref, keys: list[Any], values: list[Any], default: Any) -> Any:
+    """The MapValues of a LabelEncoder of numbers: of equal keys the first, NaN is a missing value. Zero below
+    zero is added to zero before, for PMML4S tells them apart."""
+    kind = int if column.data_type == "integer" else float
+    listed = reversed([(k, v) for k, v in zip(keys, values, strict=True) if k == k and kind(k) == k])
+    pairs = {kind(key): value for key, value in listed}
+    missing = next((value for key, value in zip(keys, values, strict=True) if key != key), default)
+    return map_values(column, list(pairs.items()), default, missing)
+
+
 @ops.op(f"{ML}::LabelEncoder", needs=(TABLES,))
 def label_encoder(doc, node, x):
     keys, values = table_of(node, "keys") or [], table_of(node, "values") or []
     default, data_type = default_value(node, values), kind_of(values[0])
     items = []
     for column in x.items:
+        if is_table(column, keys, [*values, default]):
+            column = column if column.data_type == "integer" else doc.apply("+", column, 0.0)
+            items.append(doc.derive(number_table(column, keys, values, default), data_type, [column]))
+            continue
         value_of_key = default
         for key, value in reversed(list(zip(keys, values, strict=True))):
             hit = (

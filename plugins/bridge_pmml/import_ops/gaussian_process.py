@@ -11,7 +11,7 @@ from bridge.ops import OpTable
 from bridge_pmml import special
 from bridge_pmml.fields import Scope
 from bridge_pmml.import_ops.nearest_neighbor import Training
-from bridge_pmml.reader import Element, child, describe, need_child, number, numbers
+from bridge_pmml.reader import Element, child, describe, need_child, number, numbers, to_number
 from bridge_pmml.results import Result, target_name
 from bridge_pmml.values import Val
 
@@ -50,8 +50,8 @@ def gaussian_process(scope: Scope, node: Element) -> Result:
     names = [n for n in training.column if n != target]
     if any(scope.get(n).text for n in names):
         raise UnreadableFile(f"{describe(node)}: a Gaussian process compares numbers.")
-    rows = np.array([[float(c) for c in training.cells(n)] for n in names]).T
-    y = np.array([float(c) for c in training.cells(target)])
+    rows = np.array([[to_number(c, node) for c in training.cells(n)] for n in names]).T
+    y = np.array([to_number(c, node) for c in training.cells(target)])
     training_differences = np.abs(rows[:, None] - rows[None])
     gram = numpy_kernel(kernel, training_differences, np.exp, np.power, lambda a: a.sum(axis=-1))
     gram = gram + number(kernel, "noiseVariance", 1.0) * np.eye(len(rows))

@@ -265,6 +265,8 @@ def cumulative_hazard(columns: Columns, table: Element, time: Any) -> Any:
     """The baseline hazard of the latest cell that is not after `time`; 0 before the first."""
     op = columns.op
     cells = sorted((number(c, "time"), number(c, "cumHazard")) for c in children(table, "BaselineCell"))
+    if not cells:
+        raise UnreadableFile(f"{describe(table)} has no BaselineCell.")
     times, hazards = np.array(cells).T
     cell_index = op.ReduceSum(op.Cast(op.GreaterOrEqual(time, op.const(times[None])), to=7), np.array([1]))
     hazard = op.Gather(op.const(np.array([0.0, *hazards])), cell_index, axis=0)

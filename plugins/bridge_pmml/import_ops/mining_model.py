@@ -19,7 +19,7 @@ from bridge_pmml.import_ops.composition import run_embedded_models
 from bridge_pmml.import_ops.regression import reorder_columns
 from bridge_pmml.import_ops.tree import leaf_table
 from bridge_pmml.models import model_of, score_model
-from bridge_pmml.reader import Element, child, children, describe, number, text, to_number
+from bridge_pmml.reader import Element, child, children, describe, finite, number, text
 from bridge_pmml.results import Result, classified, target_labels
 from bridge_pmml.values import INT64, Val, parse
 
@@ -267,6 +267,16 @@ class Forest:
         score = node.get("score")
         return Leaf.of(node).score if score is None else score
 
+    def _numbers(self, scores: list[str | None]) -> np.ndarray:
+        """Scores as numbers, NaN for none."""
+        try:
+            numbers = np.array([math.nan if s is None else float(s) for s in scores])
+        except ValueError:
+            numbers = np.array([])
+        if np.isfinite(numbers).sum() != len(scores) - scores.count(None):
+            numbers = np.array([math.nan if s is None else finite(s, self.node) for s in scores])
+        return numbers
+
     def _of_leaves(self, entries: list[np.ndarray]) -> np.ndarray:
         """The entry of each leaf, of those of each tree's rows."""
         starts = np.cumsum([0, *map(len, entries)])[:-1]
@@ -274,8 +284,8 @@ class Forest:
 
     def regression(self) -> Result:
         """Σ weight · score of the leaves reached; missing where one leaf has no score."""
-        scores = [[math.nan if s is None else to_number(s, self.node) for s in row] for row in self._scores()]
-        leaves = self._of_leaves([np.array(row) * w for row, w in zip(scores, self.weights, strict=True)])
+        scores = [self._numbers(row) for row in self._scores()]
+        leaves = self._of_leaves([row * w for row, w in zip(scores, self.weights, strict=True)])
         columns = self.scope.columns
         total = ensemble(columns, self.features, self.arrays, np.zeros(len(leaves), np.int64), leaves, 1)
         if self.average:

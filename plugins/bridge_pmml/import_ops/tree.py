@@ -13,7 +13,7 @@ from bridge_pmml import predicates
 from bridge_pmml.fields import Scope
 from bridge_pmml.forest import Arrays, Features, Grower, Leaf, ensemble, root_of
 from bridge_pmml.predicates import predicate_of
-from bridge_pmml.reader import Element, children, describe, number, to_number
+from bridge_pmml.reader import Element, children, describe, finite, number
 from bridge_pmml.results import Result, target_labels, target_name, winner
 from bridge_pmml.values import INT64, Val, logical_and, logical_not, logical_or, parse
 
@@ -46,7 +46,7 @@ def leaf_result(scope: Scope, node: Element, grower: Grower, row: Any, penalty: 
     if function != "classification":
         data_type = declared.data_type if declared and not declared.text else "double"
         scores = [
-            math.nan if leaf is None or leaf.score is None else to_number(leaf.score, node) for leaf in leaves
+            math.nan if leaf is None or leaf.score is None else finite(leaf.score, node) for leaf in leaves
         ]
         return Result("regression", columns.by_row(row, scores, data_type), entities=entities)
     values = [leaf.score for leaf in leaves if leaf and leaf.score is not None]
