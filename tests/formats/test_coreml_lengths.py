@@ -201,3 +201,23 @@ def test_a_bias_is_known_at_run_time_alone(tmp_path: Path) -> None:
     graph = "(float[N,3,H,W] x, float[3] b) => (float[N,3,J,K] y) { y = Conv (x, w, b) }"
     model = hub_from_text(graph, w=floats(3, 3, 3, 3))
     assert_as_source(model, [{"x": floats(2, 3, 6, 7), "b": floats(3)}], tmp_path)
+
+
+DRAWN = {
+    "RandomUniform": "y = RandomUniform <shape = [2, 3], low = 1.0, high = 2.0> ()",
+    "RandomNormal": "y = RandomNormal <shape = [2, 3], mean = 9.0> ()",
+    "RandomUniformLike": "y = RandomUniformLike <low = 1.0, high = 2.0> (x)",
+    "RandomNormalLike": "y = RandomNormalLike <mean = 9.0> (x)",
+    "Bernoulli": "p = Abs (x)  y = Bernoulli (p)",
+    "Multinomial": "i = Multinomial <sample_size = 3> (x)  y = Cast <to = 1> (i)",
+}
+RANGES = {"RandomUniform": (1, 2), "RandomNormal": (2, 16), "Bernoulli": (0, 1), "Multinomial": (0, 2)}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_random_numbers_are_drawn_at_any_length(name: str, tmp_path: Path) -> None:
+    model = hub_from_text(f"(float[A,B] x) => (float[C,D] y) {{ {DRAWN[name]} }}")
+    drawn = bridge.run(save_as("coreml", model, tmp_path), {"x": np.full((2, 3), 0.5, np.float32)})["y"]
+    low, high = RANGES[name.removesuffix("Like")]
+    assert drawn.shape == (2, 3)
+    assert low <= drawn.min() <= drawn.max() <= high
