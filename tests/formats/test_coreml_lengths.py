@@ -79,6 +79,23 @@ def test_lengths_vary(name: str, target: str, tmp_path: Path) -> None:
     assert_as_source(hub_from_text(graph, opset=23), [feed], tmp_path, minimum_deployment_target=target)
 
 
+SHAPED = {
+    "Flatten": "(float[A,B,C] x) => (float[D,E] y) { y = Flatten <axis = 2> (x) }",
+    "Reshape": "(float[A,B,C] x) => (float[D,E] y) <int64[2] s = {0, -1}> { y = Reshape (x, s) }",
+    "Squeeze": "(float[A,B,C] x) => (float[D,E,F] y) <int64[1] s = {0}> { u = Unsqueeze (x, s)  y = Squeeze (u) }",
+    "BatchNormalization": """(float[A,B,C] x) => (float[A,B,C] y) <float[3] s = {1, 2, 3}, float[3] o = {0, 1, 0}> {
+        y = BatchNormalization (x, s, o, o, s) }""",
+    "InstanceNormalization": """(float[A,B,C] x) => (float[A,B,C] y)
+        <float[3] s = {1, 2, 3}, float[3] o = {0, 1, 0}> { y = InstanceNormalization (x, s, o) }""",
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_no_length_is_known(name: str, tmp_path: Path) -> None:
+    feeds = [{"x": floats(*shape)} for shape in ((2, 3, 5), (4, 3, 2))]
+    assert_as_source(hub_from_text(SHAPED[name]), feeds, tmp_path)
+
+
 MASKS = {"float[B,1,L,S]": floats(2, 1, 3, 5), "float[L,S]": floats(3, 5), "bool[L,S]": np.tri(3, 5, 2, bool)}
 
 
