@@ -77,10 +77,8 @@ def channels_of(image: Any) -> int:
 
 
 def image_sizes(feature: Any) -> list[Any]:
-    """Height and width, or names of those that vary."""
-    image = feature.type.imageType
-    names = [f"{feature.name}_height", f"{feature.name}_width"]
-    bounds = image_bounds(image)
+    """Height and width; those that vary are named `<input>_<axis>`."""
+    names, bounds = [f"{feature.name}_{axis}" for axis in (2, 3)], image_bounds(feature.type.imageType)
     return [low if low == high else name for name, (low, high) in zip(names, bounds, strict=True)]
 
 

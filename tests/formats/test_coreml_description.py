@@ -273,6 +273,27 @@ def test_shapes_apples_converter_enumerates_are_dimensions_that_vary(tmp_path: P
     assert sorted(list(s.shape) for s in listed) == [[2, 3], [4, 3]]
 
 
+def test_sizes_of_images_are_dimensions_that_vary(tmp_path: Path) -> None:
+    ct = coremltools()
+    from coremltools.converters.mil.mil import Builder as mb
+    from coremltools.converters.mil.mil import get_new_symbol
+
+    spec = (1, 3, get_new_symbol(), get_new_symbol())
+    ranges = ct.Shape((1, 3, ct.RangeDim(8, 64), ct.RangeDim(8, 32)))
+    listed = ct.EnumeratedShapes([(1, 3, 8, 8), (1, 3, 16, 8)], default=(1, 3, 8, 8))
+    facts = {}
+    for name, shape in (("ranges", ranges), ("listed", listed)):
+        folder = tmp_path / name
+        folder.mkdir()
+        image = ct.ImageType(name="x", shape=shape)
+        model = bridge.load(package_of_apple(folder, lambda x: mb.relu(x=x, name="y"), spec, inputs=[image]))
+        facts[name] = [str(d) for d in model.graph.inputs[0].shape], model.metadata_props
+    assert facts["ranges"][0] == ["1", "3", "x_2", "x_3"]
+    assert facts["ranges"][1]["coreml.range.x_2"] == "8..64"
+    assert facts["ranges"][1]["coreml.range.x_3"] == "8..32"
+    assert sorted(json.loads(facts["listed"][1]["coreml.shapes.x"])) == [[1, 3, 8, 8], [1, 3, 16, 8]]
+
+
 def package_of_hub(model: ir.Model, folder: Path) -> Path:
     return bridge.save(model, folder / "again.mlpackage", to="coreml").path
 

@@ -79,6 +79,23 @@ def test_lengths_vary(name: str, target: str, tmp_path: Path) -> None:
     assert_as_source(hub_from_text(graph, opset=23), [feed], tmp_path, minimum_deployment_target=target)
 
 
+SHAPED = {
+    "Flatten": "(float[A,B,C] x) => (float[D,E] y) { y = Flatten <axis = 2> (x) }",
+    "Reshape": "(float[A,B,C] x) => (float[D,E] y) <int64[2] s = {0, -1}> { y = Reshape (x, s) }",
+    "Squeeze": "(float[A,B,C] x) => (float[D,E,F] y) <int64[1] s = {0}> { u = Unsqueeze (x, s)  y = Squeeze (u) }",
+    "BatchNormalization": """(float[A,B,C] x) => (float[A,B,C] y) <float[3] s = {1, 2, 3}, float[3] o = {0, 1, 0}> {
+        y = BatchNormalization (x, s, o, o, s) }""",
+    "InstanceNormalization": """(float[A,B,C] x) => (float[A,B,C] y)
+        <float[3] s = {1, 2, 3}, float[3] o = {0, 1, 0}> { y = InstanceNormalization (x, s, o) }""",
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_no_length_is_known(name: str, tmp_path: Path) -> None:
+    feeds = [{"x": floats(*shape)} for shape in ((2, 3, 5), (4, 3, 2))]
+    assert_as_source(hub_from_text(SHAPED[name]), feeds, tmp_path)
+
+
 MASKS = {"float[B,1,L,S]": floats(2, 1, 3, 5), "float[L,S]": floats(3, 5), "bool[L,S]": np.tri(3, 5, 2, bool)}
 
 
@@ -201,3 +218,23 @@ def test_a_bias_is_known_at_run_time_alone(tmp_path: Path) -> None:
     graph = "(float[N,3,H,W] x, float[3] b) => (float[N,3,J,K] y) { y = Conv (x, w, b) }"
     model = hub_from_text(graph, w=floats(3, 3, 3, 3))
     assert_as_source(model, [{"x": floats(2, 3, 6, 7), "b": floats(3)}], tmp_path)
+
+
+DRAWN = {
+    "RandomUniform": "y = RandomUniform <shape = [2, 3], low = 1.0, high = 2.0> ()",
+    "RandomNormal": "y = RandomNormal <shape = [2, 3], mean = 9.0> ()",
+    "RandomUniformLike": "y = RandomUniformLike <low = 1.0, high = 2.0> (x)",
+    "RandomNormalLike": "y = RandomNormalLike <mean = 9.0> (x)",
+    "Bernoulli": "p = Abs (x)  y = Bernoulli (p)",
+    "Multinomial": "i = Multinomial <sample_size = 3> (x)  y = Cast <to = 1> (i)",
+}
+RANGES = {"RandomUniform": (1, 2), "RandomNormal": (2, 16), "Bernoulli": (0, 1), "Multinomial": (0, 2)}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_random_numbers_are_drawn_at_any_length(name: str, tmp_path: Path) -> None:
+    model = hub_from_text(f"(float[A,B] x) => (float[C,D] y) {{ {DRAWN[name]} }}")
+    drawn = bridge.run(save_as("coreml", model, tmp_path), {"x": np.full((2, 3), 0.5, np.float32)})["y"]
+    low, high = RANGES[name.removesuffix("Like")]
+    assert drawn.shape == (2, 3)
+    assert low <= drawn.min() <= drawn.max() <= high

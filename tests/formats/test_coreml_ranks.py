@@ -13,7 +13,8 @@ import bridge
 X = np.random.default_rng(3).standard_normal((2, 3, 4, 6)).astype(np.float32)
 OPERATORS = {
     "Relu": "t = Relu (u)",
-    "Clip": "t = Clip (u, low)",
+    "Clip": "t = Clip (u, , low)",
+    "Mul": "t = Mul (u, factors)",
     "Add": "t = Add (u, channel)",
     "Where": "c = Greater (u, low)  t = Where (c, u, low)",
     "Transpose": "t = Transpose <perm = [0, 2, 4, 3, 5, 1]> (u)",
@@ -38,6 +39,7 @@ OPERATORS = {
 CONSTANTS = {
     "low": np.float32(0.1),
     "channel": np.float32([1, 2, 3]).reshape(3, 1, 1, 1, 1),
+    "factors": np.arange(72, dtype=np.float32).reshape(1, 3, 2, 2, 3, 2),
     "window": np.array([3, 5]),
     "zero": np.array([0]),
     "one": np.array([1]),

@@ -11,7 +11,7 @@ from bridge import recurrent
 from bridge.hub import attr, const, input_at, rank_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
-from bridge_coreml.export_ops.common import FLOAT, IOS17, ints
+from bridge_coreml.export_ops.common import FLOAT, IOS17, IOS18, ints
 
 ops = OpTable()
 
@@ -129,10 +129,15 @@ def reverse_if_backward(mil: Any, value: Any, direction: str) -> Any:
     return mil.reverse(x=value, axes=ints([0])) if direction == "reverse" else value
 
 
+@ops.op(
+    "GRU", since=IOS18, needs=(dtype("float"), SUPPORTED_CELL, ONE_WAY, attribute("linear_before_reset", 1))
+)
 @ops.op("GRU", needs=(dtype("float"), SUPPORTED_CELL, ONE_WAY, attribute("linear_before_reset", 0)))
 def gru(mil, node, x, *rest):
     numpy_dtype, direction = mil.like(0, x).dtype, attr(node, "direction")
     parameters = direction_weights(node, numpy_dtype)[0]
+    if attr(node, "linear_before_reset"):
+        parameters |= {"reset_after": True, **separate_biases(node, numpy_dtype)}
     gate, out = activations(node)
     y, h = mil.gru(
         x=reverse_if_backward(mil, x, direction),
@@ -143,6 +148,19 @@ def gru(mil, node, x, *rest):
         activation=out,
     )
     return split_directions(mil, reverse_if_backward(mil, y, direction), 1, 1), split_directions(mil, h, 1, 0)
+
+
+def separate_biases(node: ir.Node, dtype: Any) -> dict[str, np.ndarray]:
+    """MIL parameters input_bias, which is added to the projected input, and bias, to the projected state."""
+    biases = const(input_at(node, 3))
+    if biases is None:
+        return {}
+    order = recurrent.GATES["GRU"], GATES["GRU"]
+    halves = np.split(biases[0], 2)
+    return {
+        n: recurrent.reorder(v, *order).astype(dtype)
+        for n, v in zip(("input_bias", "bias"), halves, strict=True)
+    }
 
 
 @ops.op("RNN", needs=(dtype("float"), SUPPORTED_CELL, ONE_WAY))

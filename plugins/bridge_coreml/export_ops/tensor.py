@@ -48,9 +48,22 @@ def reshape(mil, node, x, *inputs):
     return mil.reshape(x=x, shape=ints(dims))
 
 
-@ops.op("Squeeze", needs=(MOVED, RANKED, constant(1, "axes")))
-def squeeze(mil, node, x, axes):
-    return mil.squeeze(x=x, axes=ints([int(a) % rank_of(x) for a in const(axes).ravel()]))
+def squeezed_axes(node: ir.Node) -> list[int] | None:
+    """Axes that a Squeeze drops; None where they are known at run time alone."""
+    x, axes = node.inputs[0], input_at(node, 1)
+    rank = rank_of(x) or 1
+    if axes is not None:
+        return None if const(axes) is None else [int(a) % rank for a in const(axes).ravel()]
+    ones = [axis for axis, d in enumerate(x.shape or ()) if d == 1]
+    return ones if rank_of(node.outputs[0]) == rank - len(ones) else None
+
+
+KNOWN_AXES = condition("axes that are known", lambda n: squeezed_axes(n) is not None)
+
+
+@ops.op("Squeeze", needs=(MOVED, RANKED, KNOWN_AXES))
+def squeeze(mil, node, x, axes=None):
+    return mil.squeeze(x=x, axes=ints(squeezed_axes(node)))
 
 
 @ops.op("Unsqueeze", needs=(MOVED, RANKED, constant(1, "axes")))

@@ -20,19 +20,24 @@ def channel_count(x: ir.Value) -> int:
     return int(list(x.shape or ())[1])
 
 
-def channel_parameter(op: hub.Builder, node: Any, name: str, x: ir.Value, default: float) -> Any:
+def channel_parameter(op: hub.Builder, node: Any, name: str, x: ir.Value, default: Any) -> Any:
     array = node.array(name)
-    if array is not None:
-        return like(op, x, array)
-    return like(op, x, np.full(channel_count(x), default))
+    return like(op, x, default if array is None else array)
 
 
-CHANNELS = condition("a known number of channels", lambda n: (n.dims("x") or [None, None])[1] is not None)
+def known_channel_count(node: Any) -> int | None:
+    """The second dimension of the input, or the size of what scales it."""
+    dims, gamma = node.dims("x"), node.array("gamma")
+    return int(gamma.size) if gamma is not None else dims[1] if dims else None
 
 
-@ops.op("batch_norm", needs=(RANKED, CHANNELS))
+CHANNELS = condition("a known number of channels", lambda n: known_channel_count(n) is not None)
+
+
+@ops.op("batch_norm", needs=(RANKED,))
 def batch_norm(op, node, x):
-    defaults = (("gamma", 1), ("beta", 0), ("mean", 0), ("variance", 1))
+    count = node.array("mean").size
+    defaults = (("gamma", np.ones(count)), ("beta", np.zeros(count)), ("mean", None), ("variance", None))
     return op.BatchNormalization(
         x, *(channel_parameter(op, node, n, x, d) for n, d in defaults), epsilon=node.get("epsilon", 1e-5)
     )
@@ -40,7 +45,9 @@ def batch_norm(op, node, x):
 
 @ops.op("instance_norm", needs=(RANKED, CHANNELS))
 def instance_norm(op, node, x):
-    gamma, beta = channel_parameter(op, node, "gamma", x, 1), channel_parameter(op, node, "beta", x, 0)
+    count = known_channel_count(node)
+    gamma = channel_parameter(op, node, "gamma", x, np.ones(count))
+    beta = channel_parameter(op, node, "beta", x, np.zeros(count))
     return op.InstanceNormalization(x, gamma, beta, epsilon=node.get("epsilon", 1e-5))
 
 

@@ -50,6 +50,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         FoldConstants(),
         Rewrite(rank.JOINED, keep=rank.fits_rank),
         JoinViews(),
+        FoldConstants(),
         *half_precision,
     ]
 

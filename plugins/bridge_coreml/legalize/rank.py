@@ -110,6 +110,8 @@ def elementwise(op, node, x, *parameters):
 @JOINED.op(*BROADCASTING, "Where", needs=(RANKS,))
 def broadcasting(op, node, *inputs):
     """Axes join where the same inputs are spread along them."""
+    if all(v is None or not rank_of(v) for v in inputs[1:]):
+        return elementwise(op, node, *inputs)
     rank = max(rank_of(v) or 0 for v in inputs)
     sizes = [[1] * (rank - (rank_of(v) or 0)) + lengths_of(op, v) for v in inputs]
     dims = [[1] * (rank - (rank_of(v) or 0)) + list(v.shape) for v in inputs]

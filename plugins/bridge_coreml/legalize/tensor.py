@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.dims import lengths, vector
+from bridge.dims import lengths, product, vector
 from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
@@ -29,6 +29,19 @@ def dynamic_zeros(node: ir.Node) -> bool:
 def reshape_with_zeros(op, node, x, shape):
     sizes = lengths(op, x)
     return op.Reshape(x, vector(op, [sizes[i] if n == 0 else int(n) for i, n in enumerate(const(shape))]))
+
+
+def has_dynamic_sides(node: ir.Node) -> bool:
+    """True if both lengths of a flattened matrix are known at run time alone."""
+    return rank_of(node.inputs[0]) is not None and not any(
+        isinstance(d, int) for d in node.outputs[0].shape or [0]
+    )
+
+
+@ops.op("Flatten", needs=(TENSOR, condition("two lengths at run time", has_dynamic_sides)))
+def flatten(op, node, x):
+    sizes, axis = lengths(op, x), attr(node, "axis")
+    return op.Reshape(x, vector(op, [product(op, sizes[:axis]), product(op, sizes[axis:])]))
 
 
 def has_some_empty_input(node: ir.Node) -> bool:
