@@ -17,9 +17,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
+from bridge.classical.trees import DEEPEST, GT, Ref, Trees
 from bridge.errors import UnreadableFile
 from bridge.formats import Importer
-from bridge.trees import DEEPEST, GT, Ref, Trees
 from bridge.workers import WorkerLost, isolated
 from bridge_boosters import links
 from bridge_boosters.checks import check_predictions

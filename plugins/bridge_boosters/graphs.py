@@ -11,8 +11,8 @@ import onnx_ir as ir
 
 from bridge import facts, hub
 from bridge.classical.records import Known
+from bridge.classical.trees import Trees
 from bridge.errors import Blocker, UnsupportedModel
-from bridge.trees import Trees
 
 Outputs = dict[str, ir.Value]
 Form = Callable[[Any, ir.Value], ir.Value]
@@ -67,8 +67,8 @@ class Columns:
         return self.count + self.derived.setdefault((form, column), len(self.derived))
 
     def of_categories(self, column: int, form: Form, members: Iterable[float]) -> int:
-        """Where a test finds the categories of a column, which are remembered. Raises ValueError as `at`
-        does."""
+        """The place of a column whose categories a test names; they are remembered. Raises ValueError as
+        `at` does."""
         self.categories.setdefault(column, set()).update(members)
         return self.at(column, form)
 

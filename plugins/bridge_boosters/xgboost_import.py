@@ -12,9 +12,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
+from bridge.classical.trees import LT, MEMBER, Ref, Trees, walk
 from bridge.errors import UnreadableFile
 from bridge.formats import Importer
-from bridge.trees import LT, MEMBER, Ref, Trees, walk
 from bridge_boosters import links
 from bridge_boosters.checks import check_xgboost
 from bridge_boosters.graphs import (
