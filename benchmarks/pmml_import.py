@@ -27,6 +27,7 @@ from bridge_pmml.reader import children, need_child, read_document
 from bridge_pmml.verification import feeds
 
 import bridge
+from bridge import hub
 from bridge.errors import BridgeError
 
 MISSING, INVALID = 0.06, 0.03
@@ -86,7 +87,7 @@ DEVIATIONS = (
     Deviation(
         "tree-iris|RandomForestIris|titanic_rf|rf-cat-pima",
         "no prediction; PMML4S gives probability 0",
-        "robab",
+        "robab|predicted",
         gap,
     ),
     Deviation(
@@ -151,7 +152,7 @@ DEVIATIONS = (
     Deviation(
         "weighted_majority_vote",
         "PMML4S compares the codes of a nominal number, not the number",
-        "PREDICTION",
+        "PREDICTION|predicted",
     ),
     Deviation(
         "ReasonCodeTest|dmg_scorecard",
@@ -164,6 +165,12 @@ DEVIATIONS = (
     Deviation(
         "knn_categorical|ClusteringNeighborhood",
         "PMML4S does not transform the training rows, so all are equally far",
+    ),
+    Deviation(
+        "PriorProbabilitiesTest|CategoricalResidualTest",
+        "a regression whose target is text answers a number; PMML4S answers nothing",
+        "response",
+        nothing,
     ),
     Deviation("NaiveBayes(Audit|Iris)", "PMML 4.1 floors no density; the CSV agrees, PMML4S floors them"),
 )
@@ -189,7 +196,8 @@ def main(arguments: list[str]) -> int:
         found[outcome] += 1
         if outcome != "passed" or detail or given.all:
             print(f"{outcome:<8} {path.relative_to(given.folder)}  {detail}", flush=True)
-    print(", ".join(f"{count} {outcome}" for outcome, count in sorted(found.items())))
+    read = 100 * (1 - found["refused"] / max(found.total(), 1))
+    print(", ".join(f"{count} {outcome}" for outcome, count in sorted(found.items())), f"{read:.1f} % read")
     return 1 if found["wrong"] or found["failed"] else 0
 
 
@@ -203,7 +211,8 @@ def measured(path: Path, count: int) -> tuple[str, str]:
         problems = None if path.stem in REFUTED else against_csv(path, model)
         if problems:
             return "wrong", "CSV: " + "; ".join(problems)
-        notes = [REFUTED[path.stem]] if path.stem in REFUTED else []
+        notes = [n for n in hub.noted(model) if "verification record" in n]
+        notes += [REFUTED[path.stem]] if path.stem in REFUTED else []
         notes += ["agrees with its CSV"] if problems is not None else []
         rows = records(path, model, count)
         problems, unscored = against_pmml4s(path, model, rows)
@@ -264,18 +273,18 @@ def literals(root: Any) -> dict[str, list[str]]:
 
 def draw(rng: Any, field: Field, marks: list[str], count: int) -> list[str | None]:
     """Values of one field as text, None for missing."""
-    if field.valid or field.text or field.kind == "boolean":
+    if field.valid or field.text or field.data_type == "boolean":
         texts = (
             list(field.valid)
             or sorted(set(marks))
-            or (["true", "false"] if field.kind == "boolean" else ["a", "b"])
+            or (["true", "false"] if field.data_type == "boolean" else ["a", "b"])
         )
         values = [str(v) for v in rng.choice(np.array(texts, object), count)]
     else:
         values = numbers(rng, field, marks, count)
     chance = rng.random(count)
     wrong = "no_such_value" if field.text else "-987654" if field.valid or field.intervals else None
-    if field.kind == "boolean":
+    if field.data_type == "boolean":
         wrong = None
     strange = rng.random(count) < INVALID
     return [
@@ -296,9 +305,9 @@ def numbers(rng: Any, field: Field, marks: list[str], count: int) -> list[str]:
     if points:
         near = rng.choice(points, count)
         values = np.where(rng.random(count) < 0.3, near, values)
-    if field.kind == "integer":
+    if field.data_type == "integer":
         values = np.round(values)
-    if field.kind == "float":
+    if field.data_type == "float":
         values = values.astype(np.float32).astype(np.float64)
     return [repr(int(v)) if float(v).is_integer() else repr(float(v)) for v in values]
 

@@ -68,9 +68,9 @@ def measured(path: Path) -> dict[str, tuple[str, str]]:
 
 def one(path: Path) -> dict[str, tuple[str, str]]:
     import bridge
+    from bridge.comparison import quanta
     from bridge.errors import BridgeError
     from bridge.inputs import random_inputs
-    from bridge.verify import quanta
 
     try:
         model = bridge.load(path, source="tflite", **signature(path))

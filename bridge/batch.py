@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from bridge import workers
 from bridge.detect import by_name
 from bridge.errors import BridgeError, InvalidOption
+from bridge.output import make_folder
 
 TIMEOUT = 3600.0
 
@@ -84,7 +85,7 @@ def convert_all(
                 "Convert them into two folders.",
             )
         names[name] = source
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with workers.worker_pool(jobs, executor) as pool:
         futures = {
             pool.submit(convert_one, source, str(folder / name), options | {"to": to}): name
@@ -100,6 +101,8 @@ def convert_all(
 
 def convert_one(source: str, destination: str, options: dict[str, Any]) -> Done:
     """One file, in this thread's worker process."""
+    if is_dataclass(options.get("verify")):
+        options = options | {"verify": asdict(options["verify"])}
     arguments = {"source": source, "destination": destination, "options": options}
     try:
         (record,) = workers.isolated("bridge.batch:convert", arguments, TIMEOUT)
@@ -111,7 +114,10 @@ def convert_one(source: str, destination: str, options: dict[str, Any]) -> Done:
 def convert(source: str, destination: str, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Outcome of one conversion, computed in the worker."""
     from bridge.convert import convert as convert_model  # takes 0.4 s, in the worker alone
+    from bridge.trials import Sampling  # takes 0.4 s, in the worker alone
 
+    if isinstance(options.get("verify"), dict):
+        options = options | {"verify": Sampling(**options["verify"])}
     try:
         conversion = convert_model(source, destination, **options)
     except BridgeError as error:

@@ -9,12 +9,13 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.errors import UnsupportedModel
+from bridge.errors import UnsupportedModel, stage
 from bridge.lower import Writer, writer
 from bridge.measured import notes
-from bridge.output import atomic, require_free
+from bridge.output import atomic, require_free, unless_model
 from bridge.report import Report
 from bridge.route import route
+from bridge.trials import Sampling
 from bridge.verify import Proof, Verification
 
 __all__ = ["Conversion", "check", "convert", "save"]
@@ -45,7 +46,7 @@ def convert(
     to: str | None = None,
     source: str | None = None,
     overwrite: bool = False,
-    verify: bool = False,
+    verify: bool | Sampling = False,
     keep: bool = False,
     dims: dict[str, int] | None = None,
     **options: Any,
@@ -54,20 +55,23 @@ def convert(
 
     `to` is the target's name, found from the suffix of `dst` when omitted; without `dst` the file is named
     after `src`, in the current directory. Options are those the source's importer and the target's exporter
-    declare (`bridge formats NAME`). With `verify`, source and result run on the same seeded random inputs and
-    must agree, or nothing is written; with `keep` it is written all the same. `dims` gives symbolic
-    dimensions of the inputs their lengths, by name.
+    declare (`bridge formats NAME`). With `verify`, source and result run on the same inputs and must agree,
+    or nothing is written; with `keep` it is written all the same. The inputs are random, at two settings of
+    the lengths that vary, or those that a `bridge.trials.Sampling` says. `dims` gives symbolic dimensions
+    of the inputs their lengths, by name.
 
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
-    InvalidOption, WriteFailed, VerificationFailed: all BridgeErrors.
+    InvalidOption, WriteFailed, VerificationFailed, TooLarge, InternalError: all BridgeErrors.
     """
-    way = route(src, dst, to=to, source=source, dims=dims, options=options, verify=verify)
-    require_free(way.writer.path, overwrite)
-    report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader))
+    way = route(src, dst, to=to, source=source, dims=dims, options=options)
+    require_free(way.writer.path, overwrite, unless_model(way.writer.format))
+    steps = ("import", "legalise", "export", *["verify"] * bool(verify))
+    report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader), steps=steps)
     with report.timed("import"):
         model = way.reader.read()
     report.notes.extend(hub.noted(model))
-    proof = Proof(way, model) if verify else None
+    sampling = verify if isinstance(verify, Sampling) else None
+    proof = Proof(way, model, sampling) if verify else None
     return _write(model, way.writer, report, overwrite, proof, keep)
 
 
@@ -76,7 +80,7 @@ def save(
 ) -> Conversion:
     """Write a hub model as a file. The model handed in is left as it was. Raises as `convert` does."""
     target = writer(dst, to, options)
-    require_free(target.path, overwrite)
+    require_free(target.path, overwrite, unless_model(target.format))
     report = Report("hub", target.format.name, model=model.graph.name or "model")
     return _write(model.clone(), target, report, overwrite)
 
@@ -98,7 +102,7 @@ def check(
         report.blockers.extend(error.blockers)
         return report
     measured = notes(f"{report.source}:{report.target}", map(hub.qualified, hub.all_nodes(model)))
-    with way.writer.extended:
+    with way.writer.extended, stage(f"Converting the model to {way.writer.format.title}"):
         way.writer.lower(model, report)
     report.notes.extend([*hub.noted(model), *measured])
     return report
@@ -116,15 +120,19 @@ def _write(
     `keep`."""
     verification = None
     try:
-        with target.extended, report.timed("legalise"):
+        with (
+            target.extended,
+            report.timed("legalise"),
+            stage(f"Converting the model to {target.format.title}"),
+        ):
             target.lower(model, report)
         report.require()
-        with atomic(target.path, overwrite) as temporary:
-            with target.extended, report.timed("export"):
-                target.exporter.write(model, temporary, report, target.options)
+        with atomic(target.path, overwrite, unless_model(target.format)) as temporary:
+            with report.timed("export"):
+                target.write(model, temporary, report)
             if proof is not None:
                 with report.timed("verify"):
-                    verification = proof.of(temporary)
+                    verification = proof.of(temporary, model)
                 if not keep:
                     verification.require(target.path)
     except ModuleNotFoundError as error:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from bridge import plugins
-from bridge.errors import UnknownFormat, UnreadableFile
+from bridge.errors import UnknownFormat, UnreadableFile, near_miss
 from bridge.formats import Format
 
-__all__ = ["by_name", "by_suffix", "of_source"]
+__all__ = ["by_name", "by_suffix", "is_model", "of_source"]
 
 
 def by_name(name: str) -> Format:
@@ -22,11 +21,17 @@ def by_name(name: str) -> Format:
     if name.lower() in plugins.registry().clashes:
         raise plugins.registry().clashes[name.lower()]
     names = [fmt.name for fmt in plugins.formats()]
-    near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    meant = _meant(name.lower())
+    hint = f"{meant.title} is {meant.name!r} here. " if meant is not None else near_miss(name, names)
     raise UnknownFormat(
         f"No plugin provides the format {name!r}.", f"{hint}Known formats: {', '.join(names)}."
     )
+
+
+def _meant(word: str) -> Format | None:
+    """The format that a suffix, or another word for it, stands for."""
+    suffix = f".{word.lstrip('.')}"
+    return next((f for f in plugins.formats() if word in f.words or suffix in f.suffixes), None)
 
 
 def of_source(src: Any, name: str | None = None) -> Format:
@@ -49,6 +54,11 @@ def of_source(src: Any, name: str | None = None) -> Format:
     raise UnknownFormat(
         f"The format of {what} is not recognised.", "Name it with source=… (--from on the command line)."
     )
+
+
+def is_model(path: Path) -> bool:
+    """True if some format recognises the content of a file or folder as a model of its own."""
+    return any(fmt.detect(path) for fmt in plugins.formats())
 
 
 def by_suffix(path: Path) -> Format | None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 __all__ = [
     "BridgeError",
     "DestinationExists",
     "ExecutionFailed",
+    "InternalError",
     "InvalidHub",
     "InvalidInput",
     "InvalidOption",
     "MissingDependency",
     "PluginError",
+    "SeveralModels",
+    "TooLarge",
     "UnknownFormat",
     "UnreadableFile",
     "UnsupportedModel",
@@ -32,6 +37,16 @@ class BridgeError(Exception):
 
 class UnreadableFile(BridgeError):
     """The bytes handed in are not a valid file of the format."""
+
+
+class SeveralModels(UnreadableFile):
+    """A file holds several models, and none was named: the importer's `option` takes one of `choices`."""
+
+    def __init__(self, message: str, option: str, choices: Sequence[str]) -> None:
+        self.option, self.choices = option, tuple(choices)
+        super().__init__(
+            f"{message}: {', '.join(choices)}.", f"Name one with {option}=… (--{option} on the command line)."
+        )
 
 
 class UnknownFormat(BridgeError):
@@ -72,6 +87,68 @@ class VerificationFailed(BridgeError):
 
 class PluginError(BridgeError):
     """A plugin is broken, misdeclared, or clashes with another."""
+
+
+class TooLarge(BridgeError):
+    """A model would take more memory, or more nodes, than is allowed (`bridge.limits`)."""
+
+
+class InternalError(BridgeError):
+    """A defect of bridge or of a plugin, not of the model: what failed is its cause."""
+
+    def __init__(self, stage: str, error: BaseException) -> None:
+        said = (str(error).strip() or "no reason given").splitlines()[0][:300]
+        super().__init__(
+            f"{stage} failed{noted(error)}: {type(error).__name__}: {said}",
+            "This is a defect of bridge, or of a plugin. Please report it with the model, or the part of it "
+            "around that operator, and the traceback (--debug on the command line).",
+        )
+
+
+def noted(error: BaseException) -> str:
+    """The place an error was raised at, as `naming` noted it; empty where nobody did."""
+    return "".join(f" {note}" for note in getattr(error, "__notes__", [])[:1])
+
+
+@contextmanager
+def stage(name: str, *passed: type[Exception]) -> Iterator[None]:
+    """A context in which all that is raised is a BridgeError, an OSError, an import that failed or one of
+    `passed`: what is more than the machine or a format holds is TooLarge, the rest an InternalError of the
+    stage `name`, in words that "failed" follows."""
+    known: tuple[type[Exception], ...] = (BridgeError, OSError, ModuleNotFoundError, *passed)
+    try:
+        yield
+    except known:
+        raise
+    except MemoryError as error:
+        raise TooLarge(
+            f"{name} took more memory than there is.", "Close other programs, or use a larger machine."
+        ) from error
+    except RecursionError as error:
+        raise TooLarge(f"{name} failed: the model is nested too deeply.") from error
+    except OverflowError as error:
+        raise TooLarge(f"{name} failed{noted(error)}: {error}.") from error
+    except Exception as error:
+        raise InternalError(name, error) from error
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """A context that says of what is raised which operator it was about."""
+    try:
+        yield
+    except BridgeError:
+        raise
+    except Exception as error:
+        if not hasattr(error, "__notes__"):
+            error.add_note(f"at {what}")
+        raise
+
+
+def near_miss(name: str, names: Iterable[str]) -> str:
+    """A question for the name that may have been meant; empty where none is near."""
+    near = difflib.get_close_matches(name.lower(), list(names), 1, 0.5)
+    return f"Did you mean {near[0]!r}? " if near else ""
 
 
 @dataclass(frozen=True)

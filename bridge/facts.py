@@ -187,6 +187,10 @@ TFLITE_FILE = _text("tflite.file:")
 TFLITE_QUANTIZATION = _data("tflite.quantization")
 """Dtype, scale and zero point of the quantized inputs and outputs of a TFLite file, by name."""
 
+LAYOUT = _data("bridge.layout.")
+"""Of a model, by `input:NAME` and `output:NAME`: the axes by which the array of the source becomes the
+file's, and by which the file's becomes that of the source."""
+
 # Of values
 
 TFLITE_TENSOR = _data("tflite.tensor")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import InvalidOption, MissingDependency, UnknownFormat
+from bridge.errors import InvalidOption, MissingDependency, UnknownFormat, near_miss
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from bridge.report import Report
     from bridge.session import Session
 
-__all__ = ["Exporter", "Format", "Importer", "Option", "Part", "Runtime", "flag", "within"]
+__all__ = ["Exporter", "Face", "Format", "Importer", "Option", "Part", "Runtime", "flag", "within"]
 
 
 @dataclass(frozen=True)
 class Option:
     """One option of an importer or exporter: `help` is a phrase with a subject of its own.
 
-    `kind` parses text from the command line; where `reshapes`, any value but the default gives the file other
-    input or output shapes than its source has. `parser` makes the value that is read afterwards of what was
+    `kind` parses text from the command line; names it has `formerly` had are taken too, with a FutureWarning.
+    `parser` makes the value that is read afterwards of what was
     given, text or a Python object, and of the default; it raises InvalidOption.
     """
 
@@ -36,8 +37,8 @@ class Option:
     default: Any = None
     kind: Callable[[str], Any] = str
     choices: tuple[Any, ...] = ()
-    reshapes: bool = False
     parser: Callable[[Any], Any] | None = None
+    formerly: tuple[str, ...] = ()
 
     def parse(self, value: Any) -> Any:
         """`value` as this option's type. Raises InvalidOption."""
@@ -84,24 +85,50 @@ def flag(text: str) -> bool:
 def parse_options(options: tuple[Option, ...], values: dict[str, Any], whose: str) -> dict[str, Any]:
     """Given values over the declared defaults. Raises InvalidOption for one nobody declared."""
     known = {option.name: option for option in options}
+    values = {_current(options, name): value for name, value in values.items()}
     for name in values:
         if name not in known:
             listed = ", ".join(sorted(known)) or "none"
-            raise InvalidOption(f"{whose} has no option {name!r}.", f"Its options: {listed}.")
+            hint = f"{near_miss(name, known)}Its options: {listed}."
+            raise InvalidOption(f"{whose} has no option {name!r}.", hint)
     return {name: o.parse(values[name]) if name in values else o.value for name, o in known.items()}
+
+
+def _current(options: tuple[Option, ...], name: str) -> str:
+    """The name that an option has today."""
+    option = next((o for o in options if name in o.formerly), None)
+    if option is None:
+        return name
+    warnings.warn(f"The option {name} is called {option.name} now.", FutureWarning, stacklevel=4)
+    return option.name
 
 
 @dataclass(frozen=True)
 class Importer:
-    """Importer of a format: `load(src, **options)` reads a file; `table` for formats driven by rules."""
+    """Importer of a format: `load(src, **options)` reads a file or a live object; `table` for formats
+    driven by rules. `live(object, model, **options)` is a session of an object in its own framework, with
+    the inputs and outputs of the hub model read from it; None for an object that has none.
+    """
 
     load: Callable[..., ir.Model]
     options: tuple[Option, ...] = ()
     table: OpTable | None = None
+    live: Callable[..., Session | None] | None = None
 
     def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""
         return parse_options(self.options, values, whose)
+
+
+@dataclass(frozen=True)
+class Face:
+    """The inputs of a file where options make them differ from its source's: `pixels` are functions by
+    input that make the source's array of an image's, `limits` the lowest and highest length by symbolic
+    dimension, `shapes` the only shapes of an input."""
+
+    pixels: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    limits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    shapes: dict[str, list[list[int]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,7 +141,7 @@ class Exporter:
     it. `tolerance(options)` is how far files written with lossy options may be off, as a part of the largest
     element of each output; None for the usual tolerance. `variant(options, path)` is another exporter for
     these options and this destination (None when it is not known yet), or None; `hint` is what a refused
-    model's user may do.
+    model's user may do; `face(model, options)` says how the file's inputs differ from those of the hub model.
     """
 
     table: OpTable
@@ -128,6 +155,7 @@ class Exporter:
     tolerance: Callable[[dict[str, Any]], float | None] = lambda options: None
     variant: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
     hint: str = "Add a rule: plugins/README.md#one-operator"
+    face: Callable[[ir.Model, dict[str, Any]], Face] = lambda model, options: Face()
 
     def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""
@@ -137,10 +165,12 @@ class Exporter:
 @dataclass(frozen=True)
 class Runtime:
     """The format's own runtime: `open(path, **options)` gives a `bridge.session.Session`; of the importer's
-    options it takes those named in `options`."""
+    options it takes those named in `options`. `foreign` runtimes may end their process, and run in one of
+    their own."""
 
     open: Callable[..., Session]
     options: tuple[str, ...] = ()
+    foreign: bool = True
 
 
 @dataclass(frozen=True)
@@ -166,9 +196,11 @@ class Format:
 
     `importer` names an Importer, `exporter` an Exporter, `runtime` a Runtime, `cases` a function without
     arguments that returns the `bridge.matrix.NativeCase`s of its importer by name; `detect(src)` says whether
-    a path or live object is of this format, reading little and importing no framework. `extra` is an extra of
-    the plugin's own `distribution`, which discovery fills in; `packages` are the distributions behind it,
-    whose versions are shown.
+    a path or live object is of this format, reading little and importing no framework. A model that is a
+    folder holds files whose paths in it match a pattern of `folder`, and no others: only such a folder is
+    replaced by another. `words` are others that people use for the format, which an error points from.
+    `extra` is an extra of the plugin's own `distribution`, which discovery fills in;
+    `packages` are the distributions behind it, whose versions are shown.
     """
 
     name: str
@@ -182,6 +214,8 @@ class Format:
     extra: str = ""
     packages: tuple[str, ...] = ()
     detect: Callable[[Any], bool] = field(default=lambda src: False)
+    folder: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     override: bool = False
     distribution: str = ""
 

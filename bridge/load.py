@@ -11,12 +11,14 @@ import onnx_ir as ir
 
 from bridge import hub, plugins
 from bridge.detect import of_source
-from bridge.errors import BridgeError, UnreadableFile
+from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel, stage
 from bridge.formats import Format, Importer
 from bridge.passes import clean
 from bridge.passes.dimensions import FixDimensions
 
 __all__ = ["Reader", "load", "reader"]
+
+DEFECTS = (TypeError, AttributeError, NameError, AssertionError, NotImplementedError)
 
 
 def load(
@@ -25,8 +27,8 @@ def load(
     """Read a model file or live object into a hub model; `source` names its format, `dims` gives symbolic
     dimensions of the inputs their lengths, `options` are those its importer declares.
 
-    Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, InvalidOption: all
-    BridgeErrors.
+    Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, InvalidOption, TooLarge,
+    InternalError: all BridgeErrors.
     """
     return reader(src, source, options, dims).read()
 
@@ -72,6 +74,18 @@ class Reader:
 
     def read(self) -> ir.Model:
         """The hub model, cleaned and verified. Raises as `load` does."""
+        with stage(f"Reading {self}"):
+            model = self._imported()
+            if self.dims:
+                FixDimensions(self.dims)(model)
+                clean(model)
+            hub.verify(model)
+        if not model.graph.outputs:
+            raise UnsupportedModel(f"{self} has no outputs: it computes nothing.", [])
+        return model
+
+    def _imported(self) -> ir.Model:
+        """The model the importer reads, cleaned."""
         try:
             with self.extended:
                 model = self.importer.load(self.source, **self.options)
@@ -79,21 +93,28 @@ class Reader:
             for function in plugins.functions():
                 model.functions.setdefault(function.identifier(), function)
             clean(model)
+            return model
         except ModuleNotFoundError as error:
             raise self.format.missing(error) from error
-        except (BridgeError, MemoryError):
+        except (BridgeError, MemoryError, RecursionError):
             raise
         except Exception as error:
+            if _is_own(error):
+                raise
             what = self.source if self.is_file else f"This {type(self.source).__name__}"
             raise UnreadableFile(
                 f"{what} is not a valid {self.format.title} model: {type(error).__name__}: {error}",
                 "Is the file complete, and made by a current exporter?",
             ) from error
-        if self.dims:
-            FixDimensions(self.dims)(model)
-            clean(model)
-        hub.verify(model)
-        return model
+
+
+def _is_own(error: Exception) -> bool:
+    """True for a mistake in code of bridge or of a plugin, which a damaged file does not explain."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised_by = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return isinstance(error, DEFECTS) and raised_by.startswith("bridge")
 
 
 def reader(

@@ -13,10 +13,12 @@ import onnx_ir as ir
 
 from bridge import hub, plugins
 from bridge.detect import by_name, by_suffix
-from bridge.errors import InvalidOption, UnknownFormat
+from bridge.errors import InternalError, UnknownFormat, stage
 from bridge.facts import APPROXIMATED, Origin
 from bridge.formats import Exporter, Format
+from bridge.limits import require_sizes
 from bridge.ops import Need
+from bridge.output import require_space
 from bridge.passes import settle, tidy
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.order import require_order
@@ -75,24 +77,13 @@ class Writer:
         own = self.exporter is self.format.resolve("exporter")
         return self.exporter.table.extended(plugins.rules(self.format, "export") if own else ())
 
-    def require_interface(self) -> None:
-        """Raise InvalidOption for options that give the file other input or output shapes than its source
-        has."""
-        for option in self.exporter.options:
-            value = self.options[option.name]
-            if option.reshapes and value != option.default:
-                raise InvalidOption(
-                    f"{option.name}={value} changes the shapes of inputs and outputs, "
-                    "so the result cannot be verified.",
-                    f"Verify with {option.name}={option.default}, or convert without verify.",
-                )
-
     def lower(self, model: ir.Model, report: Report) -> None:
         """Rewrite the hub in place, and list in the report what crossed and what cannot."""
 
         def accepts(node: ir.Node) -> bool:
             return self.refusal(hub.qualified(node), node) is None
 
+        require_sizes(model)
         report.variant, report.hint = str(self), self.exporter.hint
         hub.stamp_origins(model)
         before = [(hub.qualified(node), hub.origin(node)) for node in hub.all_nodes(model)]
@@ -108,6 +99,16 @@ class Writer:
             report.notes.extend(_custom(model))
         if self.exporter.value_need and not report.blockers:
             report.blockers.extend(_value_blockers(model, self.exporter.value_need))
+
+    def write(self, model: ir.Model, path: Path, report: Report) -> None:
+        """Write what `lower` made. Raises OSError where the disk is full, in whatever words the format's own
+        library said it."""
+        try:
+            with self.extended, stage(f"Writing {self.format.title}"):
+                self.exporter.write(model, path, report, self.options)
+        except InternalError:
+            require_space(path.parent)
+            raise
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.errors import PluginError
+from bridge.errors import PluginError, naming
 
 __all__ = ["Need", "OpTable", "Rule"]
 
@@ -39,6 +39,13 @@ class Rule:
             raise PluginError(
                 f"The needs of the rule for {self.op} are no tuple.", "One need is written (need,)."
             )
+
+    def apply(self, builder: Any, *operands: Any, **arguments: Any) -> Any:
+        """Call the handler with these operands, the node first where it takes one. An error it raises that is
+        no BridgeError gets a note of the operator."""
+        name = getattr(operands[0], "name", None) if operands else None
+        with naming(f"{self.op} {name or ''}".rstrip()):
+            return self.handler(builder, *operands, **arguments)
 
     def refusal(self, node: Any, version: int, title: Callable[[int], str] = str) -> str | None:
         """Why this rule does not take `node`, or None when it does."""

@@ -11,9 +11,20 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from bridge.errors import ExecutionFailed
+
+LENGTHS = 4
+"""The place of sequence_lens among the inputs of recurrent operators."""
+
 
 def evaluator(proto: onnx.ModelProto) -> ReferenceEvaluator:
-    """An evaluator of the model, which stays as it is."""
+    """An evaluator of the model, which stays as it is. Raises ExecutionFailed where it would compute
+    something else."""
+    for node in _nodes(proto):
+        if node.op_type in ("LSTM", "GRU", "RNN") and len(node.input) > LENGTHS and node.input[LENGTHS]:
+            raise ExecutionFailed(
+                f"onnx.reference does not compute sequence_lens of {node.op_type} {node.name}."
+            )
     if any(_endless(proto.graph)) or any(_endless(f) for f in proto.functions):
         held = onnx.ModelProto()
         held.CopyFrom(proto)
@@ -22,6 +33,14 @@ def evaluator(proto: onnx.ModelProto) -> ReferenceEvaluator:
             for owner, node in list(_endless(graph)):
                 _go_on(owner, node)
     return ReferenceEvaluator(proto, new_ops=[StringNormalizer])
+
+
+def _nodes(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    graphs: list[Any] = [proto.graph, *proto.functions]
+    while graphs:
+        for node in graphs.pop().node:
+            yield node
+            graphs += [g for a in node.attribute for g in (*([a.g] if a.HasField("g") else []), *a.graphs)]
 
 
 def _endless(graph: Any) -> Iterator[tuple[Any, Any]]:

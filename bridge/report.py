@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import Any
 from bridge.errors import Blocker, UnsupportedModel, blocker_table
 
 __all__ = ["Blocker", "Crossing", "Outcome", "Report"]
+
+LOGGER = logging.getLogger("bridge")
 
 
 class Outcome(StrEnum):
@@ -47,6 +50,7 @@ class Report:
     model: str = "the model"
     variant: str = ""
     hint: str = ""
+    steps: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -62,7 +66,9 @@ class Report:
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
-        """Take the seconds a step needs."""
+        """Log a step, and take the seconds it needs."""
+        share = f" ({self.steps.index(step) + 1} of {len(self.steps)})" if step in self.steps else ""
+        LOGGER.info("%s to %s: %s%s", self.source, self.target, step, share)
         start = time.perf_counter()
         yield
         self.seconds[step] = round(time.perf_counter() - start, 4)

@@ -30,11 +30,10 @@ def route(
     source: str | None = None,
     dims: dict[str, int] | None = None,
     options: dict[str, Any] | None = None,
-    verify: bool = False,
 ) -> Route:
     """The way from `src` to `dst`. Formats are as named, else found: of the source from its content, of the
     target from the suffix of `dst`. An option belongs to the importer if that declares it, else to the
-    exporter. With `verify` the writer's options must keep the shapes of inputs and outputs.
+    exporter.
 
     Raises UnreadableFile, UnknownFormat, MissingDependency, InvalidOption.
     """
@@ -49,6 +48,4 @@ def route(
     target_writer = writer(
         path, target.name, {k: v for k, v in all_options.items() if k not in reader_options}
     )
-    if verify:
-        target_writer.require_interface()
     return Route(reader, target_writer)

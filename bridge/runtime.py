@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.load import Reader, reader
 from bridge.passes.opset.down import for_runtime
 from bridge.ports import Port, port_of
+from bridge.remote import RemoteSession, here
 from bridge.session import Outputs, Session
 
 __all__ = ["HubSession", "Outputs", "Session", "open_session", "run"]
@@ -46,10 +48,23 @@ def open_session(model: ir.Model | Reader) -> Session:
         return HubSession(model.read(), "re-read, ")
     runtime = fmt.resolve("runtime")
     known = {name: model.options[name] for name in runtime.options}
+    path = Path(model.source)
+    if runtime.foreign and not here.get():
+        return RemoteSession(fmt, path, known)
     try:
-        return runtime.open(Path(model.source), **known)
+        return runtime.open(path, **known)
     except ModuleNotFoundError as error:
         raise fmt.missing(error) from error
+
+
+def open_source(source: Reader, model: ir.Model) -> Session:
+    """A session of what a Reader read as `model`, in its own runtime or framework; of the hub model where it
+    has none. Raises as `run` does."""
+    if source.is_file:
+        return open_session(source) if source.format.runtime else HubSession(model)
+    live = source.importer.live
+    session = live(source.source, model, **source.options) if live else None
+    return HubSession(model) if session is None else session
 
 
 class HubSession(Session):
@@ -68,17 +83,22 @@ class HubSession(Session):
         check_inputs(self._values, inputs)
         inputs = {name: widened(array, self._values[name]) for name, array in inputs.items()}
         try:
-            if self._session is None:
-                proto = ir.to_proto(for_runtime(self._model))
-                self._session = OnnxRuntimeSession(proto.SerializeToString())
-            outputs = self._session.run(inputs, [port.name for port in self.outputs])
+            outputs = self._opened().run(inputs, [port.name for port in self.outputs])
         except ExecutionFailed as refused:
-            try:
-                outputs = run_reference(ir.to_proto(self._model), inputs)
-            except Exception as error:
-                raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
+            outputs = second_choice(refused, lambda: ir.to_proto(self._model), inputs)
         self.engine = outputs.engine = f"{self._prefix}{outputs.engine}"
         return outputs
+
+    def _opened(self) -> OnnxRuntimeSession:
+        if self._session is None:
+            proto = ir.to_proto(for_runtime(self._model))
+            self._session = OnnxRuntimeSession(proto.SerializeToString())
+        return self._session
+
+    def variants(self) -> Iterator[Session]:
+        """The model in ONNX Runtime without optimizations."""
+        if self._session is not None:
+            yield from self._session.variants()
 
 
 def run_hub(model: ir.Model, inputs: dict[str, Any]) -> Outputs:
@@ -88,16 +108,21 @@ def run_hub(model: ir.Model, inputs: dict[str, Any]) -> Outputs:
 
 class OnnxRuntimeSession(Session):
     """Serialized ONNX, or the file at a path, in ONNX Runtime on the CPU, computed as the operators say and
-    not faster."""
+    not faster; without optimizations as each operator is written."""
 
-    def __init__(self, model: bytes | str) -> None:
+    variant_count = 1
+
+    def __init__(self, model: bytes | str, optimized: bool = True) -> None:
         import onnxruntime as ort
 
+        self._source = model
         ort.set_default_logger_severity(4)
         settings = ort.SessionOptions()
         settings.log_severity_level = 4
         for key, value in SESSION_CONFIG.items():
             settings.add_session_config_entry(key, value)
+        if not optimized:
+            settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = ort.InferenceSession(
                 model,
@@ -112,6 +137,9 @@ class OnnxRuntimeSession(Session):
             tuple(Port(v.name, v.type, tuple(d if d is not None else "?" for d in v.shape)) for v in values)
             for values in (self._session.get_inputs(), self._session.get_outputs())
         )
+
+    def variants(self) -> Iterator[Session]:
+        yield OnnxRuntimeSession(self._source, optimized=False)
 
     def run(self, inputs: dict[str, Any], names: list[str] | None = None) -> Outputs:
         names = names or [port.name for port in self.outputs]
@@ -128,8 +156,19 @@ def run_onnxruntime(model: bytes | str, names: list[str] | None, inputs: dict[st
     return OnnxRuntimeSession(model).run(inputs, names)
 
 
+def second_choice(refused: ExecutionFailed, proto: Callable[[], Any], inputs: dict[str, Any]) -> Outputs:
+    """Outputs of a model that ONNX Runtime refused, by the reference evaluator. Raises ExecutionFailed
+    where it does not compute it either."""
+    try:
+        outputs = run_reference(proto(), inputs)
+    except Exception as error:
+        raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
+    outputs.refusal = str(refused)
+    return outputs
+
+
 def run_reference(proto: Any, inputs: dict[str, Any]) -> Outputs:
-    """Run an ONNX proto in the reference evaluator."""
+    """Run an ONNX proto in the reference evaluator. Raises ExecutionFailed for what it does not compute."""
     from bridge.reference import evaluator  # takes 0.1 s, which models ONNX Runtime runs do without
 
     values = evaluator(proto).run(None, inputs)

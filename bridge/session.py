@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 from bridge.ports import Port
@@ -11,25 +12,34 @@ __all__ = ["Outputs", "Session"]
 
 
 class Outputs(dict[str, Any]):
-    """Results by output name, in the model's order. `engine` names the runtime that computed them."""
+    """Results by output name, in the model's order. `engine` names the runtime that computed them,
+    `refusal` is why the first choice of runtime did not; empty where it did."""
 
-    def __init__(self, values: dict[str, Any], engine: str) -> None:
+    def __init__(self, values: dict[str, Any], engine: str, refusal: str = "") -> None:
         super().__init__(values)
-        self.engine = engine
+        self.engine, self.refusal = engine, refusal
 
 
 class Session(ABC):
     """A model opened in a runtime. It runs as often as asked, every time as if it had just been opened.
 
     `engine` names the runtime and its version; `inputs` and `outputs` are those the runtime tells of, before
-    the first run where it can.
+    the first run where it can. `variant_count` says how many other ways of the same runtime `variants` opens:
+    without optimizations, with other kernels. By as much as they differ, numbers of the runtime are noise.
+    `refusal` is why the runtime does not take the file, where another one runs it in its stead.
     """
 
     engine: str = ""
     inputs: tuple[Port, ...] = ()
     outputs: tuple[Port, ...] = ()
+    variant_count: int = 0
+    refusal: str = ""
 
     @abstractmethod
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """Outputs by name for arrays by name. Raises InvalidInput, and ExecutionFailed in the runtime's
         words."""
+
+    def variants(self) -> Iterator[Session]:
+        """The file in the other ways of its runtime."""
+        return iter(())

@@ -38,10 +38,11 @@ class Summary:
         return "\n".join(lines)
 
 
-def inspect(path: str | Path, *, source: str | None = None) -> Summary:
-    """Summary of a model file as the hub reads it. Raises what `load` raises."""
+def inspect(path: str | Path, *, source: str | None = None, **options: Any) -> Summary:
+    """Summary of a model file as the hub reads it, with those options of its importer. Raises what `load`
+    raises."""
     fmt = of_source(path, source)
-    model = load(path, source=fmt.name)
+    model = load(path, source=fmt.name, **options)
     counts = Counter(hub.qualified(node) for node in hub.all_nodes(model))
     weights = [
         v.const_value for g in model.graphs() for v in g.initializers.values() if v.const_value is not None

@@ -2,102 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
 from bridge import hub, plugins
-from bridge.errors import BridgeError, VerificationFailed
-from bridge.inputs import random_inputs
+from bridge.comparison import Comparison, Verification, compare, quanta, worst_of
+from bridge.errors import BridgeError, ExecutionFailed, VerificationFailed
+from bridge.facts import LAYOUT
+from bridge.formats import Face
+from bridge.inputs.lengths import Lengths
+from bridge.inputs.values import Ranges
 from bridge.load import Reader, reader
-from bridge.quant import is_dequantize, is_quantize, quant_params
+from bridge.noise import Noise, is_quantized, noise_of
+from bridge.remote import warm
 from bridge.route import Route
-from bridge.runtime import Outputs, open_session
-from bridge.traits import MOVES_DATA, is_a
+from bridge.runtime import HubSession, Outputs, Session, open_session, open_source
+from bridge.trials import Sampling, Trial, shown, trials
 
 __all__ = ["Comparison", "Proof", "Verification", "compare", "verify"]
-
-TOLERANCE = {"float16": (1e-2, 1e-2), "bfloat16": (1e-2, 1e-2)}
-FLOAT = (1e-3, 1e-4)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One output: largest absolute and relative error, cosine similarity, and why it fails ("" when it
-    agrees).
-
-    `quantum` is the step of a quantized output, when it was needed to agree.
-    """
-
-    name: str
-    max_abs: float
-    max_rel: float
-    cosine: float
-    problem: str = ""
-    quantum: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        return not self.problem
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Per output of the reference, how the candidate compares; `engines` are the two runtimes."""
-
-    outputs: tuple[Comparison, ...]
-    engines: tuple[str, str]
-
-    @property
-    def ok(self) -> bool:
-        return all(o.ok for o in self.outputs)
-
-    @property
-    def first_diverging(self) -> str | None:
-        """Name of the first output that does not agree."""
-        return next((o.name for o in self.outputs if not o.ok), None)
-
-    def require(self, path: Path, written: bool = False) -> Verification:
-        """Itself, or VerificationFailed naming the first diverging output."""
-        if not self.ok:
-            what = (
-                f"{path} was {'written but' if written else 'not written: the result'} disagrees with its "
-                "source"
-            )
-            raise VerificationFailed(
-                f"{what}; the first diverging output is {self.first_diverging}.\n{self}",
-                "Do not use the file. Please report the model."
-                if written
-                else "Keep the file to look into it with keep=True (--keep), and please report the model.",
-            )
-        return self
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self) | {"ok": self.ok, "first_diverging": self.first_diverging}
-
-    def __str__(self) -> str:
-        width = max([len(o.name) for o in self.outputs] + [6])
-        lines = [
-            f"{self.engines[0]} against {self.engines[1]}",
-            f"  {'output':<{width}}  {'max abs':>9}  {'max rel':>9}  {'cosine':>9}  verdict",
-        ]
-        lines += [
-            f"  {o.name:<{width}}  {o.max_abs:9.2e}  {o.max_rel:9.2e}  {o.cosine:9.6f}  "
-            f"{o.problem or _verdict(o)}"
-            for o in self.outputs
-        ]
-        return "\n".join(lines)
 
 
 def verify(
     reference: Any,
     candidate: Any,
-    inputs: dict[str, Any] | None = None,
+    inputs: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
     *,
     seed: int = 0,
     rtol: float | None = None,
@@ -106,23 +39,35 @@ def verify(
     reference_source: str | None = None,
     candidate_source: str | None = None,
     dims: dict[str, int] | None = None,
+    ranges: Ranges | None = None,
+    runtime: str = "",
     reference_options: dict[str, Any] | None = None,
+    candidate_options: dict[str, Any] | None = None,
 ) -> Verification:
-    """Run two models (hub models or paths) on `inputs`, or on seeded random ones, and compare every output.
+    """Run two models (hub models or paths) on `inputs`, or on random ones of two seeds, and compare every
+    output.
 
     Names, shapes and dtypes must be the same. Floats agree within rtol 1e-3 and atol 1e-4 (1e-2 each for
-    16-bit floats) unless given, or within `lossy` times the largest element of the output; integers, strings
-    and booleans exactly; NaN and infinity in the same places. An output that the reference quantizes as its
-    last step agrees within one step (`quanta`). `dims` gives symbolic dimensions of random inputs their
-    lengths, by name; others get 2. The sources name formats, `reference_options` are those the reference is
-    read with.
+    16-bit floats) unless given, or within `lossy` times the largest element of the output; integers,
+    strings and booleans exactly; NaN and infinity in the same places. An output that the reference
+    quantizes as its last step agrees within one step (`quanta`), any output of a quantized model within
+    what the reference's own runtime varies by. Random inputs have the lengths `dims` gives symbolic
+    dimensions by name, others two lengths each, and values within `ranges`, by input. `runtime="reference"`
+    lets onnx.reference judge what ONNX Runtime refuses. The sources name formats, `reference_options` and
+    `candidate_options` are those each is read with.
 
     Raises InvalidInput, ExecutionFailed and what `load` raises.
     """
     first = _hub_or_reader(reference, reference_source, reference_options)
-    if inputs is None:
-        inputs = random_inputs(_hub_model(first), seed, dims)
-    return _compared(first, _hub_or_reader(candidate, candidate_source), inputs, rtol, atol, lossy)
+    second = _hub_or_reader(candidate, candidate_source, candidate_options)
+    given = [inputs] if isinstance(inputs, dict) else inputs or ()
+    sampling = Sampling((seed, seed + 1), dims or {}, ranges or {}, given, runtime)
+    judge = Judge(first)
+    asked = trials(judge.run, Lengths(judge.model if not given else _EMPTY, sampling.dims), sampling)
+    return _compared(judge, open_session(second), asked, sampling, rtol, atol, lossy)
+
+
+_EMPTY = ir.Model(ir.Graph([], [], nodes=[]), ir_version=hub.IR_VERSION)
 
 
 def _hub_or_reader(
@@ -131,179 +76,172 @@ def _hub_or_reader(
     return model if isinstance(model, ir.Model) else reader(model, source, options)
 
 
-def _hub_model(model: ir.Model | Reader) -> ir.Model:
-    return model if isinstance(model, ir.Model) else model.read()
+class Judge:
+    """The answer to what a source computes: its own runtime or framework; the hub model read from it where
+    that refuses it, or where it has none."""
+
+    def __init__(self, source: ir.Model | Reader, model: ir.Model | None = None) -> None:
+        self._source, self._model = source, model
+        self.session: Session = HubSession(source) if isinstance(source, ir.Model) else self._opened(source)
+        self.notes: list[str] = []
+        self._read: HubSession | None = None
+
+    @property
+    def model(self) -> ir.Model:
+        """The hub model of the source."""
+        if self._model is None:
+            self._model = self._source if isinstance(self._source, ir.Model) else self._source.read()
+        return self._model
+
+    def _opened(self, source: Reader) -> Session:
+        in_file = source.is_file and source.format.runtime
+        return open_session(source) if in_file else open_source(source, self.model)
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        """The source's answer. Raises as sessions do."""
+        if self.session.refusal and not isinstance(self.session, HubSession):
+            outputs = self._as_read(inputs)
+            if outputs is not None:
+                return outputs
+        outputs = self.session.run(inputs)
+        if outputs.refusal:
+            self._note(f"The source was run by {outputs.engine}: {first_line(outputs.refusal)}")
+        return outputs
+
+    def _as_read(self, inputs: dict[str, Any]) -> Outputs | None:
+        """Outputs of the hub model in ONNX Runtime; None where it refuses that too."""
+        self._read = self._read or HubSession(self.model, "as bridge reads it, ")
+        try:
+            outputs = self._read.run(inputs)
+        except BridgeError:
+            return None
+        if outputs.refusal:
+            return None
+        self._note(f"The source was run as bridge reads it: {first_line(self.session.refusal)}")
+        return outputs
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def noise(self, asked: list[Trial]) -> dict[str, Noise]:
+        """Noise of a quantized source in its own runtime, by output; empty for others."""
+        try:
+            return noise_of(self._read or self.session, asked) if is_quantized(self.model) else {}
+        except BridgeError:
+            return {}
+
+    def quanta(self) -> dict[str, float]:
+        try:
+            return quanta(self.model)
+        except BridgeError:
+            return {}
+
+
+def first_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[0][:300]
 
 
 def _compared(
-    reference: ir.Model | Reader,
-    candidate: ir.Model | Reader,
-    inputs: dict[str, Any],
+    judge: Judge,
+    candidate: Session,
+    asked: list[Trial],
+    sampling: Sampling,
     rtol: float | None = None,
     atol: float | None = None,
     lossy: float | None = None,
 ) -> Verification:
-    expected = open_session(reference).run(inputs)
-    actual = open_session(candidate).run(inputs)
-    result = compare(expected, actual, rtol, atol, lossy=lossy)
-    if result.ok:
-        return result
-    try:
-        steps = quanta(_hub_model(reference))
-    except BridgeError:
-        steps = {}
-    return compare(expected, actual, rtol, atol, steps, lossy) if steps else result
+    answers = [candidate.run(trial.inputs) for trial in asked]
+    if candidate.refusal and sampling.runtime != "reference":
+        raise ExecutionFailed(
+            f"ONNX Runtime does not run the file. {candidate.refusal}",
+            "runtime='reference' (--runtime reference) lets onnx.reference judge it instead.",
+        )
+    pairs = [(trial.expected, actual) for trial, actual in zip(asked, answers, strict=True)]
+    result = worst_of([compare(a, b, rtol, atol, lossy=lossy) for a, b in pairs])
+    if not result.ok and (steps := judge.quanta()):
+        result = worst_of([compare(a, b, rtol, atol, steps, lossy) for a, b in pairs])
+    if not result.ok and (noise := judge.noise(asked)):
+        result = worst_of([compare(a, b, rtol, atol, steps, lossy, noise) for a, b in pairs])
+    notes = [*judge.notes]
+    if refusal := next((a.refusal for a in answers if a.refusal), ""):
+        notes.append(f"The result was run by {answers[0].engine}: {first_line(refusal)}")
+    return replace(result, settings=tuple(t.setting for t in asked), notes=tuple(notes))
+
+
+PIXELS = (0.0, 255.0)
+
+
+@dataclass(frozen=True)
+class View:
+    """Inputs and outputs of a file, where options make them differ from the source's."""
+
+    face: Face
+    lowered: ir.Model
+
+    def drawn(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Inputs with whole numbers for pixels."""
+        return {n: np.rint(a) if n in self.face.pixels else a for n, a in inputs.items()}
+
+    def of_source(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The source's inputs: what an image is scaled to."""
+        return {n: self.face.pixels[n](a) if n in self.face.pixels else a for n, a in inputs.items()}
+
+    def of_file(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The file's inputs: in its layout."""
+        return self._moved("input", inputs)
+
+    def as_source(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        """The file's outputs in the layout of the source."""
+        return self._moved("output", outputs)
+
+    def _moved(self, side: str, arrays: dict[str, Any]) -> dict[str, Any]:
+        perms = {name: LAYOUT.of(f"{side}:{name}").get(self.lowered) for name in arrays}
+        return {n: a if perms[n] is None else np.transpose(a, perms[n]) for n, a in arrays.items()}
+
+
+class Seen(Session):
+    """A file's session, with inputs and outputs as its source has them."""
+
+    def __init__(self, session: Session, view: View) -> None:
+        self.session, self.view = session, view
+
+    def run(self, inputs: dict[str, Any]) -> Outputs:
+        outputs = self.session.run(self.view.of_file(inputs))
+        self.refusal, self.engine = self.session.refusal, outputs.engine
+        return Outputs(self.view.as_source(outputs), outputs.engine, outputs.refusal)
 
 
 class Proof:
-    """Reference for a file about to take its place: the source in its own runtime, else the hub as
-    imported, on random inputs both can take."""
+    """The source's answers, to compare a file with that is about to take its place: the source in its own
+    runtime or framework, else the hub model as imported, on inputs both can take."""
 
-    def __init__(self, route: Route, model: ir.Model) -> None:
-        self.writer = route.writer
+    def __init__(self, route: Route, model: ir.Model, sampling: Sampling | None = None) -> None:
+        self.writer, self.sampling = route.writer, sampling or Sampling()
         # The source's runtime knows nothing of the operators whose bodies plugins bring
         bodies = {function.identifier() for function in plugins.functions()}
         foreign = any(node.op_identifier() in bodies for node in hub.all_nodes(model))
-        own = route.reader.is_file and route.reader.format.runtime and not foreign
         self.model = model.clone()
-        self.reference = route.reader if own else self.model
+        self.judge = Judge(self.model if foreign else route.reader, self.model)
+        warm(self.writer.format)
 
-    def of(self, path: Path) -> Verification:
-        """Compare the file at `path`, written by the route's writer."""
-        candidate = reader(path, self.writer.format.name)
-        return _compared(self.reference, candidate, random_inputs(self.model), lossy=self.writer.tolerance)
-
-
-def quanta(model: Any) -> dict[str, float]:
-    """Step of each output that is quantized as the last thing the model does: 1 for its integers, else its
-    scale.
-
-    Integer kernels of different runtimes round differently, so such an output agrees within one step.
-    """
-    steps = {value.name or "": _quantum(value) for value in model.graph.outputs}
-    return {name: step for name, step in steps.items() if step}
-
-
-def _quantum(value: ir.Value | None) -> float:
-    """The largest step of the quantizations that `value` comes from; 0 where other operators compute it."""
-    node = value.producer() if value is not None else None
-    if node is None or node.domain:
-        return 0.0
-    if is_quantize(node):
-        return 1.0
-    if is_dequantize(node):
-        params = quant_params(node)
-        return 0.0 if params is None else _quantum(node.inputs[0]) * float(params.scale.max(initial=0))
-    moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
-    return max(map(_quantum, moved)) if is_a(node, MOVES_DATA, {"MaxPool"}) else 0.0
-
-
-def compare(
-    expected: Outputs,
-    actual: Outputs,
-    rtol: float | None = None,
-    atol: float | None = None,
-    steps: dict[str, float] | None = None,
-    lossy: float | None = None,
-) -> Verification:
-    """The Verification of two results. `steps` are the quanta of quantized outputs; `lossy` is as `verify`
-    says."""
-    extra = [
-        Comparison(n, np.inf, np.inf, 0.0, "is not in the reference") for n in actual if n not in expected
-    ]
-    rows = [
-        _within_a_step(
-            _compare(name, value, actual[name], rtol, _allowed(value, atol, lossy)),
-            (steps or {}).get(name, 0.0),
+    def of(self, path: Path, lowered: ir.Model) -> Verification:
+        """Compare the file at `path` that the route's writer made of the model `lowered` is. Raises
+        ExecutionFailed where the source does not run, VerificationFailed where the file does not."""
+        face = self.writer.exporter.face(self.model, self.writer.options)
+        view = View(face, lowered)
+        ranges = dict.fromkeys(face.pixels, PIXELS) | dict(self.sampling.ranges)
+        asked = trials(
+            lambda inputs: self.judge.run(view.of_source(inputs)),
+            Lengths(self.model, self.sampling.dims, face.limits, face.shapes),
+            replace(self.sampling, ranges=ranges),
+            view.drawn,
         )
-        if name in actual
-        else Comparison(name, np.inf, np.inf, 0.0, "is missing")
-        for name, value in expected.items()
-    ]
-    return Verification((*rows, *extra), (expected.engine, actual.engine))
-
-
-def _allowed(value: Any, atol: float | None, lossy: float | None) -> float | None:
-    """The absolute tolerance of an output: `lossy` is a part of its largest finite element."""
-    if lossy is None or not isinstance(value, np.ndarray) or value.dtype.kind != "f":
-        return atol
-    sizes = np.abs(value.astype(np.float64))
-    return max(lossy * float(sizes[np.isfinite(sizes)].max(initial=0)), FLOAT[1] if atol is None else atol)
-
-
-def _within_a_step(row: Comparison, step: float) -> Comparison:
-    """A row that differs by no more than one quantum agrees."""
-    near = step > 0 and row.problem == "differs" and row.max_abs <= step * (1 + 1e-4)
-    return replace(row, problem="", quantum=step) if near else row
-
-
-def _verdict(row: Comparison) -> str:
-    return f"agrees within a quantum of {row.quantum:.3g}" if row.quantum else "agrees"
-
-
-def _compare(name: str, a: Any, b: Any, rtol: float | None, atol: float | None) -> Comparison:
-    if isinstance(a, (list, tuple)) or isinstance(b, (list, tuple)):
-        return _sequence(name, a, b, rtol, atol)
-    if a is None or b is None:
-        same = a is None and b is None
-        return Comparison(name, 0.0 if same else np.inf, 0.0, float(same), "" if same else "one is absent")
-    a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape:
-        return Comparison(name, np.inf, np.inf, 0.0, f"shape {list(b.shape)}, not {list(a.shape)}")
-    if (a.dtype.kind in "OSU") != (b.dtype.kind in "OSU"):
-        return Comparison(name, np.inf, np.inf, 0.0, f"dtype {b.dtype}, not {a.dtype}")
-    if a.dtype.kind in "OSU":
-        same = a.astype(str).tolist() == b.astype(str).tolist()
-        return Comparison(name, 0.0 if same else np.inf, 0.0, float(same), "" if same else "strings differ")
-    if a.dtype != b.dtype:
-        return Comparison(name, np.inf, np.inf, 0.0, f"dtype {b.dtype}, not {a.dtype}")
-    if a.dtype.kind in "biu":
-        return _measured(name, a, b, 0.0, 0.0)
-    low, high = TOLERANCE.get(a.dtype.name, FLOAT)
-    return _measured(name, a, b, low if rtol is None else rtol, high if atol is None else atol)
-
-
-def _sequence(name: str, a: Any, b: Any, rtol: float | None, atol: float | None) -> Comparison:
-    if not (isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b)):
-        return Comparison(name, np.inf, np.inf, 0.0, "is no sequence of the same length")
-    items = [_compare(name, x, y, rtol, atol) for x, y in zip(a, b, strict=True)]
-    return max(items, key=lambda c: (not c.ok, c.max_abs), default=Comparison(name, 0.0, 0.0, 1.0))
-
-
-def _measured(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float) -> Comparison:
-    wide = np.complex128 if a.dtype.kind == "c" else np.float64
-    x, y = a.astype(wide).ravel(), b.astype(wide).ravel()
-    finite = np.isfinite(x) & np.isfinite(y)
-    special = np.array_equal(x[~finite], y[~finite], equal_nan=True)
-    x, y = x[finite], y[finite]
-    error = np.abs(x - y)
-    relative = error / np.maximum(np.abs(x), np.finfo(np.float32).tiny)
-    cosine = _cosine(x, y)
-    exact = a.dtype.kind in "biu"
-    close = np.array_equal(a, b) if exact else bool(np.all(error <= atol + rtol * np.abs(x)))
-    problem = "" if close and special else "differs" if special else "NaN or infinity elsewhere"
-    return Comparison(name, float(error.max(initial=0)), float(relative.max(initial=0)), cosine, problem)
-
-
-def _cosine(x: np.ndarray, y: np.ndarray) -> float:
-    """Cosine similarity of finite vectors, scaled first so that no product overflows or vanishes."""
-    sizes = [float(np.abs(v).max(initial=0)) for v in (x, y)]
-    if not all(sizes):
-        return float(np.array_equal(x, y))
-    x, y = x / sizes[0], y / sizes[1]
-    return float(np.vdot(x, y).real / (np.linalg.norm(x) * np.linalg.norm(y)))
-
-
-def last_place(values: dict[str, Any]) -> float:
-    """One unit in the last place of the largest finite element: what the order of a sum may change anywhere
-    in it."""
-    floats = [
-        v
-        for v in values.values()
-        if isinstance(v, np.ndarray) and v.dtype.name in ("bfloat16", "float16", "float32", "float64")
-    ]
-    sizes = [np.abs(v.astype(np.float64)) for v in floats]
-    largest = [float(s[np.isfinite(s)].max(initial=0.0)) for s in sizes]
-    return min(
-        (float(ml_dtypes.finfo(v.dtype).eps) * n for v, n in zip(floats, largest, strict=True)), default=0.0
-    )
+        try:
+            candidate = Seen(open_session(reader(path, self.writer.format.name)), view)
+            return _compared(self.judge, candidate, asked, self.sampling, lossy=self.writer.tolerance)
+        except ExecutionFailed as error:
+            at = "; ".join(dict.fromkeys(shown(t.setting) for t in asked if t.setting))
+            raise VerificationFailed(
+                f"What was written does not run{f' at {at}' if at else ''}, though its source does. {error}"
+            ) from error

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import atexit
 import importlib
-import json
+import math
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from bridge.frames import decode, encode, read_frame, sizes
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 TIMEOUT = 60.0
+PATIENCE = 10.0
+"""How much longer than its processor time a call may take: other work, waiting for files."""
+CORES = 4
+"""The processors a call may keep busy at once, at most."""
+
 _idle: list[Worker] = []
 
 
@@ -28,21 +41,43 @@ class WorkerLost(Exception):
         self.outcome = outcome
 
 
-def isolated(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT) -> Iterator[Any]:
-    """Yield what the generator function `target` ("module:name") yields for JSON `arguments`, in a worker
-    process of its own.
+def isolated(
+    target: str, arguments: dict[str, Any], timeout: float = TIMEOUT, wall: float | None = None
+) -> Iterator[Any]:
+    """Yield what the generator function `target` ("module:name") yields for `arguments`, in a worker process
+    of its own.
 
-    Yielded values are JSON. `timeout` seconds is the most one of them may take. Raises WorkerLost when the
-    process ends or hangs, and RuntimeError with the words of an exception the function raised. A process that
-    did its work is used again.
+    Arguments and values are plain data and arrays. `timeout` seconds of a processor is the most one of them
+    may take, `wall` of the clock (ten times as many without it). Raises WorkerLost when the process ends or
+    hangs, and RuntimeError with the words of an exception the function raised. A process that did its work
+    is used again.
     """
-    worker = _idle.pop() if _idle else Worker()
+    worker = _waiting() or Worker()
     try:
-        yield from worker.call(target, arguments, timeout)
+        yield from worker.call(target, arguments, timeout, PATIENCE * timeout if wall is None else wall)
     except BaseException:
         worker.close()
         raise
     _idle.append(worker)
+
+
+def prepare(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT) -> None:
+    """Have a worker process call the generator function `target` while this process goes on; the next call
+    waits for it. Nothing it yields or raises is told."""
+    worker = _waiting() or Worker()
+    with suppress(WorkerLost):
+        worker.send(target, arguments, timeout)
+        worker.prepares = True
+    _idle.append(worker)
+
+
+def _waiting() -> Worker | None:
+    """A worker of this process that waits for work."""
+    while _idle:
+        worker = _idle.pop()
+        if worker.owner == os.getpid() and worker.alive():
+            return worker
+    return None
 
 
 @contextmanager
@@ -62,76 +97,133 @@ def worker_pool(jobs: int, executor: Executor | None = None) -> Iterator[Executo
 def close() -> None:
     """End the worker processes that wait for work."""
     while _idle:
-        _idle.pop().close()
+        worker = _idle.pop()
+        if worker.owner == os.getpid():
+            worker.close()
 
 
 class Worker:
-    """A process that runs generator functions by name; JSON lines in and out."""
+    """A process that runs generator functions by name; frames of plain data and arrays in and out."""
 
     def __init__(self) -> None:
+        self.owner = os.getpid()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bridge.workers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._rest = b""
+        self.prepares = False
+        self._rest = bytearray()
 
     def alive(self) -> bool:
         return self.process.poll() is None
 
     def close(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        with suppress(OSError, ValueError):
+            self.process.communicate()
 
-    def call(self, target: str, arguments: dict[str, Any], timeout: float) -> Iterator[Any]:
+    def call(self, target: str, arguments: dict[str, Any], timeout: float, wall: float) -> Iterator[Any]:
         """Values `target` yields. Raises WorkerLost or RuntimeError."""
+        if self.prepares:
+            self.prepares = False
+            with suppress(RuntimeError):
+                list(self._answers(timeout, wall))
+        self.send(target, arguments, timeout)
+        yield from self._answers(timeout, wall)
+
+    def send(self, target: str, arguments: dict[str, Any], timeout: float) -> None:
+        """Begin a call. Raises WorkerLost."""
         stdin = self.process.stdin
         assert stdin is not None
+        frame = encode([target, arguments, timeout])
         try:
-            stdin.write(json.dumps([target, arguments]).encode() + b"\n")
+            stdin.write(frame)
             stdin.flush()
-        except OSError as error:
-            raise WorkerLost("crashed", f"worker ended with code {self.process.wait(5)}") from error
+        except OSError:
+            raise self._lost(timeout) from None
+
+    def _answers(self, timeout: float, wall: float) -> Iterator[Any]:
         while True:
-            message, value = json.loads(self._line(timeout))
+            message, value = self._answer(timeout, wall)
             if message == "end":
                 return
             if message == "error":
                 raise RuntimeError(value)
             yield value
 
-    def _line(self, timeout: float) -> bytes:
+    def _answer(self, timeout: float, wall: float) -> Any:
+        end = time.monotonic() + wall
+        while (newline := self._rest.find(b"\n")) < 0:
+            self._read(end, timeout, wall)
+        line, parts = bytes(self._rest[:newline]), sizes(bytes(self._rest[:newline]))
+        place = newline + 1
+        while len(self._rest) < place + sum(parts):
+            self._read(end, timeout, wall)
+        buffers = []
+        for size in parts:
+            buffers.append(bytes(self._rest[place : place + size]))
+            place += size
+        del self._rest[:place]
+        return decode(line, buffers)
+
+    def _read(self, end: float, timeout: float, wall: float) -> None:
         stdout = self.process.stdout
         assert stdout is not None
-        end = time.monotonic() + timeout
-        while b"\n" not in self._rest:
-            ready, _, _ = select.select([stdout], [], [], max(0.0, end - time.monotonic()))
-            if not ready:
-                raise WorkerLost("timeout", f"over {timeout:.0f} s")
-            read = os.read(stdout.fileno(), 65536)
-            if not read:
-                raise WorkerLost("crashed", f"worker ended with code {self.process.wait(5)}")
-            self._rest += read
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line
+        ready, _, _ = select.select([stdout], [], [], max(0.0, end - time.monotonic()))
+        if not ready:
+            raise WorkerLost("timeout", f"over {wall:.0f} s")
+        read = os.read(stdout.fileno(), 1 << 20)
+        if not read:
+            raise self._lost(timeout)
+        self._rest += read
+
+    def _lost(self, timeout: float) -> WorkerLost:
+        """The end of the process in words."""
+        code = self.process.wait(5)
+        if code >= 0:
+            return WorkerLost("crashed", f"worker ended with code {code}")
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        if name == "SIGXCPU":
+            return WorkerLost("timeout", f"over {timeout:.0f} s of a processor")
+        return WorkerLost("crashed", f"worker ended by {name}")
 
 
 def main() -> None:
     """Serve calls from stdin. What libraries print goes to stderr, away from the answers."""
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
     def answer(message: str, value: Any = None) -> None:
-        answers.write(json.dumps([message, value]) + "\n")
+        answers.write(encode([message, value]))
         answers.flush()
 
-    for line in sys.stdin:
-        target, arguments = json.loads(line)
+    while True:
+        try:
+            target, arguments, timeout = read_frame(sys.stdin.buffer)
+        except EOFError:
+            return
         try:
             module, _, name = target.partition(":")
+            _limit(timeout)
             for value in getattr(importlib.import_module(module), name)(**arguments):
                 answer("value", value)
+                _limit(timeout)
             answer("end")
         except Exception as error:
             answer("error", f"{type(error).__name__}: {error}")
+
+
+def _limit(seconds: float) -> None:
+    """End this process by SIGXCPU when it has used so many more seconds of processor time, times the
+    processors it may keep busy. Where there are no such limits the clock alone bounds it."""
+    if resource is None:
+        return
+    with suppress(OSError, ValueError):
+        busy = min(CORES, os.cpu_count() or 1)
+        soft = math.ceil(time.process_time() + seconds * busy)
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ API = ROOT / "docs" / "api.md"
 PUBLIC = {
     "bridge": """BridgeError Conversion Summary Verification check convert formats hookimpl inspect load run save
         verify""",
-    "bridge.errors": """BridgeError DestinationExists ExecutionFailed InvalidHub InvalidInput InvalidOption
-        MissingDependency PluginError UnknownFormat UnreadableFile UnsupportedModel VerificationFailed WriteFailed""",
+    "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidHub InvalidInput
+        InvalidOption MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
+        VerificationFailed WriteFailed""",
     "bridge.dims": "arange entries known length_of lengths on_last_axis product reshape scalar sizes_of vector",
-    "bridge.formats": "Exporter Format Importer Option Part Runtime flag within",
+    "bridge.formats": "Exporter Face Format Importer Option Part Runtime flag within",
     "bridge.geometry": """Window ceil_extra crop_pads halves is_same pads_of plain_resize same_at_run_time same_total
         spatial_lengths transposed_pads transposed_total window_of""",
     "bridge.hookspecs": "bridge_formats bridge_functions bridge_passes bridge_rules hookimpl",
@@ -45,6 +46,7 @@ PUBLIC = {
     "bridge.testing": "FormatTests case_names",
     "bridge.traits": "BROADCASTING ELEMENTWISE MONOTONE MOVES_DATA NON_NEGATIVE ON_AXIS RANDOM REDUCTION "
     "RESHAPES is_a",
+    "bridge.trials": "Sampling",
     "bridge.verify": "Comparison Proof Verification compare verify",
 }
 

@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import onnx
 import pytest
 from build import model_from_text
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from conftest import FORMATS
 
@@ -104,3 +106,158 @@ def test_dimensions_of_random_inputs_are_given_by_name(bridge, tmp_path):
     assert "Symbolic dimensions: n" in bridge("verify", path, path, "--dims", "m=4", code=1).stderr
     for wrong in ("n", "n=-1", "n=²", "n=99999999999999999999"):
         assert "NAME=LENGTH" in bridge("run", path, "--dims", wrong, code=2).stderr
+
+
+MISTAKES = {
+    "a format by a suffix": (("convert", "MNIST", "--to", "mlmodel"), 1, "Core ML is 'coreml' here"),
+    "a format by its library": (
+        ("convert", "MNIST", "--to", "tensorflow"),
+        1,
+        "SavedModel is 'savedmodel' here",
+    ),
+    "a format misspelt": (("convert", "MNIST", "--to", "tflit"), 1, "Did you mean 'tflite'?"),
+    "no target": (("convert", "MNIST"), 1, "Name it with to=…"),
+    "a target without a known suffix": (
+        ("convert", "MNIST", "m.bin"),
+        1,
+        "Which format to write is not said",
+    ),
+    "a source that is not there": (("convert", "mnist.onx", "--to", "tflite"), 1, "mnist.onx does not exist"),
+    "a source that is no model": (("convert", "NOTES", "--to", "tflite"), 1, "Name it with source=…"),
+    "an option misspelt": (("convert", "MNIST", "--to", "onnx", "--opst", 13), 2, "'--opset'"),
+    "an option misspelt behind -O": (("convert", "MNIST", "--to", "onnx", "-O", "opst=13"), 1, "'opset'?"),
+    "an option without a value": (("convert", "MNIST", "--to", "onnx", "--opset"), 2, "needs a value"),
+    "a value that is no choice": (
+        ("convert", "MNIST", "--to", "tflite", "--precision", "half"),
+        1,
+        "float16",
+    ),
+    "a folder that is not there": (("convert", "MNIST", "no/m.tflite"), 1, "Create it first"),
+    "a destination that is taken": (("convert", "MNIST", "NOTES", "--to", "tflite"), 1, "--overwrite"),
+    "a document to overwrite": (
+        ("convert", "MNIST", "NOTES", "--to", "tflite", "--overwrite"),
+        1,
+        "no model",
+    ),
+    "many files without a folder": (("convert", "MNIST", "a", "b"), 2, "-o DIR"),
+    "a folder without a format": (("convert", "MNIST", "-o", "out"), 2, "--to FORMAT"),
+    "a folder that is a file": (("convert", "MNIST", "--to", "onnx", "-o", "NOTES"), 1, "a file is there"),
+    "a dimension misspelt": (("run", "BATCHED", "--dims", "bacth=2"), 1, "Did you mean 'batch'?"),
+    "a dimension that is no length": (("run", "BATCHED", "--dims", "batch=two"), 2, "NAME=LENGTH"),
+    "an input file that is not there": (("run", "MNIST", "-i", "x.npy"), 1, "x.npy is not a readable .npy"),
+    "results into no folder": (("run", "MNIST", "-o", "no/out.npz"), 1, "Create it first"),
+    "results over a file": (("run", "MNIST", "-o", "NOTES"), 1, "--overwrite"),
+    "results over a folder": (("run", "MNIST", "-o", ".", "--overwrite"), 1, "names no file"),
+    "a candidate that is not there": (("verify", "MNIST", "m.onnx"), 1, "m.onnx does not exist"),
+    "a command misspelt": (("convrt", "MNIST"), 2, "No such command"),
+    "a format to describe misspelt": (("formats", "onx"), 1, "Did you mean 'onnx'?"),
+    "a route that is none": (("matrix", "--routes", "onnx-tflite", "-o", "out"), 1, "onnx-tflite"),
+    "an inspection of no model": (("inspect", "NOTES"), 1, "not recognised"),
+    "a check without a target": (("check", "MNIST"), 2, "--to"),
+    "a shell that is none": (("completion", "csh"), 2, "'bash', 'zsh', 'fish'"),
+    "a log that cannot be written": (("inspect", "MNIST", "--log-file", "no/log"), 2, "No such file"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_the_way_out(bridge, mnist, tmp_path, monkeypatch, mistake):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("years of work")
+    onnx.save(model_from_text("(float[batch,3] x) => (float[batch,3] y) { y = Relu (x) }"), "batched.onnx")
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    words, code, told = MISTAKES[mistake]
+    files = {"MNIST": mnist, "NOTES": "notes.txt", "BATCHED": "batched.onnx"}
+    assert told in bridge(*(files.get(str(word), word) for word in words), code=code).stderr
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_help_lists_the_options_of_the_formats_named(bridge, mnist):
+    text = bridge("convert", mnist, "m.tflite", "--help").output
+    assert "Options of TFLite as target" in text
+    assert "--precision" in text
+    assert "Options of SavedModel as source" in bridge("run", "--from", "savedmodel", mnist, "--help").output
+
+
+def test_a_former_name_of_an_option_is_taken_with_a_warning(bridge, mnist, tmp_path):
+    with pytest.warns(FutureWarning, match="weights is called precision"):
+        bridge("convert", mnist, tmp_path / "m.tflite", "--weights", "float16")
+
+
+def test_results_are_written_whole_and_replaced_when_asked(bridge, mnist, tmp_path):
+    path = tmp_path / "out"
+    bridge("run", mnist, "-o", path)
+    bridge("run", mnist, "-o", path, "--seed", 1, "--overwrite")
+    assert np.load(path)["Plus214_Output_0"].shape == (1, 10)
+
+
+def test_results_of_the_matrix_are_kept_unless_said(bridge, tmp_path):
+    words = ("matrix", "--routes", "onnx:onnx", "--cases", "test_abs", "-o", tmp_path, "--jobs", 1)
+    bridge(*words)
+    assert "--overwrite" in bridge(*words, code=1).stderr
+    bridge(*words, "--resume")
+    bridge(*words, "--overwrite")
+
+
+def test_steps_are_logged_shown_or_silent(bridge, mnist, tmp_path):
+    log = tmp_path / "log"
+    words = ("convert", mnist, "--to", "onnx", "--log-file", log)
+    assert "export (3 of 3)" in bridge(*words[:2], tmp_path / "a.onnx", *words[2:], "-v").stderr
+    assert "onnx to onnx: import (1 of 3)" in log.read_text()
+    assert bridge(*words[:2], tmp_path / "b.onnx", *words[2:], "-q").output == ""
+
+
+def test_a_traceback_is_printed_when_asked(bridge, mnist):
+    assert "Traceback" in bridge("convert", mnist, "--to", "onnx", "--opset", 99, "--debug", code=1).stderr
+    assert "Traceback" not in bridge("convert", mnist, "--to", "onnx", "--opset", 99, code=1).stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_or_installed(bridge, tmp_path, monkeypatch, shell):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    script = bridge("completion", shell, "--print").output
+    assert "_BRIDGE_COMPLETE" in script
+    bridge("completion", shell)
+    bridge("completion", shell)
+    (written,) = (p for p in tmp_path.rglob("*") if p.is_file())
+    assert written.read_text().strip() == script.strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("convert", "m.onnx", "--to", "tf"), "tflite"),
+        (("convert", "m.onnx", "--from", "sav"), "savedmodel"),
+        (("convert", "m.onnx", "m.tflite", "--prec"), "--precision"),
+        (("convert", "m.onnx", "m.tflite", "-O", "prec"), "precision="),
+        (("convert", "m.onnx", "m.tflite", "-O", "precision=f"), "precision=float16"),
+        (("ver",), "verify"),
+    ],
+)
+def test_a_shell_completes_commands_formats_options_and_choices(mnist, tmp_path, monkeypatch, words, wanted):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.onnx").write_bytes(mnist.read_bytes())
+    *before, incomplete = words
+    completed = ShellComplete(main, {}, "bridge", "_BRIDGE_COMPLETE").get_completions(before, incomplete)
+    assert wanted in [item.value for item in completed]
+
+
+def test_what_runtimes_write_to_the_process_is_silent_unless_verbose(mnist, tmp_path):
+    words = [sys.executable, "-m", "bridge", "convert", mnist, tmp_path / "m.tflite", "--verify"]
+    quiet = subprocess.run([*map(str, words)], capture_output=True, text=True, check=True)
+    assert quiet.stderr == ""
+    assert "agrees" in quiet.stdout
+
+
+def test_each_of_several_signatures_is_run_where_none_is_named(bridge, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    module, spec = tf.Module(), tf.TensorSpec([2], tf.float32)
+    signatures = {
+        "doubled": tf.function(lambda x: {"y": 2 * x}, input_signature=[spec]),
+        "raised": tf.function(lambda x: {"y": x + 1}, input_signature=[spec]),
+    }
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=signatures)
+    text = bridge("run", tmp_path / "m").output
+    assert "signature=doubled: Run by TensorFlow" in text
+    assert "signature=raised: Run by TensorFlow" in text
+    assert "--signature" in bridge("run", tmp_path / "m", "-o", tmp_path / "out.npz", code=1).stderr
+    assert "signature=" not in bridge("run", tmp_path / "m", "--signature", "raised").output

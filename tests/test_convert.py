@@ -16,7 +16,9 @@ from conftest import FORMATS, SHARED
 import bridge
 from bridge import errors, route
 from bridge.detect import by_name
+from bridge.passes.opset.down import RUNTIME_OPSET
 from bridge.plugins import formats
+from bridge.trials import Sampling
 
 
 def test_a_real_model_becomes_a_verified_tflite_file(mnist, tmp_path):
@@ -50,10 +52,12 @@ def test_a_file_written_with_any_option_is_verified(name, parse, tmp_path):
     values = {o.name: o.choices or (False, True) * isinstance(o.default, bool) for o in exporter.options}
     alone = [{option: value} for option, choices in values.items() for value in choices]
     for i, options in enumerate([{}, *alone, *LOSSY.get(name, [])]):
+        # ONNX Runtime has no release for the newest opsets
+        judged = Sampling(runtime="reference") if options.get("opset", 0) > RUNTIME_OPSET else True
         try:
             path = tmp_path / f"{i}{by_name(name).suffixes[0]}"
             assert isinstance(route.writer(path, name, options).tolerance, float | None), options
-            assert bridge.convert(model, path, to=name, verify=True, **options).verification.ok, options
+            assert bridge.convert(model, path, to=name, verify=judged, **options).verification.ok, options
         except (errors.UnsupportedModel, errors.InvalidOption):
             continue
 
@@ -72,7 +76,7 @@ def test_every_opset_is_written_and_computes_the_same(mnist, tmp_path, opset):
     path = tmp_path / "m.onnx"
     bridge.convert(mnist, path, opset=opset)
     assert onnx.load(path).opset_import[0].version == opset
-    assert bridge.verify(mnist, path).ok
+    assert bridge.verify(mnist, path, runtime="reference" if opset > RUNTIME_OPSET else "").ok
 
 
 def test_check_writes_nothing_and_says_what_would_happen(mnist, tmp_path, monkeypatch):
@@ -200,16 +204,6 @@ def test_a_disk_that_fills_half_way_leaves_nothing(target, mnist, tmp_path):
     assert printed.startswith("WriteFailed"), printed
     assert "Nothing was left behind" in printed
     assert [p.name for p in tmp_path.iterdir()] == [f"{name}.first"]
-
-
-def test_an_existing_destination_is_replaced_only_when_asked(mnist, tmp_path):
-    path = tmp_path / "m.tflite"
-    path.write_text("mine")
-    with pytest.raises(errors.DestinationExists, match="overwrite"):
-        bridge.convert(mnist, path)
-    assert path.read_text() == "mine"
-    bridge.convert(mnist, path, overwrite=True)
-    assert path.stat().st_size > 1000
 
 
 def test_names_order_and_symbolic_dimensions_survive(tmp_path):

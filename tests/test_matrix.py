@@ -100,15 +100,15 @@ def test_a_killed_worker_loses_nothing(undisturbed, tmp_path, monkeypatch):
     from bridge import workers
 
     fault = threading.Event()
-    lines = workers.Worker._line
+    answers = workers.Worker._answer
 
-    def killed(self, timeout):
+    def killed(self, *limits):
         if not fault.is_set():
             fault.set()
             os.kill(self.process.pid, signal.SIGKILL)
-        return lines(self, timeout)
+        return answers(self, *limits)
 
-    monkeypatch.setattr(workers.Worker, "_line", killed)
+    monkeypatch.setattr(workers.Worker, "_answer", killed)
     assert timeless(run(ROUTES, list(NAMES), tmp_path, jobs=1)) == timeless(undisturbed)
     assert fault.is_set()
 
@@ -116,16 +116,16 @@ def test_a_killed_worker_loses_nothing(undisturbed, tmp_path, monkeypatch):
 def test_a_case_that_crashes_its_process_is_told_as_such(tmp_path, monkeypatch):
     from bridge import workers
 
-    whole = workers.Worker._line
+    whole = workers.Worker._answer
 
-    def crash(self, timeout):
+    def crash(self, *limits):
         self.process.kill()
-        return whole(self, timeout)
+        return whole(self, *limits)
 
     with monkeypatch.context() as patch:
-        patch.setattr(workers.Worker, "_line", crash)
+        patch.setattr(workers.Worker, "_answer", crash)
         found = run(ROUTES, ["test_add"], tmp_path, jobs=1)
-    assert [(r.outcome, r.reason) for r in found.results] == [("crashed", "worker ended with code -9")] * 2
+    assert [(r.outcome, r.reason) for r in found.results] == [("crashed", "worker ended by SIGKILL")] * 2
 
 
 def test_a_dask_cluster_loses_nothing_when_a_worker_dies(undisturbed, tmp_path):

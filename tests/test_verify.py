@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import bridge
-from bridge.errors import InvalidOption, VerificationFailed
+from bridge.comparison import compare, quanta
+from bridge.errors import VerificationFailed
 from bridge.runtime import Outputs, run_reference
-from bridge.verify import compare, quanta
 
 
 def row(a, b):
@@ -139,12 +139,12 @@ def test_one_integer_changed_is_seen(a, index):
     assert not row(a, b).ok
 
 
-def test_native_layout_is_not_verified_and_nothing_is_written(tmp_path):
+def test_native_layout_is_compared_as_the_source_has_it(tmp_path):
     pool = "y = MaxPool <kernel_shape: ints = [2,2]> (x)"
     model = model_from_text(f"(float[1,2,4,5] x) => (float[1,2,3,4] y) {{ {pool} }}")
-    with pytest.raises(InvalidOption, match="layout=source"):
-        bridge.convert(model, tmp_path / "m.tflite", layout="native", verify=True)
-    assert list(tmp_path.iterdir()) == []
+    done = bridge.convert(model, tmp_path / "m.tflite", layout="native", verify=True)
+    assert done.verification.ok
+    assert bridge.run(done.path, {"x": np.ones((1, 4, 5, 2), np.float32)})["y"].shape == (1, 3, 4, 2)
 
 
 QUANTIZED = (

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 
+import ml_dtypes
+import numpy as np
 import pytest
 
-from bridge.workers import WorkerLost, close, isolated
+from bridge.workers import WorkerLost, close, isolated, prepare
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +36,17 @@ def hang():
     time.sleep(60)
 
 
+def spin():
+    yield 1
+    while True:
+        pass
+
+
+def abort():
+    yield 1
+    os.abort()
+
+
 def fail():
     yield 1
     raise ValueError("no")
@@ -49,11 +62,14 @@ def test_values_come_one_by_one_and_the_process_is_kept():
     ("target", "arguments", "lost", "words"),
     [
         ("die", {"after": 1}, "crashed", "code 7"),
-        ("hang", {}, "timeout", "over 2 s"),
+        ("abort", {}, "crashed", "SIGABRT"),
+        ("hang", {}, "timeout", "over 3 s"),
+        ("spin", {}, "timeout", "of a processor"),
     ],
 )
 def test_what_came_before_the_end_is_kept(target, arguments, lost, words):
-    calls = isolated(f"{__name__}:{target}", arguments, timeout=2)
+    wall = 3 if target == "hang" else 60
+    calls = isolated(f"{__name__}:{target}", arguments, timeout=1, wall=wall)
     assert next(calls) in (0, 1)
     with pytest.raises(WorkerLost, match=words) as error:
         list(calls)
@@ -64,3 +80,33 @@ def test_what_came_before_the_end_is_kept(target, arguments, lost, words):
 def test_an_exception_is_told_in_its_own_words():
     with pytest.raises(RuntimeError, match="ValueError: no"):
         list(isolated(f"{__name__}:fail", {}))
+
+
+def echo(values):
+    yield values
+
+
+def test_arrays_travel_as_they_are():
+    values = {
+        "floats": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+        "half": np.ones((2, 0), ml_dtypes.bfloat16),
+        "scalar": np.array(3, np.int64),
+        "text": np.array([["a", b"\xff"]], object),
+        "list": [None, np.array([True]), 1.5, "x"],
+    }
+    (back,) = isolated(f"{__name__}:echo", {"values": values})
+    for name in ("floats", "half", "scalar", "text"):
+        assert back[name].dtype == values[name].dtype
+        assert back[name].shape == values[name].shape
+        assert back[name].tolist() == values[name].tolist()
+    assert back["list"][0] is None
+    assert back["list"][1].tolist() == [True]
+    assert back["list"][2:] == [1.5, "x"]
+
+
+def test_a_worker_prepares_itself_while_others_go_on():
+    prepare(f"{__name__}:fail", {})
+    assert list(isolated(f"{__name__}:count", {"n": 2})) == [0, 1]
+    prepare(f"{__name__}:die", {"after": 0})
+    with pytest.raises(WorkerLost):
+        list(isolated(f"{__name__}:count", {"n": 1}))

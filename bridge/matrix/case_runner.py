@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 import onnx
 
+from bridge.comparison import Verification, compare, last_place, quanta
 from bridge.convert import convert, save
 from bridge.detect import by_name
 from bridge.errors import ExecutionFailed, InvalidInput, UnsupportedModel
@@ -22,9 +23,9 @@ from bridge.matrix.cases import Case, case_of
 from bridge.matrix.cases import frozen as freeze
 from bridge.matrix.evidence import Result
 from bridge.matrix.native import Made, NativeCase
+from bridge.remote import in_this_process
 from bridge.runtime import Outputs, run, run_onnxruntime, run_reference
 from bridge.traits import RANDOM
-from bridge.verify import Verification, compare, last_place, quanta
 
 ORDER = ("native", "expanded", "approximated")
 
@@ -50,7 +51,7 @@ def cross(name: str, frozen: bool, source: str, targets: list[str]) -> Iterator[
     if frozen:
         case = freeze(case) or case
     native = isinstance(case, NativeCase)
-    with tempfile.TemporaryDirectory() as folder:
+    with in_this_process(), tempfile.TemporaryDirectory() as folder:
         start, early = time.perf_counter(), ("", "")
         try:
             with _stopping():

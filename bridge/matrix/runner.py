@@ -16,6 +16,7 @@ from bridge.errors import InvalidOption
 from bridge.matrix.cases import case_of, keys
 from bridge.matrix.evidence import NAME, Evidence, Journal, Result
 from bridge.matrix.native import source_of
+from bridge.output import make_folder
 from bridge.plugins import DISTRIBUTION, formats
 
 Unit = tuple[str, bool, str, tuple[str, ...]]
@@ -41,7 +42,7 @@ def run(
     client. Raises InvalidOption for a bad route, WriteFailed.
     """
     sources = _sources(routes)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     todo = keys(names, mode)
     wanted = [(r, *key) for r in routes for key in todo if source_of(key[0]) in ("", r.partition(":")[0])]
     order = {key: i for i, key in enumerate(wanted)}

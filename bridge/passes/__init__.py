@@ -26,8 +26,12 @@ __all__ = ["clean", "settle", "tidy"]
 
 
 def clean(model: ir.Model) -> None:
-    """Bring an imported model into order: sorted, typed, folded, nothing unused, every name unique."""
-    _run(model, TopologicalSortPass(), LiftConstants(), NameValues(), InferShapes(), ReachableStarts())
+    """Bring an imported model into order: sorted, typed, folded, nothing unused, every name unique.
+
+    Lengths that constants give are known before data is propagated, so that nothing long is.
+    """
+    _run(model, TopologicalSortPass(), LiftConstants(), NameValues(), InferShapes(propagate=False))
+    _run(model, FoldConstants(), InferShapes(), ReachableStarts())
     FoldConstants()(model)
     for _ in range(ROUNDS):
         if not InlineKnownIf()(model).modified:

@@ -7,7 +7,7 @@ from numbers import Integral
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.errors import InvalidOption
+from bridge.errors import InvalidOption, near_miss
 from bridge.hub import subgraphs
 
 
@@ -46,4 +46,5 @@ def check_dimensions(model: ir.Model, sizes: dict[str, int]) -> None:
             )
         if name not in names:
             known = ", ".join(sorted(names)) or "none: every input has a static shape"
-            raise InvalidOption(f"No input has a dimension {name!r}.", f"Symbolic dimensions: {known}.")
+            hint = f"{near_miss(name, names)}Symbolic dimensions: {known}."
+            raise InvalidOption(f"No input has a dimension {name!r}.", hint)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import onnx
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.errors import UnreadableFile
 from bridge.hub import subgraphs
+from bridge.limits import require_nodes
 from bridge.passes.opset import up
 from bridge.passes.rewrite import Accepts, replace
 
 
 class ExpandFunctions(ir.passes.InPlacePass):
-    """1. A node that `accepts` refuses and that has a body is replaced by the body, one level deep: what the
-       body is made of may have a better legalisation than its own body.
+    """1. A node that `accepts` refuses and that has a body is replaced by the body. Functions of the model in
+       it are expanded too; of standard operators one level is, since what a body is made of may have a better
+       legalisation than its own body.
 
     2. A body is the model's own function, or the one the ONNX operator schema gives at the hub's opset,
        specialised to the node's input types where it depends on them.
+
+    3. Functions that would become more nodes than are allowed are TooLarge, before any is expanded.
     """
 
     def __init__(self, accepts: Accepts = lambda node: False) -> None:
@@ -26,19 +32,56 @@ class ExpandFunctions(ir.passes.InPlacePass):
         self.accepts = accepts
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
+        own = [node for node in hub.all_nodes(model) if node.op_identifier() in model.functions]
+        if any(not self.accepts(node) for node in own):
+            sizes = expanded_sizes(model)
+            count = sum(sizes[node.op_identifier()] for node in own if not self.accepts(node))
+            require_nodes(count, "The model's functions")
         return ir.passes.PassResult(model, self._graph(model, model.graph))
 
     def _graph(self, model: ir.Model, graph: ir.Graph) -> bool:
         changed = False
-        for node in list(graph):
+        pending = list(reversed(list(graph)))
+        while pending:
+            node = pending.pop()
             for subgraph in subgraphs(node):
                 changed |= self._graph(model, subgraph)
             body = None if self.accepts(node) else function_body(model, node)
             if body is None:
                 continue
-            inline(graph, node, *body)
+            created = inline(graph, node, *body)
+            pending += [n for n in reversed(created) if n.op_identifier() in model.functions]
             changed = True
         return changed
+
+
+def expanded_sizes(model: ir.Model) -> dict[ir.OperatorIdentifier, int]:
+    """Number of nodes each function of the model becomes, those it calls expanded too. Raises UnreadableFile
+    for one that calls itself."""
+    calls = {key: _called(function) for key, function in model.functions.items()}
+    sizes: dict[ir.OperatorIdentifier, int] = {}
+    for key in calls:
+        pending = [key]
+        while pending:
+            left = [c for c in calls[pending[-1]] if c in calls and c not in sizes]
+            if not left:
+                top = pending.pop()
+                sizes[top] = sum(sizes.get(c, 1) for c in calls[top])
+            elif left[0] in pending:
+                raise UnreadableFile(f"The model's function {left[0][1]} calls itself.", "No operator does.")
+            else:
+                pending.append(left[0])
+    return sizes
+
+
+def _called(nodes: Iterable[ir.Node]) -> list[ir.OperatorIdentifier]:
+    """Operators of a graph, subgraphs included."""
+    called = []
+    for node in nodes:
+        called.append(node.op_identifier())
+        for subgraph in subgraphs(node):
+            called += _called(subgraph)
+    return called
 
 
 def function_body(model: ir.Model, node: ir.Node) -> tuple[ir.Function, list[str]] | None:

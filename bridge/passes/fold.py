@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import input_at, subgraphs
+from bridge.limits import memory
 from bridge.passes.pads import cuts_all
 from bridge.traits import RANDOM
 
@@ -43,12 +45,14 @@ class FoldConstants(ir.passes.InPlacePass):
 
     2. Shape and Size of a value with a static shape are constants, and so are known lengths picked from any
        Shape.
-    3. What has no elements is a constant, whatever computes it; so is a Pad that cuts away all of its input.
-    4. What reads a new constant, or a value whose lengths became known, has its own lengths inferred again.
-    5. Random operators, quantization of weights, and operators with subgraphs stay.
+    3. All that is computed stays within a sixteenth of the memory allowed.
+    4. What has no elements is a constant, whatever computes it; so is a Pad that cuts away all of its input.
+    5. What reads a new constant, or a value whose lengths became known, has its own lengths inferred again.
+    6. Random operators, quantization of weights, and operators with subgraphs stay.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
+        self._bytes = memory() // 16
         return ir.passes.PassResult(model, self._graph(model.graph, set()))
 
     def _graph(self, graph: ir.Graph, news: set[ir.Value | None]) -> bool:
@@ -61,9 +65,10 @@ class FoldConstants(ir.passes.InPlacePass):
                 news.update(_refined(node))
             if inner or node.domain or node.op_type in UNFOLDED:
                 continue
-            arrays: list[Any] | None = (
-                _empty_outputs(node) or _shape_facts(node) or _filling(node) or evaluate(node)
-            )
+            arrays: list[Any] | None = _empty_outputs(node) or _shape_facts(node)
+            if arrays is None and self._bytes > 0:
+                arrays = _filling(node) or evaluate(node)
+                self._bytes -= sum(np.asarray(a).nbytes for a in arrays or ())
             if arrays is not None:
                 news.update(_replace(graph, node, arrays))
                 changed = True
@@ -202,7 +207,7 @@ def _output_size(node: ir.Node) -> float:
 
 
 def _count(value: ir.Value) -> int:
-    return int(np.prod(hub.shape_of(value) or [0], dtype=np.int64))
+    return math.prod(hub.shape_of(value) or [0])
 
 
 def _single(node: ir.Node) -> Any:

@@ -65,7 +65,7 @@ class Rewrite(ir.passes.InPlacePass):
             return None
         for rule in self.table.matching(name, node):
             op = hub.Builder(graph, before=node, source=hub.origin(node))
-            results = rule.handler(op, node, *node.inputs)
+            results = rule.apply(op, node, *node.inputs)
             if results is not NotImplemented:
                 replace(graph, node, results, op)
                 return op.nodes

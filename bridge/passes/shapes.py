@@ -14,10 +14,11 @@ from bridge.hub import subgraphs
 LONG = 2**22
 
 
-def _endless(graph: ir.Graph) -> bool:
-    """True if an input is so long that what is inferred of its elements, one by one, would not end."""
-    shapes = [v.shape for v in graph.inputs if v.shape is not None]
-    return any(isinstance(d, int) and d > LONG for shape in shapes for d in shape)
+def _is_long(graph: ir.Graph) -> bool:
+    """True if a vector has so many elements that what is inferred of them, one by one, would fill the
+    memory."""
+    vectors = [v.shape for v in _values(graph) if v.shape is not None and len(v.shape) == 1]
+    return any(isinstance(length, int) and length > LONG for (length,) in vectors)
 
 
 def forget_shapes(model: ir.Model) -> None:
@@ -28,13 +29,18 @@ def forget_shapes(model: ir.Model) -> None:
 
 
 class InferShapes(ir.passes.InPlacePass):
-    """1. Types and shapes are inferred with partial data propagation; weights stay out of it.
+    """1. Types and shapes are inferred with partial data propagation where `propagate` is given and no vector
+       is longer than 4 Mi elements; weights stay out of it.
 
     2. Dimensions nobody named get names that are unique in the model.
     3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent,
        and a name where the length turns out to be known.
     4. Operators a target takes keep the shapes they were made with: their bodies are not asked.
     """
+
+    def __init__(self, propagate: bool = True) -> None:
+        super().__init__()
+        self.propagate = propagate
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         if all(_known(v) for v in _values(model.graph)):
@@ -53,9 +59,8 @@ class InferShapes(ir.passes.InPlacePass):
         for key in bodies:
             del model.functions[key]
         try:
-            ShapeInferencePass(check_type=False, strict_mode=False, data_prop=not _endless(model.graph))(
-                model
-            )
+            propagate = self.propagate and not _is_long(model.graph)
+            ShapeInferencePass(check_type=False, strict_mode=False, data_prop=propagate)(model)
         finally:
             quiet.setLevel(level)
             model.functions.update(bodies)
@@ -65,7 +70,8 @@ class InferShapes(ir.passes.InPlacePass):
             value.shape = _merged(shape, value.shape)
         for value, shape in partial.items():
             value.shape = shape if value.shape is None else value.shape
-        _name_dimensions(model)
+        if self.propagate:
+            _name_dimensions(model)
         return ir.passes.PassResult(model, True)
 
 

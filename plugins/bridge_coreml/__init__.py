@@ -52,6 +52,8 @@ COREML = Format(
     packages=("coremltools",),
     cases=Part("bridge_coreml.cases:cases", ("coremltools",)),
     detect=detect,
+    words=("core ml", "mlprogram", "ios", "apple"),
+    folder=("Manifest.json", "Data/com.apple.CoreML/*"),
 )
 
 

@@ -130,7 +130,7 @@ class Mil:
         assert rule is not None
         self.node = node
         try:
-            results = rule.handler(self, node, *node.inputs)
+            results = rule.apply(self, node, *node.inputs)
         except (ValueError, TypeError, AssertionError, KeyError, IndexError, NotImplementedError) as error:
             message = str(error).splitlines()[0] if str(error) else type(error).__name__
             reason = f"was refused by coremltools: {message}"

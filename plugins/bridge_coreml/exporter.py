@@ -164,7 +164,9 @@ def _message(
     for port, _, file_dtype in inputs:
         feature = message.description.input.add(name=port.file_name)
         if port.name in pictures:
-            model_description.write_image(feature.type.imageType, port, pictures[port.name], file_dtype)
+            model_description.write_image(
+                feature.type.imageType, port, pictures[port.name], file_dtype, model, options
+            )
             continue
         array = feature.type.multiArrayType
         array.dataType = ARRAY_DATA_TYPES[file_dtype]
@@ -228,4 +230,5 @@ exporter = Exporter(
     value_need=VALUES,
     tolerance=lambda options: None if kept_float32(options) is None else 1e-2,
     options=PROGRAM,
+    face=model_description.face,
 )

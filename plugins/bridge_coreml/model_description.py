@@ -9,8 +9,10 @@ import onnx_ir as ir
 
 from bridge.errors import InvalidOption
 from bridge.facts import COREML_CLASSES, COREML_RANGE, COREML_SHAPES
+from bridge.formats import Face
 from bridge_coreml.options import COLOURS, Picture
 from bridge_coreml.source_interface import Port
+from bridge_coreml.source_interface import port as port_of
 
 LABEL = "classLabel"
 
@@ -35,6 +37,23 @@ def check_names(model: ir.Model, options: dict[str, Any]) -> None:
 def write_shape(array: Any, port: Port, model: ir.Model, options: dict[str, Any]) -> None:
     """Write the default shape and its flexibility: enumerated shapes; or ranges from the option, else from
     the source, else 1 to `upper_bound`."""
+    shapes, bounds = flexibility(port, model, options)
+    if shapes:
+        for shape in shapes:
+            array.enumeratedShapes.shapes.add(shape=shape)
+        array.shape.extend(shapes[0])
+        return
+    array.shape.extend(lower for lower, _ in bounds)
+    if any(lower != upper for lower, upper in bounds):
+        for lower, upper in bounds:
+            array.shapeRange.sizeRanges.add(lowerBound=lower, upperBound=upper)
+
+
+def flexibility(
+    port: Port, model: ir.Model, options: dict[str, Any]
+) -> tuple[list[list[int]], list[tuple[int, int]]]:
+    """The only shapes of an input, none where it has none of its own; the lowest and highest length of each
+    dimension. Raises InvalidOption for shapes it cannot have."""
     dims = port.dims or (1,)
     shapes = options["shapes"].get(port.name) or source_shapes(model, port.name)
     if shapes and not all(isinstance(d, int) for d in dims):
@@ -46,25 +65,31 @@ def write_shape(array: Any, port: Port, model: ir.Model, options: dict[str, Any]
                     f"shapes gives {port.name} the shape {'x'.join(map(str, shape))}, which it cannot have.",
                     f"Its dimensions: {', '.join(map(str, dims))}.",
                 )
-            array.enumeratedShapes.shapes.add(shape=shape)
-        array.shape.extend(shapes[0])
-        return
+        return shapes, []
+    return [], [(d, d) if isinstance(d, int) else bounds_of(str(d), model, options) for d in dims]
+
+
+def bounds_of(dim: str, model: ir.Model, options: dict[str, Any]) -> tuple[int, int]:
+    """The lowest and highest length of a symbolic dimension."""
+    lowest, _, highest = (COREML_RANGE.of(dim).get(model) or "").partition("..")
+    default = (
+        int(lowest) if lowest.isdigit() else 1,
+        int(highest) if highest.isdigit() else options["upper_bound"],
+    )
     ranges: dict[str, tuple[int, int]] = options["ranges"]
-    bounds: list[tuple[int, int]] = []
-    for dim in dims:
-        if isinstance(dim, int):
-            bounds.append((dim, dim))
-            continue
-        lowest, _, highest = (COREML_RANGE.of(str(dim)).get(model) or "").partition("..")
-        default = (
-            int(lowest) if lowest.isdigit() else 1,
-            int(highest) if highest.isdigit() else options["upper_bound"],
-        )
-        bounds.append(ranges.get(str(dim), default))
-    array.shape.extend(lower for lower, _ in bounds)
-    if any(lower != upper for lower, upper in bounds):
-        for lower, upper in bounds:
-            array.shapeRange.sizeRanges.add(lowerBound=lower, upperBound=upper)
+    return ranges.get(dim, default)
+
+
+def face(model: ir.Model, options: dict[str, Any]) -> Face:
+    """Images, and the lengths and shapes that flexible inputs have."""
+    ports = [port_of(value.name or "", value) for value in model.graph.inputs]
+    dims = {str(d) for p in ports for d in p.dims or () if not isinstance(d, int)}
+    shapes = {p.name: found for p in ports if (found := flexibility(p, model, options)[0])}
+    return Face(
+        {name: picture.values for name, picture in options["image_inputs"].items()},
+        {dim: bounds_of(dim, model, options) for dim in dims},
+        shapes,
+    )
 
 
 def source_shapes(model: ir.Model, name: str) -> list[list[int]]:
@@ -72,17 +97,28 @@ def source_shapes(model: ir.Model, name: str) -> list[list[int]]:
     return shapes if isinstance(shapes, list) and all(isinstance(shape, list) for shape in shapes) else []
 
 
-def write_image(image: Any, port: Port, picture: Picture, file_dtype: str) -> None:
-    """Write an image type in place of a float array [1, channels, height, width]."""
+def write_image(
+    image: Any, port: Port, picture: Picture, file_dtype: str, model: ir.Model, options: dict[str, Any]
+) -> None:
+    """Write an image type, of flexible sizes where those vary, in place of a float array
+    [1, channels, height, width]."""
     color_space, channels = COLOURS[picture.colour]
     dims = port.dims or ()
-    is_static = all(isinstance(d, int) for d in dims)
-    if file_dtype != "fp32" or len(dims) != 4 or dims[:2] != (1, channels) or not is_static:
+    if file_dtype != "fp32" or len(dims) != 4 or dims[:2] != (1, channels):
         raise InvalidOption(
             f"The input {port.name} is no {picture.colour} image.",
             f"It must be float32 [1, {channels}, height, width].",
         )
-    image.height, image.width, image.colorSpace = dims[2], dims[3], color_space
+    image.colorSpace = color_space
+    shapes, bounds = flexibility(port, model, options)
+    image.height, image.width = shapes[0][2:] if shapes else (lower for lower, _ in bounds[2:])
+    for shape in shapes:
+        image.enumeratedSizes.sizes.add(height=shape[2], width=shape[3])
+    if any(lower != upper for lower, upper in bounds):
+        for range_, (lower, upper) in zip(
+            (image.imageSizeRange.heightRange, image.imageSizeRange.widthRange), bounds[2:], strict=True
+        ):
+            range_.lowerBound, range_.upperBound = lower, upper
 
 
 def classes(model: ir.Model, requested: list[Any]) -> list[Any]:

@@ -238,7 +238,7 @@ class Scope:
             self.op.begin(node.kind, layer.name)
             rule = ops.find(node.kind, node, self.file.message.specificationVersion)
             assert rule is not None
-            results = rule.handler(self.op, node, *(self.value(n) for n in layer.input))
+            results = rule.apply(self.op, node, *(self.value(n) for n in layer.input))
             if results is NotImplemented:
                 blocker = Blocker(
                     node.kind, layer.name, "", "needs shapes and parameters known before run time"

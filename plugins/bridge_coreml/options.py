@@ -30,6 +30,11 @@ class Picture:
     scale: float = 1.0
     bias: tuple[float, ...] = ()
 
+    def values(self, pixels: np.ndarray) -> np.ndarray:
+        """The model's own input for pixels [1, channels, height, width]."""
+        bias = np.array(self.bias or (0.0,), np.float32).reshape(1, -1, 1, 1)
+        return (pixels * np.float32(self.scale) + bias).astype(pixels.dtype)
+
     def read(self, mil: Any, pixels: Any) -> Any:
         """Scale the pixels and add the bias, in the MIL function."""
         if self.scale != 1:

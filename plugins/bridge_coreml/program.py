@@ -459,7 +459,7 @@ def call(rule: Rule, op: hub.Builder, node: Node) -> Any:
             arguments += [node.value(n) for n in ("x", "y") if node.has(n)]
         else:
             arguments.append(node.value(parameter.name))
-    return rule.handler(op, node, *arguments)
+    return rule.apply(op, node, *arguments)
 
 
 def variadic(described: Any) -> bool:

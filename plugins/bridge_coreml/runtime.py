@@ -40,7 +40,7 @@ class CoreMLSession(Session):
         return outputs
 
 
-runtime = Runtime(CoreMLSession)
+runtime = Runtime(CoreMLSession, foreign=sys.platform == "darwin")
 
 
 def check_int32_range(model: ir.Model, inputs: dict[str, Any]) -> None:

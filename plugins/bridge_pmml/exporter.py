@@ -114,7 +114,7 @@ def translate_node(doc: Document, node: ir.Node, values: dict[ir.Value, Any]) ->
     rule = ops.find(hub.qualified(node), node)
     assert rule is not None
     inputs = [None if v is None else values.get(v, hub.const(v)) for v in node.inputs]
-    results = rule.handler(doc, node, *inputs)
+    results = rule.apply(doc, node, *inputs)
     results = results if isinstance(results, tuple) else (results,)
     return dict(zip(node.outputs, results, strict=False))
 

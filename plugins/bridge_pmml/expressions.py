@@ -21,6 +21,7 @@ from bridge_pmml.reader import (
     Element,
     child,
     children,
+    column,
     describe,
     flag,
     inline_table,
@@ -66,7 +67,7 @@ def evaluate(scope: Scope, node: Element) -> Val | Truth:
     rule = expressions.find(node.tag, node)
     if rule is None:
         raise UnreadableFile(f"{describe(node)} is no expression.")
-    return rule.handler(scope, node)
+    return rule.apply(scope, node)
 
 
 def evaluate_column(scope: Scope, node: Element) -> Val:
@@ -215,12 +216,12 @@ def discretize(scope: Scope, node: Element) -> Val:
 def map_values(scope: Scope, node: Element) -> Val:
     """The output column of the first row whose cells equal the fields."""
     columns, op = scope.columns, scope.columns.op
-    pairs = [(scope.get(text(p, "field")), text(p, "column")) for p in children(node, "FieldColumnPair")]
-    rows, output = inline_table(node), text(node, "outputColumn")
+    pairs = [(scope.get(text(p, "field")), column(p, "column")) for p in children(node, "FieldColumnPair")]
+    rows, output = inline_table(node), column(node, "outputColumn")
     rows = [r for r in rows if output in r and all(c in r for _, c in pairs)]
     data_type = node.get("dataType") or "string"
-    cells = [[parse(r[column], val.data_type) for r in rows] for val, column in pairs]
-    keys = [list(dict.fromkeys(column)) for column in cells]
+    cells = [[parse(r[name], val.data_type) for r in rows] for val, name in pairs]
+    keys = [{key: place for place, key in enumerate(dict.fromkeys(entries))} for entries in cells]
     size = math.prod(len(k) + 1 for k in keys)
     if not pairs or size > DENSE:
         raise UnreadableFile(f"{describe(node)}: its table is too large, or has no columns.")
@@ -229,13 +230,13 @@ def map_values(scope: Scope, node: Element) -> Val:
     dense: list[Any] = [gap if default is None else default] * size
     for row in reversed(range(len(rows))):
         position = 0
-        for key, column in zip(keys, cells, strict=True):
-            position = position * (len(key) + 1) + key.index(column[row])
+        for key, entries in zip(keys, cells, strict=True):
+            position = position * (len(key) + 1) + key[entries[row]]
         dense[position] = parse(rows[row][output], data_type)
     missing: Any = False
     index: ir.Value | None = None
     for (val, _), key in zip(pairs, keys, strict=True):
-        part = columns.category_index(val, key, len(key))
+        part = columns.category_index(val, list(key), len(key))
         step = np.array([[len(key) + 1]], np.int64)
         index = part if index is None else op.Add(op.Mul(index, step), part)
         missing = logical_or(missing, columns.missing(val), op)
@@ -274,7 +275,7 @@ def apply(scope: Scope, node: Element) -> Val | Truth:
         if name not in ("and", "or", "not", "if"):
             arguments = [columns.truth(v) if isinstance(v, Truth) else v for v in arguments]
         fitting(rule.handler, scope, node, arguments)
-        val = rule.handler(scope, node, *arguments)
+        val = rule.apply(scope, node, *arguments)
         if name in WHOLE or (
             name in "+-*" and all(isinstance(v, Val) and v.data_type == "integer" for v in arguments)
         ):

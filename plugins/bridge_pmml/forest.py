@@ -16,9 +16,10 @@ from lxml import etree
 
 from bridge.errors import UnreadableFile
 from bridge_pmml import predicates
+from bridge_pmml.binary_trees import NONE, BinaryTree, read_binary_tree
 from bridge_pmml.fields import Scope
 from bridge_pmml.predicates import predicate_of
-from bridge_pmml.reader import Element, child, describe, number, text, to_number
+from bridge_pmml.reader import Element, child, describe, number, optional, text
 from bridge_pmml.values import DOUBLE, ML, Columns, parse
 
 MODES = {"lessOrEqual": 0, "lessThan": 1, "greaterOrEqual": 2, "greaterThan": 3, "equal": 4}
@@ -31,9 +32,11 @@ OPPOSITE = {
     "notEqual": "equal",
 }
 LEQ, GEQ = 0, 2
+OPPOSITE_MODES = np.array([3, 2, 1, 0])
 ASKING = ("lastPrediction", "nullPrediction", "defaultChild")
 LARGEST = 4_000_000
-Ref = tuple[bool, int]
+Ref = int
+"""A test by its index, or a leaf by ~index."""
 
 
 class Features:
@@ -131,7 +134,7 @@ class Features:
 
 @dataclass
 class Arrays:
-    """The nodes and leaves of an ensemble. A Ref is (is a leaf, index)."""
+    """The tests of an ensemble, and its leaves: the tree each is of and its row there."""
 
     column: list[int] = field(default_factory=list)
     mode: list[int] = field(default_factory=list)
@@ -140,30 +143,36 @@ class Arrays:
     false: list[Ref] = field(default_factory=list)
     tracks: list[int] = field(default_factory=list)
     roots: list[int] = field(default_factory=list)
-    leaves: list[tuple[int, int]] = field(default_factory=list)
+    leaf_trees: list[int] = field(default_factory=list)
+    leaf_rows: list[int] = field(default_factory=list)
 
     def leaf(self, tree: int, row: int) -> Ref:
-        self.leaves.append((tree, row))
-        return True, len(self.leaves) - 1
+        self.leaf_trees.append(tree)
+        self.leaf_rows.append(row)
+        return ~(len(self.leaf_rows) - 1)
 
-    def node(self, column: int, mode: int, split: float, tracks: bool) -> int:
-        if len(self.column) >= LARGEST:
-            raise UnreadableFile(f"The trees need more than {LARGEST} tests.")
+    def node(self, column: int, mode: int, split: float, tracks: bool) -> Ref:
+        self.reserve(1)
         self.column.append(column)
         self.mode.append(mode)
         self.split.append(split)
         self.tracks.append(int(tracks))
-        self.true.append((False, -1))
-        self.false.append((False, -1))
+        self.true.append(0)
+        self.false.append(0)
         return len(self.column) - 1
+
+    def reserve(self, count: int) -> None:
+        """Raise UnreadableFile if so many tests more are too many."""
+        if len(self.column) + count > LARGEST:
+            raise UnreadableFile(f"The trees need more than {LARGEST} tests.")
 
     def root(self, ref: Ref) -> None:
         """A tree that is a leaf alone becomes a test with two ways to it."""
-        if ref[0]:
+        if ref < 0:
             at = self.node(0, LEQ, math.inf, False)
             self.true[at] = self.false[at] = ref
-            ref = (False, at)
-        self.roots.append(ref[1])
+            ref = at
+        self.roots.append(ref)
 
 
 class Grower:
@@ -181,6 +190,10 @@ class Grower:
 
     def grow(self, root: Element) -> None:
         """The whole tree; its root's own predicate is tested first."""
+        tree = None if self.counted else read_binary_tree(root, self.features)
+        if tree is not None:
+            self._grow_binary(tree)
+            return
         predicate = predicate_of(root)
         known: frozenset[int] = frozenset()
         if predicate.tag == "True":
@@ -200,44 +213,57 @@ class Grower:
 
     def _grow_node(self, node: Element, known: frozenset[int], missed: int) -> Ref:
         below = list(node.iterchildren("Node"))
-        if not below:
-            return self._leaf(node, missed)
-        ref = self._grow_halves(node, below, known, missed) if len(below) == 2 else None
-        return self._choose(node, below, 0, known, missed) if ref is None else ref
+        return self._choose(node, below, 0, known, missed) if below else self._leaf(node, missed)
 
-    def _grow_halves(
-        self, node: Element, below: list[Element], known: frozenset[int], missed: int
-    ) -> Ref | None:
-        """Two children on either side of a threshold of a number, as most trees have; None for others."""
-        try:
-            first, second = (dict(b[0].items()) if b[0].tag == "SimplePredicate" else {} for b in below)
-        except IndexError:
-            return None
-        operator, name = first.get("operator", ""), first.get("field", "")
-        if operator not in MODES or OPPOSITE[operator] != second.get("operator") or operator == "equal":
-            return None
-        if name != second.get("field") or first.get("value") != second.get("value") or "value" not in first:
-            return None
-        column = self.features.field_column(name)
-        if column is None:
-            return None
-        sure = column in known or column in self.features.present
-        if not sure and self.strategy in ASKING:
-            return None
-        split = parse(first["value"], "double")
-        if column in self.features.floats:
-            split = float(np.float32(split))
-        arrays, after = self.arrays, known if column in known else known | {column}
-        at = arrays.node(column, MODES[operator], split, False)
-        arrays.true[at] = self._grow_node(below[0], after, missed)
-        if sure:
-            arrays.false[at] = self._grow_node(below[1], after, missed)
-            return False, at
-        other = arrays.node(column, MODES[OPPOSITE[operator]], split, False)
-        arrays.false[at] = False, other
-        arrays.true[other] = self._grow_node(below[1], after, missed)
-        arrays.false[other] = self._leaf(node if self.last else None, missed)
-        return False, at
+    def _grow_binary(self, tree: BinaryTree) -> None:
+        """A tree of thresholds. Where a missing value goes neither way of a test, the opposite test tells it
+        apart."""
+        arrays, count = self.arrays, len(tree.splits)
+        to_first, to_second = self._missing_ways(tree)
+        sure = np.isin(tree.column, list(self.features.present)) | tree.known(to_first, to_second)
+        apart, alone = ~(to_first | to_second | sure), tree.second == NONE
+        arrays.reserve(count + int(apart.sum()))
+        refs = np.empty(len(tree.nodes) + 1, np.int64)
+        refs[tree.splits] = len(arrays.column) + np.arange(count) + np.cumsum(apart) - apart
+        leaves = np.delete(np.arange(len(tree.nodes)), tree.splits)
+        refs[leaves] = self._add_leaves([tree.nodes[i] for i in leaves.tolist()])
+        otherwise, missing = refs[tree.second], np.zeros(count, np.int64)
+        keeps = self.strategy == "lastPrediction" or (self.last and self.strategy != "nullPrediction")
+        for mask, refs_of, kept in ((alone, otherwise, self.last), (apart, missing, keeps)):
+            fallback = [tree.nodes[i] if kept else None for i in tree.splits[mask].tolist()]
+            refs_of[mask] = self._add_leaves(fallback)
+        tests = np.repeat(np.arange(count), 1 + apart)
+        again = np.flatnonzero(np.diff(tests, prepend=-1) == 0)
+        modes, true, false = tree.mode[tests], refs[tree.first][tests], otherwise[tests]
+        modes[again], true[again] = OPPOSITE_MODES[modes[again]], otherwise[apart]
+        false[again], false[again - 1] = missing[apart], again + len(arrays.column)
+        arrays.roots.append(len(arrays.column))
+        arrays.column += tree.column[tests].tolist()
+        arrays.mode += modes.tolist()
+        arrays.split += tree.threshold[tests].tolist()
+        arrays.tracks += to_first[tests].astype(int).tolist()
+        arrays.true += true.tolist()
+        arrays.false += false.tolist()
+
+    def _missing_ways(self, tree: BinaryTree) -> tuple[np.ndarray, np.ndarray]:
+        """Masks of the splits whose missing values go on as if the test had passed, and as if it had not."""
+        none = np.zeros(len(tree.splits), bool)
+        if self.strategy == "defaultChild":
+            names = [tree.nodes[i].get("defaultChild") for i in tree.splits.tolist()]
+            first, second = (
+                np.array([n is not None and n == i for n, i in zip(names, tree.ids(c.tolist()), strict=True)])
+                for c in (tree.first, tree.second)
+            )
+            return first, second & ~first
+        return none, none if self.strategy in ASKING else tree.rest | (tree.second == NONE)
+
+    def _add_leaves(self, nodes: list[Element | None]) -> np.ndarray:
+        """References to new leaves of these nodes, of a row each."""
+        start = len(self.arrays.leaf_rows)
+        self.arrays.leaf_trees += [self.tree] * len(nodes)
+        self.arrays.leaf_rows += range(len(self.nodes), len(self.nodes) + len(nodes))
+        self.nodes += [(node, 0) for node in nodes]
+        return ~np.arange(start, start + len(nodes))
 
     def _choose(
         self,
@@ -273,7 +299,7 @@ class Grower:
         at = self.arrays.node(self.features.test(predicate[0]), LEQ, math.inf, False)
         self.arrays.true[at] = self._grow_node(chosen, known, missed)
         self.arrays.false[at] = self._grow_node(chosen, known, missed + 1)
-        return False, at
+        return at
 
     def _is_implied(self, tried: Any, predicate: Element, known: frozenset[int]) -> bool:
         """True if a predicate is the opposite of the one that was just false, on a value that is present."""
@@ -310,7 +336,7 @@ class Grower:
             at = self.arrays.node(column, LEQ, math.inf, False)
             self.arrays.true[at] = self._test(predicate, known | {column}, true, false, None)
             self.arrays.false[at] = unknown(known)
-            return False, at
+            return at
         first, second = (false, true) if swapped else (true, false)
         after = known | {column}
         return self._branch(
@@ -338,7 +364,7 @@ class Grower:
         at = self.arrays.node(column, mode, split, tracks)
         self.arrays.true[at] = first(k1)
         self.arrays.false[at] = second(k2)
-        return False, at
+        return at
 
     def _compile(self, node: Element) -> tuple[int, int, float, bool, bool]:
         """Column, mode, split, whether true and false are swapped, whether it tests for missing."""
@@ -367,13 +393,18 @@ def ensemble(
     caller.
     """
     matrix = features.concat_columns()
-    column = [features.order[c] for c in arrays.column]
-
-    def split(refs: list[Ref]) -> tuple[list[int], list[int]]:
-        return [r[1] for r in refs], [int(r[0]) for r in refs]
-
-    true, true_leaf = split(arrays.true)
-    false, false_leaf = split(arrays.false)
+    order = np.array([features.order.get(c, 0) for c in range(max(features.order) + 1)])
+    ways = {"true": np.array(arrays.true, np.int64), "false": np.array(arrays.false, np.int64)}
+    integers = {
+        "tree_roots": np.array(arrays.roots),
+        "nodes_featureids": order[arrays.column],
+        "leaf_targetids": targets,
+    }
+    for way, refs in ways.items():
+        integers[f"nodes_{way}nodeids"] = np.where(refs < 0, ~refs, refs)
+        integers[f"nodes_{way}leafs"] = (refs < 0).astype(np.int64)
+    if any(arrays.tracks):
+        integers["nodes_missing_value_tracks_true"] = np.array(arrays.tracks)
     return columns.op.node(
         "TreeEnsemble",
         matrix,
@@ -383,17 +414,10 @@ def ensemble(
         aggregate_function=1,
         post_transform=0,
         n_targets=count,
-        tree_roots=arrays.roots,
-        nodes_featureids=column,
         nodes_modes=ir.tensor(np.array(arrays.mode, np.uint8)),
         nodes_splits=ir.tensor(np.array(arrays.split)),
-        nodes_truenodeids=true,
-        nodes_trueleafs=true_leaf,
-        nodes_falsenodeids=false,
-        nodes_falseleafs=false_leaf,
-        nodes_missing_value_tracks_true=arrays.tracks,
-        leaf_targetids=targets.tolist(),
         leaf_weights=ir.tensor(weights),
+        **{name: ir.AttrInt64s(name, array.tolist()) for name, array in integers.items()},
     )
 
 
@@ -411,27 +435,21 @@ class Leaf:
 
     @classmethod
     def of(cls, node: Element) -> Leaf:
-        distribution = [d for d in node if d.tag == "ScoreDistribution"]
+        distribution = list(node.iterchildren("ScoreDistribution"))
         counts = {text(d, "value"): number(d, "recordCount", math.nan) for d in distribution}
         total = sum(counts.values())
-        written = {d.get("value"): d.get("probability") for d in distribution}
-        probabilities = {
-            v: to_number(p, node) if p is not None else counts[v] / total if total else math.nan
-            for v, p in written.items()
-        }
-        sure = {d.get("value"): d.get("confidence") for d in distribution}
-        confidences = {v: probabilities[v] if c is None else to_number(c, node) for v, c in sure.items()}
+        probabilities = {v: c / total if total else math.nan for v, c in counts.items()}
+        confidences = probabilities
+        if any("probability" in d.attrib or "confidence" in d.attrib for d in distribution):
+            written = {d.get("value"): optional(d, "probability") for d in distribution}
+            probabilities = {v: probabilities[v] if p is None else p for v, p in written.items()}
+            sure = {d.get("value"): optional(d, "confidence") for d in distribution}
+            confidences = {v: probabilities[v] if c is None else c for v, c in sure.items()}
         score = node.get("score")
         if score is None and distribution:
             score = max(counts, key=lambda v: counts[v] if counts[v] == counts[v] else probabilities[v])
-        return cls(
-            score,
-            node.get("id", ""),
-            counts,
-            probabilities,
-            confidences,
-            number(node, "recordCount", math.nan),
-        )
+        records = number(node, "recordCount", math.nan)
+        return cls(score, node.get("id", ""), counts, probabilities, confidences, records)
 
 
 def root_of(model: Element) -> Element:

@@ -16,7 +16,7 @@ from bridge import facts, hub
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option, flag
 from bridge.report import Blocker
-from bridge_pmml import expressions, results
+from bridge_pmml import expressions, extensions, results
 from bridge_pmml.fields import Field, Inputs, Scope, active_fields
 from bridge_pmml.import_ops import ops
 from bridge_pmml.import_ops.association_rules import basket_field
@@ -31,7 +31,8 @@ from bridge_pmml.reader import (
     describe,
     interface,
     need_child,
-    read_document,
+    parse_document,
+    read_bytes,
     text,
 )
 from bridge_pmml.values import Columns, Val, logical_not
@@ -71,14 +72,18 @@ def without_garbage_collection() -> Iterator[None]:
 
 
 def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model:
-    root = read_document(path)
+    content = read_bytes(path)
+    root = parse_document(content, path)
+    found = extensions.standardize(root)
     version = root.get("version", "")
     if not version.startswith(VERSIONS):
         raise UnreadableFile(
             f"{path} says PMML version {version or 'nothing'}.", "Versions 3.0 to 4.4 are read."
         )
+    _refuse([*_find_blockers(root), *extensions.blockers(found)])
     try:
-        model = _build_model(root, packed, numbers)
+        model, predictions = _build_model(root, packed, numbers)
+        checked, names = (model, predictions) if not (packed or numbers) else _build_model(root)
     except (BridgeError, MemoryError):
         raise
     except Exception as error:
@@ -87,18 +92,17 @@ def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model
         ) from error
     facts.FORMAT.set(model, "pmml")
     facts.VERSION.set(model, version)
-    facts.SHA256.set(model, hashlib.sha256(path.read_bytes()).hexdigest())
-    if self_check:
-        check(path, root, model)
+    facts.SHA256.set(model, hashlib.sha256(content).hexdigest())
+    notes = [check(path, root, checked, names)] if self_check else []
+    hub.note(model, [*filter(None, notes), *extensions.notes(found)])
     return model
 
 
-def _build_model(root: Element, packed: bool, numbers: bool = False) -> ir.Model:
+def _build_model(
+    root: Element, packed: bool = False, numbers: bool = False
+) -> tuple[ir.Model, dict[str, str]]:
+    """The hub model, and the outputs that hold the predicted values of targets."""
     node = model_of(root)
-    refused = list(_find_blockers(root))
-    if refused:
-        count = len(refused)
-        raise UnsupportedModel(f"{count} element{'s' * (count > 1)} of the document cannot be read:", refused)
     graph = ir.Graph([], [], nodes=[], name=node.get("modelName") or node.tag, opset_imports=_opsets())
     fields = {f.name: f for f in map(Field.of, children(need_child(root, "DataDictionary"), "DataField"))}
     inputs = Inputs(graph, fields)
@@ -120,6 +124,7 @@ def _build_model(root: Element, packed: bool, numbers: bool = False) -> ir.Model
     columns_by_name = results.output_columns(scope, node, result)
     names = results.final_names(node)
     outputs = {n: v for n, v in columns_by_name.items() if n in names} or results.defaults(scope, result)
+    predictions = results.predictions(node, result, outputs)
     outputs = {n: v for n, v in outputs.items() if not (numbers and v.text)}
     if not outputs:
         raise UnreadableFile(f"{describe(node)} has no outputs.")
@@ -127,7 +132,7 @@ def _build_model(root: Element, packed: bool, numbers: bool = False) -> ir.Model
         _restore_outputs(graph, columns, outputs, scope, ports["outputs"])
     else:
         _add_outputs(graph, columns, outputs, scope)
-    return ir.Model(graph, ir_version=hub.IR_VERSION)
+    return ir.Model(graph, ir_version=hub.IR_VERSION), predictions
 
 
 def _with_dictionary(outer: Scope, root: Element, node: Element) -> Scope:
@@ -212,12 +217,18 @@ def _restore_outputs(
         graph.outputs.append(value)
 
 
-def _find_blockers(root: Element) -> Any:
-    for tag in MODELS:
-        for node in root.iter(tag):
-            if tag not in ops:
-                reason = WHY.get(tag, "is not supported")
-                yield Blocker(tag, node.get("modelName", ""), "", reason)
+def _refuse(blockers: list[Blocker]) -> None:
+    """Raise UnsupportedModel for what cannot be read."""
+    if blockers:
+        count = len(blockers)
+        raise UnsupportedModel(
+            f"{count} element{'s' * (count > 1)} of the document cannot be read:", blockers
+        )
+
+
+def _find_blockers(root: Element) -> Iterator[Blocker]:
+    for node in root.iter(*(tag for tag in MODELS if tag not in ops)):
+        yield Blocker(node.tag, node.get("modelName", ""), "", WHY.get(node.tag, "is not supported"))
     yield from expressions.blockers(root)
 
 

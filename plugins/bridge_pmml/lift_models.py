@@ -227,7 +227,7 @@ def match_normalized(sigmoids: ir.Value) -> ir.Value | None:
     absolute, quotient = readers["Abs"].outputs[0], readers["Div"]
     total = quotient.inputs[1].producer() if quotient.inputs[1] is not None else None
     summed = total is not None and total.op_type == "ReduceSum" and total.inputs[0] is absolute
-    axes = const(total.inputs[1]) if summed and total is not None and len(total.inputs) > 1 else None
+    axes = const(input_at(total, 1)) if summed and total is not None else None
     fits = axes is not None and axes.tolist() == [1] and total is not None and attr(total, "keepdims")
     return (
         quotient.outputs[0]
@@ -271,12 +271,7 @@ def match_squared_norm(value: ir.Value | None) -> ir.Value | None:
 def match_scaled_matmul(value: ir.Value | None) -> Layer | None:
     """A product whose addend is nothing, or a multiple by zero."""
     node = None if value is None else value.producer()
-    if (
-        node is not None
-        and node.op_type == "Gemm"
-        and len(node.inputs) > 2
-        and is_zero_product(node.inputs[2])
-    ):
+    if node is not None and node.op_type == "Gemm" and is_zero_product(input_at(node, 2)):
         weights = constant_matrix(node.inputs[1])
         x = node.inputs[0]
         if weights is None or x is None or attr(node, "transA"):

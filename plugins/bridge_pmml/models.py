@@ -57,7 +57,7 @@ def run_model(scope: Scope, node: Element) -> Result:
     rule = scope.models.find(node.tag, node) if scope.models is not None else None
     if rule is None:
         raise UnreadableFile(f"{describe(node)} is no model that is read.")
-    result = rule.handler(scope, node)
+    result = rule.apply(scope, node)
     result.target = result.target or results.target_name(node)
     result = results.retarget(scope, node, result)
     result.scope = scope

@@ -28,12 +28,22 @@ VERSION = re.compile(rb"\sversion\s*=")
 
 
 def read_document(path: Path) -> Element:
-    """The root element of a PMML file, namespaces dropped and Extension elements removed.
+    """The root element of a PMML file."""
+    return parse_document(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file. Raises UnreadableFile for one that is over 2 GB."""
+    if path.stat().st_size >= LIMIT:
+        raise UnreadableFile(f"{path} is over 2 GB.")
+    return path.read_bytes()
+
+
+def parse_document(content: bytes, path: Path) -> Element:
+    """The root element of a document, namespaces dropped and Extension elements removed.
 
     Entities are not expanded, nothing is fetched, nesting is bounded by libxml2 (256). Raises UnreadableFile.
     """
-    if path.stat().st_size >= LIMIT:
-        raise UnreadableFile(f"{path} is over 2 GB.")
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -43,18 +53,17 @@ def read_document(path: Path) -> Element:
         remove_comments=True,
         remove_pis=True,
     )
+    content = drop_default_namespace(content)
     try:
-        with path.open("rb") as file:
-            parser.feed(drop_default_namespace(file.read(CHUNK)))
-            while chunk := file.read(CHUNK):
-                parser.feed(chunk)
+        for start in range(0, len(content), CHUNK):
+            parser.feed(content[start : start + CHUNK])
         root = parser.close()
     except (etree.XMLSyntaxError, ValueError) as error:
         raise UnreadableFile(
             f"{path} is not well-formed XML: {str(error).splitlines()[0] if str(error) else 'it is empty'}",
             "Is the file complete?",
         ) from error
-    return strip_namespaces(root, path)
+    return strip_namespaces(root, path, has_namespaces(root, content))
 
 
 def drop_default_namespace(content: bytes) -> bytes:
@@ -67,8 +76,16 @@ def drop_default_namespace(content: bytes) -> bytes:
     return content[:start] + version + content[end:]
 
 
-def strip_namespaces(root: Element, path: Path) -> Element:
-    """The tree with local names, and without its Extension elements.
+def has_namespaces(root: Element, content: bytes) -> bool:
+    """False if it is sure that no element of a document has a namespace."""
+    prefixes = root.nsmap
+    if None in prefixes or content.count(b"xmlns") != len(prefixes):
+        return True
+    return any(b"<%s:" % prefix.encode() in content for prefix in prefixes)
+
+
+def strip_namespaces(root: Element, path: Path, named: bool) -> Element:
+    """The tree with local names, where `named` says there are others, and without its Extension elements.
 
     The interface bridge notes in one becomes an attribute of the root; the BayesInput of PMML 4.1 stays in
     its place. Raises UnreadableFile for entities and for another root than PMML.
@@ -79,7 +96,7 @@ def strip_namespaces(root: Element, path: Path) -> Element:
     if root.get("version") is None:
         spaces = [s.rpartition("PMML-")[2].replace("_", ".") for s in root.nsmap.values() if "PMML-" in s]
         root.set("version", spaces[0] if spaces else "")
-    for node in root.xpath("descendant-or-self::*[namespace-uri()]"):
+    for node in root.xpath("descendant-or-self::*[namespace-uri()]") if named else ():
         node.tag = etree.QName(node).localname
     for extension in root.iterfind("Header/Extension"):
         if extension.get("name") == INTERFACE:
@@ -252,9 +269,21 @@ def read_matrix(node: Element) -> np.ndarray:
 
 
 def inline_table(node: Element) -> list[dict[str, str]]:
-    """The rows of the InlineTable below `node`, cells by column name. Raises UnreadableFile for external
-    tables."""
+    """The rows of the InlineTable below `node`, cells by the name of their column without its prefix. Raises
+    UnreadableFile for external tables, and for two cells of one column."""
     inline = child(node, "InlineTable")
     if inline is None:
         raise UnreadableFile(f"{describe(node)} has no InlineTable; tables elsewhere are not fetched.")
-    return [{cell.tag: cell.text or "" for cell in row} for row in children(inline, "row")]
+    rows = []
+    for row in children(inline, "row"):
+        cells = {cell.tag: cell.text or "" for cell in row}
+        if len(cells) != len(row):
+            raise UnreadableFile(f"{describe(row)} has two cells of one column.")
+        rows.append(cells)
+    return rows
+
+
+def column(node: Element, name: str, default: str | None = None) -> str:
+    """The column of an inline table that an attribute names, without its prefix; required without a
+    default."""
+    return (text(node, name) if default is None else node.get(name, default)).rpartition(":")[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class Result:
     reasons: list[Val] = field(default_factory=list)
     display: Val | None = None
     others: dict[str, Result] = field(default_factory=dict)
-    segments: dict[str, dict[str, Val]] = field(default_factory=dict)
+    segments: dict[str, tuple[Result, dict[str, Val]]] = field(default_factory=dict)
     defaults: dict[str, Val] = field(default_factory=dict)
     scope: Scope | None = None
     outputs: Callable[[Element], Val | None] = lambda item: None
@@ -91,7 +92,10 @@ class Result:
             [columns.blank(v, keep) for v in self.reasons],
             mask_column(self.display),
             {k: r.masked(columns, keep) for k, r in self.others.items()},
-            {s: {k: columns.blank(v, keep) for k, v in vals.items()} for s, vals in self.segments.items()},
+            {
+                s: (r.masked(columns, keep), {k: columns.blank(v, keep) for k, v in vals.items()})
+                for s, (r, vals) in self.segments.items()
+            },
             {k: columns.blank(v, keep) for k, v in self.defaults.items()},
             self.scope,
             self.outputs,
@@ -254,7 +258,7 @@ def output_feature(scope: Scope, item: Element, result: Result) -> Val:
     columns, feature = scope.columns, item.get("feature", "predictedValue")
     segment = item.get("segmentId")
     if segment is not None and segment in result.segments:
-        return _segment_output(columns, item, result.segments[segment], feature)
+        return _segment_output(scope, item, *result.segments[segment])
     model_output = result.outputs(item)
     if model_output is not None:
         return model_output
@@ -264,7 +268,7 @@ def output_feature(scope: Scope, item: Element, result: Result) -> Val:
     if feature == "predictedValue":
         return target_result.value or empty
     if feature == "predictedDisplayValue":
-        return target_result.display or columns.to_text(target_result.value or empty)
+        return target_result.display or _spelled(columns, target_result.value or empty)
     if feature in ("transformedValue", "decision"):
         return expressions.evaluate_column(scope, expressions.expression_of(item))
     if feature == "probability":
@@ -297,6 +301,11 @@ def output_feature(scope: Scope, item: Element, result: Result) -> Val:
     )
 
 
+def _spelled(columns: Columns, val: Val) -> Val:
+    """A class as text; a number that is no class stays a number."""
+    return val if val.data_type in ("double", "float") and not val.values else columns.to_text(val)
+
+
 def _label(result: Result, value: str) -> str:
     """The label that stands for a value: 1 and 1.0 are one class."""
     same = {parse(v, result.data_type): v for v in result.labels}
@@ -306,9 +315,14 @@ def _label(result: Result, value: str) -> str:
         return value
 
 
-def _segment_output(columns: Columns, item: Element, outputs: dict[str, Val], feature: str) -> Val:
+def _segment_output(scope: Scope, item: Element, result: Result, outputs: dict[str, Val]) -> Val:
+    """A feature of a segment's result, or one of its outputs by name."""
     ref = child(item, "FieldRef")
-    name = ref.get("field") if ref is not None else feature
+    if ref is None and item.get("feature") != "transformedValue":
+        own = copy.copy(item)
+        del own.attrib["segmentId"]
+        return output_feature(scope, own, result)
+    name = ref.get("field") if ref is not None else text(item, "value")
     if name not in outputs:
         raise UnreadableFile(f"{describe(item)}: its segment has no {name!r}.")
     return outputs[name]
@@ -321,9 +335,9 @@ def _residual(scope: Scope, result: Result, category: str | None) -> Val:
         raise UnreadableFile("A residual is asked for, but there is no target.")
     observed = scope.get(result.target)
     if result.function != "classification":
-        if observed.text or result.value.text:
+        if result.value.text:
             raise UnreadableFile("A residual is asked for of a target that is no number.")
-        return columns.number(op.Sub(observed.tensor, result.value.tensor))
+        return columns.number(op.Sub(columns.to_number(observed).tensor, result.value.tensor))
     probability = result.of_winner(columns, result.probabilities)
     other = result.value.tensor
     if category is not None:
@@ -332,6 +346,33 @@ def _residual(scope: Scope, result: Result, category: str | None) -> Val:
     hit = op.Cast(op.Equal(observed.tensor, other), to=11)
     difference = columns.number(op.Sub(hit, probability.tensor))
     return columns.blank(difference, logical_not(columns.missing(observed), op))
+
+
+def predictions(node: Element, result: Result, outputs: dict[str, Val]) -> dict[str, str]:
+    """The outputs that hold the predicted values of targets, by target. A predicted value that no output
+    field gives becomes an output of its own, as without Output."""
+    answers, targets = {result.target: result, **result.others}, targets_of(node)
+    given = {}
+    for item in _answering(node).iterfind("Output/OutputField"):
+        name = item.get("name", "")
+        if name in outputs and item.get("feature", "predictedValue") == "predictedValue":
+            given[item.get("targetField") or result.target] = name
+    for target in targets:
+        answer = answers.get(target)
+        if answer is None or answer.value is None or target in given:
+            continue
+        given[target] = f"predicted_{target}"
+        outputs.setdefault(given[target], answer.value)
+    return given
+
+
+def _answering(node: Element) -> Element:
+    """The model whose Output a model gives: its own, or that of the last one in its chain."""
+    chain = node.find("Segmentation[@multipleModelMethod='modelChain']")
+    if node.find("Output") is not None or chain is None or not len(chain):
+        return node
+    models = [m for m in chain[-1] if m.find("MiningSchema") is not None]
+    return _answering(models[0]) if models else node
 
 
 def defaults(scope: Scope, result: Result) -> dict[str, Val]:

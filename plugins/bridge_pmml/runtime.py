@@ -52,7 +52,10 @@ class Pmml4sSession(Session):
         self.outputs_option, self.ports = outputs, interface_of(path)
         self.engine = f"PMML4S {importlib.metadata.version('pypmml')}"
         self.inputs = tuple(Port(f.name, f.dataType) for f in self.model.inputFields)
-        self.outputs = tuple(Port(f.name, f.dataType) for f in self.model.outputFields)
+        own = list(self.model.outputFields)
+        added = [] if self.ports else _predicted_targets(self.model)
+        fields, self.supplied = [*own, *added], {f.name for f in added}
+        self.outputs = tuple(Port(f.name, f.dataType) for f in fields)
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """Raises InvalidInput for names the document does not have, ExecutionFailed in PMML4S's words."""
@@ -69,6 +72,8 @@ class Pmml4sSession(Session):
         except Exception as error:
             raise ExecutionFailed(f"PMML4S: {_first_line(error)}") from error
         answers = answers if last is None else [answers[i] for i in last]
+        if self.supplied:
+            answers = [_without_false_classes(row, self.supplied) for row in answers]
         names = dict.fromkeys(port.name for port in self.outputs)
         values = {name: _as_array([row.get(name) for row in answers]) for name in names}
         values = _by_output(values, self.ports["outputs"]) if self.ports else values
@@ -84,10 +89,27 @@ class Pmml4sSession(Session):
         else:
             arrays = _by_field(inputs, self.ports["inputs"]) if self.ports else inputs
             columns = _columns(self.model, names, arrays)
+            columns.update(
+                {
+                    p.name: _as_truths(columns[p.name])
+                    for p in self.inputs
+                    if p.dtype == "boolean" and p.name in columns
+                }
+            )
         return {n: c for n, c in columns.items() if c}, last
 
 
 runtime = Runtime(Pmml4sSession, ("outputs",))
+
+
+def _predicted_targets(model: Any) -> list[Any]:
+    """The fields PMML4S adds for targets whose predicted value no output field gives."""
+    if not model.targetNames or any(f.feature == "predictedValue" for f in model.outputFields):
+        return []
+    given = {f.name for f in model.outputFields}
+    model.setSupplementOutput(True)
+    targets = {f"predicted_{name}" for name in model.targetNames} - given
+    return [f for f in model.outputFields if f.name in targets]
 
 
 def _score(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -103,6 +125,13 @@ def _score(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         model.predict(row) if answer is None else answer for row, answer in zip(rows, answers, strict=True)
     ]
+
+
+def _without_false_classes(row: dict[str, Any], supplied: set[str]) -> dict[str, Any]:
+    """An answer in which classes are missing that have no probability, where PMML4S says 0 or false."""
+    probability = row.get("probability", 0.0)
+    none = probability is None or probability != probability
+    return {name: None if none and name in supplied else value for name, value in row.items()}
 
 
 def _survives_json(value: Any) -> bool:
@@ -195,6 +224,11 @@ def _as_cell(value: Any) -> Any:
         if abs(number) < WHOLE and number.is_integer() and not _is_negative_zero(number)
         else number
     )
+
+
+def _as_truths(cells: list[Any]) -> list[Any]:
+    """Cells of a boolean field as truth values; what is neither 0 nor 1 as it is."""
+    return [bool(c) if c in (0, 1) else c for c in cells]
 
 
 def _is_negative_zero(number: float) -> bool:

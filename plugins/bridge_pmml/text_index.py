@@ -12,7 +12,7 @@ import numpy as np
 from bridge.errors import UnsupportedModel
 from bridge.report import Blocker
 from bridge_pmml.fields import Scope
-from bridge_pmml.reader import Element, children, describe, flag, inline_table, number
+from bridge_pmml.reader import Element, children, column, describe, flag, inline_table, number
 from bridge_pmml.reader import text as attribute
 from bridge_pmml.values import DOUBLE, Columns, Val, logical_not
 
@@ -182,7 +182,7 @@ def normalization(node: Element, folds: bool) -> tuple[dict[str, str], bool]:
     """Replacements of a TextIndexNormalization, word by word, and whether it repeats until nothing
     changes."""
     names = [
-        node.get(a, d) for a, d in (("inField", "string"), ("outField", "stem"), ("regexField", "regex"))
+        column(node, a, d) for a, d in (("inField", "string"), ("outField", "stem"), ("regexField", "regex"))
     ]
     if flag(node, "isCaseSensitive", not folds) == folds or number(node, "maxLevenshteinDistance", 0.0):
         raise refuse_expression(node, "compares words in another way than its TextIndex")

@@ -7,6 +7,8 @@ is false.
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,17 +23,7 @@ ML = "ai.onnx.ml"
 DOUBLE, STRING, BOOL, INT64 = (ir.DataType.DOUBLE, ir.DataType.STRING, ir.DataType.BOOL, ir.DataType.INT64)
 LARGEST = 100_000
 NUMBERS = ("integer", "float", "double")
-COUNTED = (
-    "dateDaysSince[0]",
-    "dateDaysSince[1960]",
-    "dateDaysSince[1970]",
-    "dateDaysSince[1980]",
-    "timeSeconds",
-    "dateTimeSecondsSince[0]",
-    "dateTimeSecondsSince[1960]",
-    "dateTimeSecondsSince[1970]",
-    "dateTimeSecondsSince[1980]",
-)
+COUNTED = re.compile(r"(x-)?dateDaysSince\[\d+\]|(x-)?dateTimeSecondsSince\[\d+\]|timeSeconds")
 
 
 @dataclass(frozen=True)
@@ -71,9 +63,10 @@ class Truth:
 YES, NO, UNKNOWN = Truth(True, False), Truth(False, True), Truth(False, False)
 
 
+@functools.cache
 def is_text(data_type: str) -> bool:
     """True if columns of a data type are strings."""
-    return data_type not in (*NUMBERS, *COUNTED, "boolean")
+    return data_type not in (*NUMBERS, "boolean") and not COUNTED.fullmatch(data_type)
 
 
 def parse(value: str, data_type: str) -> Any:

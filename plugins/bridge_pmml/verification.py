@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,62 @@ import onnx_ir as ir
 from bridge.errors import UnreadableFile, VerificationFailed
 from bridge.passes import clean
 from bridge.runtime import run_hub
-from bridge_pmml.models import model_of
-from bridge_pmml.reader import INTERFACE, Element, child, children, inline_table, interface, number, text
+from bridge_pmml.models import MODELS, model_of
+from bridge_pmml.reader import (
+    INTERFACE,
+    Element,
+    child,
+    children,
+    column,
+    describe,
+    inline_table,
+    interface,
+    number,
+    text,
+)
 
-Row = dict[str, str]
+Row = dict[str, Any]
+ROUNDING = {"double": 1e-12, "float": 1e-5}
+"""What a sum may lose relative to itself, in the arithmetic that the document's values were computed in: no
+precision asked for is finer."""
 
 
-def records(root: Element) -> tuple[list[Row], dict[str, tuple[str, float, float]]]:
-    """Rows, and per field its column, precision and zero threshold; empty without a ModelVerification."""
-    node = child(model_of(root), "ModelVerification")
-    if node is None:
-        return [], {}
-    fields = {}
-    for item in children(child(node, "VerificationFields"), "VerificationField"):
-        name = text(item, "field")
-        tolerances = number(item, "precision", 1e-6), number(item, "zeroThreshold", 1e-16)
-        fields[name] = (item.get("column") or name, *tolerances)
-    return inline_table(node), fields
+@dataclass(frozen=True)
+class Expected:
+    """A field with expected values: the column that holds them, their precision and zero threshold."""
+
+    column: str
+    precision: float
+    zero: float
+
+    @classmethod
+    def of(cls, node: Element, rounding: float) -> Expected:
+        precision, zero = number(node, "precision", 1e-6), number(node, "zeroThreshold", 1e-16)
+        if not (precision >= 0 and zero >= 0):
+            raise UnreadableFile(f"{describe(node)}: a precision is below zero.")
+        return cls(column(node, "column", text(node, "field")), max(precision, rounding), zero)
+
+    def agrees(self, cell: str, actual: Any) -> bool:
+        """Equal text, or numbers within the precision in proportion to the expected one, or both within the
+        zero threshold."""
+        if isinstance(actual, str):
+            return actual == cell
+        if isinstance(actual, (bool, np.bool_)):
+            return str(bool(actual)).lower() == cell
+        try:
+            value = _double(cell)
+        except ValueError:
+            return False
+        if value != value or actual != actual or math.isinf(value):
+            return value == actual or (value != value and actual != actual)
+        if abs(value) <= self.zero and abs(actual) <= self.zero:
+            return True
+        return bool(abs(actual - value) <= self.precision * abs(value))
 
 
-def feeds(
-    model: ir.Model, rows: list[dict[str, str | None]], pack: list[str] | None = None
-) -> dict[str, Any]:
-    """Arrays for a hub model's inputs from rows of text by field; what a row lacks is missing."""
+def feeds(model: ir.Model, rows: list[Row]) -> dict[str, Any]:
+    """Arrays for a hub model's inputs from rows of text by field, lists of text by the field of a basket;
+    what a row lacks is missing."""
     arrays: dict[str, Any] = {}
     for value in model.graph.inputs:
         name = value.name or ""
@@ -42,8 +76,6 @@ def feeds(
             cells: Any = baskets([r.get(name) or () for r in rows], value.dtype == ir.DataType.STRING)
         elif value.dtype == ir.DataType.STRING:
             cells = np.array([[r.get(name) or ""] for r in rows], object)
-        elif pack and name == "inputs":
-            cells = np.array([[_double(r.get(n)) for n in pack] for r in rows])
         else:
             assert value.dtype is not None
             cells = np.array([[_double(r.get(name))] for r in rows]).astype(value.dtype.numpy())
@@ -68,42 +100,81 @@ def _double(cell: str | None) -> float:
     return float(cell)
 
 
-def check(path: Path, root: Element, model: ir.Model) -> None:
-    """Raise VerificationFailed where the model disagrees with the document's own records."""
-    rows, fields = records(root)
-    ports = interface(root.get(INTERFACE))
-    columns = {f: e for side in ports.values() for e in side for f in e["fields"]}
-    outputs = {v.name for v in model.graph.outputs}
-    wanted = {
-        f: settings
-        for f, settings in fields.items()
-        if (columns[f]["name"] if f in columns else f) in outputs
+def records(rows: list[dict[str, str]], columns: dict[str, str], group: str) -> list[Row]:
+    """Cells by field. The rows of one value of the `group` field are a record, whose cells are lists."""
+    by_field = [{f: row[c] for f, c in columns.items() if c in row} for row in rows]
+    if group not in columns:
+        return [dict(row) for row in by_field]
+    transactions: dict[str | None, Row] = {}
+    for row in by_field:
+        record = transactions.setdefault(row.get(group), {})
+        for name, cell in row.items():
+            record.setdefault(name, []).append(cell)
+    return list(transactions.values())
+
+
+def check(path: Path, root: Element, model: ir.Model, predictions: dict[str, str]) -> str:
+    """A sentence on how many records of the document were scored; "" for a document without any.
+
+    `predictions` are the outputs that hold the predicted values of targets. Targets are expected values where
+    no output field is among the VerificationFields. Raises VerificationFailed where the model disagrees.
+    """
+    node = child(model_of(root), "ModelVerification")
+    if node is None:
+        return ""
+    rows = inline_table(node)
+    single = any(m.get("x-mathContext") == "float" for m in root.iter(*MODELS))
+    rounding = ROUNDING["float" if single else "double"]
+    fields = {
+        text(f, "field"): Expected.of(f, rounding)
+        for f in children(child(node, "VerificationFields"), "VerificationField")
     }
-    if not rows or not wanted or any(v.name == "inputs" for v in model.graph.inputs):
-        return
-    records_by_field = [{name: row.get(column) for name, (column, _, _) in fields.items()} for row in rows]
-    copy = model.clone()
+    bundles = {f: e for e in interface(root.get(INTERFACE)).get("outputs", ()) for f in e["fields"]}
+    names = {v.name for v in model.graph.outputs} | set(bundles)
+    wanted = {f: f for f in fields if f in names} or {f: o for f, o in predictions.items() if f in fields}
+    if not rows or not wanted:
+        return f"0 verification records were checked: none of the document's {len(rows)} tells an output"
+    found = records(rows, {f: e.column for f, e in fields.items()}, group_field(root))
+    outputs = _scored(path, root, model, found)
+    for field, name in wanted.items():
+        values = np.asarray(outputs[name]) if name in outputs else output_field(outputs, bundles[name], name)
+        values = values.reshape(len(found), -1)
+        for index, record in enumerate(found):
+            _compare(path, field, fields[field], index, record.get(field), values[index])
+    count = len(found)
+    return f"{count} verification record{'s were' if count != 1 else ' was'} checked"
+
+
+def group_field(root: Element) -> str:
+    """The field that tells the transactions of association rules apart, "" where a row is a record."""
+    node = model_of(root)
+    schema = child(node, "MiningSchema") if node.tag == "AssociationModel" else None
+    names = [text(m, "name") for m in children(schema, "MiningField") if m.get("usageType") == "group"]
+    return names[0] if names else ""
+
+
+def _scored(path: Path, root: Element, model: ir.Model, found: list[Row]) -> dict[str, Any]:
+    ports, copy = interface(root.get(INTERFACE)), model.clone()
     clean(copy)
     try:
-        outputs_of_model = run_hub(
-            copy, bundled_arrays(copy, records_by_field, ports) if ports else feeds(copy, records_by_field)
-        )
+        return run_hub(copy, bundled_arrays(copy, found, ports) if ports else feeds(copy, found))
     except ValueError as error:
         raise UnreadableFile(f"{path}: a record of its ModelVerification is no record: {error}") from error
-    for name, (column, precision, zero) in wanted.items():
-        values = (
-            np.asarray(outputs_of_model[name]).reshape(len(rows), -1)[:, 0]
-            if name in outputs_of_model
-            else output_field(outputs_of_model, columns[name], name)
+
+
+def _compare(path: Path, field: str, expected: Expected, index: int, cell: Any, values: np.ndarray) -> None:
+    """Raise VerificationFailed unless a record's cell, or list of cells, is what the model gives."""
+    if cell is None:
+        return
+    cells = cell if isinstance(cell, list) else [cell]
+    actual = [v for v in values if v == v and v != ""] if len(values) > 1 else [values[0]] * len(cells)
+    agreed = len(actual) == len(cells) and all(map(expected.agrees, cells, actual))
+    if not agreed:
+        given = ", ".join(map(str, actual)) or "nothing"
+        raise VerificationFailed(
+            f"{path} says {field} is {', '.join(cells)} for record {index + 1}; its own model gives {given}.",
+            "Read it all the same with self_check=False, if the document is known to be wrong.",
         )
-        for index, row in enumerate(rows):
-            cell = row.get(column)
-            if cell is not None and not agrees(cell, values[index], precision, zero):
-                raise VerificationFailed(
-                    f"{path} says {name} is {cell} for record {index + 1}; "
-                    f"its own model gives {values[index]}.",
-                    "Read it all the same with self_check=False, if the document is known to be wrong.",
-                )
 
 
 def output_field(outputs: dict[str, Any], entry: dict[str, Any], field: str) -> np.ndarray:
@@ -112,9 +183,7 @@ def output_field(outputs: dict[str, Any], entry: dict[str, Any], field: str) -> 
     return array.reshape(len(array), -1)[:, entry["fields"].index(field)]
 
 
-def bundled_arrays(
-    model: ir.Model, rows: list[dict[str, str | None]], ports: dict[str, Any]
-) -> dict[str, Any]:
+def bundled_arrays(model: ir.Model, rows: list[Row], ports: dict[str, Any]) -> dict[str, Any]:
     """Arrays for inputs that hold several fields."""
     arrays = {}
     for entry, value in zip(ports["inputs"], model.graph.inputs, strict=True):
@@ -124,20 +193,3 @@ def bundled_arrays(
         array = array if text else array.astype(value.dtype.numpy())  # type: ignore[union-attr]
         arrays[entry["name"]] = array[:, 0] if len(entry["shape"]) == 1 else array
     return arrays
-
-
-def agrees(expected: str, actual: Any, precision: float, zero: float) -> bool:
-    """Equal text, or numbers within the relative precision, or both within the zero threshold."""
-    if isinstance(actual, str):
-        return actual == expected
-    if isinstance(actual, (bool, np.bool_)):
-        return str(bool(actual)).lower() == expected
-    try:
-        value = _double(expected)
-    except ValueError:
-        return False
-    if value != value or actual != actual:
-        return value != value and actual != actual
-    if abs(value) <= zero:
-        return abs(actual) <= zero or abs(actual - value) <= precision
-    return abs(actual - value) <= precision * abs(value)

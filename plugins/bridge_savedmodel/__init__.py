@@ -58,6 +58,16 @@ SAVEDMODEL = Format(
     extra="savedmodel",
     packages=("tensorflow",),
     detect=detect,
+    words=("tensorflow", "tf", "keras", "h5", "pb", "frozen", "graphdef"),
+    folder=(
+        "saved_model.pb",
+        "saved_model.pbtxt",
+        "fingerprint.pb",
+        "keras_metadata.pb",
+        "variables/variables.*",
+        "assets/*",
+        "assets.extra/*",
+    ),
 )
 
 

@@ -140,7 +140,7 @@ class Graph:
         for node in graph:
             rule = ops.find(hub.qualified(node), node)
             assert rule is not None
-            results = rule.handler(self, node, *node.inputs)
+            results = rule.apply(self, node, *node.inputs)
             outputs = results if isinstance(results, (tuple, list)) else (results,)
             self.values.update(zip(node.outputs, outputs, strict=False))
         return [self.tensor(value) for value in graph.outputs]

@@ -353,7 +353,7 @@ class Frame:
         for rule in ops.matching(name or node.op, node):
             since = len(op.nodes)
             try:
-                results = rule.handler(op, node, *inputs)
+                results = rule.apply(op, node, *inputs)
             except HANDLER_ERRORS as error:
                 self.context.refuse(
                     node, f"is not supported with these inputs ({type(error).__name__}: {error})"

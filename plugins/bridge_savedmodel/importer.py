@@ -20,6 +20,7 @@ from bridge_savedmodel.control_flow_v1 import functionalize
 from bridge_savedmodel.import_context import Frame, ImportContext
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.keras_and_frozen import open_source
+from bridge_savedmodel.live_session import keras_session
 from bridge_savedmodel.reader import Port, Source, read_folder, split
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.variables import Facts
@@ -175,6 +176,7 @@ def _unique_names(graph: ir.Graph) -> None:
 importer = Importer(
     load=load,
     table=ops,
+    live=keras_session,
     options=(
         Option(
             "signature",

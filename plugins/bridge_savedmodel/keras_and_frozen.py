@@ -54,7 +54,7 @@ def load_keras(path: Path) -> Any:
 def trace_keras(model: Any) -> tuple[Any, list[str], list[str]]:
     """A Keras model as a function traced for inference, the names of its inputs and those of its outputs."""
     tf = tensorflow()
-    specs = _specs(tf, model)
+    specs = keras_specs(tf, model)
     leaves = tf.nest.flatten(specs)
 
     def infer(*tensors: Any) -> Any:
@@ -128,7 +128,7 @@ def _return_array(array: Any) -> Any:
     return lambda: array
 
 
-def _specs(tf: Any, model: Any) -> Any:
+def keras_specs(tf: Any, model: Any) -> Any:
     declared = getattr(model, "inputs", None)
     if not declared:
         raise UnreadableFile(

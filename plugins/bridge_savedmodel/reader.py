@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.errors import UnreadableFile
+from bridge.errors import SeveralModels, UnreadableFile
 from bridge.facts import SHA256
 from bridge_savedmodel.control_flow_v1 import ENTERS, SWITCHES, outside_loops
 from bridge_savedmodel.resources import tables, variables
@@ -159,14 +159,11 @@ def signature_key(names: list[str], requested: str | None) -> str:
         return requested
     if requested is None and len(public) == 1:
         return public[0]
+    if requested is None and public:
+        raise SeveralModels("The SavedModel has several signatures", "signature", sorted(public))
     listed = ", ".join(sorted(public)) or "none"
-    problem = (
-        f"no signature {requested!r}" if requested else "several signatures" if public else "no signature"
-    )
-    raise UnreadableFile(
-        f"The SavedModel has {problem}; its signatures: {listed}.",
-        "Name one with signature=… (-O signature=… on the command line).",
-    )
+    problem = f"no signature {requested!r}" if requested else "no signature"
+    raise UnreadableFile(f"The SavedModel has {problem}; its signatures: {listed}.")
 
 
 def _parse_text(raw: bytes) -> Any:

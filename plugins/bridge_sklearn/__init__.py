@@ -38,6 +38,7 @@ SKLEARN = Format(
     extra="sklearn",
     packages=("scikit-learn", "skl2onnx"),
     detect=detect,
+    words=("scikit-learn", "scikit", "pickle", "joblib"),
 )
 
 

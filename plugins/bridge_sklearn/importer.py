@@ -34,6 +34,7 @@ from bridge_sklearn.graphs import (
     start_graph,
 )
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting
+from bridge_sklearn.live_session import estimator_session
 from bridge_sklearn.transformed_target import append_inverse
 from bridge_sklearn.transformers import transform, writes
 
@@ -383,4 +384,4 @@ def check_predictions(src: Any, model: ir.Model) -> None:
     check(model, own_answers(src, model), known_categories(src, model), decided=decided_records(src, model))
 
 
-importer = Importer(load)
+importer = Importer(load, live=estimator_session)

@@ -29,6 +29,7 @@ TFLITE = Format(
     extra="tflite",
     packages=("ai-edge-litert", "flatbuffers"),
     detect=detect,
+    words=("tensorflow lite", "tensorflow-lite", "litert", "lite"),
 )
 
 

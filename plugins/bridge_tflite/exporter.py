@@ -38,15 +38,15 @@ exporter = Exporter(
             "source",
             str,
             ("source", "native"),
-            reshapes=True,
         ),
         Option(
-            "weights",
+            "precision",
             "how weights are stored: as float16 where it holds them exactly, or float16 for all of them, "
             "rounded",
             "source",
             str,
             ("source", "float16"),
+            formerly=("weights",),
         ),
         Option(
             "select_tf_ops",
@@ -58,5 +58,5 @@ exporter = Exporter(
             (False,),
         ),
     ),
-    tolerance=lambda options: 1e-2 if options["weights"] == "float16" else None,
+    tolerance=lambda options: 1e-2 if options["precision"] == "float16" else None,
 )

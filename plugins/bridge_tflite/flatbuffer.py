@@ -392,7 +392,7 @@ class SubgraphBuilder:
             self.node = node
             rule = self.file.rules.find(hub.qualified(node), node)
             assert rule is not None
-            rule.handler(self, node, *node.inputs)
+            rule.apply(self, node, *node.inputs)
         self.close(results)
 
     def close(self, results: Sequence[ir.Value]) -> None:

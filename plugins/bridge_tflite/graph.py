@@ -463,7 +463,7 @@ class Scope:
         stored = node.op in INTEGER_SEMANTICS
         get = self.value if stored else self.real
         inputs = [None if i < 0 else get(op, i) for i in node.operator.inputs]
-        results = rule.handler(op, node, *inputs)
+        results = rule.apply(op, node, *inputs)
         self._store(op, node, results, stored)
 
     def _keep_custom(self, op: hub.Builder, node: Node) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import facts, hub
-from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
+from bridge.errors import BridgeError, InvalidOption, SeveralModels, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option, flag
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
@@ -112,9 +112,7 @@ def interface(file: File, key: str) -> tuple[int, list[tuple[str, int]], list[tu
     if key and key not in keys:
         raise InvalidOption(f"{file.path} has no signature {key!r}.", f"It has: {', '.join(keys) or 'none'}.")
     if len(set(keys)) > 1 and not key:
-        raise InvalidOption(
-            f"{file.path} has {len(keys)} signatures: {', '.join(keys)}.", "Choose one with signature=NAME."
-        )
+        raise SeveralModels(f"{file.path} has {len(keys)} signatures", "signature", keys)
     if keys:
         signature = file.signatures[keys.index(key) if key else 0]
         return signature.subgraph, signature.inputs, signature.outputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ class LiteRTSession(Session):
     signature the file does not have, ExecutionFailed with LiteRT's message.
     """
 
+    variant_count = 2
+
     def __init__(self, path: Path, signature: str = "", resolver: Any = None) -> None:
         self.path, self.signature, self.resolver = path, signature, resolver
         self.engine = f"LiteRT {importlib.metadata.version('ai-edge-litert')}"
@@ -46,6 +49,13 @@ class LiteRTSession(Session):
 
         kernels = OpResolverType.AUTO if self.resolver is None else self.resolver
         return Interpreter(model_path=str(self.path), experimental_op_resolver_type=kernels)
+
+    def variants(self) -> Iterator[Session]:
+        """The builtin kernels without XNNPACK's, and the reference kernels."""
+        from ai_edge_litert.interpreter import OpResolverType
+
+        for resolver in (OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES, OpResolverType.BUILTIN_REF):
+            yield LiteRTSession(self.path, self.signature, resolver)
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """Run once. Raises InvalidInput for unknown names or dtypes, ExecutionFailed with LiteRT's

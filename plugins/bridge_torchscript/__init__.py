@@ -45,6 +45,7 @@ TORCHSCRIPT = Format(
     extra="torchscript",
     packages=("torch",),
     detect=detect,
+    words=("pytorch", "torch", "jit", "pt2", "libtorch"),
 )
 
 

@@ -25,6 +25,7 @@ from bridge_torchscript.input_specs import SYNTAX, InputSpec, parse_specs, split
 from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.interpreter import Raised, Refused, nodes_in, output_name
 from bridge_torchscript.live import export_model
+from bridge_torchscript.live_session import torch_session
 from bridge_torchscript.program import open_program
 from bridge_torchscript.safe_open import is_program, open_archive
 from bridge_torchscript.values import Builder, Items, Object, Poison, Sequence, Sym, Unsupported, Var
@@ -354,6 +355,7 @@ def _native(native: Any, path: str) -> Any:
 importer = Importer(
     load=load,
     table=ops,
+    live=torch_session,
     options=(
         Option("inputs", f"what the inputs are, where the file does not say: {SYNTAX}", None, split_specs),
         Option("method", "the method to read, where another than forward is meant", "forward"),

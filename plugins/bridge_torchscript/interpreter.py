@@ -159,7 +159,7 @@ class Interpreter:
             parameter = RENAMED.get(name, name)
             arguments[name if parameter in arguments else parameter] = handler_value(op, value)
         rule = self.rule(operator, arguments)
-        values = rule.handler(op, **select_arguments(rule.handler, arguments))
+        values = rule.apply(op, **select_arguments(rule.handler, arguments))
         values = fold_small(op, values, arguments)
         quantization = propagated_quantization(op, operator, inputs)
         base = inputs[0] if inputs else None

@@ -58,7 +58,7 @@ class Source:
         for node in graph:
             rule = self.rules.find(qualified(node), node)
             assert rule is not None, node.op_type
-            results = rule.handler(self, node, *(None if v is None else self.name(v) for v in node.inputs))
+            results = rule.apply(self, node, *(None if v is None else self.name(v) for v in node.inputs))
             results = results if isinstance(results, (list, tuple)) else [results]
             for value, expression in zip(node.outputs, results, strict=False):
                 self.assign(value, expression)

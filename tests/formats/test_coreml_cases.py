@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import bridge
+from bridge.comparison import compare, last_place, quanta
 from bridge.matrix import Made
 from bridge.runtime import Outputs
-from bridge.verify import compare, last_place, quanta
 
 pytest.importorskip("coremltools")
 pytest.importorskip("torch")

@@ -11,8 +11,8 @@ import pytest
 from bridge_tflite.cases import CASES, Case
 
 import bridge
+from bridge.comparison import compare, quanta
 from bridge.errors import UnsupportedModel
-from bridge.verify import compare, quanta
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -50,7 +50,7 @@ def test_one_value_beyond_float16_keeps_float32(tmp_path: Path) -> None:
 
 def test_rounding_is_asked_for_and_told(tmp_path: Path) -> None:
     weights = np.random.default_rng(0).standard_normal((64, 48)).astype(np.float32)
-    done = bridge.save(product(weights), tmp_path / "rounded.tflite", weights="float16")
+    done = bridge.save(product(weights), tmp_path / "rounded.tflite", precision="float16")
     assert ("FLOAT16", 64 * 48 * 2) in tensors(done.path)
     assert done.report.counts() == {"approximated": 1}
     check(product(weights), done.path, rtol=1e-2, atol=1e-2)
@@ -58,7 +58,7 @@ def test_rounding_is_asked_for_and_told(tmp_path: Path) -> None:
 
 def test_rounding_leaves_what_float16_cannot_reach(tmp_path: Path) -> None:
     weights = np.full((64, 48), 1e6, np.float32)
-    done = bridge.save(product(weights), tmp_path / "large.tflite", weights="float16")
+    done = bridge.save(product(weights), tmp_path / "large.tflite", precision="float16")
     assert done.report.counts() == {"native": 1}
     check(product(weights), done.path)
 

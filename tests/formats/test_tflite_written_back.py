@@ -14,8 +14,8 @@ from bridge_tflite.cases import CASES
 from bridge_tflite.reader import read
 
 import bridge
+from bridge.comparison import compare, quanta
 from bridge.errors import BridgeError, UnsupportedModel
-from bridge.verify import compare, quanta
 
 SHARED = conftest.SHARED / "tflite"
 SMALL = 120_000

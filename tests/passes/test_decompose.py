@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 import bridge
 from bridge import hub
+from bridge.comparison import compare, last_place
 from bridge.errors import BridgeError
 from bridge.matrix.cases import frozen, node_cases
 from bridge.passes.decompose import DECOMPOSITIONS, Decompose
 from bridge.passes.names import NameValues
 from bridge.passes.widen import ComputeWider
 from bridge.runtime import Outputs
-from bridge.verify import compare, last_place
 
 OPERATORS = sorted({rule.op for rule in DECOMPOSITIONS})
 RANDOM = ("Dropout",)

@@ -7,96 +7,67 @@ import re
 
 import numpy as np
 import pytest
-from documents import document, write
+from documents import BASKET_FIELDS, ITEMS, ITEMSETS, RULES, SUPPORTS, association_model, document, write
 
 import bridge
 from bridge.errors import UnreadableFile
 
-ITEMS = ["Cracker", "Coke", "Water", "Nachos", "Pear", "Banana"]
-SETS = [(1,), (2,), (3,), (4,), (1, 3), (5, 6)]
-RULES = [(1, 3), (3, 1), (1, 2), (5, 4), (3, 6)]
-SUPPORTS = [0.8, 0.4, 0.6, 0.5, 0.5, 0.25]
-
-
-def model(output: str = "", rules=RULES, group: str = '<MiningField name="t" usageType="group"/>') -> str:
-    items = "".join(f'<Item id="{i + 1}" value="{v}"/>' for i, v in enumerate(ITEMS))
-    sets = "".join(
-        f'<Itemset id="{i + 1}" support="{SUPPORTS[i]}">'
-        + "".join(f'<ItemRef itemRef="{j}"/>' for j in held)
-        + "</Itemset>"
-        for i, held in enumerate(SETS)
-    )
-    listed = "".join(
-        f'<AssociationRule antecedent="{a}" consequent="{c}" support="{0.5 - i / 10}" '
-        f'confidence="{0.5 + i / 10}"/>'
-        for i, (a, c) in enumerate(rules)
-    )
-    return (
-        '<AssociationModel functionName="associationRules" numberOfTransactions="4" numberOfItems="6"'
-        ' minimumSupport="0.6" minimumConfidence="0.5" numberOfItemsets="6" numberOfRules="5">'
-        f'<MiningSchema>{group}<MiningField name="i"/></MiningSchema>'
-        f"<Output>{output}</Output>{items}{sets}{listed}</AssociationModel>"
-    )
-
-
-FIELDS = (
-    '<DataField name="t" optype="categorical" dataType="string"/><DataField name="i" '
-    'optype="categorical" dataType="string"/>'
-)
 BASKETS = [
     list(b) for n in range(4) for b in itertools.combinations([*ITEMS, "Beer"], n)
 ]  # every basket of up to three
 
 
-def packed(baskets):
+def basket_matrix(baskets):
     found = np.full((len(baskets), max(map(len, baskets))), "", object)
     for row, basket in zip(found, baskets, strict=True):
         row[: len(basket)] = basket
     return found
 
 
-def expected(basket, algorithm, key, down=True):
+def ranked_rules(basket, algorithm, key, descending=True):
     """Numbers of the rules that count, best first."""
-    held = {i + 1 for i, v in enumerate(ITEMS) if v in basket}
+    items = {i + 1 for i, v in enumerate(ITEMS) if v in basket}
     found = []
     for index, (a, c) in enumerate(RULES):
-        asked, given = set(SETS[a - 1]) <= held, set(SETS[c - 1]) <= held
+        antecedent, consequent = set(ITEMSETS[a - 1]) <= items, set(ITEMSETS[c - 1]) <= items
         if (
-            asked
-            and {"recommendation": True, "exclusiveRecommendation": not given, "ruleAssociation": given}[
-                algorithm
-            ]
+            antecedent
+            and {
+                "recommendation": True,
+                "exclusiveRecommendation": not consequent,
+                "ruleAssociation": consequent,
+            }[algorithm]
         ):
             found.append(index)
-    return [str(i + 1) for i in sorted(found, key=lambda i: (-1 if down else 1) * key(i))]
+    return [str(i + 1) for i in sorted(found, key=lambda i: (-1 if descending else 1) * key(i))]
 
 
 @pytest.mark.parametrize("basis", ["confidence", "support", "lift"])
 @pytest.mark.parametrize("algorithm", ["recommendation", "exclusiveRecommendation", "ruleAssociation"])
 def test_rules_are_ranked(algorithm, basis, tmp_path):
-    asked = f'algorithm="{algorithm}" rankBasis="{basis}"'
+    attributes = f'algorithm="{algorithm}" rankBasis="{basis}"'
     output = "".join(
-        f'<OutputField name="r{rank}" feature="entityId" rank="{rank}" {asked}/>' for rank in (1, 2, 9)
+        f'<OutputField name="r{rank}" feature="entityId" rank="{rank}" {attributes}/>' for rank in (1, 2, 9)
     )
     output += (
         '<OutputField name="all" feature="ruleValue" ruleFeature="ruleId" rank="0" isMultiValued="1" '
-        f"{asked}/>"
+        f"{attributes}/>"
     )
-    output += f'<OutputField name="up" feature="ruleId" rankOrder="ascending" {asked}/>'
-    path = write(tmp_path, document(model(output), FIELDS))
+    output += f'<OutputField name="up" feature="ruleId" rankOrder="ascending" {attributes}/>'
+    path = write(tmp_path, document(association_model(output), BASKET_FIELDS))
     hub = bridge.load(path)
     assert [(v.name, str(v.shape)) for v in hub.graph.inputs] == [("i", "[N,items]")]
-    found = bridge.run(hub, {"i": packed(BASKETS)})
+    found = bridge.run(hub, {"i": basket_matrix(BASKETS)})
     key = {
         "confidence": lambda i: i,
         "support": lambda i: -i,
         "lift": lambda i: (0.5 + i / 10) / SUPPORTS[RULES[i][1] - 1],
     }[basis]
     for row, basket in enumerate(BASKETS):
-        wanted = [*expected(basket, algorithm, key), *[""] * 9]
+        wanted = [*ranked_rules(basket, algorithm, key), *[""] * 9]
         assert [found[f"r{r}"][row, 0] for r in (1, 2, 9)] == [wanted[0], wanted[1], ""], basket
         assert found["all"][row].tolist() == wanted[:5]
-        assert found["up"][row, 0] == [*expected(basket, algorithm, key, down=False), ""][0]
+        assert found["up"][row, 0] == [*ranked_rules(basket, algorithm, key, descending=False), ""][0]
 
 
 def test_pmml4s_agrees_on_baskets(tmp_path):
@@ -106,9 +77,11 @@ def test_pmml4s_agrees_on_baskets(tmp_path):
         f'<OutputField name="{f}" feature="{f}" algorithm="recommendation" rankBasis="confidence" rank="1"/>'
         for f in features
     )
-    alike = re.sub(r'confidence="0\.\d"', 'confidence="0.5"', model(output))  # PMML4S ranks the worst first
-    path = write(tmp_path, document(alike, FIELDS))
-    given = {"i": packed(BASKETS)}
+    alike = re.sub(
+        r'confidence="0\.\d"', 'confidence="0.5"', association_model(output)
+    )  # PMML4S ranks the worst first
+    path = write(tmp_path, document(alike, BASKET_FIELDS))
+    given = {"i": basket_matrix(BASKETS)}
     found, reference = bridge.run(bridge.load(path), given), bridge.run(path, given)
     for name in features:
         if reference[name].dtype.kind == "f":
@@ -118,7 +91,7 @@ def test_pmml4s_agrees_on_baskets(tmp_path):
 
 
 def test_items_may_be_values_of_fields_of_their_own(tmp_path):
-    text = model('<OutputField name="best" feature="consequent"/>')
+    text = association_model('<OutputField name="best" feature="consequent"/>')
     for item in ITEMS:
         text = text.replace(f'value="{item}"/>', f'value="{item}" field="{item}" category="yes"/>')
     active = "".join(f'<MiningField name="{i}"/>' for i in ITEMS)
@@ -132,13 +105,13 @@ def test_items_may_be_values_of_fields_of_their_own(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (model().replace('itemRef="2"', 'itemRef="77"'), "an item '77'"),
-        (model(rules=[(1, 99)]), "an itemset '99'"),
-        (model(group='<MiningField name="t"/>'), "2 active fields"),
-        (model('<OutputField name="r" feature="rule" algorithm="guess"/>'), "algorithm 'guess'"),
-        (model(rules=[]), "has no rules"),
+        (association_model().replace('itemRef="2"', 'itemRef="77"'), "an item '77'"),
+        (association_model(rules=[(1, 99)]), "an itemset '99'"),
+        (association_model(group='<MiningField name="t"/>'), "2 active fields"),
+        (association_model('<OutputField name="r" feature="rule" algorithm="guess"/>'), "algorithm 'guess'"),
+        (association_model(rules=[]), "has no rules"),
     ],
 )
 def test_broken_rules_are_named(text, said, tmp_path):
     with pytest.raises(UnreadableFile, match=said):
-        bridge.load(write(tmp_path, document(text, FIELDS)))
+        bridge.load(write(tmp_path, document(text, BASKET_FIELDS)))

@@ -140,7 +140,7 @@ REGRESSORS = {
 }
 
 
-def predicted(estimator: Any, path: Path, x: np.ndarray) -> list[np.ndarray]:
+def outputs_of_document(estimator: Any, path: Path, x: np.ndarray) -> list[np.ndarray]:
     """The outputs of a document of an estimator, in order."""
     value = bridge.load(estimator).graph.inputs[0]
     return list(bridge.run(path, {"X": x.astype(value.dtype.numpy())}).values())
@@ -153,7 +153,7 @@ def test_classifiers_decide_as_their_estimators(name, data, tmp_path):
     x = x[:, :6]
     train, test, labels, _ = train_test_split(x, y, random_state=1, test_size=60)
     estimator = CLASSIFIERS[name].fit(train, labels)
-    found = predicted(estimator, save_as("pmml", estimator, tmp_path), test)
+    found = outputs_of_document(estimator, save_as("pmml", estimator, tmp_path), test)
     assert found[0].ravel().tolist() == estimator.predict(test).tolist()
     if hasattr(estimator, "predict_proba"):
         np.testing.assert_allclose(found[1], estimator.predict_proba(test), rtol=1e-6, atol=1e-6)
@@ -164,7 +164,7 @@ def test_regressors_predict_as_their_estimators(name, tmp_path):
     x, y = load_diabetes(return_X_y=True)
     train, test, target, _ = train_test_split(x, y, random_state=1, test_size=60)
     estimator = REGRESSORS[name].fit(train, target)
-    found = predicted(estimator, save_as("pmml", estimator, tmp_path), test)[0].ravel()
+    found = outputs_of_document(estimator, save_as("pmml", estimator, tmp_path), test)[0].ravel()
     np.testing.assert_allclose(found, estimator.predict(test), rtol=1e-6)
 
 
@@ -184,7 +184,7 @@ def test_boosters_predict_as_they_do(library, kind, tmp_path):
     x, y = (load_iris if kind == "Classifier" else load_diabetes)(return_X_y=True)
     train, test, target, _ = train_test_split(x, y, random_state=1, test_size=50)
     estimator = make(**settings).fit(train, target)
-    found = predicted(estimator, save_as("pmml", estimator, tmp_path), test)
+    found = outputs_of_document(estimator, save_as("pmml", estimator, tmp_path), test)
     expected = estimator.predict(test)
     if kind == "Classifier":
         assert found[0].ravel().tolist() == expected.tolist()
@@ -197,7 +197,7 @@ def test_categories_that_were_seen_decide(tmp_path):
     x, y = load_iris(return_X_y=True)
     x = x.round().clip(0, 6)
     estimator = naive_bayes.CategoricalNB(min_categories=8).fit(x, y)
-    label, shares = predicted(estimator, save_as("pmml", estimator, tmp_path), x)
+    label, shares = outputs_of_document(estimator, save_as("pmml", estimator, tmp_path), x)
     assert label.ravel().tolist() == estimator.predict(x).tolist()
     np.testing.assert_allclose(shares, estimator.predict_proba(x), rtol=1e-9)
 
@@ -206,7 +206,7 @@ def test_every_output_has_its_classes(tmp_path):
     x, y = load_iris(return_X_y=True)
     labels = np.stack([y, y % 2], axis=1)
     estimator = multioutput.MultiOutputClassifier(linear_model.LogisticRegression()).fit(x, labels)
-    label, *shares = predicted(estimator, save_as("pmml", estimator, tmp_path), x)
+    label, *shares = outputs_of_document(estimator, save_as("pmml", estimator, tmp_path), x)
     assert label.tolist() == estimator.predict(x).tolist()
     for found, expected in zip(shares, estimator.predict_proba(x), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -215,7 +215,7 @@ def test_every_output_has_its_classes(tmp_path):
 def test_clusters_are_the_nearest_centre(tmp_path):
     x, _ = load_iris(return_X_y=True)
     estimator = cluster.KMeans(3, n_init=1, random_state=0).fit(x)
-    found = predicted(estimator, save_as("pmml", estimator, tmp_path), x)
+    found = outputs_of_document(estimator, save_as("pmml", estimator, tmp_path), x)
     assert found[0].ravel().tolist() == estimator.predict(x).tolist()
 
 
@@ -224,7 +224,7 @@ def test_classes_may_be_text(tmp_path):
     names = np.array(["setosa", "versicolor", "virginica"])[y]
     estimator = linear_model.LogisticRegression(max_iter=200).fit(x, names)
     assert (
-        predicted(estimator, save_as("pmml", estimator, tmp_path), x)[0].ravel().tolist()
+        outputs_of_document(estimator, save_as("pmml", estimator, tmp_path), x)[0].ravel().tolist()
         == estimator.predict(x).tolist()
     )
 
@@ -465,7 +465,7 @@ def test_values_on_the_edge_of_a_bin_fall_as_they_do(encode, final, tmp_path):
 def test_several_targets_of_neighbours(tmp_path):
     x, y = load_iris(return_X_y=True)
     estimator = neighbors.KNeighborsClassifier(4).fit(x, np.stack([y, y % 2], axis=1))
-    label, *shares = predicted(estimator, save_as("pmml", estimator, tmp_path, verification=5), x)
+    label, *shares = outputs_of_document(estimator, save_as("pmml", estimator, tmp_path, verification=5), x)
     assert label.tolist() == estimator.predict(x).tolist()
     for found, expected in zip(shares, estimator.predict_proba(x), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-12)

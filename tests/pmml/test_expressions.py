@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bridge_pmml import values
 from bridge_pmml.cases import cases
-from bridge_pmml.cases.functions import AGGREGATES, BINARY, NORMAL, UNARY, applied, defined
+from bridge_pmml.cases.functions import AGGREGATES, BINARY, NORMAL, UNARY, apply_element, is_defined
 from bridge_pmml.functions import functions
-from documents import rows, scores, transformed, write
+from documents import document, rows, schema, scores, transformed, write
 
 import bridge
 from bridge.errors import BridgeError, UnsupportedModel
@@ -20,17 +21,17 @@ from bridge.errors import BridgeError, UnsupportedModel
 X = [0.3, -0.7, 1.5, 0.99, 0.0, -2.5, None]
 
 
-def evaluated(folder: Path, expression: str, xs: Sequence[float | None] = X, **others: Any) -> list[Any]:
+def values_of(folder: Path, expression: str, xs: Sequence[float | None] = X, **others: Any) -> list[Any]:
     """The values of an expression of x, and of z and c where `others` are theirs."""
-    path = write(folder, transformed(expression, kind=others.pop("kind", "double")))
+    path = write(folder, transformed(expression, data_type=others.pop("kind", "double")))
     return scores(path, rows(xs, **others))["out"]
 
 
 @pytest.mark.parametrize("name", UNARY)
 def test_functions_of_one_number_are_exact_to_twelve_digits(name, tmp_path):
     xs = [0.3, 1e-9, 0.99, 2.5, -0.7, -2.5, 7.25, None]
-    xs = [v for v in xs if v is None or defined(UNARY[name], v)]
-    found = evaluated(tmp_path, applied(name, "x"), xs)
+    xs = [v for v in xs if v is None or is_defined(UNARY[name], v)]
+    found = values_of(tmp_path, apply_element(name, "x"), xs)
     expected = [math.nan if v is None else UNARY[name](v) for v in xs]
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
@@ -38,7 +39,7 @@ def test_functions_of_one_number_are_exact_to_twelve_digits(name, tmp_path):
 def test_the_normal_quantile_inverts_the_distribution(tmp_path):
     ps = [0.001, 0.2, 0.5, 0.975, 0.9999]
     np.testing.assert_allclose(
-        evaluated(tmp_path, applied("stdNormalIDF", "x"), ps),
+        values_of(tmp_path, apply_element("stdNormalIDF", "x"), ps),
         [NORMAL.inv_cdf(p) for p in ps],
         rtol=1e-9,
         atol=1e-12,
@@ -48,7 +49,7 @@ def test_the_normal_quantile_inverts_the_distribution(tmp_path):
 @pytest.mark.parametrize("name", BINARY)
 def test_functions_of_two_numbers_are_missing_where_one_is(name, tmp_path):
     xs, zs = [5.5, 11, 14, 3, None], [2, 3, -5, None, 2]
-    found = evaluated(tmp_path, applied(name, "x", "z"), xs, z=zs)
+    found = values_of(tmp_path, apply_element(name, "x", "z"), xs, z=zs)
     pairs = zip(xs, zs, strict=True)
     expected = [math.nan if None in p else BINARY[name](*p) for p in pairs]
     np.testing.assert_allclose(found, expected, rtol=1e-14)
@@ -57,7 +58,7 @@ def test_functions_of_two_numbers_are_missing_where_one_is(name, tmp_path):
 @pytest.mark.parametrize("name", AGGREGATES)
 def test_aggregates_leave_missing_values_out(name, tmp_path):
     xs, zs = [5.5, None, 4, None], [2, 3, None, None]
-    found = evaluated(tmp_path, applied(name, "x", "z", "7"), xs, z=zs)
+    found = values_of(tmp_path, apply_element(name, "x", "z", "7"), xs, z=zs)
     known = [[v for v in (*pair, 7) if v is not None] for pair in zip(xs, zs, strict=True)]
     assert found == pytest.approx([AGGREGATES[name](v) for v in known])
 
@@ -106,7 +107,7 @@ def test_aggregates_leave_missing_values_out(name, tmp_path):
     ],
 )
 def test_conditions_know_three_values(expression, expected, tmp_path):
-    found = evaluated(tmp_path, expression, [0.5, 2, None])
+    found = values_of(tmp_path, expression, [0.5, 2, None])
     np.testing.assert_allclose(found, [math.nan if e is None else e for e in expected])
 
 
@@ -119,7 +120,7 @@ def test_norm_continuous_beyond_its_points(outliers, expected, tmp_path):
         f'<NormContinuous field="x" outliers="{outliers}"><LinearNorm orig="0" norm="0"/><LinearNorm '
         'orig="2" norm="20"/></NormContinuous>'
     )
-    np.testing.assert_allclose(evaluated(tmp_path, node, [-1, 4]), expected)
+    np.testing.assert_allclose(values_of(tmp_path, node, [-1, 4]), expected)
 
 
 def test_discretize_takes_the_closures_as_written(tmp_path):
@@ -131,7 +132,7 @@ def test_discretize_takes_the_closures_as_written(tmp_path):
     node = (
         f'<Discretize field="x" defaultValue="high" mapMissingTo="none" dataType="string">{bins}</Discretize>'
     )
-    assert evaluated(tmp_path, node, [1, 1.5, 2, None], kind="string") == ["low", "mid", "high", "none"]
+    assert values_of(tmp_path, node, [1, 1.5, 2, None], kind="string") == ["low", "mid", "high", "none"]
 
 
 def test_map_values_looks_up_pairs(tmp_path):
@@ -143,7 +144,7 @@ def test_map_values_looks_up_pairs(tmp_path):
         'column="k"/>'
         f'<FieldColumnPair field="x" column="v"/><InlineTable>{table}</InlineTable></MapValues>'
     )
-    found = evaluated(tmp_path, node, [1, 1, 2, 2, None], c=["a", "b", "a", "b", "a"])
+    found = values_of(tmp_path, node, [1, 1, 2, 2, None], c=["a", "b", "a", "b", "a"])
     np.testing.assert_array_equal(found, [10, 20, 30, -1, math.nan])
 
 
@@ -158,12 +159,10 @@ def test_map_values_looks_up_pairs(tmp_path):
 )
 def test_functions_of_text(name, more, expected, tmp_path):
     node = f'<Apply function="{name}"><FieldRef field="c"/>{more}</Apply>'
-    assert evaluated(tmp_path, node, [1, 1, 1], c=["a", "d", None], kind="string") == expected
+    assert values_of(tmp_path, node, [1, 1, 1], c=["a", "d", None], kind="string") == expected
 
 
 def test_defined_functions_bind_their_parameters(tmp_path):
-    from documents import document, schema
-
     function = (
         '<TransformationDictionary><DefineFunction name="twice" optype="continuous" dataType="double">'
         '<ParameterField name="p" dataType="double"/><Apply function="*"><Constant>2</Constant><FieldRef '
@@ -194,8 +193,6 @@ def test_what_no_function_of_the_record_gives_is_refused_by_name(expression, tmp
 
 
 def test_a_field_defined_by_itself_is_an_error(tmp_path):
-    from documents import document, schema
-
     local = (
         '<LocalTransformations><DerivedField name="w" dataType="double"><FieldRef '
         'field="w"/></DerivedField></LocalTransformations>'
@@ -207,9 +204,6 @@ def test_a_field_defined_by_itself_is_an_error(tmp_path):
 
 
 def test_functions_that_double_over_and_over_are_stopped(tmp_path, monkeypatch):
-    from bridge_pmml import values
-    from documents import document, schema
-
     monkeypatch.setattr(values, "LARGEST", 500)
     inner = '<FieldRef field="p"/>'
     functions = ""

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from bridge_pmml.cases import cases
 from bridge_pmml.import_ops import ops
-from documents import ACTIVE, document, rows, schema, scores, write
+from documents import (
+    ACTIVE,
+    document,
+    forest_model,
+    kernel_machine,
+    rows,
+    schema,
+    scores,
+    segmented_model,
+    tree_model,
+    write,
+)
 
 import bridge
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel, VerificationFailed
@@ -17,37 +28,10 @@ from bridge.verify import compare
 NAN = math.nan
 
 
-def tree(attributes="", target="y", function="regression", left="1", right="2"):
-    return (
-        f'<TreeModel functionName="{function}" {attributes}>{schema(target=target)}'
-        '<Node id="r" score="0" defaultChild="b" recordCount="10"><True/>'
-        f'<Node id="a" score="{left}" recordCount="4"><SimplePredicate field="x" operator="lessOrEqual" '
-        'value="0.1"/></Node>'
-        f'<Node id="b" score="{right}" recordCount="6"><SimplePredicate field="x" operator="greaterThan" '
-        'value="0.1"/></Node>'
-        "</Node></TreeModel>"
-    )
-
-
 def test_thresholds_are_compared_as_doubles(tmp_path):
-    path = write(tmp_path, document(tree()))
+    path = write(tmp_path, document(tree_model()))
     near = [0.1, np.nextafter(0.1, 1), float(np.float32(0.1)), np.nextafter(0.1, 0)]
     assert scores(path, rows(near))["predicted_y"] == [1, 2, 2, 1]
-
-
-def segmented(method, count=3, function="regression", attributes=""):
-    parts = []
-    for index in range(count):
-        value = (
-            f'<RegressionTable intercept="{index + 1}"><NumericPredictor name="x" '
-            f'coefficient="{index}"/></RegressionTable>'
-        )
-        parts.append(
-            f'<Segment id="s{index}" weight="{index + 1}"><True/><RegressionModel functionName="regression">'
-            f'<MiningSchema><MiningField name="x"/></MiningSchema>{value}</RegressionModel></Segment>'
-        )
-    held = f'<Segmentation multipleModelMethod="{method}" {attributes}>{"".join(parts)}</Segmentation>'
-    return f'<MiningModel functionName="{function}">{schema()}{held}</MiningModel>'
 
 
 def test_segments_without_a_result_are_skipped_when_told_to(tmp_path):
@@ -55,7 +39,7 @@ def test_segments_without_a_result_are_skipped_when_told_to(tmp_path):
         path = write(
             tmp_path,
             document(
-                segmented("average", 1, attributes=f'missingPredictionTreatment="{treatment}"').replace(
+                segmented_model("average", 1, attributes=f'missingPredictionTreatment="{treatment}"').replace(
                     "</Segmentation>",
                     '<Segment><True/><RegressionModel functionName="regression"><MiningSchema><MiningField '
                     'name="z"/></MiningSchema><RegressionTable intercept="0"><NumericPredictor name="z" '
@@ -65,16 +49,6 @@ def test_segments_without_a_result_are_skipped_when_told_to(tmp_path):
             f"{treatment}.pmml",
         )
         np.testing.assert_array_equal(scores(path, rows([2], [None]))["predicted_y"], [expected])
-
-
-def forest(method, function="regression", target="y"):
-    trees = "".join(
-        "<Segment "
-        f'weight="{w}"><True/>{tree(left=left, right=right, function=function, target=target)}</Segment>'
-        for w, left, right in ((1, "1", "2"), (2, "3", "5"), (4, "1", "2"))
-    )
-    held = f'<Segmentation multipleModelMethod="{method}">{trees}</Segmentation>'
-    return f'<MiningModel functionName="{function}">{schema(target=target)}{held}</MiningModel>'
 
 
 @pytest.mark.parametrize(
@@ -87,13 +61,13 @@ def forest(method, function="regression", target="y"):
     ],
 )
 def test_forests_are_one_ensemble_or_agree_with_it(method, expected, tmp_path):
-    path = write(tmp_path, document(forest(method)))
+    path = write(tmp_path, document(forest_model(method)))
     np.testing.assert_allclose(scores(path, rows([0, 1, None]))["predicted_y"], expected, rtol=1e-15)
     assert [n.op_type for n in bridge.load(path).graph].count("TreeEnsemble") == 1
 
 
 def test_votes_of_a_forest(tmp_path):
-    model = forest("weightedMajorityVote", "classification", "k").replace('score="2"', 'score="no"')
+    model = forest_model("weightedMajorityVote", "classification", "k").replace('score="2"', 'score="no"')
     model = (
         model.replace('score="1"', 'score="yes"')
         .replace('score="3"', 'score="no"')
@@ -135,24 +109,6 @@ def test_targets_limit_rescale_and_round(tmp_path):
     assert scores(write(tmp_path, document(model)), rows([-3, 2, 99, None]))["predicted_y"] == [1, 5, 21, -1]
 
 
-def kernel_machine(kernel):
-    vectors = (
-        '<VectorFields><FieldRef field="x"/><FieldRef field="z"/></VectorFields><VectorInstance '
-        'id="u"><Array n="2" type="real">1 2</Array></VectorInstance><VectorInstance '
-        'id="v"><REAL-SparseArray '
-        'n="2"><Indices>2</Indices><REAL-Entries>-1</REAL-Entries></REAL-SparseArray></VectorInstance>'
-    )
-    machine = (
-        '<SupportVectorMachine><SupportVectors><SupportVector vectorId="u"/><SupportVector '
-        'vectorId="v"/></SupportVectors><Coefficients absoluteValue="0.25"><Coefficient '
-        'value="2"/><Coefficient value="-3"/></Coefficients></SupportVectorMachine>'
-    )
-    return (
-        "<SupportVectorMachineModel "
-        f'functionName="regression">{schema()}{kernel}<VectorDictionary>{vectors}</VectorDictionary>{machine}</SupportVectorMachineModel>'
-    )
-
-
 def test_naive_bayes_counts_its_target_where_its_output_lacks_the_counts(tmp_path):
     def table(counts):
         return "".join(f'<TargetValueCount value="{v}" count="{c}"/>' for v, c in counts)
@@ -170,9 +126,9 @@ def test_naive_bayes_counts_its_target_where_its_output_lacks_the_counts(tmp_pat
         '<NaiveBayesModel functionName="classification" '
         f'threshold="0.1">{schema(target="k")}{inputs}{output}</NaiveBayesModel>'
     )
-    given = rows(c=["a", "b", None])
-    whole = scores(write(tmp_path, document(text)), given)
-    assert scores(write(tmp_path, document(text.replace(output, "")), "less.pmml"), given) == whole
+    records = rows(c=["a", "b", None])
+    whole = scores(write(tmp_path, document(text)), records)
+    assert scores(write(tmp_path, document(text.replace(output, "")), "less.pmml"), records) == whole
     assert whole["probability_no"] == pytest.approx([0.75, 0.375, 0.5])
     uneven = text.replace(output, "").replace("</BayesInputs>", inputs[13:].replace('count="5"', 'count="6"'))
     with pytest.raises(UnreadableFile, match="no counts of its target"):
@@ -180,7 +136,7 @@ def test_naive_bayes_counts_its_target_where_its_output_lacks_the_counts(tmp_pat
 
 
 def test_the_namespace_tells_the_version_a_document_leaves_out(tmp_path):
-    path = write(tmp_path, document(tree()).replace(' version="4.4"', ""))
+    path = write(tmp_path, document(tree_model()).replace(' version="4.4"', ""))
     assert bridge.load(path).metadata_props["bridge.version"] == "4.4"
 
 
@@ -189,8 +145,8 @@ def test_numeric_fields_can_be_one_matrix(tmp_path):
     apart = scores(path, rows([0.5, 2], [1.5, 1]))["predicted_y"]
     model = bridge.load(path, inputs="matrix")
     assert [(v.name, list(v.shape)[1]) for v in model.graph.inputs] == [("inputs", 2), ("c", 1)]
-    given = {"inputs": np.array([[0.5, 1.5], [2, 1]]), "c": np.array([["a"], ["a"]], object)}
-    assert bridge.run(model, given)["predicted_y"][:, 0].tolist() == apart
+    inputs = {"inputs": np.array([[0.5, 1.5], [2, 1]]), "c": np.array([["a"], ["a"]], object)}
+    assert bridge.run(model, inputs)["predicted_y"][:, 0].tolist() == apart
 
 
 def test_float_fields_compare_as_floats(tmp_path):
@@ -198,13 +154,13 @@ def test_float_fields_compare_as_floats(tmp_path):
         '<DataField name="x" optype="continuous" dataType="float"/><DataField name="y" '
         'optype="continuous" dataType="double"/>'
     )
-    model = tree().replace(ACTIVE, '<MiningField name="x"/>')
+    model = tree_model().replace(ACTIVE, '<MiningField name="x"/>')
     hub_model = bridge.load(write(tmp_path, document(model, fields)))
     found = bridge.run(hub_model, {"x": np.array([[0.1], [0.2]], np.float32)})["predicted_y"]
     assert found[:, 0].tolist() == [1, 2]
 
 
-def verification(expected):
+def verification_records(expected):
     fields = (
         '<VerificationFields><VerificationField field="x" column="x"/><VerificationField '
         'field="predicted_y" column="p"/></VerificationFields>'
@@ -216,7 +172,7 @@ def verification(expected):
 
 
 def test_a_document_is_checked_against_its_own_records(tmp_path):
-    good, bad = (tree().replace("</TreeModel>", verification(v)) for v in ("2", "3"))
+    good, bad = (tree_model().replace("</TreeModel>", verification_records(v)) for v in ("2", "3"))
     bridge.load(write(tmp_path, document(good)))
     path = write(tmp_path, document(bad), "bad.pmml")
     with pytest.raises(VerificationFailed, match="record 2"):
@@ -241,11 +197,11 @@ def test_a_document_is_checked_against_its_own_records(tmp_path):
             UnreadableFile,
         ),
         ("<a>" * 100_000, UnreadableFile),
-        (document(tree().replace('operator="lessOrEqual"', "")), UnreadableFile),
-        (document(tree().replace('field="x"', "")), UnreadableFile),
-        (document(tree().replace('field="x"', 'field="nowhere"')), UnreadableFile),
-        (document(tree().replace('value="0.1"', 'value="zero"')), BridgeError),
-        (document(tree().replace('score="1"', 'score="one"')), BridgeError),
+        (document(tree_model().replace('operator="lessOrEqual"', "")), UnreadableFile),
+        (document(tree_model().replace('field="x"', "")), UnreadableFile),
+        (document(tree_model().replace('field="x"', 'field="nowhere"')), UnreadableFile),
+        (document(tree_model().replace('value="0.1"', 'value="zero"')), BridgeError),
+        (document(tree_model().replace('score="1"', 'score="one"')), BridgeError),
         (document(f'<SequenceModel functionName="sequences">{schema()}</SequenceModel>'), UnsupportedModel),
         (document(f'<BaselineModel functionName="regression">{schema()}</BaselineModel>'), UnsupportedModel),
         (document(f'<MiningModel functionName="regression">{schema()}</MiningModel>'), BridgeError),
@@ -275,9 +231,9 @@ def test_bad_documents_give_typed_errors(text, error, tmp_path):
 
 
 SCORED = {
-    "tree": tree("missingValueStrategy='defaultChild'"),
-    "forest": forest("average"),
-    "sum": segmented("sum"),
+    "tree": tree_model("missingValueStrategy='defaultChild'"),
+    "forest": forest_model("average"),
+    "sum": segmented_model("sum"),
     "machine": kernel_machine('<RadialBasisKernelType gamma="0.3"/>'),
 }
 
@@ -287,10 +243,10 @@ def test_pmml4s_agrees(name, tmp_path):
     pytest.importorskip("pypmml")
     path = write(tmp_path, document(SCORED[name]))
     rng = np.random.default_rng(0)
-    given = rows(rng.normal(size=50), rng.normal(size=50), rng.choice(["a", "b"], 50))
+    inputs = rows(rng.normal(size=50), rng.normal(size=50), rng.choice(["a", "b"], 50))
     model = bridge.load(path)
-    found = bridge.run(model, given)
-    expected = bridge.run(path, given)
+    found = bridge.run(model, inputs)
+    expected = bridge.run(path, inputs)
     result = compare(type(found)({k: expected[k] for k in found}, expected.engine), found, 1e-9, 1e-12)
     assert result.ok, str(result)
 

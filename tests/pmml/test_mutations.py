@@ -9,11 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from documents import document
+from documents import BASKET_FIELDS, MODELS, association_model, document
 from lxml import etree
-from test_association import FIELDS
-from test_association import model as association
-from test_routes import MODELS
 
 import bridge
 from bridge.errors import BridgeError
@@ -52,14 +49,14 @@ WORDS = (
     "boolean",
 )
 
-OWN = {
+DOCUMENTS = {
     **{name: document(text) for name, text in MODELS.items()},
-    "association": document(association('<OutputField name="r" feature="rule"/>'), FIELDS),
+    "association": document(association_model('<OutputField name="r" feature="rule"/>'), BASKET_FIELDS),
 }
-FOUND = [p for p in sorted(SHARED.rglob("*.*ml")) if p.stat().st_size < 40_000] if SHARED.is_dir() else []
+FILES = [p for p in sorted(SHARED.rglob("*.*ml")) if p.stat().st_size < 40_000] if SHARED.is_dir() else []
 
 
-def mutated(content: bytes, rng: Any) -> bytes:
+def mutate(content: bytes, rng: Any) -> bytes:
     """One to three changes: an element left out, doubled, moved, renamed or emptied; an attribute left out or
     changed; bytes flipped or cut."""
     try:
@@ -69,7 +66,7 @@ def mutated(content: bytes, rng: Any) -> bytes:
     for _ in range(int(rng.integers(1, 4))):
         nodes = [n for n in root.iter(etree.Element) if n is not root]
         if nodes:
-            change(nodes[int(rng.integers(len(nodes)))], nodes, rng)
+            change_element(nodes[int(rng.integers(len(nodes)))], nodes, rng)
     raw = bytearray(etree.tostring(root))
     if rng.random() < 0.1:
         at = int(rng.integers(len(raw)))
@@ -79,7 +76,7 @@ def mutated(content: bytes, rng: Any) -> bytes:
     return bytes(raw)
 
 
-def change(node: Any, nodes: list, rng: Any) -> None:
+def change_element(node: Any, nodes: list, rng: Any) -> None:
     kind, parent = int(rng.integers(8)), node.getparent()
     other = nodes[int(rng.integers(len(nodes)))]
     names = list(node.attrib)
@@ -104,26 +101,28 @@ def change(node: Any, nodes: list, rng: Any) -> None:
         )
 
 
-def survived(content: bytes, seed: int, path: Path, named: bool = True) -> None:
+def assert_survives(content: bytes, seed: int, path: Path, named: bool = True) -> None:
     """Nothing but BridgeErrors come out; with `named`, those that say what is wrong in the document's own
     words."""
     for number in range(COUNT):
-        path.write_bytes(mutated(content, np.random.default_rng((seed, number))))
+        path.write_bytes(mutate(content, np.random.default_rng((seed, number))))
         start = time.process_time()
         try:
             bridge.load(path, source="pmml")
         except BridgeError as error:
-            told = str(error)
-            assert not named or "is not a valid PMML document: " not in told, f"mutation {number}: {told}"
+            message = str(error)
+            assert not named or "is not a valid PMML document: " not in message, (
+                f"mutation {number}: {message}"
+            )
         assert time.process_time() - start < SECONDS, f"mutation {number} took too long"
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_mutated_documents_are_read_or_refused_by_name(name, tmp_path):
-    survived(OWN[name].encode(), 1, tmp_path / "model.pmml")
+    assert_survives(DOCUMENTS[name].encode(), 1, tmp_path / "model.pmml")
 
 
-@pytest.mark.skipif(not FOUND or COUNT < 100, reason="long; asked for with BRIDGE_MUTATIONS=200")
-@pytest.mark.parametrize("file", FOUND, ids=lambda p: p.name)
+@pytest.mark.skipif(not FILES or COUNT < 100, reason="long; asked for with BRIDGE_MUTATIONS=200")
+@pytest.mark.parametrize("file", FILES, ids=lambda p: p.name)
 def test_mutated_files_are_read_or_refused(file, tmp_path):
-    survived(file.read_bytes(), 2, tmp_path / "model.pmml", named=False)
+    assert_survives(file.read_bytes(), 2, tmp_path / "model.pmml", named=False)

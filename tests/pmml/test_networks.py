@@ -22,21 +22,24 @@ FIELDS = "".join(
 )
 
 
-def shares(table: dict[str, float]) -> str:
+def value_probabilities(table: dict[str, float]) -> str:
     return "".join(f'<ValueProbability value="{v}" probability="{p}"/>' for v, p in table.items())
 
 
-def given(parents: dict[str, str], table: dict[str, float]) -> str:
-    held = "".join(f'<ParentValue parent="{p}" value="{v}"/>' for p, v in parents.items())
-    return f"<DiscreteConditionalProbability>{held}{shares(table)}</DiscreteConditionalProbability>"
+def conditional_probability(parents: dict[str, str], table: dict[str, float]) -> str:
+    parents_text = "".join(f'<ParentValue parent="{p}" value="{v}"/>' for p, v in parents.items())
+    return f"<DiscreteConditionalProbability>{parents_text}{value_probabilities(table)}</DiscreteConditionalProbability>"
 
 
-def model(target: str = "rain", nodes: str = "") -> str:
-    wet = "".join(given({"rain": r, "sprinkler": s}, {"1": p, "0": 1 - p}) for (r, s), p in WET.items())
+def bayesian_network(target: str = "rain", nodes: str = "") -> str:
+    wet = "".join(
+        conditional_probability({"rain": r, "sprinkler": s}, {"1": p, "0": 1 - p})
+        for (r, s), p in WET.items()
+    )
     nodes = nodes or (
-        f'<DiscreteNode name="rain">{shares(RAIN)}</DiscreteNode>'
+        f'<DiscreteNode name="rain">{value_probabilities(RAIN)}</DiscreteNode>'
         "<DiscreteNode "
-        f'name="sprinkler">{"".join(given({"rain": r}, t) for r, t in SPRINKLER.items())}</DiscreteNode>'
+        f'name="sprinkler">{"".join(conditional_probability({"rain": r}, t) for r, t in SPRINKLER.items())}</DiscreteNode>'
         f'<DiscreteNode name="wet">{wet}</DiscreteNode>'
     )
     schema = "".join(
@@ -61,23 +64,23 @@ def posterior(target: str, evidence: dict[str, str]) -> dict[str, float]:
 
 @pytest.mark.parametrize("target", ["rain", "wet"])
 def test_posteriors_are_sums_of_joint_probabilities(target, tmp_path):
-    hub = bridge.load(write(tmp_path, document(model(target), FIELDS)))
+    hub = bridge.load(write(tmp_path, document(bayesian_network(target), FIELDS)))
     options = {"rain": ["yes", "no", ""], "sprinkler": ["on", "off", ""], "wet": ["1", "0", ""]}
     names = [v.name for v in hub.graph.inputs]
     rows = list(itertools.product(*(options[n] for n in names)))
     found = bridge.run(hub, {n: np.array([[r[i]] for r in rows], object) for i, n in enumerate(names)})
     for place, row in enumerate(rows):
-        wanted = posterior(target, dict(zip(names, row, strict=True)))
-        whole = sum(wanted.values())
-        for value, share in wanted.items():
+        expected = posterior(target, dict(zip(names, row, strict=True)))
+        whole = sum(expected.values())
+        for value, share in expected.items():
             got = found[f"probability_{value}"][place, 0]
             assert math.isnan(got) if whole == 0 else got == pytest.approx(share / whole)
         if whole:
-            assert found[f"predicted_{target}"][place, 0] == max(wanted, key=lambda v: wanted[v])
+            assert found[f"predicted_{target}"][place, 0] == max(expected, key=lambda v: expected[v])
 
 
 def test_a_value_no_state_has_leaves_nothing_to_say(tmp_path):
-    hub = bridge.load(write(tmp_path, document(model(), FIELDS)))
+    hub = bridge.load(write(tmp_path, document(bayesian_network(), FIELDS)))
     found = bridge.run(hub, {"sprinkler": np.array([["odd"]], object), "wet": np.array([["1"]], object)})
     assert math.isnan(found["probability_yes"][0, 0])
 
@@ -92,16 +95,20 @@ def test_a_value_no_state_has_leaves_nothing_to_say(tmp_path):
             "has no",
         ),
         (
-            f'<DiscreteNode name="rain">{shares(RAIN)}</DiscreteNode><ContinuousNode name="wet">'
+            f'<DiscreteNode name="rain">{value_probabilities(RAIN)}</DiscreteNode><ContinuousNode name="wet">'
             '<ContinuousDistribution><NormalDistributionForBN><Mean><FieldRef field="rain"/></Mean>'
             "</NormalDistributionForBN></ContinuousDistribution></ContinuousNode>",
             UnsupportedModel,
             "no finite sum",
         ),
         ('<DiscreteNode name="rain"/>', UnreadableFile, "no probabilities"),
-        (f'<DiscreteNode name="other">{shares(RAIN)}</DiscreteNode>', UnreadableFile, "one target"),
         (
-            f'<DiscreteNode name="rain">{given({"no": "a"}, RAIN)}</DiscreteNode>',
+            f'<DiscreteNode name="other">{value_probabilities(RAIN)}</DiscreteNode>',
+            UnreadableFile,
+            "one target",
+        ),
+        (
+            f'<DiscreteNode name="rain">{conditional_probability({"no": "a"}, RAIN)}</DiscreteNode>',
             UnreadableFile,
             "has no value",
         ),
@@ -109,24 +116,24 @@ def test_a_value_no_state_has_leaves_nothing_to_say(tmp_path):
 )
 def test_other_networks_are_refused(nodes, error, said, tmp_path):
     with pytest.raises(error, match=said):
-        bridge.load(write(tmp_path, document(model(nodes=nodes), FIELDS)))
+        bridge.load(write(tmp_path, document(bayesian_network(nodes=nodes), FIELDS)))
 
 
 HIDDEN = {"a": 0.3, "b": 0.7}
 MEANS = {"a": 1.0, "b": -0.5}
 
 
-def normal(mean: str, variance: float, name: str = "Normal") -> str:
-    held = f"<Mean>{mean}</Mean><Variance><Constant>{variance}</Constant></Variance>"
-    distribution = f"<{name}DistributionForBN>{held}</{name}DistributionForBN>"
+def normal_distribution(mean: str, variance: float, name: str = "Normal") -> str:
+    parameters = f"<Mean>{mean}</Mean><Variance><Constant>{variance}</Constant></Variance>"
+    distribution = f"<{name}DistributionForBN>{parameters}</{name}DistributionForBN>"
     return f"<ContinuousDistribution>{distribution}</ContinuousDistribution>"
 
 
-def continuous(target: str) -> str:
+def network_of_normals(target: str) -> str:
     """c, of which x is normal; y normal about 2 x + 1; u uniform, and wider for b; l lognormal."""
     parents = {c: f'<ParentValue parent="c" value="{c}"/>' for c in HIDDEN}
     x = "".join(
-        f"<ContinuousConditionalProbability>{parents[c]}{normal(f'<Constant>{m}</Constant>', 0.25)}"
+        f"<ContinuousConditionalProbability>{parents[c]}{normal_distribution(f'<Constant>{m}</Constant>', 0.25)}"
         "</ContinuousConditionalProbability>"
         for c, m in MEANS.items()
     )
@@ -140,10 +147,10 @@ def continuous(target: str) -> str:
         for c, w in (("a", 1), ("b", 4))
     )
     nodes = (
-        f'<DiscreteNode name="c">{shares(HIDDEN)}</DiscreteNode><ContinuousNode name="x">{x}</ContinuousNode>'
-        f'<ContinuousNode name="y">{normal(line, 2.0)}</ContinuousNode><ContinuousNode '
+        f'<DiscreteNode name="c">{value_probabilities(HIDDEN)}</DiscreteNode><ContinuousNode name="x">{x}</ContinuousNode>'
+        f'<ContinuousNode name="y">{normal_distribution(line, 2.0)}</ContinuousNode><ContinuousNode '
         f'name="u">{wide}</ContinuousNode>'
-        f'<ContinuousNode name="l">{normal("<Constant>0.2</Constant>", 0.5, "Lognormal")}</ContinuousNode>'
+        f'<ContinuousNode name="l">{normal_distribution("<Constant>0.2</Constant>", 0.5, "Lognormal")}</ContinuousNode>'
     )
     schema = "".join(
         f'<MiningField name="{n}" usageType="{"target" if n == target else "active"}"/>' for n in "cxyul"
@@ -157,7 +164,7 @@ def continuous(target: str) -> str:
     return document(text, '<DataField name="c" optype="categorical" dataType="string"/>' + fields)
 
 
-def bell(x: float, mean: float, variance: float) -> float:
+def normal_density(x: float, mean: float, variance: float) -> float:
     return math.exp(-0.5 * (x - mean) ** 2 / variance) / math.sqrt(2 * math.pi * variance)
 
 
@@ -173,44 +180,46 @@ RECORDS = [
 
 
 def test_densities_weigh_the_classes(tmp_path):
-    hub = bridge.load(write(tmp_path, continuous("c")))
+    hub = bridge.load(write(tmp_path, network_of_normals("c")))
     columns = {n: np.array([[r.get(n, math.nan)] for r in RECORDS]) for n in "xyul"}
     found = bridge.run(hub, columns)
     for row, record in enumerate(RECORDS):
         weights = dict(HIDDEN)
         for c in weights:
-            weights[c] *= bell(record["x"], MEANS[c], 0.25) if "x" in record else 1.0
+            weights[c] *= normal_density(record["x"], MEANS[c], 0.25) if "x" in record else 1.0
             weights[c] *= {"a": record["u"] <= 1, "b": (record["u"] <= 4) / 4}[c] if "u" in record else 1.0
         total = sum(weights.values())
         unknown = ("y" in record and "x" not in record) or not total
         for c, weight in weights.items():
-            wanted = math.nan if unknown else weight / total
-            assert found[f"probability_{c}"][row, 0] == pytest.approx(wanted, rel=1e-9, nan_ok=True)
+            expected = math.nan if unknown else weight / total
+            assert found[f"probability_{c}"][row, 0] == pytest.approx(expected, rel=1e-9, nan_ok=True)
 
 
 def test_a_continuous_node_is_predicted_by_its_mean(tmp_path):
-    given = {"x": np.array([[0.5], [-1.0]]), "c": np.array([["a"], [""]], object)}
+    evidence = {"x": np.array([[0.5], [-1.0]]), "c": np.array([["a"], [""]], object)}
     rest = {n: np.full((2, 1), math.nan) for n in "yul"}
     found = bridge.run(
-        bridge.load(write(tmp_path, continuous("y"))), {**given, "u": rest["u"], "l": rest["l"]}
+        bridge.load(write(tmp_path, network_of_normals("y"))), {**evidence, "u": rest["u"], "l": rest["l"]}
     )
     assert found["predicted_y"].ravel().tolist() == pytest.approx([2.0, -1.0])
     wide = bridge.run(
-        bridge.load(write(tmp_path, continuous("u"))), {**given, "y": rest["y"], "l": rest["l"]}
+        bridge.load(write(tmp_path, network_of_normals("u"))), {**evidence, "y": rest["y"], "l": rest["l"]}
     )
-    shares = {c: HIDDEN[c] * bell(-1.0, MEANS[c], 0.25) for c in HIDDEN}
-    mean = (0.5 * shares["a"] + 2.0 * shares["b"]) / sum(shares.values())
+    weights = {c: HIDDEN[c] * normal_density(-1.0, MEANS[c], 0.25) for c in HIDDEN}
+    mean = (0.5 * weights["a"] + 2.0 * weights["b"]) / sum(weights.values())
     assert wide["predicted_u"].ravel().tolist() == pytest.approx([0.5, mean])
-    log = bridge.run(bridge.load(write(tmp_path, continuous("l"))), {**given, "y": rest["y"], "u": rest["u"]})
+    log = bridge.run(
+        bridge.load(write(tmp_path, network_of_normals("l"))), {**evidence, "y": rest["y"], "u": rest["u"]}
+    )
     assert log["predicted_l"].ravel().tolist() == pytest.approx([math.exp(0.45)] * 2)
 
 
 ENDS = {"a": (0.0, 1.0, 6.0), "b": (-2.0, 1.0, 1.0)}
 
 
-def triangular(target: str) -> str:
+def network_of_triangles(target: str) -> str:
     """c, of which x is triangular: lower end, peak and upper end."""
-    held = "".join(
+    triangles = "".join(
         '<ContinuousConditionalProbability><ParentValue parent="c" '
         f'value="{c}"/><ContinuousDistribution><TriangularDistributionForBN>'
         f"<Mean><Constant>{sum(ends) / 3}</Constant></Mean>"
@@ -219,8 +228,8 @@ def triangular(target: str) -> str:
         for c, ends in ENDS.items()
     )
     nodes = (
-        f'<DiscreteNode name="c">{shares(HIDDEN)}</DiscreteNode><ContinuousNode '
-        f'name="x">{held}</ContinuousNode>'
+        f'<DiscreteNode name="c">{value_probabilities(HIDDEN)}</DiscreteNode><ContinuousNode '
+        f'name="x">{triangles}</ContinuousNode>'
     )
     schema = "".join(
         f'<MiningField name="{n}" usageType="{"target" if n == target else "active"}"/>' for n in "cx"
@@ -240,7 +249,7 @@ def triangular(target: str) -> str:
 def test_triangles_are_known_by_their_mean_and_ends(tmp_path):
     stats = pytest.importorskip("scipy.stats")
     at = np.array([-1.9, -1.0, 0.0, 0.3, 0.99, 1.01, 3.0, 5.5])
-    found = bridge.run(bridge.load(write(tmp_path, triangular("c"))), {"x": at[:, None]})
+    found = bridge.run(bridge.load(write(tmp_path, network_of_triangles("c"))), {"x": at[:, None]})
     weights = {
         c: HIDDEN[c] * stats.triang.pdf(at, (peak - low) / (high - low), low, high - low)
         for c, (low, peak, high) in ENDS.items()
@@ -250,6 +259,7 @@ def test_triangles_are_known_by_their_mean_and_ends(tmp_path):
             found[f"probability_{c}"][:, 0], weight / sum(weights.values()), rtol=1e-9, atol=1e-12
         )
     told = bridge.run(
-        bridge.load(write(tmp_path, triangular("x"), "x.pmml")), {"c": np.array([["a"], ["b"]], object)}
+        bridge.load(write(tmp_path, network_of_triangles("x"), "x.pmml")),
+        {"c": np.array([["a"], ["b"]], object)},
     )
     assert told["predicted_x"].ravel().tolist() == pytest.approx([sum(e) / 3 for e in ENDS.values()])

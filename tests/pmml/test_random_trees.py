@@ -95,10 +95,10 @@ class Node:
         return f'<Node id="{self.name}" score="{self.score}"{first}>{self.test.xml}{inner}</Node>'
 
 
-def predicate(rng: random.Random, depth: int = 0) -> Predicate:
+def random_predicate(rng: random.Random, depth: int = 0) -> Predicate:
     way = rng.random()
     if way < 0.2 and depth < 2:
-        parts = [predicate(rng, depth + 1) for _ in range(rng.randint(2, 3))]
+        parts = [random_predicate(rng, depth + 1) for _ in range(rng.randint(2, 3))]
         return Predicate(rng.choice(["and", "or", "xor", "surrogate"]), parts=parts)
     if way < 0.3:
         return Predicate(rng.choice(["isMissing", "isNotMissing"]), rng.choice(NAMES))
@@ -111,17 +111,19 @@ def predicate(rng: random.Random, depth: int = 0) -> Predicate:
     return Predicate(rng.choice(list(ORDERED)), rng.choice("xz"), (rng.choice([-1.0, 0.0, 0.5, 1.0]),))
 
 
-def grown(rng: random.Random, count: list[int], depth: int = 0) -> Node:
+def random_node(rng: random.Random, count: list[int], depth: int = 0) -> Node:
     count[0] += 1
     name, score = str(count[0]), float(count[0]) / 8
-    test = Predicate("True") if depth == 0 or rng.random() < 0.1 else predicate(rng)
+    test = Predicate("True") if depth == 0 or rng.random() < 0.1 else random_predicate(rng)
     children = (
-        [grown(rng, count, depth + 1) for _ in range(rng.randint(2, 3))] if depth < rng.randint(1, 4) else []
+        [random_node(rng, count, depth + 1) for _ in range(rng.randint(2, 3))]
+        if depth < rng.randint(1, 4)
+        else []
     )
     return Node(name, score, test, children)
 
 
-def walked(node: Node, strategy: str, otherwise: str, row: Row) -> float:
+def walk(node: Node, strategy: str, otherwise: str, row: Row) -> float:
     """The score a record ends with, NaN for none, as the specification walks."""
     while node.children:
         chosen = None
@@ -148,7 +150,7 @@ def walked(node: Node, strategy: str, otherwise: str, row: Row) -> float:
 @pytest.mark.parametrize("seed", range(6))
 def test_a_tree_answers_as_a_walk_does(seed, strategy, otherwise, tmp_path):
     rng = random.Random(f"{seed} {strategy} {otherwise}")
-    root = grown(rng, [0])
+    root = random_node(rng, [0])
     schema = (
         "".join(f'<MiningField name="{n}"/>' for n in NAMES) + '<MiningField name="y" usageType="target"/>'
     )
@@ -168,6 +170,6 @@ def test_a_tree_answers_as_a_walk_does(seed, strategy, otherwise, tmp_path):
     inputs["c"] = np.array([[r["c"] or ""] for r in rows], object)
     hub = bridge.load(write(tmp_path, document(model, FIELDS)))
     given = {v.name: inputs[v.name] for v in hub.graph.inputs}
-    want = [walked(root, strategy, otherwise, row) for row in rows]
+    want = [walk(root, strategy, otherwise, row) for row in rows]
     found = bridge.run(hub, given)["predicted_y"].ravel()
     np.testing.assert_array_equal(np.broadcast_to(found, len(want)), want)

@@ -9,75 +9,11 @@ import numpy as np
 import pytest
 from bridge_pmml.cases import cases
 from build import model_from_text, model_of_nodes, save_as
-from documents import document, rows, schema, scores, write
+from documents import MODELS, document, rows, schema, scores, segmented_model, tree_model, write
 from onnx import helper
-from test_models import kernel_machine, segmented, tree
 
 import bridge
 from bridge.errors import VerificationFailed
-
-
-def network() -> str:
-    def neurons(depth: int, weights: list[list[float]]) -> str:
-        return "".join(
-            f'<Neuron id="{depth}{i}" bias="0.1">'
-            + "".join(f'<Con from="{depth - 1}{j}" weight="{w}"/>' for j, w in enumerate(row))
-            + "</Neuron>"
-            for i, row in enumerate(weights)
-        )
-
-    given = "".join(
-        f'<NeuralInput id="0{i}"><DerivedField optype="continuous" dataType="double"><NormContinuous '
-        f'field="{f}">'
-        '<LinearNorm orig="-1" norm="0"/><LinearNorm orig="1" '
-        'norm="1"/></NormContinuous></DerivedField></NeuralInput>'
-        for i, f in enumerate("xz")
-    )
-    output = (
-        '<NeuralOutput outputNeuron="20"><DerivedField optype="continuous" dataType="double"><FieldRef '
-        'field="y"/></DerivedField></NeuralOutput>'
-    )
-    return (
-        '<NeuralNetwork functionName="regression" '
-        f'activationFunction="tanh">{schema()}<NeuralInputs>{given}</NeuralInputs>'
-        f"<NeuralLayer>{neurons(1, [[0.5, -1.5], [2, 0.3], [-0.2, 0.7]])}</NeuralLayer>"
-        f'<NeuralLayer activationFunction="identity">{neurons(2, [[1.5, -2, 0.25]])}</NeuralLayer>'
-        f"<NeuralOutputs>{output}</NeuralOutputs></NeuralNetwork>"
-    )
-
-
-def pipeline() -> str:
-    """Missing values replaced, scaled, binned, and read by a forest."""
-    derived = (
-        '<LocalTransformations><DerivedField name="s" optype="continuous" dataType="double"><Apply '
-        'function="/">'
-        '<Apply function="-"><FieldRef '
-        'field="x"/><Constant>0.25</Constant></Apply><Constant>1.5</Constant></Apply></DerivedField>'
-        '<DerivedField name="b" optype="continuous" dataType="double"><Discretize field="z" '
-        'defaultValue="0" dataType="double">'
-        '<DiscretizeBin binValue="1"><Interval closure="openClosed" '
-        'leftMargin="0"/></DiscretizeBin></Discretize></DerivedField>'
-        "</LocalTransformations>"
-    )
-    table = (
-        '<RegressionTable intercept="0.5"><NumericPredictor name="s" coefficient="2"/>'
-        '<NumericPredictor name="b" coefficient="-3"/></RegressionTable>'
-    )
-    active = '<MiningField name="x" missingValueReplacement="0.5"/><MiningField name="z"/>'
-    return (
-        '<RegressionModel functionName="regression" '
-        f'normalizationMethod="logit">{schema(active)}{derived}{table}</RegressionModel>'
-    )
-
-
-MODELS = {
-    "tree": tree(),
-    "linear": segmented("sum"),
-    "network": network(),
-    "pipeline": pipeline(),
-    "machine": kernel_machine('<RadialBasisKernelType gamma="0.3"/>').replace('<MiningField name="c"/>', ""),
-}
-
 
 NEEDS = {
     "tflite": "ai_edge_litert",
@@ -95,11 +31,13 @@ def test_numbers_reach_every_format(name, target, tmp_path):
     model = bridge.load(write(tmp_path, text), outputs="numbers")
     path = save_as(target, model, tmp_path)
     rng = np.random.default_rng(3)
-    given = {v.name: rng.normal(size=(9, 1)) for v in model.graph.inputs}
-    before = bridge.run(model, given)
-    found = bridge.run(path, {k: v.astype(dtype(path, target)) for k, v in given.items()}, source=target)
+    inputs = {v.name: rng.normal(size=(9, 1)) for v in model.graph.inputs}
+    before = bridge.run(model, inputs)
+    found = bridge.run(
+        path, {k: v.astype(input_dtype(path, target)) for k, v in inputs.items()}, source=target
+    )
     for key, expected in before.items():
-        value = next(v for k, v in found.items() if alike(k, key))
+        value = next(v for k, v in found.items() if is_same_output(k, key))
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -124,24 +62,26 @@ def test_every_kind_of_model_reaches_other_formats(name, target, tmp_path):
     model = bridge.load(made.source, outputs="numbers")
     path = save_as(target, model, tmp_path)
     before = bridge.run(model, made.inputs)
-    found = bridge.run(path, {k: np.asarray(v).astype(dtype(path, target)) for k, v in made.inputs.items()})
+    found = bridge.run(
+        path, {k: np.asarray(v).astype(input_dtype(path, target)) for k, v in made.inputs.items()}
+    )
     for key, expected in before.items():
-        value = next(v for k, v in found.items() if alike(k, key))
+        value = next(v for k, v in found.items() if is_same_output(k, key))
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
 
 
-def dtype(path: Path, target: str) -> np.dtype:
+def input_dtype(path: Path, target: str) -> np.dtype:
     """Dtype of inputs that were double."""
     return bridge.load(path, source=target).graph.inputs[0].dtype.numpy()
 
 
-def alike(found: str, name: str) -> bool:
+def is_same_output(found: str, name: str) -> bool:
     """Formats whose names are identifiers write others with underscores."""
     return re.sub(r"\W", "_", found) == re.sub(r"\W", "_", name)
 
 
 def test_outputs_of_text_can_be_left_out(tmp_path):
-    text = document(tree(target="k", function="classification", left="yes", right="no"))
+    text = document(tree_model(target="k", function="classification", left="yes", right="no"))
     model = bridge.load(write(tmp_path, text))
     assert [o.name for o in model.graph.outputs] == ["predicted_k", "node_id"]
     table = (
@@ -159,16 +99,17 @@ def test_outputs_of_text_can_be_left_out(tmp_path):
 
 def test_a_document_read_and_written_again_gives_the_same_numbers(tmp_path):
     path = write(
-        tmp_path, document(tree("missingValueStrategy='defaultChild'").replace('<MiningField name="c"/>', ""))
+        tmp_path,
+        document(tree_model("missingValueStrategy='defaultChild'").replace('<MiningField name="c"/>', "")),
     )
     again = tmp_path / "again.pmml"
     bridge.convert(path, again, to="pmml")
-    given = rows([0.0, 0.1, 0.2, None])
-    assert scores(again, given) == scores(path, given)
+    inputs = rows([0.0, 0.1, 0.2, None])
+    assert scores(again, inputs) == scores(path, inputs)
 
 
 def test_verification_records_are_written_on_request(tmp_path):
-    path = write(tmp_path, document(segmented("sum").replace('<MiningField name="c"/>', "")))
+    path = write(tmp_path, document(segmented_model("sum").replace('<MiningField name="c"/>', "")))
     again = tmp_path / "again.pmml"
     bridge.convert(path, again, to="pmml", verification=5)
     text = again.read_text()
@@ -189,9 +130,9 @@ def test_matrices_become_named_fields_and_come_back(tmp_path):
     assert [(v.name, v.dtype, str(v.shape)) for v in back.graph.inputs] == [
         (v.name, v.dtype, str(v.shape)) for v in proto.graph.inputs
     ]
-    given = {"X": np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)}
-    np.testing.assert_allclose(bridge.run(back, given)["y"], bridge.run(proto, given)["y"], rtol=1e-5)
-    np.testing.assert_allclose(bridge.run(path, given)["y"], bridge.run(proto, given)["y"], rtol=1e-5)
+    inputs = {"X": np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)}
+    np.testing.assert_allclose(bridge.run(back, inputs)["y"], bridge.run(proto, inputs)["y"], rtol=1e-5)
+    np.testing.assert_allclose(bridge.run(path, inputs)["y"], bridge.run(proto, inputs)["y"], rtol=1e-5)
 
 
 def test_integers_are_equal_to_real_numbers(tmp_path):

@@ -19,20 +19,26 @@ from bridge_pmml.cases.common import document, write
 TREND = '<Trend_ExpoSmooth trend="polynomial_exponential"/>'
 SEASON = (
     '<Seasonality_ExpoSmooth type="additive" '
-    f'period="4"%s>{series.array(1, 2, 3, 4)}</Seasonality_ExpoSmooth>'
+    f'period="4"%s>{series.array_element(1, 2, 3, 4)}</Seasonality_ExpoSmooth>'
 )
-PART = series.part("NonseasonalComponent", [0.6], [], [], p=1)
-SMOOTH = series.model("ExponentialSmoothing", series.smoothing())
+PART = series.component("NonseasonalComponent", [0.6], [], [], p=1)
+SMOOTH = series.time_series_model("ExponentialSmoothing", series.smoothing())
 TEXTS = (
-    (series.model("ExponentialSmoothing", series.smoothing(TREND)), "polynomial_exponential, whose"),
-    (series.model("ExponentialSmoothing", series.smoothing(season=SEASON % ' phase="1"')), "has a phase"),
     (
-        series.model(
+        series.time_series_model("ExponentialSmoothing", series.smoothing(TREND)),
+        "polynomial_exponential, whose",
+    ),
+    (
+        series.time_series_model("ExponentialSmoothing", series.smoothing(season=SEASON % ' phase="1"')),
+        "has a phase",
+    ),
+    (
+        series.time_series_model(
             "ExponentialSmoothing",
             series.smoothing(
                 season=SEASON % "",
             ),
-            series.PAST[1:],
+            series.OBSERVED[1:],
         ),
         "whole seasons",
     ),
@@ -40,20 +46,35 @@ TEXTS = (
         SMOOTH.replace("<ExponentialSmoothing>", '<ExponentialSmoothing transformation="logarithmic">'),
         "correction",
     ),
-    (series.model("SpectralAnalysis", "<SpectralAnalysis/>"), "SpectralAnalysis, for which"),
-    (series.model("SeasonalTrendDecomposition", "<SeasonalTrendDecomposition/>"), "defines no numbers"),
-    (series.model("ARIMA", series.arima(PART, predictionMethod="exactLeastSquares")), "exact least squares"),
-    (series.model("ARIMA", series.arima(PART, '<DynamicRegressor field="x"/>')), "DynamicRegressor"),
+    (series.time_series_model("SpectralAnalysis", "<SpectralAnalysis/>"), "SpectralAnalysis, for which"),
     (
-        series.model(
+        series.time_series_model("SeasonalTrendDecomposition", "<SeasonalTrendDecomposition/>"),
+        "defines no numbers",
+    ),
+    (
+        series.time_series_model("ARIMA", series.arima(PART, predictionMethod="exactLeastSquares")),
+        "exact least squares",
+    ),
+    (
+        series.time_series_model("ARIMA", series.arima(PART, '<DynamicRegressor field="x"/>')),
+        "DynamicRegressor",
+    ),
+    (
+        series.time_series_model(
             "ARIMA", series.arima(PART, '<OutlierEffect type="level" startTime="1" magnitude="2"/>')
         ),
         "OutlierEffect",
     ),
-    (series.model("ARIMA", series.arima(PART), [])[:], "holds 0 original"),
-    (series.model("ARIMA", series.arima(PART)).replace('index="3"', 'index="30"'), "evenly"),
-    (series.model("ARIMA", series.arima(PART), output=series.bounds(95)), "tells no RMSE"),
-    (series.model("StateSpaceModel", series.space(), [], series.bounds(95)), "without a variance"),
+    (series.time_series_model("ARIMA", series.arima(PART), [])[:], "holds 0 original"),
+    (series.time_series_model("ARIMA", series.arima(PART)).replace('index="3"', 'index="30"'), "evenly"),
+    (
+        series.time_series_model("ARIMA", series.arima(PART), output=series.interval_outputs(95)),
+        "tells no RMSE",
+    ),
+    (
+        series.time_series_model("StateSpaceModel", series.state_space(), [], series.interval_outputs(95)),
+        "without a variance",
+    ),
     (SMOOTH.replace('usageType="supplementary"', 'usageType="order"'), "field of time"),
     (SMOOTH.replace('<MiningField name="y" usageType="target"/>', ""), "no single field"),
     (corpus.text_model("", "cosine").replace("cat dog", "cat cow"), "counts 'cow'"),
@@ -76,16 +97,20 @@ def test_what_the_specification_leaves_open_is_refused(text, why, tmp_path):
 @pytest.mark.parametrize(
     "text",
     [
-        series.model("ARIMA", series.arima(PART.replace('p="1"', 'p="3"'))),
-        series.model("ARIMA", series.arima(PART), [1.0]).replace("0.6", "0.6 0.1").replace('p="1"', 'p="2"'),
-        series.model("ARIMA", series.arima(PART.replace('p="1"', 'p="-1"'))),
-        series.model(
-            "ARIMA", series.arima(PART, series.part("SeasonalComponent", [], [], [], D=1, period=10**9))
+        series.time_series_model("ARIMA", series.arima(PART.replace('p="1"', 'p="3"'))),
+        series.time_series_model("ARIMA", series.arima(PART), [1.0])
+        .replace("0.6", "0.6 0.1")
+        .replace('p="1"', 'p="2"'),
+        series.time_series_model("ARIMA", series.arima(PART.replace('p="1"', 'p="-1"'))),
+        series.time_series_model(
+            "ARIMA", series.arima(PART, series.component("SeasonalComponent", [], [], [], D=1, period=10**9))
         ),
-        series.model("ARIMA", series.arima(series.part("NonseasonalComponent", [], [0.5], [], q=1))),
-        series.model("StateSpaceModel", series.space().replace('nbCols="3"', 'nbCols="4"')),
-        series.model("ExponentialSmoothing", "<ExponentialSmoothing/>"),
-        series.model(
+        series.time_series_model(
+            "ARIMA", series.arima(series.component("NonseasonalComponent", [], [0.5], [], q=1))
+        ),
+        series.time_series_model("StateSpaceModel", series.state_space().replace('nbCols="3"', 'nbCols="4"')),
+        series.time_series_model("ExponentialSmoothing", "<ExponentialSmoothing/>"),
+        series.time_series_model(
             "ExponentialSmoothing", series.smoothing(season=(SEASON % "").replace('period="4"', 'period="3"'))
         ),
         corpus.text_model("", "cosine").replace('nbRows="5"', 'nbRows="6"'),
@@ -99,16 +124,18 @@ def test_series_and_corpora_that_do_not_fit_are_unreadable(text, tmp_path):
 
 def test_an_autoregression_says_the_same_as_its_states(tmp_path):
     """A second-order autoregression around no mean, written both ways."""
-    own = series.model("ARIMA", series.arima(series.part("NonseasonalComponent", [0.6, 0.2], [], [], p=2)))
-    first, before = 0.6 * series.PAST[-1] + 0.2 * series.PAST[-2], series.PAST[-1]
+    own = series.time_series_model(
+        "ARIMA", series.arima(series.component("NonseasonalComponent", [0.6, 0.2], [], [], p=2))
+    )
+    first, before = 0.6 * series.OBSERVED[-1] + 0.2 * series.OBSERVED[-2], series.OBSERVED[-1]
     states = (
-        f"<StateSpaceModel><StateVector>{series.array(first, before)}</StateVector>"
-        f"<TransitionMatrix>{series.rows(np.array([[0.6, 0.2], [1, 0]]))}</TransitionMatrix>"
-        f"<MeasurementMatrix>{series.rows(np.array([[1, 0]]))}</MeasurementMatrix></StateSpaceModel>"
+        f"<StateSpaceModel><StateVector>{series.array_element(first, before)}</StateVector>"
+        f"<TransitionMatrix>{series.matrix_element(np.array([[0.6, 0.2], [1, 0]]))}</TransitionMatrix>"
+        f"<MeasurementMatrix>{series.matrix_element(np.array([[1, 0]]))}</MeasurementMatrix></StateSpaceModel>"
     )
     steps = {"h": np.arange(1.0, 51)[:, None]}
     found = []
-    for name, text in (("a", own), ("b", series.model("StateSpaceModel", states))):
+    for name, text in (("a", own), ("b", series.time_series_model("StateSpaceModel", states))):
         path = write(tmp_path, document(text, series.FIELDS), f"{name}.pmml")
         found.append(bridge.run(bridge.load(path, source="pmml"), steps)["predicted_y"])
     np.testing.assert_allclose(*found, rtol=1e-12)

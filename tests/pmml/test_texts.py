@@ -25,7 +25,7 @@ TEXTS = [
 ]
 
 
-def model(expression: str, kind: str = "double", functions: str = "") -> str:
+def text_document(expression: str, kind: str = "double", functions: str = "") -> str:
     fields = '<DataField name="t" optype="categorical" dataType="string"/>'
     output = (
         f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}" '
@@ -40,7 +40,7 @@ def model(expression: str, kind: str = "double", functions: str = "") -> str:
     )
 
 
-def evaluated(folder: Path, text: str, values: Sequence[str]) -> list[Any]:
+def values_of(folder: Path, text: str, values: Sequence[str]) -> list[Any]:
     """The output of a document that reads the field `t`, by record."""
     return scores(write(folder, text), {"t": column(values)})["out"]
 
@@ -57,8 +57,8 @@ def evaluated(folder: Path, text: str, values: Sequence[str]) -> list[Any]:
     ],
 )
 def test_terms_are_counted(attributes, term, counts, tmp_path):
-    text = model(f'<TextIndex textField="t" {attributes}><Constant>{term}</Constant></TextIndex>')
-    found = evaluated(tmp_path, text, TEXTS)
+    text = text_document(f'<TextIndex textField="t" {attributes}><Constant>{term}</Constant></TextIndex>')
+    found = values_of(tmp_path, text, TEXTS)
     assert found[:-1] == counts
     assert math.isnan(found[-1])
 
@@ -69,10 +69,10 @@ def test_terms_may_come_through_a_function(tmp_path):
         '<TextIndex textField="a" localTermWeights="logarithmic"><FieldRef '
         'field="term"/></TextIndex></DefineFunction>'
     )
-    text = model(
+    text = text_document(
         '<Apply function="f"><FieldRef field="t"/><Constant>sun</Constant></Apply>', functions=function
     )
-    assert evaluated(tmp_path, text, TEXTS[:3]) == pytest.approx([math.log10(3), math.log10(2), 0])
+    assert values_of(tmp_path, text, TEXTS[:3]) == pytest.approx([math.log10(3), math.log10(2), 0])
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_terms_may_come_through_a_function(tmp_path):
 )
 def test_other_ways_of_counting_are_refused(attributes, inner, why, tmp_path):
     with pytest.raises(UnsupportedModel, match=why):
-        bridge.load(write(tmp_path, model(indexed(attributes, "sun", inner))))
+        bridge.load(write(tmp_path, text_document(text_index(attributes, "sun", inner))))
 
 
-def indexed(attributes: str, term: str, rows: str = "", more: str = "") -> str:
-    table = f"<TextIndexNormalization {more}><InlineTable>{rows}</InlineTable></TextIndexNormalization>"
+def text_index(attributes: str, term: str, rows: str = "", attributes_of_normalization: str = "") -> str:
+    table = f"<TextIndexNormalization {attributes_of_normalization}><InlineTable>{rows}</InlineTable></TextIndexNormalization>"
     return (
         f'<TextIndex textField="t" {attributes}>{table if rows else ""}<Constant '
         f'dataType="string">{term}</Constant></TextIndex>'
@@ -101,7 +101,7 @@ def indexed(attributes: str, term: str, rows: str = "", more: str = "") -> str:
 WORDS = ["sun", "sum", "su", "suns", "nus", "s", "sunny", "snu", "SUN", "un.", "(gun)", "soon", "sn", "", "."]
 
 
-def edits(a: str, b: str) -> int:
+def edit_distance(a: str, b: str) -> int:
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         last, row[0] = row[0], i
@@ -110,27 +110,29 @@ def edits(a: str, b: str) -> int:
     return row[-1]
 
 
-@pytest.mark.parametrize("most", [0, 1, 2, 3])
-@pytest.mark.parametrize("how", ["allHits", "bestHits"])
-def test_misspelt_words_count_within_a_distance(most, how, tmp_path):
+@pytest.mark.parametrize("distance", [0, 1, 2, 3])
+@pytest.mark.parametrize("count_hits", ["allHits", "bestHits"])
+def test_misspelt_words_count_within_a_distance(distance, count_hits, tmp_path):
     texts = [*WORDS, " ".join(WORDS), "gun sum fun", "none here"]
-    wanted = []
+    expected = []
     for text in texts:
         words = [w.strip("().").lower() for w in text.split()]
-        off = [edits(w, "sun") for w in words if w]
-        hits = [d for d in off if d <= most]
-        wanted.append(sum(d == min(hits) for d in hits) if how == "bestHits" else len(hits))
-    found = evaluated(
-        tmp_path, model(indexed(f'maxLevenshteinDistance="{most}" countHits="{how}"', "sun")), texts
+        off = [edit_distance(w, "sun") for w in words if w]
+        hits = [d for d in off if d <= distance]
+        expected.append(sum(d == min(hits) for d in hits) if count_hits == "bestHits" else len(hits))
+    found = values_of(
+        tmp_path,
+        text_document(text_index(f'maxLevenshteinDistance="{distance}" countHits="{count_hits}"', "sun")),
+        texts,
     )
     assert found == [
-        w if t else pytest.approx(math.nan, nan_ok=True) for w, t in zip(wanted, texts, strict=True)
+        w if t else pytest.approx(math.nan, nan_ok=True) for w, t in zip(expected, texts, strict=True)
     ]
 
 
 def test_the_distance_of_a_phrase_is_that_of_all_its_words(tmp_path):
     texts = ["red sun", "rod sun", "rod sum", "rd su", "red moon", "a red sum b rod sun"]
-    assert evaluated(tmp_path, model(indexed('maxLevenshteinDistance="1"', "red sun")), texts) == [
+    assert values_of(tmp_path, text_document(text_index('maxLevenshteinDistance="1"', "red sun")), texts) == [
         1,
         1,
         0,
@@ -138,7 +140,7 @@ def test_the_distance_of_a_phrase_is_that_of_all_its_words(tmp_path):
         0,
         2,
     ]
-    assert evaluated(tmp_path, model(indexed('maxLevenshteinDistance="2"', "red sun")), texts) == [
+    assert values_of(tmp_path, text_document(text_index('maxLevenshteinDistance="2"', "red sun")), texts) == [
         1,
         1,
         1,
@@ -163,11 +165,11 @@ def test_words_are_parted_as_the_document_says(pattern, term, counts, tmp_path):
     attributes = f'wordSeparatorCharacterRE="{pattern}"'
     if term == "a b":
         with pytest.raises(UnsupportedModel, match="phrase"):
-            bridge.load(write(tmp_path, model(indexed('wordSeparatorCharacterRE="[,;]"', term))))
+            bridge.load(write(tmp_path, text_document(text_index('wordSeparatorCharacterRE="[,;]"', term))))
         return
     if pattern == r"[\s,;]+":
         counts = [1, 2, 0]
-    assert evaluated(tmp_path, model(indexed(attributes, term)), texts) == counts
+    assert values_of(tmp_path, text_document(text_index(attributes, term)), texts) == counts
 
 
 def test_words_are_normalized_one_by_one(tmp_path):
@@ -175,10 +177,10 @@ def test_words_are_normalized_one_by_one(tmp_path):
         "<row><string>suns</string><stem>sun</stem></row><row><string>moons</string><stem>suns</stem></row>"
     )
     texts = ["suns sun", "moons", "Suns, moons.", "stars"]
-    assert evaluated(tmp_path, model(indexed("", "sun", rows)), texts) == [2, 0, 1, 0]
-    assert evaluated(tmp_path, model(indexed("", "suns", rows)), texts) == [0, 1, 1, 0]
+    assert values_of(tmp_path, text_document(text_index("", "sun", rows)), texts) == [2, 0, 1, 0]
+    assert values_of(tmp_path, text_document(text_index("", "suns", rows)), texts) == [0, 1, 1, 0]
     again = 'recursive="true"'
-    assert evaluated(tmp_path, model(indexed("", "sun", rows, again)), texts) == [2, 1, 2, 0]
+    assert values_of(tmp_path, text_document(text_index("", "sun", rows, again)), texts) == [2, 1, 2, 0]
 
 
 DAYS = ["2003-04-01", "1960-01-01", "1960-02-29", "1899-12-31", "2400-03-01", "0001-01-01", "1970-01-01"]
@@ -187,25 +189,29 @@ CLOCK = "T12:34:56"
 
 @pytest.mark.parametrize("year", [1960, 1970, 2000])
 def test_days_since_a_year(year, tmp_path):
-    text = model('<Apply function="dateDaysSinceYear"><FieldRef field="t"/><Constant '
+    text = text_document('<Apply function="dateDaysSinceYear"><FieldRef field="t"/><Constant '
         f'dataType="integer">{year}</Constant></Apply>', "integer")  # fmt: skip
-    wanted = [(dt.date.fromisoformat(d) - dt.date(year, 1, 1)).days for d in DAYS]
-    assert evaluated(tmp_path, text, DAYS) == wanted
-    assert evaluated(tmp_path, text, [d + CLOCK for d in DAYS]) == wanted
-    assert all(math.isnan(v) for v in evaluated(tmp_path, text, ["", "yesterday", "12:00:00", "03-04-01"]))
+    expected = [(dt.date.fromisoformat(d) - dt.date(year, 1, 1)).days for d in DAYS]
+    assert values_of(tmp_path, text, DAYS) == expected
+    assert values_of(tmp_path, text, [d + CLOCK for d in DAYS]) == expected
+    assert all(math.isnan(v) for v in values_of(tmp_path, text, ["", "yesterday", "12:00:00", "03-04-01"]))
 
 
 def test_seconds_since_a_year_and_since_midnight(tmp_path):
-    text = model('<Apply function="dateSecondsSinceYear"><FieldRef field="t"/><Constant '
+    text = text_document('<Apply function="dateSecondsSinceYear"><FieldRef field="t"/><Constant '
         'dataType="integer">1960</Constant></Apply>', "integer")  # fmt: skip
     start = dt.datetime(1960, 1, 1)
-    wanted = [(dt.datetime.fromisoformat(d + CLOCK) - start).total_seconds() for d in DAYS]
-    assert evaluated(tmp_path, text, [d + CLOCK for d in DAYS]) == wanted
-    text = model('<Apply function="dateSecondsSinceMidnight"><FieldRef field="t"/></Apply>', "integer")
-    assert evaluated(tmp_path, text, ["12:34:56", "1999-01-01T00:00:01", "1999-01-01"]) == [45296, 1, 0]
+    expected = [(dt.datetime.fromisoformat(d + CLOCK) - start).total_seconds() for d in DAYS]
+    assert values_of(tmp_path, text, [d + CLOCK for d in DAYS]) == expected
+    text = text_document(
+        '<Apply function="dateSecondsSinceMidnight"><FieldRef field="t"/></Apply>', "integer"
+    )
+    assert values_of(tmp_path, text, ["12:34:56", "1999-01-01T00:00:01", "1999-01-01"]) == [45296, 1, 0]
 
 
 def test_a_year_must_be_known(tmp_path):
-    text = model('<Apply function="dateDaysSinceYear"><FieldRef field="t"/><FieldRef field="t"/></Apply>')
+    text = text_document(
+        '<Apply function="dateDaysSinceYear"><FieldRef field="t"/><FieldRef field="t"/></Apply>'
+    )
     with pytest.raises(BridgeError, match="constant year"):
         bridge.load(write(tmp_path, text))

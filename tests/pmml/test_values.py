@@ -75,7 +75,7 @@ DEVIANT = (
 ALIASES = ("affinity", "clusterAffinity", "entityAffinity", "clusterId", "entityId")
 
 
-def regression(schema: str, output: str = "", more: str = "") -> str:
+def regression_model(schema: str, output: str = "", more: str = "") -> str:
     table = '<RegressionTable intercept="1"><NumericPredictor name="x" coefficient="2"/></RegressionTable>'
     return document(
         "<RegressionModel "
@@ -86,7 +86,7 @@ def regression(schema: str, output: str = "", more: str = "") -> str:
 
 @pytest.mark.parametrize("usage", IGNORED)
 def test_fields_that_are_not_active_are_no_inputs(usage, tmp_path):
-    text = regression('<MiningField name="x" usageType="active"/><MiningField name="y" '
+    text = regression_model('<MiningField name="x" usageType="active"/><MiningField name="y" '
         f'usageType="predicted"/><MiningField name="z" usageType="{usage}"/>')  # fmt: skip
     model = bridge.load(write(tmp_path, text))
     given = {v.name: np.array([[3.0]]) for v in model.graph.inputs}
@@ -100,7 +100,7 @@ def test_values_may_be_said_to_be_valid(tmp_path):
         'property="valid"/><Value value="9" property="invalid"/><Value value="-1" '
         'property="missing"/></DataField>'
     )
-    text = regression('<MiningField name="x"/><MiningField name="w"/>', more=more)
+    text = regression_model('<MiningField name="x"/><MiningField name="w"/>', more=more)
     model = bridge.load(write(tmp_path, text))
     found = bridge.run(model, {"x": np.full((4, 1), 1.0), "w": np.array([[1.0], [9], [-1], [4]])})
     np.testing.assert_array_equal(next(iter(found.values())).ravel(), [3, math.nan, 3, math.nan])
@@ -115,7 +115,7 @@ def test_days_and_seconds_are_numbers(kind, tmp_path):
         f'dataType="{kind}">10</Constant></Apply></OutputField></Output>'
     )
     model = bridge.load(
-        write(tmp_path, regression('<MiningField name="w"/><MiningField name="x"/>', output, more))
+        write(tmp_path, regression_model('<MiningField name="w"/><MiningField name="x"/>', output, more))
     )
     given = {"w": np.array([[12.0], [math.nan]]), "x": np.ones((2, 1))}
     np.testing.assert_array_equal(bridge.run(model, given)["o"].ravel(), [2, math.nan])
@@ -127,7 +127,7 @@ def test_outputs_a_model_does_not_give_are_refused(feature, tmp_path):
         f'<Output><OutputField name="o" feature="{feature}" dataType="double" optype="continuous"/></Output>'
     )
     with pytest.raises(UnsupportedModel, match=f"OutputField {feature}"):
-        bridge.load(write(tmp_path, regression('<MiningField name="x"/>', output)))
+        bridge.load(write(tmp_path, regression_model('<MiningField name="x"/>', output)))
 
 
 def test_clusters_answer_by_every_name(tmp_path):

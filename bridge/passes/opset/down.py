@@ -20,6 +20,7 @@ from bridge.passes.names import NameValues
 from bridge.passes.opset.up import REDUCTIONS
 from bridge.passes.pads import PadsAtRunTime
 from bridge.passes.rewrite import replace
+from bridge.passes.time_major import TimeMajor
 from bridge.report import Blocker
 
 ML = "ai.onnx.ml"
@@ -384,6 +385,7 @@ def for_runtime(model: ir.Model) -> ir.Model:
     """A copy, weights shared, at an opset and IR version ONNX Runtime admits."""
     copy = model.clone()
     PadsAtRunTime()(copy)
+    TimeMajor()(copy)
     restamp(copy, runtime_opset(model))
     copy.ir_version = RUNTIME_IR_VERSION
     return copy

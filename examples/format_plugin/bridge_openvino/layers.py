@@ -136,7 +136,7 @@ class Layers:
         for node in graph:
             rule = self.ops.find(hub.qualified(node), node)
             assert rule is not None
-            results = rule.handler(self, node, *node.inputs)
+            results = rule.apply(self, node, *node.inputs)
             for value, port in zip(
                 node.outputs, results if isinstance(results, tuple) else (results,), strict=False
             ):

@@ -161,7 +161,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         rule = ops.find(hub.qualified(node), node)
         assert rule is not None
         operands = [pipe.features.get(v, v) for v in node.inputs if v is not None]
-        results = rule.handler(pipe, node, *operands)
+        results = rule.apply(pipe, node, *operands)
         if results is NotImplemented:
             reason = "mixes what belongs to several records"
             blocker = Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)

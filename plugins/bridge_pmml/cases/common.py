@@ -48,6 +48,11 @@ def schema(fields: str = ACTIVE, target: str = "y") -> str:
     return f'<MiningSchema>{fields}<MiningField name="{target}" usageType="target"/></MiningSchema>'
 
 
+def function_of(target: str) -> str:
+    """The mining function of a target: y is a number, the others are classes."""
+    return "regression" if target == "y" else "classification"
+
+
 def active(names: Iterable[str]) -> str:
     """Mining fields of these names."""
     return "".join(f'<MiningField name="{name}"/>' for name in names)
@@ -58,31 +63,32 @@ def reads(names: str, target: str = "y") -> str:
     return schema(active(names), target)
 
 
-def valued(expression: str, kind: str, columns: Iterable[str]) -> str:
+def valued(expression: str, data_type: str, columns: Iterable[str]) -> str:
     """A document whose answer is the value of an expression of these fields; of text it is an output."""
-    if kind == "string":
-        return transformed(expression, active(columns), kind)
-    return derived(expression, "".join(columns), kind)
+    if data_type == "string":
+        return transformed(expression, active(columns), data_type)
+    return derived(expression, "".join(columns), data_type)
 
 
-def transformed(expression: str, fields: str = ACTIVE, kind: str = "double") -> str:
+def transformed(expression: str, fields: str = ACTIVE, data_type: str = "double") -> str:
     """A regression document whose output `out` is the value of an expression."""
     output = (
-        f'<Output><OutputField name="out" feature="transformedValue" dataType="{kind}">'
+        f'<Output><OutputField name="out" feature="transformedValue" dataType="{data_type}">'
         f"{expression}</OutputField></Output>"
     )
     table = '<RegressionTable intercept="0"/>'
     return document(
-        f'<RegressionModel functionName="regression">{schema(fields)}{output}{table}</RegressionModel>',
+        f'<RegressionModel functionName="regression"><MiningSchema>{fields}</MiningSchema>{output}{table}'
+        "</RegressionModel>",
         FIELDS + NUMBERS,
     )
 
 
 def derived(
-    expression: str, names: str, kind: str = "double", optype: str = "continuous", dictionary: str = ""
+    expression: str, names: str, data_type: str = "double", optype: str = "continuous", dictionary: str = ""
 ) -> str:
     """A regression document of the fields of one letter each, whose answer is the value of an expression."""
-    field = f'<DerivedField name="w" optype="{optype}" dataType="{kind}">{expression}</DerivedField>'
+    field = f'<DerivedField name="w" optype="{optype}" dataType="{data_type}">{expression}</DerivedField>'
     local = f"<LocalTransformations>{field}</LocalTransformations>"
     table = '<RegressionTable intercept="0"><NumericPredictor name="w" coefficient="1"/></RegressionTable>'
     model = f'<RegressionModel functionName="regression">{reads(names)}{local}{table}</RegressionModel>'
@@ -96,17 +102,25 @@ def write(folder: Path, text: str, name: str = "model.pmml") -> Path:
 
 
 def column(values: Iterable[Any], text: bool = False) -> np.ndarray:
-    """[N, 1]; None is missing."""
-    if text:
+    """[N, 1], of text where a value is or where it is said so; None is missing."""
+    values = list(values)
+    if text or any(isinstance(v, str) for v in values):
         return np.array([["" if v is None else v] for v in values], object)
     return np.array([[math.nan if v is None else float(v)] for v in values])
+
+
+def class_outputs(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Outputs of a classifier without Output for rows of probabilities: the class, 0 and on, the highest
+    probability, and the probability of each class."""
+    winners = [float(row.index(max(row))) for row in map(list, rows)]
+    return [winners, [max(row) for row in rows], *map(list, zip(*rows, strict=True))]
 
 
 def case(
     name: str,
     ops: str | Sequence[str],
     model: str,
-    want: Sequence[Sequence[Any]] | None = None,
+    expected_columns: Sequence[Sequence[Any]] | None = None,
     *,
     fields: str = FIELDS + NUMBERS,
     dictionary: str = "",
@@ -120,9 +134,9 @@ def case(
     `words`. Numbers agree to 1e-5 unless they are not `tight`.
     """
     text = model if model.startswith("<?xml") else document(model, fields, dictionary)
-    inputs = {f: column(v, f in GAP) for f, v in columns.items()}
+    inputs = {field: column(v, field in GAP) for field, v in columns.items()}
     options = {} if words else {"outputs": "numbers"}
-    expected = None if want is None else [column(w, any(isinstance(e, str) for e in w)) for w in want]
+    expected = None if expected_columns is None else list(map(column, expected_columns))
     limits = {"rtol": 1e-5, "atol": 1e-6} if tight else {}
 
     def make(folder: Path) -> Made:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from bridge_pmml.cases.common import case, reads
-from bridge_pmml.cases.trees import SPLIT, leaf, less, more, tree
+from bridge_pmml.cases.common import case, class_outputs, function_of, reads
+from bridge_pmml.cases.trees import SPLIT, greater, leaf, less_or_equal, tree
 
 XS = [2, -0.5, 0, 1.75]
 
@@ -29,16 +29,17 @@ def mining(
     output: str = "",
 ) -> str:
     """A MiningModel of segments, each a predicate and a model, of weights 1, 2, 3 and on."""
-    function = "regression" if target == "y" else "classification"
-    held = "".join(f'<Segment id="s{i}" weight="{i + 1}">{s}</Segment>' for i, s in enumerate(segments))
+    segment_elements = "".join(
+        f'<Segment id="s{i}" weight="{i + 1}">{s}</Segment>' for i, s in enumerate(segments)
+    )
     return (
-        f'<MiningModel functionName="{function}">{reads(names, target)}{output}'
-        f'<Segmentation multipleModelMethod="{method}" {attributes}>{held}</Segmentation></MiningModel>'
+        f'<MiningModel functionName="{function_of(target)}">{reads(names, target)}{output}'
+        f'<Segmentation multipleModelMethod="{method}" {attributes}>{segment_elements}</Segmentation></MiningModel>'
     )
 
 
-def declare(name: str, text: str, want: Any = None, **columns: Any) -> None:
-    case(f"MiningModel {name}", "MiningModel", text, want, **columns)
+def declare(name: str, text: str, expected: Any = None, **columns: Any) -> None:
+    case(f"MiningModel {name}", "MiningModel", text, expected, **columns)
 
 
 def weighted_median(values: list[float]) -> float:
@@ -64,11 +65,11 @@ COMBINED: dict[str, Any] = {
 }
 _LINEAR = [f"<True/>{linear_model(i)}" for i in range(3)]
 for _method, _formula in COMBINED.items():
-    _said = [_formula([i + 1 + i * x for i in range(3)]) for x in XS]
-    declare(f"{_method} of regressions", mining(_method, _LINEAR), [[*_said, None]], x=[*XS, None])
+    _combined = [_formula([i + 1 + i * x for i in range(3)]) for x in XS]
+    declare(f"{_method} of regressions", mining(_method, _LINEAR), [[*_combined, None]], x=[*XS, None])
 
 _TREES = [
-    f"<True/>{tree(leaf('a', a, less('x', t)) + leaf('b', b, more('x', t)), names='x')}"
+    f"<True/>{tree(leaf('a', a, less_or_equal('x', t)) + leaf('b', b, greater('x', t)), names='x')}"
     for a, b, t in ((1, 2, 0.1), (3, 5, 1), (4, -2, 0.1))
 ]
 for _method, _formula in COMBINED.items():
@@ -76,16 +77,16 @@ for _method, _formula in COMBINED.items():
     declare(f"{_method} of trees", mining(_method, _TREES), [[_formula(p) for p in _picked]], x=XS)
 
 _GUARDED = [
-    f"{less('x', 1)}{linear_model(0)}",
-    f"{more('x', 0)}{linear_model(1)}",
+    f"{less_or_equal('x', 1)}{linear_model(0)}",
+    f"{greater('x', 0)}{linear_model(1)}",
     f"<True/>{linear_model(2)}",
 ]
 for _method, _formula in {k: v for k, v in COMBINED.items() if "eighted" not in k}.items():
-    _fire = [
+    _fired = [
         [v for v, here in ((1, x <= 1), (2 + x, x > 0), (3 + 2 * x, True)) if here] for x in (0.5, -1, 2)
     ]
     declare(
-        f"{_method} of guarded", mining(_method, _GUARDED), [[_formula(f) for f in _fire]], x=[0.5, -1, 2]
+        f"{_method} of guarded", mining(_method, _GUARDED), [[_formula(f) for f in _fired]], x=[0.5, -1, 2]
     )
 
 _OTHER = (
@@ -93,14 +94,14 @@ _OTHER = (
     '<RegressionTable intercept="1"><NumericPredictor name="z" coefficient="1"/>'
     "</RegressionTable></RegressionModel>"
 )
-for _how, _last in (("continue", None), ("returnMissing", None), ("skipSegment", 1)):
+for _treatment, _last in (("continue", None), ("returnMissing", None), ("skipSegment", 1)):
     declare(
-        f"missing {_how}",
+        f"missing {_treatment}",
         mining(
             "average",
             [_LINEAR[0], f"<True/>{_OTHER}"],
             names="xz",
-            attributes=f'missingPredictionTreatment="{_how}"',
+            attributes=f'missingPredictionTreatment="{_treatment}"',
         ),
         [[2, _last]],
         x=[0.5, 0.5],
@@ -120,52 +121,52 @@ declare(
 )
 
 
-def decides(a: int, b: int, bound: float, target: str = "t") -> str:
+def classifier_segment(a: int, b: int, bound: float, target: str = "t") -> str:
     """A tree of classes with their shares."""
     shares = [
         "".join(f'<ScoreDistribution value="{i}" recordCount="{c}"/>' for i, c in enumerate(counts))
         for counts in ((3, 1), (1, 4))
     ]
-    nodes = leaf("a", a, less("x", bound), 4, shares[a]) + leaf("b", b, more("x", bound), 5, shares[b])
+    nodes = leaf("a", a, less_or_equal("x", bound), 4, shares[a]) + leaf(
+        "b", b, greater("x", bound), 5, shares[b]
+    )
     return f"<True/>{tree(nodes, target=target, names='x', root='')}"
 
 
-def probabilities_of(rows: list[tuple[float, float]]) -> list[list[float]]:
-    """Class, highest probability, and the probabilities of 0 and 1."""
-    first = [p for p, _ in rows]
-    return [[float(q > p) for p, q in rows], [max(r) for r in rows], first, [q for _, q in rows]]
-
-
-_DECIDED = [decides(0, 1, 0.1), decides(1, 0, 1), decides(0, 1, -0.25)]
-_AT, _BOUNDS = [2, -0.5, 0.5, 0], (0.1, 1, -0.25)
-_SAYS = [[x > 0.1, not x > 1, x > -0.25] for x in _AT]
+_CLASSIFIERS = [classifier_segment(0, 1, 0.1), classifier_segment(1, 0, 1), classifier_segment(0, 1, -0.25)]
+_X, _BOUNDS = [2, -0.5, 0.5, 0], (0.1, 1, -0.25)
+_VOTES = [[x > 0.1, not x > 1, x > -0.25] for x in _X]
 for _method, _weights in (("majorityVote", (1, 1, 1)), ("weightedMajorityVote", (1, 2, 3))):
-    _ones = [sum(w for w, s in zip(_weights, said, strict=True) if s) / sum(_weights) for said in _SAYS]
-    declare(_method, mining(_method, _DECIDED, "t"), probabilities_of([(1 - p, p) for p in _ones]), x=_AT)
-_SURE = [[(0.8 if s else 0.25) for s in said] for said in _SAYS]
+    _of_class_1 = [
+        sum(w for w, s in zip(_weights, votes, strict=True) if s) / sum(_weights) for votes in _VOTES
+    ]
+    declare(
+        _method, mining(_method, _CLASSIFIERS, "t"), class_outputs([(1 - p, p) for p in _of_class_1]), x=_X
+    )
+_PROBABILITIES = [[(0.8 if s else 0.25) for s in votes] for votes in _VOTES]
 for _method, _formula in (
     ("average", statistics.fmean),
     ("weightedAverage", COMBINED["weightedAverage"]),
 ):
-    _ones = [_formula(p) for p in _SURE]
+    _of_class_1 = [_formula(p) for p in _PROBABILITIES]
     declare(
         f"{_method} of classes",
-        mining(_method, _DECIDED, "t"),
-        probabilities_of([(1 - p, p) for p in _ones]),
-        x=_AT,
+        mining(_method, _CLASSIFIERS, "t"),
+        class_outputs([(1 - p, p) for p in _of_class_1]),
+        x=_X,
     )
 _MAXIMA = []
-for _said in _SURE:
-    _best = max(max(p, 1 - p) for p in _said)
-    _gave = [p for p in _said if max(p, 1 - p) == _best]
-    _MAXIMA.append((1 - statistics.fmean(_gave), statistics.fmean(_gave)))
-declare("max of classes", mining("max", _DECIDED, "t"), probabilities_of(_MAXIMA), x=_AT)
-_ROWS = probabilities_of([(1 - p[0], p[0]) for p in _SURE])
+for _combined in _PROBABILITIES:
+    _best = max(max(p, 1 - p) for p in _combined)
+    _winners = [p for p in _combined if max(p, 1 - p) == _best]
+    _MAXIMA.append((1 - statistics.fmean(_winners), statistics.fmean(_winners)))
+declare("max of classes", mining("max", _CLASSIFIERS, "t"), class_outputs(_MAXIMA), x=_X)
+_ROWS = class_outputs([(1 - p[0], p[0]) for p in _PROBABILITIES])
 declare(
     "selectFirst of classes",
-    mining("selectFirst", _DECIDED, "t"),
+    mining("selectFirst", _CLASSIFIERS, "t"),
     [_ROWS[0], *_ROWS[1:2] * 2, *_ROWS[2:]],
-    x=_AT,
+    x=_X,
 )
 
 _HALF = (

@@ -15,23 +15,23 @@ XS = [-1, 0, 0.5, 1, 2, 3, 4, None]
 
 
 def expression(
-    name: str, node: str, want: Any = None, kind: str = "double", words: bool = False, **columns: Any
+    name: str, node: str, expected: Any = None, data_type: str = "double", words: bool = False, **columns: Any
 ) -> None:
     """A case of an expression, whose name begins with its element."""
-    wanted = None if want is None else [want]
-    case(name, name.split()[0], valued(node, kind, columns), wanted, words=words, **columns)
+    expected_outputs = None if expected is None else [expected]
+    case(name, name.split()[0], valued(node, data_type, columns), expected_outputs, words=words, **columns)
 
 
-_want: Sequence[float | None]
-for _how, _want in (
+_expected: Sequence[float | None]
+for _outliers, _expected in (
     ("asIs", [-10, 0, 5, 10, 15, 20, 25, None]),
     ("asMissingValues", [None, 0, 5, 10, 15, 20, None, None]),
     ("asExtremeValues", [0, 0, 5, 10, 15, 20, 20, None]),
 ):
     expression(
-        f"NormContinuous {_how}",
-        f'<NormContinuous field="x" outliers="{_how}">{POINTS}</NormContinuous>',
-        _want,
+        f"NormContinuous {_outliers}",
+        f'<NormContinuous field="x" outliers="{_outliers}">{POINTS}</NormContinuous>',
+        _expected,
         x=XS,
     )
 expression(
@@ -63,8 +63,8 @@ def bins(*closures: str) -> str:
     )
 
 
-_AT = [0, 1, 1.5, 2, 2.5, 3, 4]
-for _closures, _want in (
+_X = [0, 1, 1.5, 2, 2.5, 3, 4]
+for _closures, _expected in (
     (("openClosed", "openOpen", "closedOpen"), [1, 1, 2, 9, 9, 3, 3]),
     (("openOpen", "closedClosed", "openOpen"), [1, 2, 2, 2, 9, 9, 3]),
     (("openOpen", "closedOpen", "openOpen"), [1, 2, 2, 9, 9, 9, 3]),
@@ -72,14 +72,14 @@ for _closures, _want in (
     expression(
         f"Discretize {' '.join(_closures)}",
         f'<Discretize field="x" defaultValue="9" dataType="double">{bins(*_closures)}</Discretize>',
-        _want,
-        x=_AT,
+        _expected,
+        x=_X,
     )
 _BINS = bins("openClosed", "openOpen", "closedOpen")
 expression(
     "Discretize without default",
     f'<Discretize field="x" dataType="double">{_BINS}</Discretize>',
-    x=[*_AT, None],
+    x=[*_X, None],
 )
 expression(
     "Discretize mapMissingTo",
@@ -94,11 +94,11 @@ expression(
     ["low", "low", "mid", "none", "none", "high", "high"],
     "string",
     words=True,
-    x=_AT,
+    x=_X,
 )
 
 
-def mapped(pairs: str, rows: str, attributes: str = "") -> str:
+def map_values(pairs: str, rows: str, attributes: str = "") -> str:
     columns = "".join(f'<FieldColumnPair field="{f}" column="{f}"/>' for f in pairs)
     table = "".join(
         "<row>" + "".join(f"<{k}>{v}</{k}>" for k, v in zip(f"{pairs}o", row.split(), strict=True)) + "</row>"
@@ -111,29 +111,29 @@ def mapped(pairs: str, rows: str, attributes: str = "") -> str:
 
 
 _ONE, _TWO = "1 10,2 20", "1 1 10,2 1 20,1 2 30"
-expression("MapValues", mapped("n", _ONE), [10, 20, None], n=[1, 2, 3])
-expression("MapValues defaultValue", mapped("n", _ONE, 'defaultValue="-1"'), n=[1, 2, 3])
+expression("MapValues", map_values("n", _ONE), [10, 20, None], n=[1, 2, 3])
+expression("MapValues defaultValue", map_values("n", _ONE, 'defaultValue="-1"'), n=[1, 2, 3])
 expression(
     "MapValues mapMissingTo",
-    mapped("n", _ONE, 'defaultValue="-1" mapMissingTo="-2"'),
+    map_values("n", _ONE, 'defaultValue="-1" mapMissingTo="-2"'),
     n=[1, 2, 3, None],
 )
 expression(
     "MapValues of two fields",
-    mapped("nm", _TWO, 'defaultValue="-1"'),
+    map_values("nm", _TWO, 'defaultValue="-1"'),
     n=[1, 2, 1, 2, 3],
     m=[1, 1, 2, 2, 1],
 )
 expression(
     "MapValues of text",
-    mapped("cn", "a 1 10,b 1 20,a 2 30", 'defaultValue="-1"'),
+    map_values("cn", "a 1 10,b 1 20,a 2 30", 'defaultValue="-1"'),
     c=["a", "b", "a", "b"],
     n=[1, 1, 2, 2],
 )
 
 expression("FieldRef", '<FieldRef field="x"/>', x=[0.5, None])
 expression("FieldRef mapMissingTo", '<FieldRef field="x" mapMissingTo="9"/>', x=[0.5, None])
-expression("FieldRef of text", '<FieldRef field="c"/>', kind="string", words=True, c=["a", "b", None])
+expression("FieldRef of text", '<FieldRef field="c"/>', data_type="string", words=True, c=["a", "b", None])
 for _title, _node, _number in (
     ("Constant", '<Constant dataType="double">1.25</Constant>', 1.25),
     ("Constant integer", '<Constant dataType="integer">-3</Constant>', -3),
@@ -147,8 +147,11 @@ expression(
     [0.5, 1],
     x=[0.5, 1],
 )
-for _kind, _want in (("double", [0.1, -2.7]), ("float", [float(np.float32(v)) for v in (0.1, -2.7)])):
-    _text = derived('<FieldRef field="x"/>', "x", _kind)
-    case(f"DerivedField of {_kind}", "DerivedField", _text, [_want], x=[0.1, -2.7])
+for _data_type, _expected in (
+    ("double", [0.1, -2.7]),
+    ("float", [float(np.float32(v)) for v in (0.1, -2.7)]),
+):
+    _text = derived('<FieldRef field="x"/>', "x", _data_type)
+    case(f"DerivedField of {_data_type}", "DerivedField", _text, [_expected], x=[0.1, -2.7])
 _text = derived('<Apply function="floor"><FieldRef field="x"/></Apply>', "x", "integer")
 case("DerivedField of integer", "DerivedField", _text, x=[0.1, -2.7])

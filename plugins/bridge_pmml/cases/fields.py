@@ -8,10 +8,10 @@ from typing import Any
 from bridge_pmml.cases.common import case, reads, schema
 
 
-def regression(inside: str, table: str, before: str = "", target: str = "y") -> str:
+def regression(content: str, table: str, targets: str = "", target: str = "y") -> str:
     return (
         '<RegressionModel functionName="regression">'
-        f"{schema(inside, target)}{before}{table}</RegressionModel>"
+        f"{schema(content, target)}{targets}{table}</RegressionModel>"
     )
 
 
@@ -22,54 +22,58 @@ def linear_document(name: str, coefficient: float = 1, intercept: float = 0) -> 
     )
 
 
-def treated(title: str, field: str, attributes: str, want: Any, values: list[Any], table: str = "") -> None:
+def mining_field_case(
+    title: str, field: str, attributes: str, expected: Any, values: list[Any], table: str = ""
+) -> None:
     """A case of a MiningField whose value is the answer."""
     item = f'<MiningField name="{field}" {attributes}/>'
-    wanted = None if want is None else [want]
+    expected_outputs = None if expected is None else [expected]
     model = regression(item, table or linear_document(field))
-    case(f"MiningField {title}", "MiningField", model, wanted, **{field: values})
+    case(f"MiningField {title}", "MiningField", model, expected_outputs, **{field: values})
 
 
 INVALID, REPLACED = "invalidValueTreatment", 'invalidValueReplacement="5"'
 _VALUES = [0, 10, 11, -1, 4.5, None]
-treated("returnInvalid", "v", f'{INVALID}="returnInvalid"', [0, 10, None, None, 4.5, None], _VALUES)
-treated("asIs", "v", f'{INVALID}="asIs"', [0, 10, 11, -1, 4.5, None], _VALUES)
-treated("asMissing", "v", f'{INVALID}="asMissing"', [0, 10, None, None, 4.5, None], _VALUES)
-treated(
+mining_field_case("returnInvalid", "v", f'{INVALID}="returnInvalid"', [0, 10, None, None, 4.5, None], _VALUES)
+mining_field_case("asIs", "v", f'{INVALID}="asIs"', [0, 10, 11, -1, 4.5, None], _VALUES)
+mining_field_case("asMissing", "v", f'{INVALID}="asMissing"', [0, 10, None, None, 4.5, None], _VALUES)
+mining_field_case(
     "asMissing replaced",
     "v",
     f'{INVALID}="asMissing" missingValueReplacement="7"',
     [0, 10, 7, 7, 4.5, 7],
     _VALUES,
 )
-treated("asValue", "v", f'{INVALID}="asValue" {REPLACED}', [0, 10, 5, 5, 4.5, None], _VALUES)
-treated(
+mining_field_case("asValue", "v", f'{INVALID}="asValue" {REPLACED}', [0, 10, 5, 5, 4.5, None], _VALUES)
+mining_field_case(
     "asValue and missing replaced",
     "v",
     f'{INVALID}="asValue" {REPLACED} missingValueReplacement="7"',
     [0, 10, 5, 5, 4.5, 7],
     _VALUES,
 )
-_HOT = (
+_CATEGORICAL = (
     '<RegressionTable intercept="1"><CategoricalPredictor name="n" value="1" coefficient="1"/>'
     '<CategoricalPredictor name="n" value="3" coefficient="3"/></RegressionTable>'
 )
-treated("returnInvalid category", "n", "", [2, 1, 4, None, 1], [1, 2, 3, 9, None], _HOT)
-treated("asIs category", "n", f'{INVALID}="asIs"', [2, 1, 4, 1, 1], [1, 2, 3, 9, None], _HOT)
-treated(
+mining_field_case("returnInvalid category", "n", "", [2, 1, 4, None, 1], [1, 2, 3, 9, None], _CATEGORICAL)
+mining_field_case(
+    "asIs category", "n", f'{INVALID}="asIs"', [2, 1, 4, 1, 1], [1, 2, 3, 9, None], _CATEGORICAL
+)
+mining_field_case(
     "asMissing category",
     "n",
     f'{INVALID}="asMissing" missingValueReplacement="3"',
     [2, 1, 4, 4, 4],
     [1, 2, 3, 9, None],
-    _HOT,
+    _CATEGORICAL,
 )
 _TEXT = (
     '<RegressionTable intercept="1">'
     '<CategoricalPredictor name="c" value="a" coefficient="1"/></RegressionTable>'
 )
-treated("returnInvalid text", "c", "", [2, 1, None, 1], ["a", "b", "zzz", None], _TEXT)
-treated(
+mining_field_case("returnInvalid text", "c", "", [2, 1, None, 1], ["a", "b", "zzz", None], _TEXT)
+mining_field_case(
     "asValue text",
     "c",
     f'{INVALID}="asValue" invalidValueReplacement="a"',
@@ -77,38 +81,40 @@ treated(
     ["a", "b", "zzz", None],
     _TEXT,
 )
-treated("missingValueReplacement", "x", 'missingValueReplacement="2.5"', None, [1, None])
-for _how in ("asIs", "asMean", "asMode", "asMedian", "asValue"):
-    treated(
-        f"missing {_how}",
+mining_field_case("missingValueReplacement", "x", 'missingValueReplacement="2.5"', None, [1, None])
+for _treatment in ("asIs", "asMean", "asMode", "asMedian", "asValue"):
+    mining_field_case(
+        f"missing {_treatment}",
         "x",
-        f'missingValueReplacement="2.5" missingValueTreatment="{_how}"',
+        f'missingValueReplacement="2.5" missingValueTreatment="{_treatment}"',
         [1, 2.5],
         [1, None],
     )
-treated("missing returnInvalid", "x", 'missingValueTreatment="returnInvalid"', [1, None], [1, None])
+mining_field_case("missing returnInvalid", "x", 'missingValueTreatment="returnInvalid"', [1, None], [1, None])
 _BOUNDS = 'lowValue="0" highValue="3"'
-treated("outliers asIs", "x", f'outliers="asIs" {_BOUNDS}', None, [-5, 0, 1, 3, 9, None])
-treated(
+mining_field_case("outliers asIs", "x", f'outliers="asIs" {_BOUNDS}', None, [-5, 0, 1, 3, 9, None])
+mining_field_case(
     "outliers asMissingValues",
     "x",
     f'outliers="asMissingValues" {_BOUNDS}',
     [None, 0, 1, 3, None, None],
     [-5, 0, 1, 3, 9, None],
 )
-treated(
+mining_field_case(
     "outliers asExtremeValues", "x", f'outliers="asExtremeValues" {_BOUNDS}', None, [-5, 0, 1, 3, 9, None]
 )
-treated(
+mining_field_case(
     "outliers asMissingValues replaced",
     "x",
     f'outliers="asMissingValues" {_BOUNDS} missingValueReplacement="2"',
     [2, 0, 1, 3, 2, 2],
     [-5, 0, 1, 3, 9, None],
 )
-treated("usageType supplementary", "x", '/><MiningField name="z" usageType="supplementary"', None, [1, None])
+mining_field_case(
+    "usageType supplementary", "x", '/><MiningField name="z" usageType="supplementary"', None, [1, None]
+)
 
-_KINDS = """
+_FIELDS = """
 <DataField name="a" optype="continuous" dataType="double">
   <Interval closure="openOpen" leftMargin="0" rightMargin="1"/>
   <Interval closure="closedOpen" leftMargin="5"/></DataField>
@@ -124,7 +130,7 @@ case(
     "DataField",
     regression('<MiningField name="a"/>', linear_document("a")),
     [[None, 0.5, None, None, 5, 7, None]],
-    fields=_KINDS,
+    fields=_FIELDS,
     a=[0, 0.5, 1, 3, 5, 7, None],
 )
 case(
@@ -132,14 +138,14 @@ case(
     "DataField",
     regression('<MiningField name="d" missingValueReplacement="2"/>', linear_document("d")),
     [[0.5, 2, None, 2]],
-    fields=_KINDS,
+    fields=_FIELDS,
     d=[0.5, -999, -1, None],
 )
 case(
     "DataField integer",
     "DataField",
     regression('<MiningField name="i"/>', linear_document("i", 0.5)),
-    fields=_KINDS,
+    fields=_FIELDS,
     i=[1, -7, None],
 )
 case(
@@ -151,33 +157,33 @@ case(
         '<CategoricalPredictor name="b" value="true" coefficient="2"/></RegressionTable>',
     ),
     [[3, 1, 1]],
-    fields=_KINDS,
+    fields=_FIELDS,
     b=[1, 0, None],
 )
 
 
-def targeted(title: str, attributes: str, values: str = "", want: Any = None) -> None:
+def targets_case(title: str, attributes: str, values: str = "", expected: Any = None) -> None:
     item = f'<Targets><Target field="y" {attributes}>{values}</Target></Targets>'
     model = regression('<MiningField name="x"/>', linear_document("x"), item)
     case(
         f"Targets {title}",
         "Targets",
         model,
-        None if want is None else [want],
+        None if expected is None else [expected],
         x=[-3, 1.5, 2.2, 99, -2.5, None],
     )
 
 
-targeted("min and max", 'min="0" max="10"')
-targeted("min", 'min="0"')
-targeted("rescale", 'rescaleFactor="2" rescaleConstant="0.6"')
-for _how in ("round", "ceiling", "floor"):
-    targeted(f"castInteger {_how}", f'castInteger="{_how}"')
-targeted(
+targets_case("min and max", 'min="0" max="10"')
+targets_case("min", 'min="0"')
+targets_case("rescale", 'rescaleFactor="2" rescaleConstant="0.6"')
+for _treatment in ("round", "ceiling", "floor"):
+    targets_case(f"castInteger {_treatment}", f'castInteger="{_treatment}"')
+targets_case(
     "all of it",
     'min="0" max="10" rescaleFactor="2" rescaleConstant="0.6" castInteger="round"',
 )
-targeted("defaultValue", "", '<TargetValue defaultValue="-1"/>', [-3, 1.5, 2.2, 99, -2.5, -1])
+targets_case("defaultValue", "", '<TargetValue defaultValue="-1"/>', [-3, 1.5, 2.2, 99, -2.5, -1])
 
 _CLASSES = (
     '<RegressionTable targetCategory="1" intercept="0.5">'
@@ -190,39 +196,39 @@ _PRIORS = (
 )
 
 
-def classification(output: str, before: str = "") -> str:
-    held = f"<Output>{output}</Output>" if output else ""
+def classification(output: str, targets: str = "") -> str:
+    output_element = f"<Output>{output}</Output>" if output else ""
     return (
         '<RegressionModel functionName="classification" normalizationMethod="softmax">'
-        f"{reads('x', 't')}{held}{before}{_CLASSES}</RegressionModel>"
+        f"{reads('x', 't')}{output_element}{targets}{_CLASSES}</RegressionModel>"
     )
 
 
-def field(name: str, feature: str, more: str = "", kind: str = "double", inside: str = "") -> str:
+def field(name: str, feature: str, attributes: str = "", data_type: str = "double", content: str = "") -> str:
     return (
-        f'<OutputField name="{name}" feature="{feature}" dataType="{kind}" optype="continuous" '
-        f"{more}>{inside}</OutputField>"
+        f'<OutputField name="{name}" feature="{feature}" dataType="{data_type}" optype="continuous" '
+        f"{attributes}>{content}</OutputField>"
     )
 
 
 _XS = [0.5, -2, 0.125, -1]
-_CHANCES = [1 / (1 + math.exp(-v)) for v in (1.25, -3.75, 0.5, -1.75)]
+_PROBABILITIES = [1 / (1 + math.exp(-v)) for v in (1.25, -3.75, 0.5, -1.75)]
 case(
     "Targets priorProbability",
     "Targets",
     classification("", _PRIORS),
     [
         [1, 0, 1, 0, 0],
-        [*(max(p, 1 - p) for p in _CHANCES), 0.7],
-        [*(1 - p for p in _CHANCES), 0.7],
-        [*_CHANCES, 0.3],
+        [*(max(p, 1 - p) for p in _PROBABILITIES), 0.7],
+        [*(1 - p for p in _PROBABILITIES), 0.7],
+        [*_PROBABILITIES, 0.3],
     ],
     x=[*_XS, None],
 )
 case(
     "OutputField predictedValue",
     "OutputField predictedValue",
-    classification(field("p", "predictedValue", kind="integer")),
+    classification(field("p", "predictedValue", data_type="integer")),
     x=_XS,
 )
 case("OutputField probability", "OutputField probability", classification(field("p", "probability")), x=_XS)
@@ -240,7 +246,7 @@ case(
         + field(
             "q",
             "transformedValue",
-            inside='<Apply function="*"><FieldRef field="p"/><Constant>100</Constant></Apply>',
+            content='<Apply function="*"><FieldRef field="p"/><Constant>100</Constant></Apply>',
         )
     ),
     x=_XS,
@@ -253,10 +259,10 @@ case(
         + field(
             "q",
             "transformedValue",
-            inside='<Apply function="-"><Constant>1</Constant><FieldRef field="p"/></Apply>',
+            content='<Apply function="-"><Constant>1</Constant><FieldRef field="p"/></Apply>',
         )
     ),
-    [[1 - p for p in _CHANCES]],
+    [[1 - p for p in _PROBABILITIES], [1, 0, 1, 0]],
     x=_XS,
 )
 _DECISION = (
@@ -267,7 +273,7 @@ case(
     "OutputField decision",
     "OutputField decision",
     classification(field("p", "probability", 'value="1"') + field("d", "decision", "", "integer", _DECISION)),
-    [_CHANCES, [1, 0, 1, 0]],
+    [_PROBABILITIES, [1, 0, 1, 0], [1, 0, 1, 0]],
     x=_XS,
 )
 case(
@@ -282,18 +288,18 @@ case(
     x=[0.5, -1],
     y=[1, 0.5],
 )
-_SHOWN = (
+_DISPLAY_VALUES = (
     '<Targets><Target field="k"><TargetValue value="yes" displayValue="Yes!"/>'
     '<TargetValue value="no" displayValue="No!"/></Target></Targets>'
 )
 case(
     "OutputField predictedDisplayValue",
     "OutputField predictedDisplayValue",
-    classification(field("p", "predictedDisplayValue", kind="string"), _SHOWN)
+    classification(field("p", "predictedDisplayValue", data_type="string"), _DISPLAY_VALUES)
     .replace('name="t"', 'name="k"')
     .replace('"1"', '"yes"')
     .replace('"0"', '"no"'),
-    [["Yes!", "No!", "Yes!", "No!"]],
+    [["Yes!", "No!", "Yes!", "No!"], ["yes", "no", "yes", "no"]],
     words=True,
     x=_XS,
 )

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from bridge_pmml.cases.common import case, reads
+from bridge_pmml.cases.common import case, class_outputs, function_of, reads
 
 NORMAL = statistics.NormalDist()
 XS = [0.3, 1.7, 0.0, -0.4, None]
@@ -34,91 +34,97 @@ INVERSE: dict[str, Callable[[float], float]] = {
 }
 
 
-def model(tables: str, method: str = "", target: str = "y", names: str = "x") -> str:
-    function = "regression" if target == "y" else "classification"
+def regression_model(tables: str, method: str = "", target: str = "y", names: str = "x") -> str:
     normalized = f'normalizationMethod="{method}"' if method else ""
     return (
-        f'<RegressionModel functionName="{function}" {normalized}>'
+        f'<RegressionModel functionName="{function_of(target)}" {normalized}>'
         f"{reads(names, target)}{tables}</RegressionModel>"
     )
 
 
-def regression_table(inside: str, intercept: float = 0.5) -> str:
-    return f'<RegressionTable intercept="{intercept}">{inside}</RegressionTable>'
+def regression_table(predictors: str, intercept: float = 0.5) -> str:
+    return f'<RegressionTable intercept="{intercept}">{predictors}</RegressionTable>'
 
 
-def regression(name: str, text: str, want: Any = None, **columns: Any) -> None:
-    case(f"RegressionModel {name}", "RegressionModel", text, want, **columns)
+def declare(name: str, text: str, expected: Any = None, **columns: Any) -> None:
+    case(f"RegressionModel {name}", "RegressionModel", text, expected, **columns)
 
 
-def scored(values: list[float | None], how: Callable[[float], float]) -> list[float | None]:
-    return [None if v is None else how(v) for v in values]
+def applied_to(values: list[float | None], function: Callable[[float], float]) -> list[float | None]:
+    return [None if v is None else function(v) for v in values]
 
 
 for _method, _inverse in {**INVERSE, "softmax": INVERSE["logit"]}.items():
-    _text = model(regression_table('<NumericPredictor name="x" coefficient="2"/>'), _method)
-    regression(f"of {_method}", _text, [scored(scored(XS, lambda v: 0.5 + 2 * v), _inverse)], x=XS)
+    _text = regression_model(regression_table('<NumericPredictor name="x" coefficient="2"/>'), _method)
+    declare(f"of {_method}", _text, [applied_to(applied_to(XS, lambda v: 0.5 + 2 * v), _inverse)], x=XS)
 
 _NUMERIC = '<NumericPredictor name="{}" coefficient="{}"/>'
-regression(
+declare(
     "several predictors",
-    model(regression_table(_NUMERIC.format("x", 2) + _NUMERIC.format("z", -0.5)), names="xz"),
+    regression_model(regression_table(_NUMERIC.format("x", 2) + _NUMERIC.format("z", -0.5)), names="xz"),
     x=[1, 2, None],
     z=[3, -1, 1],
 )
-regression(
+declare(
     "exponent",
-    model(regression_table('<NumericPredictor name="x" coefficient="2" exponent="3"/>')),
+    regression_model(regression_table('<NumericPredictor name="x" coefficient="2" exponent="3"/>')),
     x=[1.5, -2, 0, None],
 )
-regression(
+declare(
     "negative exponent",
-    model(regression_table('<NumericPredictor name="x" coefficient="2" exponent="-1"/>')),
+    regression_model(regression_table('<NumericPredictor name="x" coefficient="2" exponent="-1"/>')),
     x=[1.5, -2, None],
 )
 _CATEGORIES = "".join(
     f'<CategoricalPredictor name="n" value="{v}" coefficient="{w}"/>' for v, w in ((1, 1.5), (3, -2))
 )
-regression("categories", model(regression_table(_CATEGORIES), names="n"), n=[1, 2, 3])
-regression(
+declare("categories", regression_model(regression_table(_CATEGORIES), names="n"), n=[1, 2, 3])
+declare(
     "categories missing",
-    model(regression_table(_CATEGORIES), names="n"),
+    regression_model(regression_table(_CATEGORIES), names="n"),
     [[2, 0.5, -1.5, 0.5]],
     n=[1, 2, 3, None],
 )
-regression(
+declare(
     "categories of text",
-    model(regression_table('<CategoricalPredictor name="c" value="b" coefficient="3"/>'), names="c"),
+    regression_model(
+        regression_table('<CategoricalPredictor name="c" value="b" coefficient="3"/>'), names="c"
+    ),
     [[0.5, 3.5, 0.5]],
     c=["a", "b", "d"],
 )
-regression(
+declare(
     "interaction",
-    model(regression_table('<PredictorTerm coefficient="2"><FieldRef field="x"/>'
+    regression_model(regression_table('<PredictorTerm coefficient="2"><FieldRef field="x"/>'
     '<FieldRef field="z"/></PredictorTerm>'), names="xz"),
     [[6.5, -3.5, None]],
     x=[1, 2, None],
     z=[3, -1, 1],
 )  # fmt: skip
-regression("intercept alone", model(regression_table("", 7.25)), [[7.25, 7.25]], x=[1, 2])
+declare("intercept alone", regression_model(regression_table("", 7.25)), [[7.25, 7.25]], x=[1, 2])
 
 _SECOND = 1.25
 for _method in (*INVERSE, "softmax", "simplemax"):
     if _method == "exp":
         continue
-    _first = scored([v for v in XS if v is not None], lambda v: 0.5 + 2 * v)
+    _first = applied_to([v for v in XS if v is not None], lambda v: 0.5 + 2 * v)
     if _method == "softmax":
-        _said = scored(_first, lambda a: 1 / (1 + math.exp(_SECOND - a)))
+        _probabilities = applied_to(_first, lambda a: 1 / (1 + math.exp(_SECOND - a)))
     elif _method == "simplemax":
-        _said = scored(_first, lambda a: a / (a + _SECOND))
+        _probabilities = applied_to(_first, lambda a: a / (a + _SECOND))
     else:
-        _said = scored(scored(_first, INVERSE[_method]), lambda p: min(1, max(0, p)))
-    _winner = [float(p > 0.5) for p in _said if p is not None]
-    _top = [max(p, 1 - p) for p in _said if p is not None]
-    _rest = [1 - p for p in _said if p is not None]
-    regression(f"two classes {_method}", model(TWO, _method, "t"), [_winner, _top, _rest, _said], x=XS[:-1])
+        _probabilities = applied_to(applied_to(_first, INVERSE[_method]), lambda p: min(1, max(0, p)))
+    _winner = [float(p > 0.5) for p in _probabilities if p is not None]
+    _largest = [max(p, 1 - p) for p in _probabilities if p is not None]
+    _of_class_0 = [1 - p for p in _probabilities if p is not None]
+    declare(
+        f"two classes {_method}",
+        regression_model(TWO, _method, "t"),
+        [_winner, _largest, _of_class_0, _probabilities],
+        x=XS[:-1],
+    )
 for _method in ("none", "softmax", "simplemax"):
-    regression(f"three classes {_method}", model(THREE, _method, "u"), x=[0.3, 1.7, 0.0, 0.8])
+    declare(f"three classes {_method}", regression_model(THREE, _method, "u"), x=[0.3, 1.7, 0.0, 0.8])
 for _method in ("logit", "probit", "cloglog", "loglog", "cauchit"):
     _tables = "".join(
         f'<RegressionTable targetCategory="{i}" intercept="{b}">'
@@ -130,32 +136,35 @@ for _method in ("logit", "probit", "cloglog", "loglog", "cauchit"):
     for _x in (0.3, 1.7, -2.0):
         _low, _high = (INVERSE[_method](b - 0.5 * _x) for b in (-0.5, 0.75))
         _parts.append([_low, _high - _low, 1 - _high])
-    _want = [
+    _expected = [
         [float(p.index(max(p))) for p in _parts],
         [max(p) for p in _parts],
         *map(list, zip(*_parts, strict=True)),
     ]
-    regression(f"ordinal {_method}", model(_tables + _last, _method, "o"), _want, x=[0.3, 1.7, -2.0])
+    declare(
+        f"ordinal {_method}", regression_model(_tables + _last, _method, "o"), _expected, x=[0.3, 1.7, -2.0]
+    )
 
 
-def general(kind: str, rest: str, attributes: str = "", target: str = "y", names: str = "xn") -> str:
+def general_regression(
+    model_type: str, content: str, attributes: str = "", target: str = "y", names: str = "xn"
+) -> str:
     """A GeneralRegressionModel of p0 = 1, p1 = x, p2 = 1 where n is 2."""
-    function = "regression" if target == "y" else "classification"
     parameters = "".join(f'<Parameter name="p{i}" label="p{i}"/>' for i in range(3))
     cells = (
         '<PPCell value="1" predictorName="x" parameterName="p1"/>'
         '<PPCell value="2" predictorName="n" parameterName="p2"/>'
     )
     return (
-        f'<GeneralRegressionModel functionName="{function}" modelType="{kind}" '
+        f'<GeneralRegressionModel functionName="{function_of(target)}" modelType="{model_type}" '
         f"{attributes}>{reads(names, target)}"
         f'<ParameterList>{parameters}</ParameterList><FactorList><Predictor name="n"/></FactorList>'
         f'<CovariateList><Predictor name="x"/></CovariateList><PPMatrix>{cells}</PPMatrix>'
-        f"{rest}</GeneralRegressionModel>"
+        f"{content}</GeneralRegressionModel>"
     )
 
 
-def betas(*rows: tuple[float, ...], categories: tuple[str, ...] = ("",)) -> str:
+def param_matrix(*rows: tuple[float, ...], categories: tuple[str, ...] = ("",)) -> str:
     cells = ""
     for category, row in zip(categories, rows, strict=True):
         target = f'targetCategory="{category}" ' if category else ""
@@ -165,20 +174,20 @@ def betas(*rows: tuple[float, ...], categories: tuple[str, ...] = ("",)) -> str:
     return f"<ParamMatrix>{cells}</ParamMatrix>"
 
 
-GIVEN: dict[str, list[float]] = {"x": [0.3, 1.5, -0.4, 0.9], "n": [1, 2, 3, 2]}
-ETA = [0.25 + 0.5 * x - 0.125 * (n == 2) for x, n in zip(GIVEN["x"], GIVEN["n"], strict=True)]
+RECORDS: dict[str, list[float]] = {"x": [0.3, 1.5, -0.4, 0.9], "n": [1, 2, 3, 2]}
+ETA = [0.25 + 0.5 * x - 0.125 * (n == 2) for x, n in zip(RECORDS["x"], RECORDS["n"], strict=True)]
 ROW = (0.25, 0.5, -0.125)
 
 
-def generalized(name: str, text: str, want: Any = None, **columns: Any) -> None:
-    case(f"GeneralRegressionModel {name}", "GeneralRegressionModel", text, want, **(columns or GIVEN))
+def declare_general(name: str, text: str, expected: Any = None, **columns: Any) -> None:
+    case(f"GeneralRegressionModel {name}", "GeneralRegressionModel", text, expected, **(columns or RECORDS))
 
 
-for _kind in ("regression", "generalLinear"):
-    generalized(_kind, general(_kind, betas(ROW)), [ETA])
-generalized(
+for _model_type in ("regression", "generalLinear"):
+    declare_general(_model_type, general_regression(_model_type, param_matrix(ROW)), [ETA])
+declare_general(
     "of missing values",
-    general("regression", betas(ROW)),
+    general_regression("regression", param_matrix(ROW)),
     [[0.4, None, None]],
     x=[0.3, None, 0.3],
     n=[1, 1, None],
@@ -197,82 +206,82 @@ LINKS: dict[str, tuple[str, Callable[[float], float]]] = {
     "oddspower": ("binomial", lambda y: 1 / (1 + (1 + 2 * y) ** (-1 / 2))),
 }
 for _link, (_distribution, _inverse) in LINKS.items():
-    _more = f'distribution="{_distribution}" linkFunction="{_link}" linkParameter="2" distParameter="2.5"'
-    generalized(
+    _attributes = (
+        f'distribution="{_distribution}" linkFunction="{_link}" linkParameter="2" distParameter="2.5"'
+    )
+    declare_general(
         f"link {_link}",
-        general("generalizedLinear", betas(ROW), _more),
-        [scored(ETA, _inverse)],
+        general_regression("generalizedLinear", param_matrix(ROW), _attributes),
+        [applied_to(ETA, _inverse)],
     )
 for _distribution, _link in (("gamma", "log"), ("igauss", "log"), ("tweedie", "log"), ("negbin", "log")):
-    generalized(
+    declare_general(
         f"distribution {_distribution}",
-        general("generalizedLinear", betas(ROW), f'distribution="{_distribution}" linkFunction="{_link}"'),
-        [scored(ETA, math.exp)],
+        general_regression(
+            "generalizedLinear", param_matrix(ROW), f'distribution="{_distribution}" linkFunction="{_link}"'
+        ),
+        [applied_to(ETA, math.exp)],
     )
-generalized(
+declare_general(
     "offset and trials",
-    general("generalizedLinear", betas(ROW), 'linkFunction="logit" offsetValue="0.5" trialsValue="3"'),
+    general_regression(
+        "generalizedLinear", param_matrix(ROW), 'linkFunction="logit" offsetValue="0.5" trialsValue="3"'
+    ),
     [[3 * INVERSE["logit"](y + 0.5) for y in ETA]],
 )
-generalized(
+declare_general(
     "offset and trials of fields",
-    general(
+    general_regression(
         "generalizedLinear",
-        betas(ROW),
+        param_matrix(ROW),
         'linkFunction="log" offsetVariable="z" trialsVariable="v"',
         names="xnzv",
     ),
     [[v * math.exp(y + z) for y, z, v in zip(ETA, (0.5, 0, 1, -1), (1, 2, 3, 4), strict=True)]],
-    **GIVEN,
+    **RECORDS,
     z=[0.5, 0, 1, -1],
     v=[1, 2, 3, 4],
 )
 
 
-def probabilities_of(rows: list[list[float]], first: int = 0) -> list[list[float]]:
-    """Class, highest probability, and probabilities of the classes from `first`."""
-    winners = [float(first + row.index(max(row))) for row in rows]
-    return [winners, [max(row) for row in rows], *map(list, zip(*rows, strict=True))]
-
-
-generalized(
+declare_general(
     "two classes",
-    general(
+    general_regression(
         "generalizedLinear",
-        betas(ROW, categories=("1",)),
+        param_matrix(ROW, categories=("1",)),
         'linkFunction="logit" distribution="binomial" targetReferenceCategory="0"',
         "t",
     ),
-    probabilities_of([[1 - INVERSE["logit"](y), INVERSE["logit"](y)] for y in ETA]),
+    class_outputs([[1 - INVERSE["logit"](y), INVERSE["logit"](y)] for y in ETA]),
 )
 _OTHER = (-0.5, 1.0, 0.75)
 _ODDS = [
     [math.exp(y), math.exp(-0.5 + x + 0.75 * (n == 2)), 1.0]
-    for y, x, n in zip(ETA, GIVEN["x"], GIVEN["n"], strict=True)
+    for y, x, n in zip(ETA, RECORDS["x"], RECORDS["n"], strict=True)
 ]
-generalized(
+declare_general(
     "multinomialLogistic",
-    general(
+    general_regression(
         "multinomialLogistic",
-        betas(ROW, _OTHER, categories=("0", "1")),
+        param_matrix(ROW, _OTHER, categories=("0", "1")),
         'targetReferenceCategory="2"',
         "u",
     ),
-    probabilities_of([[v / sum(row) for v in row] for row in _ODDS]),
+    class_outputs([[v / sum(row) for v in row] for row in _ODDS]),
 )
 for _link in ("logit", "probit", "cloglog", "loglog", "cauchit"):
     _rows = []
     for _y in ETA:
         _low, _high = INVERSE[_link](_y), INVERSE[_link](_y + 1)
         _rows.append([_low, _high - _low, 1 - _high])
-    _cells = betas((0.25,), (1.25,), categories=("0", "1")).replace(
+    _cells = param_matrix((0.25,), (1.25,), categories=("0", "1")).replace(
         "</ParamMatrix>",
         '<PCell parameterName="p1" beta="0.5"/><PCell parameterName="p2" beta="-0.125"/></ParamMatrix>',
     )
-    generalized(
+    declare_general(
         f"ordinalMultinomial {_link}",
-        general("ordinalMultinomial", _cells, f'cumulativeLink="{_link}"', "o"),
-        probabilities_of(_rows),
+        general_regression("ordinalMultinomial", _cells, f'cumulativeLink="{_link}"', "o"),
+        class_outputs(_rows),
     )
 _HAZARD = '<BaseCumHazardTables maxTime="9">' + "".join(
     f'<BaselineCell time="{t}" cumHazard="{h}"/>' for t, h in ((1, 0.1), (4, 0.3), (7, 0.8))
@@ -282,23 +291,23 @@ _RISKS = [0.5 * (x - 0.5) for x in (0.3, 1.5, -0.4, 0.9)]
 _TIMES = [0.5, 4, 8, 10]
 
 
-def _survived(*hazards: float | None) -> list[float | None]:
-    """The share that survives, for the cumulative hazard of each record's time; None past the last time."""
-    return [None if h is None else math.exp(-h * math.exp(r)) for h, r in zip(hazards, _RISKS, strict=True)]
+def _cumulative_hazards(*baseline: float | None) -> list[float | None]:
+    """The cumulative hazard of each record, for that of the baseline at its time; None past the last time."""
+    return [None if h is None else h * math.exp(r) for h, r in zip(baseline, _RISKS, strict=True)]
 
 
-generalized(
+declare_general(
     "CoxRegression",
-    general(
+    general_regression(
         "CoxRegression",
-        betas((0, 0.5)) + _HAZARD + "</BaseCumHazardTables>",
+        param_matrix((0, 0.5)) + _HAZARD + "</BaseCumHazardTables>",
         'endTimeVariable="z"',
         names="xz",
     )
     .replace('<Parameter name="p1" label="p1"/>', _CENTRED)
     .replace('<PPCell value="2" predictorName="n" parameterName="p2"/>', ""),
-    [_survived(0.0, 0.3, 0.8, None)],
-    x=GIVEN["x"],
+    [_cumulative_hazards(0.0, 0.3, 0.8, None)],
+    x=RECORDS["x"],
     z=_TIMES,
 )
 _STRATA = (
@@ -306,18 +315,18 @@ _STRATA = (
     '<BaselineCell time="1" cumHazard="0.2"/></BaselineStratum>'
     '<BaselineStratum value="2" maxTime="5"><BaselineCell time="1" cumHazard="0.4"/></BaselineStratum>'
 )
-generalized(
+declare_general(
     "CoxRegression of strata",
-    general(
+    general_regression(
         "CoxRegression",
-        betas((0, 0.5)) + _STRATA + "</BaseCumHazardTables>",
+        param_matrix((0, 0.5)) + _STRATA + "</BaseCumHazardTables>",
         'endTimeVariable="z" baselineStrataVariable="n"',
         names="xzn",
     )
     .replace('<Parameter name="p1" label="p1"/>', _CENTRED)
     .replace('<PPCell value="2" predictorName="n" parameterName="p2"/>', ""),
-    [_survived(0.0, 0.4, 0.2, None)],
-    x=GIVEN["x"],
+    [_cumulative_hazards(0.0, 0.4, 0.2, None)],
+    x=RECORDS["x"],
     z=[0.5, 4, 8, 8],
     n=[1, 2, 1, 2],
 )

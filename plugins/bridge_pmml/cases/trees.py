@@ -5,39 +5,38 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from bridge_pmml.cases.common import case, reads
+from bridge_pmml.cases.common import case, function_of, reads
 
 
-def less(field: str, value: float) -> str:
+def less_or_equal(field: str, value: float) -> str:
     return f'<SimplePredicate field="{field}" operator="lessOrEqual" value="{value}"/>'
 
 
-def more(field: str, value: float) -> str:
+def greater(field: str, value: float) -> str:
     return f'<SimplePredicate field="{field}" operator="greaterThan" value="{value}"/>'
 
 
-def leaf(name: str, score: Any, predicate: str, count: int = 1, inside: str = "") -> str:
-    given = "" if score is None else f'score="{score}"'
-    return f'<Node id="{name}" {given} recordCount="{count}">{predicate}{inside}</Node>'
+def leaf(name: str, score: Any, predicate: str, count: int = 1, content: str = "") -> str:
+    score_attribute = "" if score is None else f'score="{score}"'
+    return f'<Node id="{name}" {score_attribute} recordCount="{count}">{predicate}{content}</Node>'
 
 
 def tree(
     nodes: str, attributes: str = "", target: str = "y", names: str = "xz", root: str = 'score="0"'
 ) -> str:
-    function = "regression" if target == "y" else "classification"
     return (
-        f'<TreeModel functionName="{function}" splitCharacteristic="multiSplit" '
+        f'<TreeModel functionName="{function_of(target)}" splitCharacteristic="multiSplit" '
         f"{attributes}>{reads(names, target)}"
         f'<Node id="r" recordCount="10" {root}><True/>{nodes}</Node></TreeModel>'
     )
 
 
-def declare(name: str, text: str, want: Any = None, ops: str = "TreeModel", **columns: Any) -> None:
-    case(f"{ops} {name}", ops, text, want, **columns)
+def declare(name: str, text: str, expected: Any = None, ops: str = "TreeModel", **columns: Any) -> None:
+    case(f"{ops} {name}", ops, text, expected, **columns)
 
 
-BELOW = leaf("c", 3, less("z", 5), 1) + leaf("d", 4, more("z", 5), 3)
-SPLIT = leaf("a", 1, less("x", 0.1), 4) + leaf("b", 2, more("x", 0.1), 6, BELOW)
+BELOW = leaf("c", 3, less_or_equal("z", 5), 1) + leaf("d", 4, greater("z", 5), 3)
+SPLIT = leaf("a", 1, less_or_equal("x", 0.1), 4) + leaf("b", 2, greater("x", 0.1), 6, BELOW)
 RECORDS = {"x": [0, 0.1, 0.2, 7, None, 3], "z": [1, 1, 5, 5.5, 1, None]}
 
 declare("of doubles", tree(SPLIT), [[1, 1, 3, 4]], x=[0, 0.1, 0.2, 7], z=[1, 1, 5, 5.5])
@@ -48,19 +47,19 @@ for _strategy, _last, _missed in (
     ("nullPrediction", False, [None, None]),
     ("defaultChild", False, [4, 3]),
 ):
-    _nodes, _more = SPLIT, f'missingValueStrategy="{_strategy}"'
+    _nodes, _attributes = SPLIT, f'missingValueStrategy="{_strategy}"'
     if _last:
-        _more += ' noTrueChildStrategy="returnLastPrediction"'
+        _attributes += ' noTrueChildStrategy="returnLastPrediction"'
     if _strategy == "defaultChild":
         _nodes = SPLIT.replace('id="b"', 'id="b" defaultChild="c"')
         _missed = [3, 3]
-    _text = tree(_nodes, _more, root='score="0" defaultChild="b"')
+    _text = tree(_nodes, _attributes, root='score="0" defaultChild="b"')
     declare(f"missing {_strategy}{' last' * _last}", _text, [[1, 1, 3, 4, *_missed]], **RECORDS)
 
-_GAP = leaf("a", 1, less("x", 0)) + leaf("b", 2, more("x", 1))
-for _strategy, _said in (("returnNullPrediction", None), ("returnLastPrediction", 0)):
+_GAP = leaf("a", 1, less_or_equal("x", 0)) + leaf("b", 2, greater("x", 1))
+for _strategy, _score in (("returnNullPrediction", None), ("returnLastPrediction", 0)):
     _text = tree(_GAP, f'noTrueChildStrategy="{_strategy}"', names="x")
-    declare(f"no true child {_strategy}", _text, [[1, _said, 2]], x=[-1, 0.5, 2])
+    declare(f"no true child {_strategy}", _text, [[1, _score, 2]], x=[-1, 0.5, 2])
 
 for _operator in ("equal", "notEqual", "lessThan", "lessOrEqual", "greaterThan", "greaterOrEqual"):
     _first = f'<SimplePredicate field="x" operator="{_operator}" value="1.5"/>'
@@ -70,10 +69,10 @@ for _operator in ("isMissing", "isNotMissing"):
     _first = f'<SimplePredicate field="x" operator="{_operator}"/>'
     _text = tree(leaf("a", 1, _first) + leaf("b", 2, "<True/>"), names="x")
     declare(_operator, _text, ops="SimplePredicate", x=[1, None, 2])
-_KNOWN = '<SimplePredicate field="c" operator="equal" value="b"/>'
+_IS_B = '<SimplePredicate field="c" operator="equal" value="b"/>'
 declare(
     "of text",
-    tree(leaf("a", 1, _KNOWN) + leaf("b", 2, "<True/>"), names="c"),
+    tree(leaf("a", 1, _IS_B) + leaf("b", 2, "<True/>"), names="c"),
     ops="SimplePredicate",
     c=["a", "b", "d"],
 )
@@ -106,17 +105,20 @@ _TRUTH = {
     "surrogate": [1, 1, 1, 0, 0, 0, 1, 0, None],
 }
 for _operator, _truth in _TRUTH.items():
-    _first = (
-        f'<CompoundPredicate booleanOperator="{_operator}">{less("x", 1)}{less("z", 1)}</CompoundPredicate>'
-    )
+    _first = f'<CompoundPredicate booleanOperator="{_operator}">{less_or_equal("x", 1)}{less_or_equal("z", 1)}</CompoundPredicate>'
     _text = tree(leaf("a", 1, _first) + leaf("b", 2, "<True/>"), 'missingValueStrategy="nullPrediction"')
-    _want = [{1: 1, 0: 2, None: None}[t] for t in _truth]
+    _expected = [{1: 1, 0: 2, None: None}[t] for t in _truth]
     declare(
-        _operator, _text, [_want], ops="CompoundPredicate", x=[p[0] for p in _PAIRS], z=[p[1] for p in _PAIRS]
+        _operator,
+        _text,
+        [_expected],
+        ops="CompoundPredicate",
+        x=[p[0] for p in _PAIRS],
+        z=[p[1] for p in _PAIRS],
     )
 _NESTED = (
-    f'<CompoundPredicate booleanOperator="or">{less("x", -1)}'
-    f'<CompoundPredicate booleanOperator="and">{more("x", 1)}{less("z", 1)}'
+    f'<CompoundPredicate booleanOperator="or">{less_or_equal("x", -1)}'
+    f'<CompoundPredicate booleanOperator="and">{greater("x", 1)}{less_or_equal("z", 1)}'
     '<SimpleSetPredicate field="n" booleanOperator="isIn">'
     '<Array n="2" type="int">1 2</Array></SimpleSetPredicate>'
     "</CompoundPredicate></CompoundPredicate>"
@@ -132,78 +134,83 @@ declare(
 declare("False", tree(leaf("a", 1, "<False/>") + leaf("b", 2, "<True/>"), names="x"), ops="False", x=[0, 1])
 
 
-def shares(*counts: int, sure: bool = False) -> str:
-    more = ' confidence="0.{}"' if sure else ""
+def score_distributions(*counts: int, confidences: bool = False) -> str:
+    confidence = ' confidence="0.{}"' if confidences else ""
     return "".join(
-        f'<ScoreDistribution value="{i}" recordCount="{c}"{more.format(c)}/>' for i, c in enumerate(counts)
+        f'<ScoreDistribution value="{i}" recordCount="{c}"{confidence.format(c)}/>'
+        for i, c in enumerate(counts)
     )
 
 
-def classes(attributes: str = "", sure: bool = False) -> str:
-    nodes = leaf("a", 0, less("x", 0.1), 4, shares(3, 1, sure=sure)) + leaf(
+def classification_tree(attributes: str = "", confidences: bool = False) -> str:
+    nodes = leaf(
+        "a", 0, less_or_equal("x", 0.1), 4, score_distributions(3, 1, confidences=confidences)
+    ) + leaf(
         "b",
         1,
-        more("x", 0.1),
+        greater("x", 0.1),
         6,
-        shares(2, 4, sure=sure)
-        + leaf("c", 1, less("z", 5), 4, shares(1, 3, sure=sure))
-        + leaf("d", 0, more("z", 5), 2, shares(1, 1, sure=sure)),
+        score_distributions(2, 4, confidences=confidences)
+        + leaf("c", 1, less_or_equal("z", 5), 4, score_distributions(1, 3, confidences=confidences))
+        + leaf("d", 0, greater("z", 5), 2, score_distributions(1, 1, confidences=confidences)),
     )
-    inside = f"{shares(5, 5, sure=sure)}{nodes}"
-    return tree(inside, attributes, "t", root='score="1" defaultChild="b"')
+    content = f"{score_distributions(5, 5, confidences=confidences)}{nodes}"
+    return tree(content, attributes, "t", root='score="1" defaultChild="b"')
 
 
-_FOUND = {"x": [0, 0.2, 7], "z": [1, 5, 5.5]}
+_RECORDS = {"x": [0, 0.2, 7], "z": [1, 5, 5.5]}
 declare(
     "classes",
-    classes(),
+    classification_tree(),
     [[0, 1, 0], [0.75, 0.75, 0.5], [0.75, 0.75, 0.5], [0.75, 0.25, 0.5], [0.25, 0.75, 0.5]],
-    **_FOUND,
+    **_RECORDS,
 )
-_ODD = {"x": [0, 0.2, 7, None, 3, None], "z": [1, 5, 5.5, 1, None, None]}
+_RECORDS_WITH_GAPS = {"x": [0, 0.2, 7, None, 3, None], "z": [1, 5, 5.5, 1, None, None]}
 declare(
     "classes lastPrediction",
-    classes('missingValueStrategy="lastPrediction"'),
+    classification_tree('missingValueStrategy="lastPrediction"'),
     [
         [0, 1, 0, 1, 1, 1],
         *[[0.75, 0.75, 0.5, 0.5, 4 / 6, 0.5]] * 2,
         [0.75, 0.25, 0.5, 0.5, 2 / 6, 0.5],
         [0.25, 0.75, 0.5, 0.5, 4 / 6, 0.5],
     ],
-    **_ODD,
+    **_RECORDS_WITH_GAPS,
 )
 declare(
     "classes with confidences",
-    classes(sure=True).replace(
+    classification_tree(confidences=True).replace(
         "</MiningSchema>",
         "</MiningSchema><Output>"
         '<OutputField name="f" feature="confidence" dataType="double" optype="continuous"/>'
         '<OutputField name="g" feature="confidence" value="0" dataType="double" optype="continuous"/>'
         "</Output>",
     ),
-    [[0.3, 0.3, 0.1], [0.3, 0.1, 0.1]],
-    **_FOUND,
+    [[0.3, 0.3, 0.1], [0.3, 0.1, 0.1], [0, 1, 0]],
+    **_RECORDS,
 )
 _FACTOR = 0.8
 declare(
     "missingValuePenalty",
-    classes(f'missingValueStrategy="defaultChild" missingValuePenalty="{_FACTOR}"', sure=True)
+    classification_tree(
+        f'missingValueStrategy="defaultChild" missingValuePenalty="{_FACTOR}"', confidences=True
+    )
     .replace('id="b"', 'id="b" defaultChild="c"')
     .replace(
         "</MiningSchema>",
         "</MiningSchema><Output>"
         '<OutputField name="f" feature="confidence" dataType="double" optype="continuous"/></Output>',
     ),
-    [[0.3, 0.3, 0.1, 0.3 * _FACTOR, 0.3 * _FACTOR, 0.3 * _FACTOR**2]],
-    **_ODD,
+    [[0.3, 0.3, 0.1, 0.3 * _FACTOR, 0.3 * _FACTOR, 0.3 * _FACTOR**2], [0, 1, 0, 1, 1, 1]],
+    **_RECORDS_WITH_GAPS,
 )
 _AGGREGATE = [[3, 1], [1, 3], [1, 1], [4, 4], [2, 4], [5, 5]]
 _TOTAL = [[a / (a + b), b / (a + b)] for a, b in _AGGREGATE]
 declare(
     "aggregateNodes",
-    classes('missingValueStrategy="aggregateNodes"'),
+    classification_tree('missingValueStrategy="aggregateNodes"'),
     [[0, 1, 0, 0, 1, 0], *[[max(p) for p in _TOTAL]] * 2, [p[0] for p in _TOTAL], [p[1] for p in _TOTAL]],
-    **_ODD,
+    **_RECORDS_WITH_GAPS,
 )
 _WEIGHED = [
     [3 / 4, 1 / 4],
@@ -214,14 +221,14 @@ _WEIGHED = [
 ]
 declare(
     "weightedConfidence",
-    classes('missingValueStrategy="weightedConfidence"'),
+    classification_tree('missingValueStrategy="weightedConfidence"'),
     [
         [0, 1, 0, 0 if _WEIGHED[3][0] >= _WEIGHED[3][1] else 1, 1],
         *[[max(p) for p in _WEIGHED]] * 2,
         [p[0] for p in _WEIGHED],
         [p[1] for p in _WEIGHED],
     ],
-    **{k: v[:5] for k, v in _ODD.items()},
+    **{k: v[:5] for k, v in _RECORDS_WITH_GAPS.items()},
 )
 declare(
     "entityId",
@@ -230,7 +237,7 @@ declare(
         "</MiningSchema><Output>"
         '<OutputField name="e" feature="entityId" dataType="string" optype="categorical"/></Output>',
     ),
-    [["a", "c", "d"]],
+    [["a", "c", "d"], [1, 3, 4]],
     words=True,
-    **_FOUND,
+    **_RECORDS,
 )

@@ -26,13 +26,12 @@ def basket_field(node: Element) -> str:
 
     Raises UnreadableFile where it cannot be told.
     """
-    if all(i.get("field") for i in children(node, "Item")):
+    items, schema = children(node, "Item"), list(active_fields(child(node, "MiningSchema")))
+    names = [text(m, "name") for m in schema if m.get("usageType") not in ("group", "order")]
+    if all(i.get("field") for i in items) or (
+        len(names) == len(schema) and all(own_field(i, names) is not None for i in items)
+    ):
         return ""
-    names = [
-        text(m, "name")
-        for m in active_fields(child(node, "MiningSchema"))
-        if m.get("usageType") not in ("group", "order")
-    ]
     if len(names) != 1:
         raise UnreadableFile(
             f"{describe(node)} has {len(names)} active fields; one holds the items of a basket."
@@ -40,12 +39,25 @@ def basket_field(node: Element) -> str:
     return names[0]
 
 
+def own_field(item: Element, names: list[str]) -> tuple[str, str | None] | None:
+    """The field and the category of an item: as it says, or as its value does, which is a field that is true,
+    or a field = a category. None for an item of a basket."""
+    if item.get("field"):
+        return text(item, "field"), text(item, "category")
+    value = text(item, "value")
+    if value in names:
+        return value, None
+    field, equals, category = value.partition("=")
+    return (field, category) if equals and field in names else None
+
+
 def basket_items(scope: Scope, node: Element) -> Any:
     """Indicators of the items in each basket, double [N, items]."""
     columns, op, items = scope.columns, scope.columns.op, children(node, "Item")
     name = basket_field(node)
     if not name:
-        return columns.concat_numbers([_flag(scope, item) for item in items])
+        fields = [text(m, "name") for m in active_fields(child(node, "MiningSchema"))]
+        return columns.concat_numbers([_flag(scope, own_field(item, fields)) for item in items])
     val = scope.get(name)
     if not isinstance(scope.invalid, bool):
         any_invalid = op.ReduceMax(op.Cast(scope.invalid, to=6), np.array([1]))
@@ -63,9 +75,13 @@ def _first(values: list[Any]) -> np.ndarray:
     return np.array([order[v] for v in values], np.int64)
 
 
-def _flag(scope: Scope, item: Element) -> Val:
-    val = scope.get(text(item, "field"))
-    return scope.columns.lookup(val, {parse(text(item, "category"), val.data_type): 1.0}, 0.0, 0.0)
+def _flag(scope: Scope, own: tuple[str, str | None] | None) -> Val:
+    """1 where a field has an item's category, or is true."""
+    assert own is not None
+    name, category = own
+    val = scope.get(name)
+    trues = [category] if category is not None else ["T", "true"] if val.text else ["true"]
+    return scope.columns.lookup(val, {parse(t, val.data_type): 1.0 for t in trues}, 0.0, 0.0)
 
 
 class Rules:

@@ -45,7 +45,7 @@ def decision_tree(scope: Scope, node: Element) -> Result:
     features, arrays = Features(scope), Arrays()
     grower = Grower(node, features, arrays, 0)
     grower.grow(root_of(node))
-    rows = np.array([row for _, row in arrays.leaves], np.float64)
+    rows = np.array(arrays.leaf_rows, np.float64)
     leaf_index = ensemble(columns, features, arrays, np.zeros(len(rows), np.int64), rows, 1)
     result = leaf_result(scope, node, grower, op.Cast(leaf_index, to=INT64))
     for index, (leaf, _) in enumerate(grower.nodes):

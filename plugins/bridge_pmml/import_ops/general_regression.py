@@ -50,7 +50,7 @@ class Parameters:
 
     def __init__(self, scope: Scope, node: Element) -> None:
         self.scope, self.node, self.columns = scope, node, scope.columns
-        self.names = [text(p, "name") for p in children(child(node, "ParameterList"), "Parameter")]
+        self.names = {text(p, "name") for p in children(child(node, "ParameterList"), "Parameter")}
         self.factors = {text(p, "name"): p for p in children(child(node, "FactorList"), "Predictor")}
         self.cells: dict[str, list[Element]] = {}
         for cell in children(child(node, "PPMatrix"), "PPCell"):
@@ -58,12 +58,19 @@ class Parameters:
                 raise UnreadableFile(
                     f"{describe(node)}: parameters that differ by target category are not read."
                 )
-            self.cells.setdefault(text(cell, "parameterName"), []).append(cell)
+            self.cells.setdefault(self._parameter(cell), []).append(cell)
         self.betas: dict[str, dict[str, float]] = {}
         for cell in children(need_child(node, "ParamMatrix"), "PCell"):
             row = self.betas.setdefault(cell.get("targetCategory", ""), {})
-            row[text(cell, "parameterName")] = number(cell, "beta")
+            row[self._parameter(cell)] = number(cell, "beta")
         self._columns_by_name: dict[str, Any] = {}
+
+    def _parameter(self, cell: Element) -> str:
+        """The parameter of a cell. Raises UnreadableFile for one that is not declared."""
+        name = text(cell, "parameterName")
+        if name not in self.names:
+            raise UnreadableFile(f"{describe(cell)}: there is no parameter {name!r} in the ParameterList.")
+        return name
 
     def parameter_column(self, name: str) -> Any:
         """One parameter, double [N, 1]."""
@@ -230,8 +237,8 @@ def ordinal_multinomial(scope: Scope, node: Element, parameters: Parameters) -> 
 
 
 def cox_regression(scope: Scope, node: Element, parameters: Parameters) -> Result:
-    """The survival function exp(-H0(t) · exp(r - s)) at the record's end time; missing beyond the last
-    time."""
+    """The cumulative hazard H0(t) · exp(r - s) at the record's end time; missing beyond the last time. The
+    survival function is exp of its negative."""
     columns, op = scope.columns, scope.columns.op
     references = {
         text(p, "name"): number(p, "referencePoint", 0.0) for p in need_child(node, "ParameterList")
@@ -251,8 +258,7 @@ def cox_regression(scope: Scope, node: Element, parameters: Parameters) -> Resul
     else:
         hazard = cumulative_hazard(columns, tables, time)
     risk = special.exp(op, op.Sub(parameters.linear_predictor(category), columns.scalar(base)))
-    survival = special.exp(op, op.Neg(op.Mul(hazard, risk)))
-    return Result("regression", columns.number(survival), target=target_name(node))
+    return Result("regression", columns.number(op.Mul(hazard, risk)), target=target_name(node))
 
 
 def cumulative_hazard(columns: Columns, table: Element, time: Any) -> Any:

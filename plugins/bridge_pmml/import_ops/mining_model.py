@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,16 +24,10 @@ from bridge_pmml.results import Result, classified, target_labels
 from bridge_pmml.values import INT64, Val, parse
 
 ops = OpTable()
-SUMS = ("sum", "average", "weightedAverage", "weightedSum", "x-weightedSum")
+SUMS = ("sum", "average", "weightedAverage", "weightedSum")
 VOTES = ("majorityVote", "weightedMajorityVote")
-WEIGHTED = (
-    "weightedMajorityVote",
-    "weightedAverage",
-    "weightedMedian",
-    "weightedSum",
-    "x-weightedMedian",
-    "x-weightedSum",
-)
+CHAINS = ("modelChain", "multiModelChain", "x-multiModelChain")
+WEIGHTED = ("weightedMajorityVote", "weightedAverage", "weightedMedian", "weightedSum")
 MISSING = "\0"
 
 
@@ -45,8 +40,8 @@ def mining_model(scope: Scope, node: Element) -> Result:
     if not segments:
         raise UnreadableFile(f"{describe(segmentation)} has no Segment.")
     method = text(segmentation, "multipleModelMethod")
-    if method == "modelChain":
-        return chain_segments(scope, node, segments)
+    if method in CHAINS:
+        return chain_segments(scope, node, segments, several=method != "modelChain")
     if method in ("selectFirst", "selectAll"):
         return select_segments(scope, node, segments, method)
     forest = sum_trees(scope, node, segmentation, segments, method)
@@ -62,12 +57,13 @@ def segment_mask(scope: Scope, segment: Element) -> Any:
     return predicates.evaluate(scope, predicates.predicate_of(segment)).true
 
 
-def chain_segments(scope: Scope, node: Element, segments: list[Element]) -> Result:
-    """Segments one after the other; each sees the outputs of those before. The last that takes part
-    answers."""
+def chain_segments(scope: Scope, node: Element, segments: list[Element], several: bool) -> Result:
+    """Segments one after the other; each sees the outputs of those before. The last that takes part answers,
+    or, with `several`, each for the target of its own."""
     columns = scope.columns
     inner = Scope(columns, scope)
-    outputs_by_segment: dict[str, dict[str, Val]] = {}
+    outputs_by_segment: dict[str, tuple[Result, dict[str, Val]]] = {}
+    answers: dict[str, Result] = {}
     answer: Result | None = None
     for index, segment in enumerate(segments):
         model = model_of(segment)
@@ -81,14 +77,30 @@ def chain_segments(scope: Scope, node: Element, segments: list[Element]) -> Resu
         inner.names.update(outputs)
         if result.target and result.value is not None and model.find("Output") is None:
             inner.names.setdefault(result.target, result.value)
-        outputs_by_segment[segment.get("id", str(index + 1))] = outputs
+        outputs_by_segment[segment.get("id", str(index + 1))] = replace(result), outputs
+        answers[result.target] = result
         if node.find("Output") is None or index + 1 == len(segments):
             result.defaults = {n: v for n, v in outputs.items() if n in results.final_names(model)}
         answer = result if answer is None or mask is True else merge_results(scope, mask, result, answer)
     assert answer is not None
+    if several:
+        answer = join_targets(node, answers, outputs_by_segment)
     answer.segments = outputs_by_segment
     scope.names.update({k: v for k, v in inner.names.items() if k not in scope.names})
     return answer
+
+
+def join_targets(
+    node: Element, answers: dict[str, Result], segments: dict[str, tuple[Result, dict[str, Val]]]
+) -> Result:
+    """One result of several targets, and the outputs of all segments where the model itself has none."""
+    first = next(iter(answers.values()))
+    first.others = {target: each for target, each in answers.items() if each is not first}
+    if node.find("Output") is None:
+        first.defaults = {f"predicted_{t}": r.value for t, r in answers.items() if r.value is not None}
+        for _, outputs in segments.values():
+            first.defaults.update(outputs)
+    return first
 
 
 def merge_results(scope: Scope, mask: Any, first: Result, other: Result) -> Result:
@@ -152,6 +164,9 @@ def select_segments(scope: Scope, node: Element, segments: list[Element], method
         return Result(function="all", defaults=named)
     labels, data_type = target_labels(scope, node, [v for r in results_of_segments for v in r.labels])
     results_of_segments = [relabel(scope, r, labels, data_type) for r in results_of_segments]
+    identifiers = [columns.constant(s.get("id") or str(i + 1)) for i, s in enumerate(segments)]
+    for each, identifier in zip(results_of_segments, identifiers, strict=True):
+        each.entities = [identifier]
     answer = results_of_segments[-1].masked(columns, masks[-1])
     for mask, each in reversed(list(zip(masks[:-1], results_of_segments[:-1], strict=True))):
         answer = merge_results(scope, mask, each, answer)
@@ -252,10 +267,15 @@ class Forest:
         score = node.get("score")
         return Leaf.of(node).score if score is None else score
 
+    def _of_leaves(self, entries: list[np.ndarray]) -> np.ndarray:
+        """The entry of each leaf, of those of each tree's rows."""
+        starts = np.cumsum([0, *map(len, entries)])[:-1]
+        return np.concatenate(entries)[starts[self.arrays.leaf_trees] + self.arrays.leaf_rows]
+
     def regression(self) -> Result:
         """Σ weight · score of the leaves reached; missing where one leaf has no score."""
         scores = [[math.nan if s is None else to_number(s, self.node) for s in row] for row in self._scores()]
-        leaves = np.array([scores[t][r] * self.weights[t] for t, r in self.arrays.leaves])
+        leaves = self._of_leaves([np.array(row) * w for row, w in zip(scores, self.weights, strict=True)])
         columns = self.scope.columns
         total = ensemble(columns, self.features, self.arrays, np.zeros(len(leaves), np.int64), leaves, 1)
         if self.average:
@@ -273,8 +293,8 @@ class Forest:
         class_indices = [
             [count - 1 if s is None else index_of_class[parse(s, data_type)] for s in row] for row in scores
         ]
-        targets = np.array([class_indices[t][r] for t, r in self.arrays.leaves], np.int64)
-        weights = np.array([self.weights[t] for t, _ in self.arrays.leaves])
+        targets = self._of_leaves([np.array(row, np.int64) for row in class_indices])
+        weights = np.array(self.weights)[self.arrays.leaf_trees]
         votes = ensemble(columns, self.features, self.arrays, targets, weights, count)
         if not any(s is None for row in scores for s in row):
             class_votes = op.Slice(votes, np.array([0]), np.array([count - 1]), np.array([1]))
@@ -296,8 +316,8 @@ class Forest:
         ]
         labels, data_type = target_labels(self.scope, self.node, values)
         starts = np.cumsum([0, *(len(row) for row in leaves)])[:-1]
-        rows = np.array([starts[t] + r for t, r in self.arrays.leaves], np.float64)
-        targets = np.array([t for t, _ in self.arrays.leaves], np.int64)
+        targets = np.array(self.arrays.leaf_trees)
+        rows = (starts[targets] + self.arrays.leaf_rows).astype(np.float64)
         leaf_index = ensemble(columns, self.features, self.arrays, targets, rows, len(self.growers))
         table = np.concatenate([leaf_table(row, labels, data_type, "probabilities") for row in leaves])
         for start, row, share in zip(starts, leaves, self.weights, strict=True):
@@ -458,14 +478,14 @@ def combine_segments(columns: Any, method: str, values: Any, weights: Any, node:
     """One column from those of the segments, [N, segments], each with its weight (0: takes no part)."""
     op, zero = columns.op, columns.scalar(0.0)
     used = op.Greater(weights, zero)
-    if method in ("sum", "weightedSum", "x-weightedSum", "average", "weightedAverage"):
+    if method in SUMS:
         total = op.ReduceSum(op.Where(used, op.Mul(values, weights), zero), np.array([1]))
         return op.Div(total, op.ReduceSum(weights, np.array([1]))) if "verage" in method else total
     if method == "median":
         width = int(values.shape[1])
         filled = op.Where(used, values, columns.scalar(math.inf))
         return median(op, filled, op.ReduceSum(op.Cast(used, to=11), np.array([1])), width)
-    if method in ("weightedMedian", "x-weightedMedian"):
+    if method == "weightedMedian":
         return weighted_median(columns, values, weights)
     raise UnreadableFile(f"{describe(node)}: the method {method!r} is unknown here.")
 

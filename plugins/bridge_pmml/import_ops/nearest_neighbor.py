@@ -17,7 +17,17 @@ from bridge_pmml.expressions import define
 from bridge_pmml.fields import Scope
 from bridge_pmml.functions import median
 from bridge_pmml.measures import Measure
-from bridge_pmml.reader import Element, child, children, describe, inline_table, need_child, number, text
+from bridge_pmml.reader import (
+    Element,
+    child,
+    children,
+    column,
+    describe,
+    inline_table,
+    need_child,
+    number,
+    text,
+)
 from bridge_pmml.results import AFFINITY, Result, target_labels, targets_of, winner
 from bridge_pmml.values import Columns, Val, as_tensor, is_text, parse
 
@@ -31,7 +41,7 @@ class Training:
         self.scope, self.node = scope, node
         instances = need_child(node, "TrainingInstances")
         fields = children(need_child(instances, "InstanceFields"), "InstanceField")
-        self.column = {text(f, "field"): f.get("column") or text(f, "field") for f in fields}
+        self.column = {text(f, "field"): column(f, "column", text(f, "field")) for f in fields}
         self.rows = inline_table(instances)
         self.raw = instances.get("isTransformed", "false") != "true"
         if not self.rows:

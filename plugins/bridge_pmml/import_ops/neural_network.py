@@ -19,9 +19,13 @@ from bridge_pmml.values import Columns, parse
 ops = OpTable()
 
 
-def apply_activation(columns: Columns, name: str, z: Any, threshold: float, node: Element) -> Any:
-    """An activation function of PMML, of a double matrix."""
+def apply_activation(
+    columns: Columns, name: str, z: Any, threshold: float, leakage: float, node: Element
+) -> Any:
+    """An activation function of PMML, of a double matrix; `leakage` is what of a negative value a rectifier
+    lets through."""
     op, one = columns.op, columns.scalar(1.0)
+    below = columns.scalar(0.0) if leakage == 0 else op.Mul(z, columns.scalar(leakage))
     table: dict[str, Any] = {
         "threshold": lambda: op.Cast(op.Greater(z, columns.scalar(threshold)), to=11),
         "logistic": lambda: sigmoid(op, z),
@@ -35,7 +39,7 @@ def apply_activation(columns: Columns, name: str, z: Any, threshold: float, node
         "cosine": lambda: op.Cos(z),
         "Elliott": lambda: op.Div(z, op.Add(one, op.Abs(z))),
         "arctan": lambda: op.Mul(columns.scalar(2 / math.pi), special.atan(op, z)),
-        "rectifier": lambda: op.Where(op.Less(z, columns.scalar(0.0)), columns.scalar(0.0), z),
+        "rectifier": lambda: op.Where(op.Less(z, columns.scalar(0.0)), below, z),
     }
     if name not in table:
         raise UnreadableFile(f"{describe(node)}: the activation {name!r} is unknown.")
@@ -72,8 +76,11 @@ class Network:
             z = self._radial(layer, neurons)
         else:
             z = self._sums(neurons)
-            threshold = number(layer, "threshold", number(node, "threshold", 0.0))
-            z = apply_activation(columns, name, z, threshold, layer)
+            threshold, leakage = (
+                number(layer, attribute, number(node, attribute, 0.0))
+                for attribute in ("threshold", "x-leakage")
+            )
+            z = apply_activation(columns, name, z, threshold, leakage, layer)
         method = layer.get("normalizationMethod") or node.get("normalizationMethod", "none")
         if method == "softmax":
             z = softmax(op, z)

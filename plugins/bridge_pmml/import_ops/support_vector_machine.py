@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from bridge_pmml import special
 from bridge_pmml.fields import Scope
 from bridge_pmml.import_ops.regression import reorder_columns
 from bridge_pmml.reader import Element, child, children, describe, flag, need_child, number, numbers, text
-from bridge_pmml.results import Result, classified, target_labels, winner
+from bridge_pmml.results import Result, classified, defaults, target_labels, target_name, winner
 from bridge_pmml.values import Columns, parse
 
 ops = OpTable()
@@ -109,30 +110,58 @@ def support_vector_machine(scope: Scope, node: Element) -> Result:
     binary = node.get("alternateBinaryTargetCategory")
     others = [m.get("alternateTargetCategory") or binary for m in machines]
     labels, data_type = target_labels(scope, node, [*categories, *(o for o in others if o)])
-    most = flag(node, "maxWins")
     if len(machines) == 1 and others[0] is None and len(labels) == 2:
         others = [next(v for v in labels if parse(v, data_type) != parse(categories[0], data_type))]
-    pairwise = node.get("classificationMethod") == "OneAgainstOne" or len(machines) == 1
-    if not pairwise:
+    if not is_pairwise(node, others):
         matrix = reorder_columns(
             columns, op.Concat(*decision_values, axis=1), categories, tuple(categories), data_type
         )
-        value = winner(columns, matrix, tuple(categories), data_type, largest=most)
+        value = winner(columns, matrix, tuple(categories), data_type, largest=flag(node, "maxWins"))
         return Result("classification", value.with_(values=labels), labels=labels, data_type=data_type)
     index_of_class = {parse(v, data_type): i for i, v in enumerate(labels)}
     votes = None
     for machine, value, category, other in zip(machines, decision_values, categories, others, strict=True):
         if other is None:
             raise UnreadableFile(f"{describe(machine)} has no alternateTargetCategory.")
-        limit = columns.scalar(number(machine, "threshold", number(node, "threshold", 0.0)))
-        wins = op.Greater(value, limit) if most else op.Less(value, limit)
+        wins, undecided = decide(columns, node, machine, value)
         first, second = (
             np.eye(len(labels))[[index_of_class[parse(c, data_type)]]] for c in (category, other)
         )
         vote = op.Where(wins, op.const(first), op.const(second))
-        vote = op.Where(op.IsNaN(value), columns.scalar(float("nan")), vote)
+        vote = op.Where(undecided, columns.scalar(float("nan")), vote)
         votes = vote if votes is None else op.Add(votes, vote)
     result = classified(columns, op.Div(votes, columns.scalar(float(len(machines)))), labels, data_type)
-    if node.get("classificationMethod") != "OneAgainstOne":
-        result.probabilities = None
+    if len(machines) == 1 and node.get("classificationMethod") != "OneAgainstOne":
+        without = replace(result, probabilities=None, target=target_name(node))
+        result.defaults = defaults(scope, without)
     return result
+
+
+def decide(columns: Columns, node: Element, machine: Element, value: Any) -> tuple[Any, Any]:
+    """Masks of the records a machine gives its targetCategory, and of those it gives no class.
+
+    With an alternateBinaryTargetCategory the value rounds to 1 for the targetCategory and to 0 for the other;
+    without it is below the threshold, or above it with maxWins.
+    """
+    op = columns.op
+    if (
+        node.get("alternateBinaryTargetCategory") is not None
+        and machine.get("alternateTargetCategory") is None
+    ):
+        wins = op.GreaterOrEqual(value, columns.scalar(0.5))
+        low, high = (columns.scalar(v) for v in (-0.5, 1.5))
+        return wins, op.Not(op.And(op.GreaterOrEqual(value, low), op.Less(value, high)))
+    limit = columns.scalar(number(machine, "threshold", number(node, "threshold", 0.0)))
+    wins = op.Greater(value, limit) if flag(node, "maxWins") else op.Less(value, limit)
+    return wins, op.IsNaN(value)
+
+
+def is_pairwise(node: Element, others: list[str | None]) -> bool:
+    """True if each machine decides between two classes: as the model says, else as its machines do, whose
+    method models of before PMML 4.2 leave out."""
+    method = node.get("classificationMethod")
+    if method in ("OneAgainstOne", "OneAgainstAll"):
+        return method == "OneAgainstOne" or len(others) == 1
+    if method is not None:
+        raise UnreadableFile(f"{describe(node)}: classificationMethod={method!r} is unknown.")
+    return all(others)

@@ -29,7 +29,7 @@ def tree_model(scope: Scope, node: Element) -> Result:
     penalty = number(node, "missingValuePenalty", 1.0)
     grower = Grower(node, features, arrays, 0, counted=penalty != 1.0)
     grower.grow(root_of(node))
-    rows = np.array([row for _, row in arrays.leaves], np.float64)
+    rows = np.array(arrays.leaf_rows, np.float64)
     leaf_index = ensemble(scope.columns, features, arrays, np.zeros(len(rows), np.int64), rows, 1)
     return leaf_result(scope, node, grower, scope.columns.op.Cast(leaf_index, to=INT64), penalty)
 
@@ -71,12 +71,14 @@ def leaf_table(
 ) -> np.ndarray:
     """Statistics of the score distributions, [leaves, classes]; 0 for a class that is not listed."""
     index_of_class = {parse(label, data_type): i for i, label in enumerate(labels)}
+    values = dict.fromkeys(v for leaf in leaves if leaf is not None for v in leaf.counts)
+    column_of = {value: index_of_class[parse(value, data_type)] for value in values}
     table = np.full((len(leaves), len(labels)), math.nan)
     for row, leaf in enumerate(leaves):
         if leaf is not None and leaf.counts:
             table[row] = 0.0
             for value, entry in getattr(leaf, statistic).items():
-                table[row, index_of_class[parse(value, data_type)]] = entry
+                table[row, column_of[value]] = entry
     return table
 
 

@@ -35,7 +35,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     widened, missing operators decomposed, channels last, rewrites into TFLite's own operators, activations
     fused, integer kernels."""
     boundary = [NativeLayout()] if options["layout"] == "native" else []
-    rounded = [HalfWeights()] if options["weights"] == "float16" else []
+    rounded = [HalfWeights()] if options["precision"] == "float16" else []
     return [
         ResolveSequences(),
         quantize.QuantizedWeights(),

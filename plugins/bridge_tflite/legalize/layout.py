@@ -6,6 +6,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from bridge.facts import LAYOUT
 from bridge.hub import attr, const, input_at, rank_of
 from bridge.passes.channels_last import permuted
 from bridge_tflite.export_ops.common import BLOCK_DTYPES
@@ -25,6 +26,7 @@ class NativeLayout(ir.passes.InPlacePass):
             perms = {tuple(attr(n, "perm") or ()) if n.op_type == "Transpose" else () for n in readers}
             if len(perms) == 1 and (perm := next(iter(perms))) and not value.is_graph_output():
                 value.shape = permuted(value.shape, perm)
+                LAYOUT.of(f"input:{value.name}").set(model, list(perm))
                 for reader in readers:
                     ir.convenience.replace_all_uses_with(reader.outputs[0], value, replace_graph_outputs=True)
                     model.graph.remove(reader, safe=True)
@@ -41,6 +43,7 @@ class NativeLayout(ir.passes.InPlacePass):
                 if inner.is_graph_output():
                     continue
                 inner.name, value.name = value.name, None
+                LAYOUT.of(f"output:{inner.name}").set(model, list(attr(node, "perm")))
                 ir.convenience.replace_all_uses_with(value, inner, replace_graph_outputs=True)
                 model.graph.remove(node, safe=True)
                 changed = True

@@ -1,0 +1,139 @@
+"""The commands about formats and plugins, and the shells' completion."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.cli.command import Printed, command
+
+
+@click.command()
+@click.argument("name", required=False)
+@command
+def formats(name: str | None) -> Any:
+    """List the formats, or the options and versions of one."""
+    import bridge
+    from bridge.detect import by_name
+
+    if name:
+        fmt = by_name(name)
+        return 0, Printed(_described(fmt), _declaration(fmt))
+    lines = [
+        f"{f.name:<12} {'read ' if f.importer else '     '}{'write ' if f.exporter else '      '}{f.versions}"
+        for f in bridge.formats()
+    ]
+    return 0, Printed("\n".join(lines), [_declaration(f) for f in bridge.formats()])
+
+
+@click.command()
+@command
+def plugins() -> Any:
+    """List the plugins, what each brings, and those that failed or clash."""
+    from bridge.plugins import registry
+
+    known = registry()
+    contents = known.contents()
+    lines = [str(one) for one in contents]
+    lines += [f"{b.name:<14} {b.distribution:<20} FAILED: {b.reason}" for b in known.broken]
+    lines += [f"CLASH: {error}" for error in known.clashes.values()]
+    data = {
+        "plugins": [asdict(one) for one in contents],
+        "broken": [asdict(one) for one in known.broken],
+        "clashes": {name: str(error) for name, error in known.clashes.items()},
+    }
+    return (1 if known.broken or known.clashes else 0), Printed("\n".join(lines), data)
+
+
+@click.command("new-plugin")
+@click.argument("name")
+@click.option("--import", "reads", is_flag=True, help="A format that is read.")
+@click.option("--export", "writes", is_flag=True, help="A format that is written; both when neither is said.")
+@command
+def new_plugin(name: str, reads: bool, writes: bool) -> Any:
+    """Write the package of a new format, bridge-NAME, to begin with: it installs and passes the kit as it
+    stands."""
+    from bridge.scaffold import create
+
+    both = not (reads or writes)
+    written = create(name, Path(), reads=reads or both, writes=writes or both)
+    text = "\n".join([*map(str, written), f"Next: cd bridge-{name} and read README.md."])
+    return 0, Printed(text, [str(path) for path in written])
+
+
+def _declaration(fmt: Any) -> dict[str, Any]:
+    """Declaration of a format, as `formats --json` prints it."""
+    from bridge.errors import BridgeError
+
+    options: dict[str, Any] = {}
+    for part in ("importer", "exporter"):
+        with suppress(BridgeError):
+            options[part] = [
+                {"name": o.name, "help": o.help, "default": o.default, "choices": list(o.choices)}
+                for o in fmt.resolve(part).options
+            ]
+    return {
+        "name": fmt.name,
+        "title": fmt.title,
+        "suffixes": list(fmt.suffixes),
+        "reads": fmt.importer is not None,
+        "writes": fmt.exporter is not None,
+        "runs": fmt.runtime is not None,
+        "versions": fmt.versions,
+        "packages": fmt.installed(),
+        "options": options,
+    }
+
+
+def _described(fmt: Any) -> str:
+    from bridge.errors import MissingDependency
+
+    lines = [f"{fmt.title}: {fmt.versions}"]
+    lines += [f"  {package} {version or 'is not installed'}" for package, version in fmt.installed().items()]
+    if not all(fmt.installed().values()) and fmt.extra:
+        lines.append(f"  install: pip install '{fmt.distribution}[{fmt.extra}]'")
+    for part in ("importer", "exporter"):
+        if getattr(fmt, part) is None:
+            continue
+        try:
+            options = fmt.resolve(part).options
+        except MissingDependency:
+            continue
+        lines += [f"  {part} option {o.name}: {o.help} (default {o.default})" for o in options]
+    return "\n".join(lines)
+
+
+SHELLS = {
+    "bash": ".local/share/bash-completion/completions/bridge",
+    "zsh": ".zfunc/_bridge",
+    "fish": ".config/fish/completions/bridge.fish",
+}
+"""Where each shell finds the completion of a command, below the home folder."""
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(list(SHELLS)))
+@click.option("--print", "prints", is_flag=True, help="Print the script, and install nothing.")
+@command
+def completion(shell: str, prints: bool) -> Any:
+    """Have SHELL complete commands, formats, options and their choices."""
+    from click.shell_completion import get_completion_class
+
+    from bridge.output import atomic
+
+    root = click.get_current_context().find_root()
+    kind = get_completion_class(shell)
+    assert kind is not None
+    script = kind(root.command, {}, "bridge", "_BRIDGE_COMPLETE").source()
+    if prints:
+        return 0, Printed(script, {"script": script})
+    path = Path.home() / SHELLS[shell]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path, overwrite=True) as temporary:
+        temporary.write_text(script)
+    zsh = "\nIn ~/.zshrc, before compinit: fpath+=~/.zfunc" if shell == "zsh" else ""
+    return 0, Printed(f"{path} written; it is read by the next shell.{zsh}", {"path": str(path)})

@@ -1,0 +1,93 @@
+"""The command that measures conversion routes: `matrix`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.cli.arguments import executor, scheduler_option
+from bridge.cli.command import Printed, command, progress_bar
+
+
+@click.command()
+@click.option(
+    "--routes",
+    metavar="A:B,…",
+    help="Routes to measure, such as onnx:tflite,onnx:onnx?opset=17; all when omitted.",
+)
+@click.option("--formats", metavar="F,…", help="Only routes between these formats.")
+@click.option("--ops", metavar="OP,…", help="Only cases of these operators, such as Conv,ai.onnx.ml::Scaler.")
+@click.option(
+    "--cases", multiple=True, metavar="PATTERN", help="Only cases whose name matches, such as 'test_add*'."
+)
+@click.option(
+    "--most",
+    type=int,
+    metavar="N",
+    default=4,
+    show_default=True,
+    help="At most N cases of an operator, those that cover most of what it takes.",
+)
+@click.option("--all", "everything", is_flag=True, help="Every case, --most or not.")
+@click.option(
+    "--mode",
+    type=click.Choice(["as-is", "frozen", "both"]),
+    default="both",
+    show_default=True,
+    help="Inputs read at run time, or all but the first made constants.",
+)
+@click.option("--frozen", "mode", flag_value="frozen", help="The same as --mode frozen.")
+@click.option("--jobs", default=2, show_default=True, help="Worker processes.")
+@scheduler_option
+@click.option("--resume", is_flag=True, help="Keep the results DIR holds, and run the rest.")
+@click.option("--overwrite", is_flag=True, help="Replace the results DIR holds.")
+@click.option("-o", "folder", required=True, metavar="DIR", help="Where results and pages go.")
+@command
+def matrix(
+    routes: str | None,
+    formats: str | None,
+    ops: str | None,
+    cases: tuple[str, ...],
+    most: int,
+    everything: bool,
+    mode: str,
+    jobs: int,
+    scheduler: str | None,
+    resume: bool,
+    overwrite: bool,
+    folder: str,
+) -> Any:
+    """Run cases through conversion routes and count what survives.
+
+    DIR then holds results.jsonl, the evidence; format_matrix.md; and matrix.html.
+    """
+    from bridge.matrix import all_routes, counts, publish, run, selected, summary
+    from bridge.matrix.evidence import NAME
+    from bridge.output import require_free
+
+    results = Path(folder) / NAME
+    if not resume and results.exists():
+        require_free(results, overwrite)
+    chosen = routes.split(",") if routes else all_routes()
+    if formats:
+        wanted = set(formats.split(","))
+        chosen = [route for route in chosen if wanted >= set(route.split(":"))]
+    sources = {route.partition(":")[0] for route in chosen}
+    names = selected(
+        cases, tuple(ops.split(",")) if ops else (), None if everything else most, sorted(sources)
+    )
+    with executor(scheduler) as pool, progress_bar("cases") as progress:
+        evidence = run(
+            chosen,
+            names,
+            Path(folder),
+            mode=mode,
+            jobs=jobs,
+            executor=pool,
+            resume=resume,
+            progress=progress,
+        )
+    publish(Path(folder))
+    return 0, Printed(summary(evidence.results), counts(evidence.results))

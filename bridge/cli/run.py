@@ -1,0 +1,183 @@
+"""The commands that run and read models: `verify`, `run` and `inspect`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.cli.arguments import (
+    FormatCommand,
+    dims_option,
+    inputs_option,
+    options_argument,
+    parsed,
+    parsed_dims,
+    parsed_ranges,
+    range_option,
+    read_arrays,
+    runtime_option,
+    seed_option,
+    source_option,
+)
+from bridge.cli.command import Printed, command
+
+
+@click.command(cls=FormatCommand)
+@click.argument("reference")
+@click.argument("candidate")
+@inputs_option
+@seed_option
+@range_option
+@runtime_option
+@click.option("--rtol", type=float, help="Relative tolerance of floats.")
+@click.option("--atol", type=float, help="Absolute tolerance of floats.")
+@source_option
+@click.option("--candidate-from", metavar="FORMAT", help="Format of CANDIDATE.")
+@dims_option
+@options_argument
+@command
+def verify(
+    reference: str,
+    candidate: str,
+    inputs: tuple[str, ...],
+    source: str | None,
+    candidate_from: str | None,
+    ranges: tuple[str, ...],
+    dims: tuple[str, ...],
+    options: tuple[str, ...],
+    **settings: Any,
+) -> Any:
+    """Run two models on the same inputs and compare every output.
+
+    Options of formats go to each of the two that declares them.
+    """
+    import bridge
+
+    first = _declared_by(reference, source, parsed(options))
+    second = _declared_by(candidate, candidate_from, parsed(options))
+    result = bridge.verify(
+        reference,
+        candidate,
+        read_arrays(reference, source, first, inputs) if inputs else None,
+        dims=parsed_dims(dims),
+        ranges=parsed_ranges(ranges),
+        reference_source=source,
+        candidate_source=candidate_from,
+        reference_options=first,
+        candidate_options=second,
+        **settings,
+    )
+    return (0 if result.ok else 3), result
+
+
+def _declared_by(path: str, source: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that the importer of a file declares."""
+    from bridge.detect import of_source
+
+    declared = {option.name for option in of_source(path, source).resolve("importer").options}
+    return {name: value for name, value in options.items() if name in declared}
+
+
+@click.command(cls=FormatCommand)
+@click.argument("model")
+@inputs_option
+@seed_option
+@range_option
+@click.option("--output", "-o", type=Path, metavar="FILE", help="Write the results to an .npz file.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@source_option
+@dims_option
+@options_argument
+@command
+def run(
+    model: str,
+    inputs: tuple[str, ...],
+    seed: int,
+    output: Path | None,
+    overwrite: bool,
+    source: str | None,
+    ranges: tuple[str, ...],
+    dims: tuple[str, ...],
+    options: tuple[str, ...],
+) -> Any:
+    """Run MODEL in its format's own runtime, on files or on random inputs.
+
+    Each of several signatures is run where none is named and nothing is handed in.
+    """
+    import numpy as np
+
+    from bridge.errors import SeveralModels
+    from bridge.output import atomic, require_free
+
+    given = parsed(options)
+    random = {"seed": seed, "dims": parsed_dims(dims), "ranges": parsed_ranges(ranges)}
+    if output is not None:
+        require_free(output, overwrite)
+    try:
+        results = _results(model, source, given, inputs, random)
+    except SeveralModels as several:
+        if inputs or output is not None:
+            raise
+        each = [
+            (choice, _results(model, source, {**given, several.option: choice}, (), random))
+            for choice in several.choices
+        ]
+        text = "\n".join(f"{several.option}={choice}: {_shown(one)}" for choice, one in each)
+        return 0, Printed(text, {choice: _shown(one).data for choice, one in each})
+    if output is not None:
+        with atomic(output, overwrite) as temporary, temporary.open("wb") as file:
+            np.savez(file, **results)
+    return 0, _shown(results)
+
+
+def _results(
+    model: str, source: str | None, options: dict[str, Any], files: tuple[str, ...], random: dict[str, Any]
+) -> Any:
+    """Outputs of a model on the arrays of files, or on random ones as `random_inputs` draws them."""
+    import bridge
+    from bridge.inputs import random_inputs
+
+    if files:
+        arrays = read_arrays(model, source, options, files)[0]
+    else:
+        arrays = random_inputs(bridge.load(model, source=source, **options), **random)
+    return bridge.run(model, arrays, source=source, **options)
+
+
+def _shown(results: Any) -> Printed:
+    """Outputs by name, with their dtypes and shapes."""
+    import numpy as np
+
+    lines = [f"{name}: {np.asarray(v).dtype}{list(np.asarray(v).shape)}\n{v}" for name, v in results.items()]
+    listed = {
+        name: {"dtype": str(np.asarray(v).dtype), "shape": list(np.asarray(v).shape), "values": _listed(v)}
+        for name, v in results.items()
+    }
+    text = "\n".join([f"Run by {results.engine}", *lines])
+    return Printed(text, {"engine": results.engine, "outputs": listed})
+
+
+def _listed(value: Any) -> Any:
+    """Nested lists of plain values; numbers JSON does not have are words."""
+    if isinstance(value, (list, tuple)):
+        return [_listed(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _listed(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+@click.command(cls=FormatCommand)
+@click.argument("model")
+@source_option
+@options_argument
+@command
+def inspect(model: str, source: str | None, options: tuple[str, ...]) -> Any:
+    """Print MODEL's inputs, outputs, operators, size and metadata."""
+    import bridge
+
+    return 0, bridge.inspect(model, source=source, **parsed(options))

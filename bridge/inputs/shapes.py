@@ -1,0 +1,142 @@
+"""Shapes of all values of a graph in terms of its inputs' symbolic dimensions, and the equations between
+those that the operators state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.inputs.linear import ONE, Linear, number, parsed
+from bridge.inputs.shape_data import DATA, SMALL
+from bridge.inputs.shape_rules import RULES
+
+__all__ = ["Dims", "Shapes"]
+
+Dims = list[Linear | None]
+
+
+class Shapes:
+    """Dimensions of every value as sums of the inputs' symbolic dimensions, None where they are not known.
+
+    `equations` are pairs that the operators need to be equal, `whole` what must come out as a whole number,
+    `scaled` what a Resize multiplies, with its factor.
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        self.equations: list[tuple[Linear, Linear]] = []
+        self.whole: list[Linear] = []
+        self.scaled: list[tuple[Linear, float]] = []
+        self._dims: dict[ir.Value, Dims | None] = {}
+        self._data: dict[ir.Value, Dims | None] = {}
+        self.names: dict[str, None] = {}
+        for value in model.graph.inputs:
+            dims = None if value.shape is None else [_declared(d) for d in value.shape]
+            self._dims[value] = None if dims is None else list(dims)
+            for dim in dims or []:
+                self.names |= dict.fromkeys(sorted(dim.names))
+        for node in model.graph:
+            self._visit(node)
+
+    def _visit(self, node: ir.Node) -> None:
+        rule = RULES.get(node.op_type) if node.domain == "" else None
+        results: list[Dims | None] = []
+        if rule is not None:
+            try:
+                results = rule(self, node)
+            except (IndexError, TypeError, ValueError, ZeroDivisionError):
+                results = []
+        if node.op_type == "If":
+            results = self._branches(node)
+        for index, value in enumerate(node.outputs):
+            found = results[index] if index < len(results) else None
+            self._dims[value] = self._completed(value, found)
+        if node.domain == "" and node.op_type in DATA:
+            try:
+                self._data[node.outputs[0]] = DATA[node.op_type](self, node)
+            except (IndexError, TypeError, ValueError, ZeroDivisionError):
+                self._data[node.outputs[0]] = None
+
+    def _branches(self, node: ir.Node) -> list[Dims | None]:
+        """Dimensions of what either branch gives."""
+        sides = []
+        for graph in hub.subgraphs(node):
+            for inner in graph:
+                self._visit(inner)
+            sides.append([self.dims(value) for value in graph.outputs])
+        return [one if one == other else None for one, other in zip(*sides, strict=True)] if sides else []
+
+    def _completed(self, value: ir.Value, found: Dims | None) -> Dims | None:
+        """The dimensions a rule found, the others by the shape that is declared."""
+        if value.shape is None:
+            return found
+        declared = [self._known(d) for d in value.shape]
+        if found is None or len(found) != len(declared):
+            return declared
+        return [d if d is not None else e for d, e in zip(found, declared, strict=True)]
+
+    def _known(self, dim: object) -> Linear | None:
+        length = _declared(dim)
+        return length if length.names <= set(self.names) else None
+
+    def dims(self, value: ir.Value | None) -> Dims | None:
+        """Dimensions of a value; None where not even the rank is known."""
+        if value is None:
+            return None
+        if value not in self._dims:
+            self._dims[value] = self._completed(value, None)
+        return self._dims[value]
+
+    def lengths(self, value: ir.Value | None, setting: Mapping[str, int]) -> list[int | None] | None:
+        """Dimensions of a value where the inputs' have the lengths of `setting`."""
+        dims = self.dims(value)
+        if dims is None:
+            return None
+        found = [None if d is None else d.at(setting) for d in dims]
+        return [int(d) if d is not None and d.denominator == 1 else None for d in found]
+
+    def data(self, value: ir.Value | None) -> Dims | None:
+        """The elements of a small tensor of integers, flat."""
+        array = hub.const(value)
+        if array is not None:
+            small = array.dtype.kind in "iub" and array.size <= SMALL
+            return [number(int(v)) for v in array.ravel()] if small else None
+        return None if value is None else self._data.get(value)
+
+    def ints(self, value: ir.Value | None) -> list[int] | None:
+        """The elements of a small tensor of integers, where all are known."""
+        found = self.data(value)
+        whole = [None if d is None else d.whole for d in found or []]
+        return None if found is None or None in whole else [int(w) for w in whole if w is not None]
+
+    def equal(self, one: Linear | None, other: Linear | None) -> None:
+        """Note that two lengths are the same."""
+        if one is not None and other is not None and one != other:
+            self.equations.append((one, other))
+
+    def joined(self, dims: Sequence[Linear | None]) -> Linear | None:
+        """The length dimensions broadcast to; those that are not 1 are the same."""
+        known = [d for d in dims if d is not None and d != ONE]
+        for other in known[1:]:
+            self.equal(known[0], other)
+        return known[0] if known else None if None in dims else ONE
+
+    def broadcast(self, shapes: Sequence[Dims | None]) -> Dims | None:
+        known = [s for s in shapes if s is not None]
+        if len(known) < len(shapes):
+            return None
+        rank = max(map(len, known), default=0)
+        padded: list[Dims] = [[*[ONE] * (rank - len(s)), *s] for s in known]
+        return [self.joined(column) for column in zip(*padded, strict=True)]
+
+    def quotient(self, length: Linear, divisor: int) -> Linear:
+        """A length that `divisor` divides."""
+        result = length.times(Fraction(1, divisor))
+        self.whole.append(result)
+        return result
+
+
+def _declared(dim: object) -> Linear:
+    return parsed(dim if isinstance(dim, int) else getattr(dim, "value", dim))

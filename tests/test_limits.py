@@ -1,0 +1,126 @@
+"""Models that would take too much are refused before they do."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import onnx
+import pytest
+from build import hub_from_text, model_from_text, model_of_nodes
+from onnx import TensorProto, helper
+
+import bridge
+from bridge import limits
+from bridge.errors import InternalError, InvalidOption, TooLarge, UnreadableFile, UnsupportedModel
+from bridge.hub import all_nodes
+from bridge.ops import Rule
+from bridge.passes.expand import ExpandFunctions
+
+OPSETS = [helper.make_opsetid("", 21), helper.make_opsetid("d", 1)]
+
+
+def nested(depth: int, calls: int, innermost: str = "Relu", domain: str = "") -> onnx.ModelProto:
+    """A model of functions, each of which calls the one below `calls` times."""
+    functions = []
+    for level in range(depth + 1):
+        values = ["x", *(f"v{i}" for i in range(1, calls if level else 1)), "y"]
+        op, home = (f"F{level - 1}", "d") if level else (innermost, domain)
+        nodes = [helper.make_node(op, [a], [b], domain=home) for a, b in pairwise(values)]
+        functions.append(helper.make_function("d", f"F{level}", ["x"], ["y"], nodes, OPSETS))
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node(f"F{depth}", ["x"], ["y"], domain="d")],
+        "g",
+        [value("x", TensorProto.FLOAT, [1])],
+        [value("y", TensorProto.FLOAT, [1])],
+    )
+    return helper.make_model(graph, functions=functions, opset_imports=OPSETS, ir_version=10)
+
+
+def test_functions_of_any_depth_are_expanded_in_one_walk():
+    model = bridge.load(nested(300, 1))
+    ExpandFunctions(lambda node: not node.domain)(model)
+    assert [node.op_type for node in all_nodes(model)] == ["Relu"]
+
+
+def test_functions_that_double_are_refused(tmp_path):
+    with pytest.raises(TooLarge, match="1,073,741,824 nodes"):
+        bridge.convert(nested(30, 2), tmp_path / "m.tflite")
+
+
+def test_a_function_that_calls_itself_is_refused(tmp_path):
+    with pytest.raises(UnreadableFile, match="calls itself"):
+        bridge.convert(nested(0, 1, "F0", "d"), tmp_path / "m.tflite")
+
+
+@pytest.mark.parametrize("op", ["Expand", "Tile", "ConstantOfShape"])
+def test_what_no_machine_holds_is_refused(op, tmp_path):
+    operands = ["s"] if op == "ConstantOfShape" else ["c", "s"]
+    model = model_of_nodes(
+        [helper.make_node(op, operands, ["big"]), helper.make_node("ReduceSum", ["big"], ["y"], keepdims=0)],
+        {},
+        {"y": (np.float32, [])},
+        {"s": np.array([2**40]), "c": np.ones(1, np.float32)},
+    )
+    for suffix in (".onnx", ".tflite"):
+        with pytest.raises(TooLarge, match=r"1,099,511,627,776 elements"):
+            bridge.convert(model, tmp_path / f"m{suffix}")
+
+
+def test_lengths_are_not_propagated_through_long_vectors():
+    model = hub_from_text(
+        "(float[1] x) => (float[n] y) { a = Mul (s, s) e = Expand (c, a) y = Add (x, e) }",
+        s=np.array([2 * 10**6]),
+        c=np.ones(1, np.float32),
+    )
+    assert model.graph.outputs[0].shape == [4 * 10**12]
+
+
+def test_constants_are_computed_within_the_memory_allowed(monkeypatch):
+    monkeypatch.setenv(limits.MEMORY, "16MB")
+    fills = " ".join(f"c{i} = ConstantOfShape <value: tensor = float[1] {{{i}}}> (s)" for i in range(8))
+    sums = " ".join(f"v{i + 1} = Add (v{i}, c{i})" for i in range(8)).replace("v0", "x").replace("v8", "y")
+    model = hub_from_text(f"(float[1] x) => (float[n] y) {{ {fills} {sums} }}", s=np.array([2**18]))
+    left = [node.op_type for node in all_nodes(model)]
+    assert 0 < left.count("ConstantOfShape") < 8
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GB", 4e9), ("512 mb", 512e6), ("1e9", 1e9), ("2.5GiB", 2.5e9), ("100", 100)]
+)
+def test_a_size_is_a_number_with_a_unit(monkeypatch, text, size):
+    monkeypatch.setenv(limits.MEMORY, text)
+    assert limits.memory() == size
+
+
+def test_a_size_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv(limits.MEMORY, "much")
+    with pytest.raises(InvalidOption, match="no size"):
+        limits.memory()
+
+
+def test_without_a_size_half_of_the_machine_is_allowed(monkeypatch):
+    monkeypatch.delenv(limits.MEMORY, raising=False)
+    assert limits.memory() > 10**8
+
+
+def test_a_model_without_outputs_is_refused(tmp_path):
+    with pytest.raises(UnsupportedModel, match="no outputs"):
+        bridge.convert(model_of_nodes([], {"x": (np.float32, [1])}, {}), tmp_path / "m.onnx")
+
+
+def test_a_defect_names_the_stage_and_the_operator(monkeypatch, tmp_path):
+    def fail(op, node, *inputs):
+        raise TypeError("nobody expected this")
+
+    def rules(format, direction):
+        return [Rule("HardSwish", fail)] if direction == "export" else []
+
+    monkeypatch.setattr("bridge.plugins.rules", rules)
+    model = model_from_text("(float[2] x) => (float[2] y) { y = HardSwish (x) }")
+    with pytest.raises(
+        InternalError, match=r"failed at HardSwish .*TypeError: nobody expected this\n.*report"
+    ):
+        bridge.convert(model, tmp_path / "m.tflite")
+    assert not list(tmp_path.iterdir())
