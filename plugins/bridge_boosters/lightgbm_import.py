@@ -116,6 +116,11 @@ class LightgbmModel:
     @classmethod
     def of(cls, text: str) -> LightgbmModel:
         """Raises UnreadableFile, UnsupportedModel, ValueError."""
+        if not text.startswith("tree"):
+            raise UnreadableFile(
+                "The text is no model of LightGBM: it does not begin with `tree`.",
+                "Save one with booster.save_model('model.txt').",
+            )
         head, *blocks = text.split("\nTree=")
         if "\nend of trees" not in text:
             raise UnreadableFile("The text has no `end of trees`.", "Is the file complete?")

@@ -344,13 +344,19 @@ def document_of(path: Path) -> Any:
             f"{path} is in the binary form of before XGBoost 3.1.",
             "Load it with such a version, then: booster.save_model('model.json')",
         )
+    # A key in JSON is quoted, in UBJSON its length stands before it
+    is_ubjson = data.startswith(b"{") and not data[1:].lstrip().startswith((b'"', b"}"))
     try:
-        # A key in JSON is quoted, in UBJSON its length stands before it
-        return json.loads(data) if data.lstrip()[1:].lstrip().startswith(b'"') else decode(data)
+        document = decode(data) if is_ubjson else json.loads(data)
     except (ValueError, RecursionError) as error:
+        what = f"{path} is neither JSON nor UBJSON: {error}"
+        raise UnreadableFile(what, "Is the file complete?") from error
+    if not isinstance(document, dict) or "learner" not in document:
         raise UnreadableFile(
-            f"{path} is neither JSON nor UBJSON: {error}", "Is the file complete?"
-        ) from error
+            f"{path} holds no model of XGBoost.",
+            "Save one with booster.save_model('model.json'); a dump does not hold all of it.",
+        )
+    return document
 
 
 def load(src: Any) -> ir.Model:
