@@ -118,10 +118,10 @@ class Forest:
     @property
     def names(self) -> list[str]:
         """Names of the columns, none where one has none."""
-        names = [""] * self.count
-        for feature in self.floats.values():
-            names[int(feature["flat_feature_index"])] = str(feature.get("feature_id", ""))
-        return names if all(names) and names != [str(i) for i in range(self.count)] else []
+        named = {int(f["flat_feature_index"]): str(f.get("feature_id", "")) for f in self.floats.values()}
+        names = [named[at] for at in sorted(named)]
+        generic = [str(at) for at in range(len(names))]
+        return names if len(names) == self.count and all(names) and names != generic else []
 
     def test(self, split: Any) -> Ref:
         """A test that is true above its border."""
