@@ -6,7 +6,6 @@ pages (https://onnx.ai/onnx/operators/onnx__Conv.html, …ConvTranspose, …MaxP
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import NHWC, Dim, Length, attr, const, input_at, largest, shape_of
+from bridge.interpolation import same_elements
 
 __all__ = [
     "Window",
@@ -190,7 +190,8 @@ def plain_resize(node: ir.Node) -> list[int] | None:
     say: sizes that stretch, or scales that are those quotients but for rounding to float32; no region of
     interest, antialias or exclude_outside.
 
-    For mode nearest the scales are the quotients exactly: a little aside another element is the nearest.
+    For mode nearest every sample is the element that the quotient of the lengths, multiplied by its position
+    in float32, leads to: divided by a scale, as ONNX Runtime does, another may be the nearest.
     """
     x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     roi, scales = input_at(node, 1), input_at(node, 2)
@@ -198,12 +199,13 @@ def plain_resize(node: ir.Node) -> list[int] | None:
         return None
     if attr(node, "antialias") or attr(node, "exclude_outside"):
         return None
-    if scales is None:
-        return y if attr(node, "keep_aspect_ratio_policy") == "stretch" else None
-    factors = const(scales)
-    if factors is None:
-        return None
     axes = attr(node, "axes") or range(len(x))
-    nearest = attr(node, "mode") == "nearest"
-    rows = [(np.float32(y[a] / x[a]), f) for a, f in zip(axes, factors, strict=True)]
-    return y if all(q == f if nearest else math.isclose(q, f, rel_tol=1e-6) for q, f in rows) else None
+    quotients = [np.float32(y[a] / x[a]) for a in axes]
+    if scales is None:
+        factors = np.array(quotients) if attr(node, "keep_aspect_ratio_policy") == "stretch" else None
+    else:
+        factors = const(scales)
+    if factors is None or not np.allclose(quotients, factors, 1e-6, 0):
+        return None
+    rows = zip((x[a] for a in axes), (y[a] for a in axes), factors, strict=True)
+    return y if attr(node, "mode") != "nearest" or all(same_elements(*row) for row in rows) else None

@@ -30,6 +30,7 @@ __all__ = [
     "nearest_index",
     "normalize_taps",
     "original_coordinates",
+    "same_elements",
     "step_between",
     "within",
 ]
@@ -93,18 +94,20 @@ def original_coordinates(
     if mode == "tf_half_pixel_for_nn":
         return axis.unscaled(axis.x_resized + 0.5)
     if mode in ("align_corners", "tf_crop_and_resize"):
-        last, gaps = axis.length_original - 1, axis.length_scaled - 1
+        last, gaps = axis.length_original - 1, axis.length_resized - 1
         with np.errstate(divide="ignore", invalid="ignore"):
             if mode == "align_corners":
                 return np.where(single, 0.0, axis.x_resized * last / gaps)
             start, end = roi
-            apart = start * last + axis.x_resized * ((end - start) * last / np.where(single, 1.0, gaps))
+            apart = start * last + axis.x_resized * (end - start) * last / np.where(single, 1.0, gaps)
             return np.where(single, (start + end) * last * 0.5, apart)
-    x_original = axis.unscaled(axis.x_resized + 0.5) - 0.5
+    centre = axis.unscaled(axis.x_resized + 0.5)
+    if mode == "half_pixel_symmetric":
+        rest = 1.0 - axis.length_resized / axis.length_scaled
+        return axis.length_original * 0.5 * rest + centre - 0.5
+    x_original = centre - 0.5
     if mode == "pytorch_half_pixel":
         return np.where(single, 0.0, x_original)
-    if mode == "half_pixel_symmetric":
-        return axis.length_original * 0.5 * (1.0 - axis.length_resized / axis.length_scaled) + x_original
     assert mode == "half_pixel", mode
     return x_original
 
@@ -131,6 +134,18 @@ def inside(position: Any, length_original: Any) -> Any:
 def nearest_index(x_original: np.ndarray, nearest_mode: str, length_original: int) -> np.ndarray:
     """int64 index of the element nearest to each coordinate."""
     return within(nearest(x_original, nearest_mode), length_original).astype(np.int64)
+
+
+def same_elements(length_original: int, length_resized: int, scale: Any = None) -> bool:
+    """True if the elements before the samples are the same whether positions are divided by `scale`, by
+    default the quotient of the lengths, or multiplied by the inverse quotient, in float32 both."""
+    scale = np.float32(length_resized / length_original if scale is None else scale)
+    ways = {"scale": scale}, {"step": step_between(length_original, length_resized)}
+    axes = [ResizeAxis.static(length_original, length_resized, np.float32, **way) for way in ways]
+    one, other = (
+        nearest_index(original_coordinates(axis, "asymmetric"), "floor", length_original) for axis in axes
+    )
+    return np.array_equal(one, other)
 
 
 def linear_kernel(distance: Any) -> Any:

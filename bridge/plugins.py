@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bridge.ops import Rule
 
 GROUP = "bridge"
-DISTRIBUTION = "modelbridge"
+DISTRIBUTION = "formatbridge"
 
 
 @dataclass(frozen=True)

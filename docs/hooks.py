@@ -71,7 +71,7 @@ def formats(_: str) -> str:
         parts.append(f"## {fmt.title}\n\n`{fmt.name}`: {', '.join(words)}. {fmt.versions}")
         parts.append(f"Suffixes: {', '.join(f'`{s}`' for s in fmt.suffixes) or 'none'}.")
         if fmt.extra:
-            parts.append(f"Needs `pip install 'modelbridge[{fmt.extra}]'`.")
+            parts.append(f"Needs `pip install 'formatbridge[{fmt.extra}]'`.")
         parts.append(options(fmt.name))
     return "\n\n".join(filter(None, parts))
 

@@ -182,7 +182,7 @@ def test_a_missing_extra_names_the_pip_command(mnist, tmp_path):
     words = [sys.executable, "-c", code, str(mnist), str(tmp_path / "m.tflite")]
     printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert "MissingDependency" in printed
-    assert "pip install 'modelbridge[tflite]'" in printed
+    assert "pip install 'formatbridge[tflite]'" in printed
 
 
 FULL_DISK = """

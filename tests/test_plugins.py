@@ -61,7 +61,7 @@ def test_a_claim_on_a_format_of_our_own_is_named_and_the_format_stays(monkeypatc
     )
     assert found.formats()["onnx"].title == "ONNX"
     assert [(b.name, b.distribution) for b in found.broken] == [("onnx", "claim")]
-    assert "both modelbridge and claim" in found.broken[0].reason
+    assert "both formatbridge and claim" in found.broken[0].reason
 
 
 def test_what_a_plugin_brings_is_told(monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 from build import SUFFIXES, model_from_text
 
 import bridge
+from bridge.runtime import run_onnxruntime
 
 TARGETS = ("tflite", "savedmodel", "coreml")
 RESIZE = 'Resize <mode="linear", coordinate_transformation_mode="half_pixel"> (x, , s)'
@@ -83,3 +84,65 @@ def test_sizes_that_keep_the_aspect_ratio_give_the_numbers_of_the_source(policy,
         f'{{ y = Resize <mode="linear", axes=[2,3], keep_aspect_ratio_policy="{policy}"> (x, , , n) }}'
     )
     converted(proto, target, tmp_path)
+
+
+FACTORS = [0.7, 5 / 3, 0.6, 1.2, 0.3, 4 / 3]
+PLACES = {
+    "nearest": ["asymmetric", "half_pixel", "tf_half_pixel_for_nn"],
+    "linear": ["align_corners", "asymmetric", "pytorch_half_pixel"],
+}
+
+
+@pytest.mark.parametrize("lengths", ["20,9", "h,w"])
+@pytest.mark.parametrize("target", ["tflite", "torchscript"])
+@pytest.mark.parametrize("mode", PLACES)
+def test_factors_that_are_no_binary_fractions_take_the_elements_onnx_runtime_takes(
+    mode, target, lengths, tmp_path
+):
+    x = np.arange(1000, 1360, dtype=np.float32).reshape(1, 2, 20, 9)
+    for factor, place in zip(FACTORS, PLACES[mode] * 2, strict=True):
+        attributes = f'mode="{mode}", coordinate_transformation_mode="{place}", nearest_mode="floor"'
+        proto = model_from_text(
+            f"(float[1,2,{lengths}] x) => (float[a,b,c,d] y) {{ y = Resize <{attributes}> (x, , s) }}",
+            s=np.array([1, 1, factor, factor], np.float32),
+        )
+        want = run_onnxruntime(proto.SerializeToString(), ["y"], {"x": x})["y"]
+        bridge.save(bridge.load(proto), path := tmp_path / f"m{SUFFIXES[target]}", to=target, overwrite=True)
+        (got,) = bridge.run(path, {"x": x}).values()
+        np.testing.assert_allclose(got, want, rtol=1e-5, err_msg=f"{place} {factor}")
+
+
+@pytest.mark.parametrize("target", [*TARGETS, "onnx", "torchscript"])
+@pytest.mark.parametrize("opset", [11, 13, 15])
+@pytest.mark.parametrize(
+    ("place", "rounding"), [("tf_half_pixel_for_nn", "floor"), ("half_pixel", "round_prefer_ceil")]
+)
+def test_pixels_are_repeated_as_tf2onnx_writes_it_beside_empty_tensors(
+    place, rounding, opset, target, tmp_path
+):
+    attributes = f'mode="nearest", coordinate_transformation_mode="{place}", nearest_mode="{rounding}"'
+    proto = model_from_text(
+        f"(float[1,1,3,3] x) => (float[1,1,6,6] y) {{ y = Resize <{attributes}> (x, e, e, n) }}",
+        opset=opset,
+        e=np.zeros(0, np.float32),
+        n=np.array([1, 1, 6, 6]),
+    )
+    x = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
+    bridge.save(bridge.load(proto), path := tmp_path / f"m{SUFFIXES[target]}", to=target)
+    (got,) = bridge.run(path, {"x": x}).values()
+    np.testing.assert_array_equal(got, x.repeat(2, 2).repeat(2, 3))
+
+
+@pytest.mark.parametrize(("length", "to"), [(2, 82), (20, 12), (20, 24), (2, 94), (7, 3)])
+@pytest.mark.parametrize("known", [True, False])
+def test_tensorflow_multiplies_positions_where_onnx_runtime_divides(length, to, known, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    module = tf.Module()
+    spec = tf.TensorSpec([1, length if known else None, length, 1], tf.float32, name="x")
+    module.f = tf.function(
+        lambda x: {"y": tf.raw_ops.ResizeNearestNeighbor(images=x, size=[to, to])}, input_signature=[spec]
+    )
+    tf.saved_model.save(module, tmp_path / "sm", signatures=module.f.get_concrete_function())
+    x = np.arange(length * length, dtype=np.float32).reshape(1, length, length, 1)
+    bridge.convert(tmp_path / "sm", tmp_path / "m.onnx")
+    np.testing.assert_array_equal(bridge.run(tmp_path / "m.onnx", {"x": x})["y"], module.f(x)["y"].numpy())

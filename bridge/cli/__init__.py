@@ -21,7 +21,7 @@ nothing unless --keep; 4 operators cannot cross; 130 interrupted, 143 terminated
 
 
 @click.group(epilog=EXIT, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="modelbridge")
+@click.version_option(package_name="formatbridge")
 def main() -> None:
     """Convert machine-learning models between formats, and check the numbers."""
 

@@ -150,6 +150,13 @@ def _reduced(node: ir.Node) -> None:
         node.outputs[0].shape = ir.Shape([None] * left)
 
 
+def _infer_unsqueeze(node: ir.Node) -> None:
+    """The rank, where the axes are known at run time alone, but for their number."""
+    result, rank, axes = node.outputs[0], hub.rank_of(node.inputs[0]), hub.shape_of(node.inputs[1])
+    if result.shape is None and rank is not None and axes is not None:
+        result.shape = ir.Shape([None] * (rank + (axes or [1])[0]))
+
+
 def _infer_split(node: ir.Node) -> None:
     """Parts of lengths known at run time alone have the rank of the whole."""
     dims = node.inputs[0].shape  # type: ignore[union-attr]
@@ -159,7 +166,21 @@ def _infer_split(node: ir.Node) -> None:
             output.shape = ir.Shape([None if i == axis else d for i, d in enumerate(dims)])
 
 
-RULES = {"Loop": _infer_loop, "If": join_branches, "Split": _infer_split}
+def _infer_same(node: ir.Node) -> None:
+    """The first result has the shape and type of the first input."""
+    first, result = node.inputs[0], node.outputs[0]
+    if first is not None:
+        result.shape, result.type = result.shape or first.shape, result.type or first.type
+
+
+RULES = {
+    "GroupNormalization": _infer_same,
+    "If": join_branches,
+    "Loop": _infer_loop,
+    "MeanVarianceNormalization": _infer_same,
+    "Split": _infer_split,
+    "Unsqueeze": _infer_unsqueeze,
+}
 """Rules for what a schema's own inference leaves open."""
 
 

@@ -26,13 +26,15 @@ from bridge_coreml.options import PROGRAM, SPECIFICATION, kept_float32, version
 from bridge_coreml.pipeline import exporter as pipeline
 
 ARRAY_DATA_TYPES = {"fp32": 65568, "fp16": 65552, "int32": 131104}
+BLOB_WRITER = "[MIL FileWriter]"
 DTYPE_NAMES = {"fp32": "float", "fp16": "float16", "int32": "int32", "bool": "int32"}
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
     """Write a legal hub model as an .mlpackage: one function `main`, weights beside it.
 
-    Raises InvalidOption for a destination that is no package, UnsupportedModel for what coremltools refuses.
+    Raises InvalidOption for a destination that is no package, UnsupportedModel for what coremltools refuses,
+    OSError where the weights cannot be written.
     """
     if path.name.lower().endswith(".mlmodel"):
         raise InvalidOption(
@@ -51,7 +53,12 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     program.add_function("main", function)
     weights = path / package.WEIGHTS
     weights.mkdir(parents=True)
-    exported = MILProtoExporter(program, str(weights), SPECIFICATION[target]).export()
+    try:
+        exported = MILProtoExporter(program, str(weights), SPECIFICATION[target]).export()
+    except RuntimeError as error:
+        if BLOB_WRITER not in str(error):
+            raise
+        raise OSError("the weights could not be written; the disk may be full") from error
     message = _message(model, exported, inputs, outputs, mil, options)
     package.finish(path, message.SerializeToString(deterministic=True))
     report.notes.extend([*dtype_notes(model), *newer_targets.notes(model)])

@@ -59,13 +59,7 @@ def array_input(file: File, feature: Any, keys: int | None = None) -> ir.Value:
         return tensor_value(feature.name, SCALAR_DTYPES[feature_type], [1])
     if feature_type == "imageType":
         image = feature.type.imageType
-        flexible = image.WhichOneof("SizeFlexibility") is not None
-        sizes = (
-            [f"{feature.name}_height", f"{feature.name}_width"] if flexible else [image.height, image.width]
-        )
-        return tensor_value(
-            feature.name, ir.DataType.FLOAT, [1, 1 if image.colorSpace in (10, 40) else 3, *sizes]
-        )
+        return tensor_value(feature.name, ir.DataType.FLOAT, [1, channels_of(image), *image_sizes(feature)])
     if feature_type == "dictionaryType" and keys is not None:
         return tensor_value(feature.name, ir.DataType.FLOAT, [keys])
     if feature_type != "multiArrayType":
@@ -76,6 +70,42 @@ def array_input(file: File, feature: Any, keys: int | None = None) -> ir.Value:
     return tensor_value(
         feature.name, DTYPES.get(array.dataType, ir.DataType.FLOAT), array_dims(feature.name, array)
     )
+
+
+def channels_of(image: Any) -> int:
+    return 1 if image.colorSpace in (10, 40) else 3
+
+
+def image_sizes(feature: Any) -> list[Any]:
+    """Height and width, or names of those that vary."""
+    image = feature.type.imageType
+    names = [f"{feature.name}_height", f"{feature.name}_width"]
+    bounds = image_bounds(image)
+    return [low if low == high else name for name, (low, high) in zip(names, bounds, strict=True)]
+
+
+def image_bounds(image: Any) -> list[tuple[int, int]]:
+    """The least and the greatest height, and those of the width; -1 for no upper bound."""
+    flexibility = image.WhichOneof("SizeFlexibility")
+    if flexibility == "imageSizeRange":
+        ranges = (image.imageSizeRange.heightRange, image.imageSizeRange.widthRange)
+        return [(r.lowerBound, r.upperBound) for r in ranges]
+    sizes = image.enumeratedSizes.sizes if flexibility == "enumeratedSizes" else [image]
+    return [(min(s), max(s)) for s in ([v.height for v in sizes], [v.width for v in sizes])]
+
+
+def image_facts(name: str, feature: Any) -> dict[str, str]:
+    """The colour of an image, and the sizes it may have."""
+    image = feature.type.imageType
+    colour = COLOURS.get(image.colorSpace, str(image.colorSpace))
+    properties = {facts.COREML_IMAGE.of(name).key: f"{colour} {image.width}x{image.height}"}
+    if image.WhichOneof("SizeFlexibility") == "enumeratedSizes":
+        shapes = [[1, channels_of(image), v.height, v.width] for v in image.enumeratedSizes.sizes]
+        return properties | {facts.COREML_SHAPES.of(name).key: facts.COREML_SHAPES.encode(shapes)}
+    for dim, (low, high) in zip(image_sizes(feature), image_bounds(image), strict=True):
+        if isinstance(dim, str):
+            properties[facts.COREML_RANGE.of(dim).key] = f"{low}..{high if high > 0 else ''}"
+    return properties
 
 
 def tensor_value(name: str, dtype: ir.DataType, dims: list[Any]) -> ir.Value:
@@ -111,9 +141,7 @@ def metadata(file: File, features: dict[str, Any]) -> dict[str, str]:
         if feature_type == "multiArrayType":
             properties.update(shape_facts(name, feature.type.multiArrayType))
         elif feature_type == "imageType":
-            image = feature.type.imageType
-            colour = COLOURS.get(image.colorSpace, str(image.colorSpace))
-            properties[facts.COREML_IMAGE.of(name).key] = f"{colour} {image.width}x{image.height}"
+            properties.update(image_facts(name, feature))
     return properties
 
 

@@ -40,4 +40,4 @@ def finish(package: Path, model: bytes) -> None:
 
 
 def identifier(place: Path) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"modelbridge/{place.as_posix()}")).upper()
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"formatbridge/{place.as_posix()}")).upper()

@@ -13,25 +13,25 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-ALONE = "bridge_coreml_messages"
+MODULE_NAME = "bridge_coreml_messages"
 
 
 @functools.cache
 def messages() -> ModuleType:
     """The package of generated messages. Raises ModuleNotFoundError where coremltools is not installed."""
-    found = importlib.machinery.PathFinder.find_spec("coremltools")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.machinery.PathFinder.find_spec("coremltools")
+    if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("No module named 'coremltools'", name="coremltools")
     if "coremltools.proto" in sys.modules:
         return sys.modules["coremltools.proto"]
-    folder = Path(found.submodule_search_locations[0]) / "proto"
+    folder = Path(package.submodule_search_locations[0]) / "proto"
     spec = importlib.util.spec_from_file_location(
-        ALONE, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        MODULE_NAME, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[ALONE] = module
+    sys.modules[MODULE_NAME] = module
     spec.loader.exec_module(module)
     return module
 

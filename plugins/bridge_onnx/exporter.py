@@ -12,6 +12,7 @@ from bridge import facts, hub
 from bridge.errors import ExecutionFailed
 from bridge.formats import Exporter, Option, flag, within
 from bridge.ops import OpTable
+from bridge.passes.groups import CentredGroups
 from bridge.passes.opset.down import lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
 from bridge.report import Report
@@ -63,9 +64,17 @@ def _check(path: Path) -> None:
         raise ExecutionFailed(f"onnx.checker refuses the model written: {error}") from error
 
 
+class OwnGroups(CentredGroups):
+    """1. GroupNormalization of other formats is spelled out; what an ONNX file has stays as it is."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        own = facts.FORMAT.get(model) == "onnx"
+        return ir.passes.PassResult(model, False) if own else super().call(model)
+
+
 exporter = Exporter(
     table=OpTable(),
-    legalize=lambda options: [PadsAtRunTime()],
+    legalize=lambda options: [PadsAtRunTime(), OwnGroups()],
     write=write,
     accepts_all_operators=True,
     options=(

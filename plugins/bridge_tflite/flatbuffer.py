@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,19 @@ from bridge_tflite import metadata
 from bridge_tflite.versions import Use, version
 
 ALIGNMENT = 16
+FILLED = frozenset(
+    [
+        ir.DataType.FLOAT,
+        ir.DataType.FLOAT16,
+        ir.DataType.INT8,
+        ir.DataType.INT16,
+        ir.DataType.INT32,
+        ir.DataType.INT64,
+        ir.DataType.BOOL,
+        ir.DataType.STRING,
+    ]
+)
+"""Dtypes of LiteRT's FILL."""
 LARGEST = 2**31 - 2**20
 WEIGHT_ELEMENTS = 1024
 OPTIONS = {
@@ -152,16 +166,15 @@ class File:
         first.operators.insert(0, first.operators.pop())
 
     def buffer(self, tensor: Any) -> int:
-        """Index of a buffer with the bytes of `tensor`; small buffers of equal bytes share one index."""
+        """Index of a buffer with the bytes of `tensor`; buffers of equal bytes share one index."""
         raw = memoryview(_raw_bytes(tensor))
-        key = bytes(raw) if len(raw) <= 4096 else None
-        if key is not None and key in self._data:
+        key = hashlib.sha256(raw).digest()
+        if key in self._data:
             return self._data[key]
         buffer = AlignedBuffer()
         buffer.data = raw
         self.buffers.append(buffer)
-        if key is not None:
-            self._data[key] = len(self.buffers) - 1
+        self._data[key] = len(self.buffers) - 1
         return len(self.buffers) - 1
 
     def save(self, path: Path) -> None:
@@ -404,15 +417,22 @@ class SubgraphBuilder:
             index = self.index(value)
             if not main and (value not in computed or index in self.outputs):
                 index = self._tensor(None, value.dtype, value.shape, None)
-                shape = hub.shape_of(value)
-                identity = (
-                    ("TRANSPOSE", range(len(value.shape or ()))) if shape is None else ("RESHAPE", shape)
-                )
-                self.add(identity[0], value, np.array(identity[1], np.int32), outputs=())
+                self.copy(value, outputs=())
                 self.operators[-1][1].outputs = [index]
             self.outputs.append(index)
         if main:
             self._restore_quantization([*self.graph.inputs, *results])
+
+    def copy(self, value: ir.Value, **how: Any) -> None:
+        """Add an operator that writes the elements of `value` elsewhere. RESHAPE shares them with its input:
+        those of a constant cannot be freed, as IF and WHILE do with what a subgraph hands over."""
+        shape = hub.shape_of(value)
+        if value.const_value is not None and shape == [] and value.dtype in FILLED:
+            self.add("FILL", np.zeros(0, np.int32), value, **how)
+        elif shape is None or (value.const_value is not None and shape):
+            self.add("TRANSPOSE", value, np.arange(len(value.shape or ()), dtype=np.int32), **how)
+        else:
+            self.add("RESHAPE", value, np.array(shape, np.int32), **how)
 
     def _restore_quantization(self, values: Sequence[ir.Value]) -> None:
         """Give inputs and outputs the quantization noted from the source, and pass it on through data

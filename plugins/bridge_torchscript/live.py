@@ -8,6 +8,8 @@ import logging
 import warnings
 from typing import Any
 
+import ml_dtypes
+import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
@@ -61,6 +63,7 @@ def export_model(src: Any, specs: dict[str, InputSpec]) -> ir.Model:
     InferShapes()(model)
     lift(model)
     _resize_as_torch(model)
+    _mask_as_torch(model)
     blockers = unknown_operators(model)
     if blockers:
         raise UnsupportedModel(f"{len(blockers)} operators torch wrote are unknown:", blockers)
@@ -76,6 +79,29 @@ def _resize_as_torch(model: ir.Model) -> None:
     for node in hub.all_nodes(model):
         if node.op_type == "Resize" and hub.attr(node, COORDINATES) == "pytorch_half_pixel":
             node.attributes[COORDINATES] = ir.AttrString(COORDINATES, "half_pixel")
+
+
+def _mask_as_torch(model: ir.Model) -> None:
+    """Hide keys from attention by -inf, where torch's exporter writes the lowest number: the weights of a row
+    that is hidden wholly are then NaN, which it makes 0, as torch has them.
+    """
+    for node in list(hub.all_nodes(model)):
+        score = _maker(node.inputs[0], "Softmax") if node.op_type == "IsNaN" else None
+        added = _maker(score.inputs[0], "Add") if score is not None else None
+        for bias in () if added is None else added.inputs:
+            mask = _maker(bias, "Where")
+            lowest = None if mask is None else hub.const(mask.inputs[2])
+            if mask is None or lowest is None or lowest.size != 1 or mask.graph is None:
+                continue
+            if lowest == ml_dtypes.finfo(lowest.dtype).min:
+                op = hub.Builder(mask.graph, before=mask)
+                mask.replace_input_with(2, op.const(np.full_like(lowest, -np.inf)))
+
+
+def _maker(value: ir.Value | None, op_type: str) -> ir.Node | None:
+    """The node that makes `value`, if its operator is `op_type`."""
+    node = None if value is None else value.producer()
+    return node if node is not None and node.op_type == op_type else None
 
 
 def _rename(graph: ir.Graph, names: list[str]) -> None:

@@ -81,7 +81,8 @@ class Source:
     def unpack(self, expression: str, *hints: str) -> list[str]:
         """Write an unpacking of a tuple; return the new names."""
         names = [self.names.fresh(w) for w in hints]
-        self.body.append(Line(f"{', '.join(names)} = {expression}", frozenset(names)))
+        targets = ", ".join(names) + ("," if len(names) == 1 else "")
+        self.body.append(Line(f"{targets} = {expression}", frozenset(names)))
         return names
 
     @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 from bridge_coreml.coremltools_import import coremltools
 
 
-def converted(build: Callable[..., Any], *specs: Any, target: str = "iOS15", **options: Any) -> Any:
+def model_of_apple(build: Callable[..., Any], *specs: Any, target: str = "iOS15", **options: Any) -> Any:
     """The model coremltools makes of a MIL program with inputs of these shapes or specs, in float32. `save`
     writes it."""
     ct = coremltools()

@@ -18,7 +18,7 @@ pytest.importorskip("coremltools")
 pytest.importorskip("torch")
 
 from bridge_coreml.cases import cases, programs
-from bridge_coreml.cases.common import held
+from bridge_coreml.cases.common import interface_value
 
 CASES = cases()
 FIRST = {case.ops[0]: name for name, case in reversed(CASES.items())}
@@ -64,7 +64,7 @@ def test_cases_expect_what_coremltools_infers_of_constants() -> None:
         operator = name.split()[0].split("+")[0]
         with np.errstate(all="ignore"):
             try:
-                found = [held(v) for v in program.inferred()]
+                found = [interface_value(v) for v in program.inferred_values()]
             except (NotImplementedError, ValueError, TypeError, AttributeError):
                 continue
             expected = program.expected()

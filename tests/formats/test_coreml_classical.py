@@ -56,7 +56,9 @@ MODELS: dict[str, tuple[Any, Any, str]] = {
 }
 
 
-def written(fitted: Any, folder: Path, kinds: list[Any] | None = None, **options: Any) -> tuple[Path, Path]:
+def onnx_and_coreml_of(
+    fitted: Any, folder: Path, kinds: list[Any] | None = None, **options: Any
+) -> tuple[Path, Path]:
     """An ONNX file of a scikit-learn model, and the .mlmodel made of it."""
     kinds = kinds or [("X", FloatTensorType([None, 4]))]
     choices = {id(fitted): {"zipmap": False}} if hasattr(fitted, "classes_") else None
@@ -65,7 +67,7 @@ def written(fitted: Any, folder: Path, kinds: list[Any] | None = None, **options
     return folder / "m.onnx", bridge.convert(folder / "m.onnx", folder / "m.mlmodel", **options).path
 
 
-def read(path: Path) -> Any:
+def message_of(path: Path) -> Any:
     held = message()
     held.ParseFromString(path.read_bytes())
     return held
@@ -74,8 +76,8 @@ def read(path: Path) -> Any:
 @pytest.mark.parametrize("name", MODELS)
 def test_models_keep_their_kind_and_their_numbers(name: str, tmp_path: Path) -> None:
     untrained, target, kind = MODELS[name]
-    source, path = written(untrained.fit(X, target), tmp_path)
-    assert read(path).WhichOneof("Type") == kind
+    source, path = onnx_and_coreml_of(untrained.fit(X, target), tmp_path)
+    assert message_of(path).WhichOneof("Type") == kind
     expected, found = bridge.run(source, {"X": X}), bridge.run(path, {"X": X})
     assert list(found) == list(expected)
     for output, array in expected.items():
@@ -101,8 +103,8 @@ def test_columns_of_text_and_numbers(tmp_path: Path) -> None:
         ("k", Int64TensorType([None, 1])),
         ("n", FloatTensorType([None, 1])),
     ]
-    source, path = written(fitted, tmp_path, kinds)
-    used = [s.WhichOneof("Type") for s in read(path).pipelineRegressor.pipeline.models]
+    source, path = onnx_and_coreml_of(fitted, tmp_path, kinds)
+    used = [s.WhichOneof("Type") for s in message_of(path).pipelineRegressor.pipeline.models]
     assert used.count("oneHotEncoder") == 2
     assert {"featureVectorizer", "scaler", "glmRegressor"} <= set(used)
     given = {"c": np.array([["red"], ["blue"]], object), "k": np.array([[2], [9]]), "n": X[:2, :1]}
@@ -118,20 +120,20 @@ def test_fitted_probabilities_of_machines(tmp_path: Path) -> None:
     }"""
     onnx.save(model_from_text(graph, 18, ml=3), tmp_path / "m.onnx")
     path = bridge.convert(tmp_path / "m.onnx", tmp_path / "m.mlmodel", verify=True).path
-    held = read(path).supportVectorClassifier
+    held = message_of(path).supportVectorClassifier
     assert (list(held.rho), list(held.probA), list(held.int64ClassLabels.vector)) == ([-0.25], [-2.0], [3, 5])
 
 
 def test_a_file_of_rows_is_one_of_records_to_core_ml(tmp_path: Path) -> None:
-    _, path = written(tree.DecisionTreeRegressor(max_depth=2).fit(X, NUMBER), tmp_path)
-    described = read(path).description
+    _, path = onnx_and_coreml_of(tree.DecisionTreeRegressor(max_depth=2).fit(X, NUMBER), tmp_path)
+    described = message_of(path).description
     assert list(described.input[0].type.multiArrayType.shape) == [4]
     assert described.output[0].type.WhichOneof("Type") == "doubleType"
 
 
 def test_models_of_others_take_many_rows_when_asked(tmp_path: Path) -> None:
-    source, path = written(ensemble.RandomForestRegressor(3, max_depth=3).fit(X, NUMBER), tmp_path)
-    held = read(path)
+    source, path = onnx_and_coreml_of(ensemble.RandomForestRegressor(3, max_depth=3).fit(X, NUMBER), tmp_path)
+    held = message_of(path)
     held.description.metadata.Clear()
     path.write_bytes(held.SerializeToString())
     one, many = bridge.load(path), bridge.load(path, rows="many")
@@ -146,7 +148,7 @@ def test_on_a_mac_records_are_predicted_one_by_one(tmp_path: Path, monkeypatch: 
     from bridge_coreml import runtime
     from bridge_coreml.coremltools_import import coremltools
 
-    source, path = written(ensemble.RandomForestClassifier(3, max_depth=3).fit(X, NAMES), tmp_path)
+    source, path = onnx_and_coreml_of(ensemble.RandomForestClassifier(3, max_depth=3).fit(X, NAMES), tmp_path)
     one = bridge.load(path, rows="one")
     classes = ["high", "low", "middle"]
     expected = bridge.run(source, {"X": X[:5]})
@@ -172,23 +174,23 @@ def test_on_a_mac_records_are_predicted_one_by_one(tmp_path: Path, monkeypatch: 
 
 def test_what_core_ml_has_no_model_of_is_refused_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="Binarizer") as caught:
-        written(preprocessing.Binarizer().fit(X), tmp_path)
+        onnx_and_coreml_of(preprocessing.Binarizer().fit(X), tmp_path)
     assert "name the destination .mlpackage" in str(caught.value)
     with pytest.raises(InvalidOption, match="which a file"):
-        written(preprocessing.StandardScaler().fit(X), tmp_path, kind="program")
+        onnx_and_coreml_of(preprocessing.StandardScaler().fit(X), tmp_path, kind="program")
     package = bridge.convert(tmp_path / "m.onnx", tmp_path / "m.mlpackage", verify=True)
     assert package.path.is_dir()
 
 
 def test_a_package_may_hold_a_classical_model(tmp_path: Path) -> None:
-    source, _ = written(linear_model.LinearRegression().fit(X, NUMBER), tmp_path)
+    source, _ = onnx_and_coreml_of(linear_model.LinearRegression().fit(X, NUMBER), tmp_path)
     path = bridge.convert(source, tmp_path / "p.mlpackage", kind="classical", verify=True).path
     assert bridge.load(path).metadata_props["bridge.format"] == "coreml"
 
 
 @pytest.mark.parametrize("name", ["forest of two", "machine", "steps"])
 def test_mutated_files_give_typed_errors(name: str, tmp_path: Path) -> None:
-    _, path = written(MODELS[name][0].fit(X, MODELS[name][1]), tmp_path)
+    _, path = onnx_and_coreml_of(MODELS[name][0].fit(X, MODELS[name][1]), tmp_path)
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     for _ in range(40):
         raw = bytearray(whole)

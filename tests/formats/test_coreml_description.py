@@ -20,52 +20,52 @@ from bridge.errors import InvalidOption
 pytest.importorskip("coremltools")
 
 from bridge_coreml.coremltools_import import coremltools
-from coreml_programs import converted
+from coreml_programs import model_of_apple
 
 IMAGE = "g (float[1,3,2,2] x) => (float[1,3,2,2] y) { y = Identity (x) }"
 FLEXIBLE = "g (float[N,3,H,W] x) => (float[N,3,H,W] y) { y = Relu (x) }"
 SCORES = "g (float[1,3] x) => (float[1,3] y) { y = Softmax (x) }"
 
 
-def saved(text: str, folder: Path, metadata: dict[str, str] | None = None, **options: Any) -> Path:
+def package_of_text(text: str, folder: Path, metadata: dict[str, str] | None = None, **options: Any) -> Path:
     graph = hub_from_text(text)
     graph.metadata_props.update(metadata or {})
     return bridge.save(graph, folder / "m.mlpackage", to="coreml", overwrite=True, **options).path
 
 
-def description(path: Path) -> Any:
+def description_of(path: Path) -> Any:
     return read(path).message.description
 
 
 def test_images_are_scaled_and_shifted(tmp_path: Path) -> None:
-    path = saved(IMAGE, tmp_path, image_inputs="x:BGR:0.5:1/2/3")
-    assert description(path).input[0].type.imageType.colorSpace == 30
+    path = package_of_text(IMAGE, tmp_path, image_inputs="x:BGR:0.5:1/2/3")
+    assert description_of(path).input[0].type.imageType.colorSpace == 30
     pixels = np.full((1, 3, 2, 2), 10, np.float32)
     found = bridge.run(path, {"x": pixels})["y"]
     np.testing.assert_allclose(found[0, :, 0, 0], [6, 7, 8])
 
 
 def test_dimensions_have_the_ranges_asked_for(tmp_path: Path) -> None:
-    path = saved(FLEXIBLE, tmp_path, ranges="N:1..4,H:32..512", upper_bound=99)
-    sizes = description(path).input[0].type.multiArrayType.shapeRange.sizeRanges
+    path = package_of_text(FLEXIBLE, tmp_path, ranges="N:1..4,H:32..512", upper_bound=99)
+    sizes = description_of(path).input[0].type.multiArrayType.shapeRange.sizeRanges
     assert [(r.lowerBound, r.upperBound) for r in sizes] == [(1, 4), (3, 3), (32, 512), (1, 99)]
     assert bridge.load(path).metadata_props["coreml.range.x_2"] == "32..512"
 
 
 def test_shapes_are_enumerated_and_come_back(tmp_path: Path) -> None:
-    path = saved(FLEXIBLE, tmp_path, shapes="x:1x3x8x8|1x3x16x16")
-    array = description(path).input[0].type.multiArrayType
+    path = package_of_text(FLEXIBLE, tmp_path, shapes="x:1x3x8x8|1x3x16x16")
+    array = description_of(path).input[0].type.multiArrayType
     listed = [list(s.shape) for s in array.enumeratedShapes.shapes]
     assert listed == [[1, 3, 8, 8], [1, 3, 16, 16]]
     assert list(array.shape) == listed[0]
     again = bridge.convert(path, tmp_path / "n.mlpackage").path
-    array = description(again).input[0].type.multiArrayType
+    array = description_of(again).input[0].type.multiArrayType
     assert [list(s.shape) for s in array.enumeratedShapes.shapes] == listed
 
 
 def test_classes_make_a_classifier(tmp_path: Path) -> None:
-    path = saved(SCORES, tmp_path, class_labels="cat,dog,fish")
-    described = description(path)
+    path = package_of_text(SCORES, tmp_path, class_labels="cat,dog,fish")
+    described = description_of(path)
     assert described.predictedFeatureName == "classLabel"
     assert [f.type.WhichOneof("Type") for f in described.output] == ["stringType", "dictionaryType"]
     assert bridge.load(path).metadata_props["coreml.classes"] == '["cat", "dog", "fish"]'
@@ -73,9 +73,9 @@ def test_classes_make_a_classifier(tmp_path: Path) -> None:
     assert list(found) == ["y"]
     assert found["y"].shape == (1, 3)
     again = bridge.convert(path, tmp_path / "n.mlpackage", verify=True).path
-    assert description(again).predictedFeatureName == "classLabel"
-    numbered = saved(SCORES, tmp_path, {"coreml.classes": "[7, 8, 9]"})
-    assert description(numbered).output[0].type.WhichOneof("Type") == "int64Type"
+    assert description_of(again).predictedFeatureName == "classLabel"
+    numbered = package_of_text(SCORES, tmp_path, {"coreml.classes": "[7, 8, 9]"})
+    assert description_of(numbered).output[0].type.WhichOneof("Type") == "int64Type"
 
 
 SAME = [
@@ -95,8 +95,8 @@ def test_text_and_objects_of_python_are_one_value(name: str, text: str, given: A
 
 
 def test_metadata_and_units_are_kept(tmp_path: Path) -> None:
-    path = saved(SCORES, tmp_path, {"coreml.author": "Ada"}, compute_units="CPU_ONLY")
-    held = description(path).metadata
+    path = package_of_text(SCORES, tmp_path, {"coreml.author": "Ada"}, compute_units="CPU_ONLY")
+    held = description_of(path).metadata
     assert (held.author, held.userDefined["bridge.compute_units"]) == ("Ada", "CPU_ONLY")
 
 
@@ -105,7 +105,7 @@ def test_metadata_and_units_are_kept(tmp_path: Path) -> None:
 )
 def test_precision_says_what_stays_float32(precision: Any, tmp_path: Path) -> None:
     text = "g (float[1,3] x) => (float[1,3] y) { a = Exp (x) y = Softmax (a) }"
-    block = read(saved(text, tmp_path, precision=precision)).message.mlProgram.functions["main"]
+    block = read(package_of_text(text, tmp_path, precision=precision)).message.mlProgram.functions["main"]
     (body,) = block.block_specializations.values()
     kinds = {o.type: o.outputs[0].type.tensorType.dataType for o in body.operations}
     assert (kinds["exp"], kinds["softmax"]) == (10, 10 if precision == "float16" else 11)
@@ -147,7 +147,7 @@ def test_precision_says_what_stays_float32(precision: Any, tmp_path: Path) -> No
 )
 def test_what_cannot_be_is_an_invalid_option(options: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(InvalidOption):
-        saved(FLEXIBLE, tmp_path, **options)
+        package_of_text(FLEXIBLE, tmp_path, **options)
     assert not list(tmp_path.iterdir())
 
 
@@ -179,7 +179,7 @@ BLOCKS = """g (float[2,4] x) => (float[2,2] y)
 def test_what_is_quantized_stays_so_where_core_ml_can(
     text: str, target: str, kept: dict, tmp_path: Path
 ) -> None:
-    path = saved(text, tmp_path, minimum_deployment_target=target)
+    path = package_of_text(text, tmp_path, minimum_deployment_target=target)
     (body,) = read(path).message.mlProgram.functions["main"].block_specializations.values()
     used = Counter(o.type for o in body.operations if "quantize" in o.type or "constexpr" in o.type)
     assert used == kept
@@ -234,9 +234,9 @@ def test_what_core_ml_has_an_operator_of_is_written_as_one(operator: str, tmp_pa
     assert bridge.verify(model, path).ok
 
 
-def apples(folder: Path, build: Any, *specs: Any, **options: Any) -> Path:
+def package_of_apple(folder: Path, build: Any, *specs: Any, **options: Any) -> Path:
     """A package as Apple's converter writes it."""
-    converted(build, *specs, **options).save(str(folder / "apple.mlpackage"))
+    model_of_apple(build, *specs, **options).save(str(folder / "apple.mlpackage"))
     return folder / "apple.mlpackage"
 
 
@@ -244,7 +244,7 @@ def test_images_of_apples_converter_are_pixels_with_their_arithmetic(tmp_path: P
     ct = coremltools()
     from coremltools.converters.mil.mil import Builder as mb
 
-    path = apples(
+    path = package_of_apple(
         tmp_path, lambda x: mb.add(x=x, y=1.0, name="y"), (1, 3, 2, 2),
         inputs=[
             ct.ImageType(name="x", shape=(1, 3, 2, 2), scale=0.5, bias=[1, 2, 3], color_layout=ct.colorlayout.BGR)
@@ -261,19 +261,19 @@ def test_shapes_apples_converter_enumerates_are_dimensions_that_vary(tmp_path: P
     from coremltools.converters.mil.mil import Builder as mb
     from coremltools.converters.mil.mil import get_new_symbol
 
-    path = apples(
+    path = package_of_apple(
         tmp_path, lambda x: mb.relu(x=x, name="y"), (get_new_symbol(), 3),
         inputs=[ct.TensorType(name="x", shape=ct.EnumeratedShapes([(2, 3), (4, 3)], default=(2, 3)))],
     )  # fmt: skip
     model = bridge.load(path)
     assert [str(d) for d in model.graph.inputs[0].shape] == ["x_0", "3"]
     assert sorted(json.loads(model.metadata_props["coreml.shapes.x"])) == [[2, 3], [4, 3]]
-    again = saved_again(model, tmp_path)
-    listed = description(again).input[0].type.multiArrayType.enumeratedShapes.shapes
+    again = package_of_hub(model, tmp_path)
+    listed = description_of(again).input[0].type.multiArrayType.enumeratedShapes.shapes
     assert sorted(list(s.shape) for s in listed) == [[2, 3], [4, 3]]
 
 
-def saved_again(model: ir.Model, folder: Path) -> Path:
+def package_of_hub(model: ir.Model, folder: Path) -> Path:
     return bridge.save(model, folder / "again.mlpackage", to="coreml").path
 
 
@@ -288,7 +288,7 @@ def test_a_function_of_several_is_chosen_by_name(tmp_path: Path) -> None:
     for name, factor in (("twice", 2.0), ("thrice", 3.0)):
         folder = tmp_path / name
         folder.mkdir()
-        path = apples(folder, times(factor), (3,), target="iOS18")
+        path = package_of_apple(folder, times(factor), (3,), target="iOS18")
         several.add_function(str(path), src_function_name="main", target_function_name=name)
     several.default_function_name = "twice"
     ct.utils.save_multifunction(several, str(tmp_path / "both.mlpackage"))

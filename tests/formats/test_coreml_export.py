@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from build import hub_from_text
+from build import hub_from_text, model_from_text
 
 import bridge
 from bridge.errors import InvalidInput, InvalidOption, UnsupportedModel
@@ -49,11 +50,11 @@ def test_cases_survive(case: str, target: str) -> None:
     assert result.outcome in ("native", "expanded", "approximated"), result.reason
 
 
-def saved(text: str, path: Path, **options: Any) -> Any:
+def conversion_of_text(text: str, path: Path, **options: Any) -> Any:
     return bridge.save(hub_from_text(text), path, to="coreml", **options)
 
 
-def operations(path: Path) -> Counter:
+def operation_counts(path: Path) -> Counter:
     from bridge_coreml.reader import read
 
     function = read(path).message.mlProgram.functions["main"]
@@ -62,7 +63,9 @@ def operations(path: Path) -> Counter:
 
 def test_dtypes_core_ml_lacks_come_back_and_are_reported(tmp_path: Path) -> None:
     text = "g (int64[2] a, double[2] b, bool[2] c) => (int64[2] p, double[2] q, bool[2] r) "
-    done = saved(text + "{ p = Add (a, a) q = Mul (b, b) r = Not (c) }", tmp_path / "m.mlpackage")
+    done = conversion_of_text(
+        text + "{ p = Add (a, a) q = Mul (b, b) r = Not (c) }", tmp_path / "m.mlpackage"
+    )
     assert len([n for n in done.report.notes if "is held as" in n]) == 6
     inputs = {"a": np.array([1, -2]), "b": np.array([0.5, 3.0]), "c": np.array([True, False])}
     found = bridge.run(done.path, inputs)
@@ -72,7 +75,9 @@ def test_dtypes_core_ml_lacks_come_back_and_are_reported(tmp_path: Path) -> None
 
 
 def test_numbers_beyond_32_bits_are_refused_at_run_time(tmp_path: Path) -> None:
-    path = saved("g (int64[1] x) => (int64[1] y) { y = Add (x, x) }", tmp_path / "m.mlpackage").path
+    path = conversion_of_text(
+        "g (int64[1] x) => (int64[1] y) { y = Add (x, x) }", tmp_path / "m.mlpackage"
+    ).path
     with pytest.raises(InvalidInput, match="beyond 32 bits"):
         bridge.run(path, {"x": np.array([2**40])})
 
@@ -97,7 +102,7 @@ def test_dynamic_dimensions_have_ranges(tmp_path: Path) -> None:
     from bridge_coreml.reader import read
 
     text = "g (float[N,3] x) => (float[N,3] z) { z = Relu (x) }"
-    path = saved(text, tmp_path / "m.mlpackage", upper_bound=64).path
+    path = conversion_of_text(text, tmp_path / "m.mlpackage", upper_bound=64).path
     ranges = read(path).message.description.input[0].type.multiArrayType.shapeRange.sizeRanges
     assert [(r.lowerBound, r.upperBound) for r in ranges] == [(1, 64), (3, 3)]
     assert bridge.run(path, {"x": np.ones((7, 3), np.float32)})["z"].shape == (7, 3)
@@ -113,9 +118,9 @@ def test_half_precision_is_asked_for_and_can_be_kept_away(tmp_path: Path) -> Non
     expected = bridge.run(hub_from_text(text), {"x": x})["z"]
     for keep, casts in (("", 2), ("Relu", 4), ("MatMul,Relu", 0)):
         path = tmp_path / f"m{casts}.mlpackage"
-        saved(text, path, precision="float16", keep_float32=keep)
+        conversion_of_text(text, path, precision="float16", keep_float32=keep)
         np.testing.assert_allclose(bridge.run(path, {"x": x})["z"], expected, 1e-2)
-        assert operations(path)["cast"] <= casts
+        assert operation_counts(path)["cast"] <= casts
 
 
 def test_quantized_weights_stay_quantized(tmp_path: Path) -> None:
@@ -127,8 +132,10 @@ def test_quantized_weights_stay_quantized(tmp_path: Path) -> None:
     x = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
     weights = (np.array([[1, -2], [3, -4], [5, -6]]) - [0, 1]) * [0.5, 0.25]
     for target, kept in (("iOS15", 0), ("iOS16", 1)):
-        path = saved(text, tmp_path / f"{target}.mlpackage", minimum_deployment_target=target).path
-        assert operations(path)["constexpr_affine_dequantize"] == kept
+        path = conversion_of_text(
+            text, tmp_path / f"{target}.mlpackage", minimum_deployment_target=target
+        ).path
+        assert operation_counts(path)["constexpr_affine_dequantize"] == kept
         np.testing.assert_allclose(bridge.run(path, {"x": x})["z"], x @ weights, 2e-3)
 
 
@@ -151,7 +158,7 @@ def test_coremltools_loads_what_is_written(tmp_path: Path) -> None:
 
     text = "g (float[1,2,8,8] x) => (float[1,3,4,4] z) <float[3,2,1,1] w = {1.0,2.0,3.0,4.0,5.0,6.0}> "
     text += "{ y = Conv <strides: ints = [2, 2]> (x, w) z = Sigmoid (y) }"
-    path = saved(text, tmp_path / "m.mlpackage").path
+    path = conversion_of_text(text, tmp_path / "m.mlpackage").path
     ct = coremltools()
     from coremltools.converters.mil.frontend.milproto.load import load
 
@@ -167,6 +174,27 @@ def test_coremltools_loads_what_is_written(tmp_path: Path) -> None:
     ]
 
 
+FULL_DISK = """
+import resource, signal, sys
+import bridge
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    bridge.convert(sys.argv[1], sys.argv[2])
+except bridge.BridgeError as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_full_disk_is_a_failed_write(tmp_path: Path) -> None:
+    graph = "(float[1,1000] x) => (float[1,1000] y) { y = MatMul (x, w) }"
+    onnx.save(model_from_text(graph, w=np.ones((1000, 1000), np.float32)), tmp_path / "m.onnx")
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "m.onnx"), str(tmp_path / "m.mlpackage")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["WriteFailed"]
+    assert not (tmp_path / "m.mlpackage").exists()
+
+
 def test_metadata_crosses_both_ways(tmp_path: Path) -> None:
     graph = hub_from_text("g (float[2] x) => (float[2] y) { y = Relu (x) }")
     graph.metadata_props.update({"coreml.author": "Ada", "coreml.license": "MIT", "other": "kept"})
@@ -177,12 +205,12 @@ def test_metadata_crosses_both_ways(tmp_path: Path) -> None:
 
 def test_image_inputs_are_images_to_core_ml(tmp_path: Path) -> None:
     text = "g (float[1,3,4,6] x) => (float[1,3,4,6] y) { y = Relu (x) }"
-    path = saved(text, tmp_path / "m.mlpackage", image_inputs="x:BGR").path
+    path = conversion_of_text(text, tmp_path / "m.mlpackage", image_inputs="x:BGR").path
     assert bridge.load(path).metadata_props["coreml.image.x"] == "BGR 6x4"
     with pytest.raises(InvalidOption, match="no GRAYSCALE image"):
-        saved(text, tmp_path / "n.mlpackage", image_inputs="x:GRAYSCALE")
+        conversion_of_text(text, tmp_path / "n.mlpackage", image_inputs="x:GRAYSCALE")
     with pytest.raises(InvalidOption, match="NAME:COLOUR"):
-        saved(text, tmp_path / "n.mlpackage", image_inputs="x:PURPLE")
+        conversion_of_text(text, tmp_path / "n.mlpackage", image_inputs="x:PURPLE")
 
 
 def test_class_labels_are_kept(tmp_path: Path) -> None:
@@ -195,9 +223,9 @@ def test_class_labels_are_kept(tmp_path: Path) -> None:
 def test_a_program_is_no_file(tmp_path: Path) -> None:
     text = "g (float[2] x) => (float[2] y) { y = Relu (x) }"
     with pytest.raises(UnsupportedModel, match=r"name the destination \.mlpackage"):
-        saved(text, tmp_path / "m.mlmodel")
+        conversion_of_text(text, tmp_path / "m.mlmodel")
     with pytest.raises(InvalidOption, match=r"Name the destination \.mlpackage"):
-        saved(text, tmp_path / "m.mlmodel", kind="program")
+        conversion_of_text(text, tmp_path / "m.mlmodel", kind="program")
 
 
 def modules(code: str) -> set[str]:
@@ -218,7 +246,9 @@ HELP = "import bridge.cli, contextlib\nwith contextlib.suppress(SystemExit): bri
 def test_frameworks_stay_out(tmp_path: Path) -> None:
     """Reading needs Apple's messages alone, writing coremltools without torch and TensorFlow, the rest
     neither."""
-    path = saved("g (float[2] x) => (float[2] y) { y = Relu (x) }", tmp_path / "m.mlpackage").path
+    path = conversion_of_text(
+        "g (float[2] x) => (float[2] y) { y = Relu (x) }", tmp_path / "m.mlpackage"
+    ).path
     onnx = str(bridge.convert(path, tmp_path / "m.onnx").path)
     assert "coremltools" not in modules(HELP)
     for target in ("tflite", "onnx"):

@@ -1,4 +1,4 @@
-"""Core ML files written by Apple's converter mean in the hub what their source computes; broken ones give
+"""Core ML files package_of_product by Apple's converter mean in the hub what their source computes; broken ones give
 typed errors."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bridge.errors import BridgeError, InvalidOption, UnreadableFile, Unsupporte
 pytest.importorskip("coremltools")
 
 from bridge_coreml.coremltools_import import coremltools
-from coreml_programs import converted
+from coreml_programs import model_of_apple
 
 SHARED = conftest.SHARED / "coreml"
 
@@ -31,21 +31,23 @@ def ct() -> Any:
     return coremltools()
 
 
-def package(folder: Path, build: Callable, shapes: list, target: str = "iOS15", **options: Any) -> Path:
+def package_of_apple(
+    folder: Path, build: Callable, shapes: list, target: str = "iOS15", **options: Any
+) -> Path:
     """A package that coremltools makes of a program, half precision left out."""
     path = folder / "model.mlpackage"
-    converted(build, *shapes, target=target, **options).save(str(path))
+    model_of_apple(build, *shapes, target=target, **options).save(str(path))
     return path
 
 
-def answers(path: Path, *arrays: np.ndarray) -> list[np.ndarray]:
+def outputs_of(path: Path, *arrays: np.ndarray) -> list[np.ndarray]:
     model = bridge.load(path)
     named = {v.name: a for v, a in zip(model.graph.inputs, arrays, strict=True)}
     return list(bridge.run(model, named).values())
 
 
 def test_a_torch_network_answers_as_torch(ct: Any, tmp_path: Path) -> None:
-    """A network written straight in MIL with torch's weights: convolution, pooling, recurrence,
+    """A network package_of_product straight in MIL with torch's weights: convolution, pooling, recurrence,
     attention-like products."""
     torch = pytest.importorskip("torch")
     from coremltools.converters.mil.mil import Builder as mb
@@ -76,7 +78,7 @@ def test_a_torch_network_answers_as_torch(ct: Any, tmp_path: Path) -> None:
         y = mb.linear(x=y, weight=head.weight.detach().numpy(), bias=head.bias.detach().numpy())
         return mb.softmax(x=y, axis=-1)
 
-    found = answers(package(tmp_path, build, [(1, 3, 8, 8)]), x.numpy())
+    found = outputs_of(package_of_apple(tmp_path, build, [(1, 3, 8, 8)]), x.numpy())
     np.testing.assert_allclose(found[0], expected, 1e-4, 1e-5)
 
 
@@ -90,7 +92,7 @@ def test_states_are_inputs_and_outputs(ct: Any, tmp_path: Path) -> None:
         return mb.mul(x=value, y=np.float16(2))
 
     specs = [mb.TensorSpec((2,), types.fp16), mb.StateTensorSpec((2,), types.fp16)]
-    model = bridge.load(package(tmp_path, build, specs, "iOS18"))
+    model = bridge.load(package_of_apple(tmp_path, build, specs, "iOS18"))
     names = [v.name for v in model.graph.inputs]
     assert [v.name for v in model.graph.outputs][1:] == [f"{names[1]}_out"]
     found = bridge.run(
@@ -133,7 +135,7 @@ def test_compressed_weights(ct: Any, tmp_path: Path, kind: str) -> None:
     for name, each in (("small", small), ("plain", plain)):
         each.save(str(tmp_path / f"{name}.mlpackage"))
     x = np.random.default_rng(1).standard_normal((2, 32)).astype(np.float32)
-    found, expected = (answers(tmp_path / f"{n}.mlpackage", x)[0] for n in ("small", "plain"))
+    found, expected = (outputs_of(tmp_path / f"{n}.mlpackage", x)[0] for n in ("small", "plain"))
     np.testing.assert_allclose(found, expected, 1e-5, 1e-5)
 
 
@@ -142,7 +144,7 @@ def test_flexible_shapes_are_symbolic_and_keep_their_range(ct: Any, tmp_path: Pa
     from coremltools.converters.mil.mil import get_new_symbol
 
     shape = ct.Shape((ct.RangeDim(2, 6), 3))
-    path = package(
+    path = package_of_apple(
         tmp_path, lambda x: mb.relu(x=x, name="y"), [mb.TensorSpec((get_new_symbol(), 3))],
         inputs=[ct.TensorType(name="x", shape=shape)],
     )  # fmt: skip
@@ -156,7 +158,7 @@ def test_flexible_shapes_are_symbolic_and_keep_their_range(ct: Any, tmp_path: Pa
 def test_classifier_labels(ct: Any, tmp_path: Path, labels: str) -> None:
     from coremltools.converters.mil.mil import Builder as mb
 
-    path = package(
+    path = package_of_apple(
         tmp_path, lambda x: mb.softmax(x=x, axis=-1, name="p"), [(1, 3)],
         classifier_config=ct.ClassifierConfig(["cat", "dog", "eel"], predicted_feature_name="animal"),
     )  # fmt: skip
@@ -169,30 +171,30 @@ def test_classifier_labels(ct: Any, tmp_path: Path, labels: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def written(ct: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package_of_product(ct: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from coremltools.converters.mil.mil import Builder as mb
 
     weights = np.arange(64, dtype=np.float32).reshape(8, 8)
-    return package(tmp_path_factory.mktemp("p"), lambda x: mb.matmul(x=x, y=weights), [(2, 8)])
+    return package_of_apple(tmp_path_factory.mktemp("p"), lambda x: mb.matmul(x=x, y=weights), [(2, 8)])
 
 
-def damaged(written: Path, folder: Path) -> Path:
-    return Path(shutil.copytree(written, folder / "broken.mlpackage"))
+def copy_to_damage(package_of_product: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(package_of_product, folder / "broken.mlpackage"))
 
 
 DATA = "Data/com.apple.CoreML"
 
 
-def test_a_missing_weights_file(written: Path, tmp_path: Path) -> None:
-    path = damaged(written, tmp_path)
+def test_a_missing_weights_file(package_of_product: Path, tmp_path: Path) -> None:
+    path = copy_to_damage(package_of_product, tmp_path)
     shutil.rmtree(path / DATA / "weights")
     with pytest.raises(UnreadableFile, match=r"weights/weight\.bin is missing"):
         bridge.load(path)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 64, 100, 150])
-def test_weights_that_are_cut_short(written: Path, tmp_path: Path, keep: int) -> None:
-    path = damaged(written, tmp_path)
+def test_weights_that_are_cut_short(package_of_product: Path, tmp_path: Path, keep: int) -> None:
+    path = copy_to_damage(package_of_product, tmp_path)
     blob = path / DATA / "weights" / "weight.bin"
     blob.write_bytes(blob.read_bytes()[:keep])
     with pytest.raises(UnreadableFile):
@@ -200,8 +202,8 @@ def test_weights_that_are_cut_short(written: Path, tmp_path: Path, keep: int) ->
 
 
 @pytest.mark.parametrize("place", ["../../outside", "/etc/passwd", "com.apple.CoreML/none.mlmodel", 7])
-def test_a_manifest_that_points_outside(written: Path, tmp_path: Path, place: Any) -> None:
-    path = damaged(written, tmp_path)
+def test_a_manifest_that_points_outside(package_of_product: Path, tmp_path: Path, place: Any) -> None:
+    path = copy_to_damage(package_of_product, tmp_path)
     (tmp_path / "outside").write_bytes(b"x")
     manifest = json.loads((path / "Manifest.json").read_text())
     manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"] = place
@@ -211,62 +213,64 @@ def test_a_manifest_that_points_outside(written: Path, tmp_path: Path, place: An
 
 
 @pytest.mark.parametrize("manifest", ["", "[]", "{}", "null", '{"rootModelIdentifier": 1}'])
-def test_a_broken_manifest(written: Path, tmp_path: Path, manifest: str) -> None:
-    path = damaged(written, tmp_path)
+def test_a_broken_manifest(package_of_product: Path, tmp_path: Path, manifest: str) -> None:
+    path = copy_to_damage(package_of_product, tmp_path)
     (path / "Manifest.json").write_text(manifest)
     with pytest.raises(BridgeError):
         bridge.load(path, source="coreml")
 
 
-def message(path: Path) -> Any:
+def message_of(path: Path) -> Any:
     from bridge_coreml.reader import read
 
     return read(path).message
 
 
-def rewritten(written: Path, folder: Path, change: Callable[[Any], None]) -> Path:
-    path, held = damaged(written, folder), message(written)
+def changed_copy(package_of_product: Path, folder: Path, change: Callable[[Any], None]) -> Path:
+    path, held = copy_to_damage(package_of_product, folder), message_of(package_of_product)
     change(held)
     (path / DATA / "model.mlmodel").write_bytes(held.SerializeToString())
     return path
 
 
-def operation(held: Any, kind: str) -> Any:
+def operation_of_kind(held: Any, kind: str) -> Any:
     function = held.mlProgram.functions["main"]
     return next(o for o in function.block_specializations[function.opset].operations if o.type == kind)
 
 
-def test_a_version_from_the_future(written: Path, tmp_path: Path) -> None:
-    path = rewritten(written, tmp_path, lambda m: setattr(m, "specificationVersion", 99))
+def test_a_version_from_the_future(package_of_product: Path, tmp_path: Path) -> None:
+    path = changed_copy(package_of_product, tmp_path, lambda m: setattr(m, "specificationVersion", 99))
     with pytest.raises(UnreadableFile, match="specification version 99"):
         bridge.load(path)
 
 
-def test_an_unknown_operator_is_named(written: Path, tmp_path: Path) -> None:
-    path = rewritten(written, tmp_path, lambda m: setattr(operation(m, "matmul"), "type", "levitate"))
+def test_an_unknown_operator_is_named(package_of_product: Path, tmp_path: Path) -> None:
+    path = changed_copy(
+        package_of_product, tmp_path, lambda m: setattr(operation_of_kind(m, "matmul"), "type", "levitate")
+    )
     with pytest.raises(UnsupportedModel, match="levitate"):
         bridge.load(path)
 
 
-def test_weights_outside_the_package(written: Path, tmp_path: Path) -> None:
+def test_weights_outside_the_package(package_of_product: Path, tmp_path: Path) -> None:
     def change(held: Any) -> None:
         function = held.mlProgram.functions["main"]
         for each in function.block_specializations[function.opset].operations:
             if each.attributes["val"].HasField("blobFileValue"):
                 each.attributes["val"].blobFileValue.fileName = "@model_path/../../../secret"
 
-    path = rewritten(written, tmp_path, change)
+    path = changed_copy(package_of_product, tmp_path, change)
     with pytest.raises(UnreadableFile, match="outside the package"):
         bridge.load(path)
 
 
-def test_a_function_that_is_not_there(written: Path) -> None:
+def test_a_function_that_is_not_there(package_of_product: Path) -> None:
     with pytest.raises(InvalidOption, match="It has: main"):
-        bridge.load(written, function="second")
+        bridge.load(package_of_product, function="second")
 
 
-def test_mutated_models_give_typed_errors(written: Path, tmp_path: Path) -> None:
-    path, rng = damaged(written, tmp_path), np.random.default_rng(0)
+def test_mutated_models_give_typed_errors(package_of_product: Path, tmp_path: Path) -> None:
+    path, rng = copy_to_damage(package_of_product, tmp_path), np.random.default_rng(0)
     place = path / DATA / "model.mlmodel"
     whole = place.read_bytes()
     for _ in range(60):

@@ -21,13 +21,15 @@ def ct() -> Any:
     return coremltools()
 
 
-def written(spec: Any, folder: Path) -> Path:
+def file_of_spec(spec: Any, folder: Path) -> Path:
     path = folder / "model.mlmodel"
     path.write_bytes(spec.SerializeToString())
     return path
 
 
-def network(ct: Any, inputs: dict[str, tuple], outputs: dict[str, tuple], exact: bool, **more: Any) -> Any:
+def network_builder(
+    ct: Any, inputs: dict[str, tuple], outputs: dict[str, tuple], exact: bool, **more: Any
+) -> Any:
     arrays = ct.models.datatypes.Array
     return ct.models.neural_network.NeuralNetworkBuilder(
         [(n, arrays(*s)) for n, s in inputs.items()],
@@ -45,7 +47,7 @@ def test_a_legacy_network_of_images(ct: Any, tmp_path: Path) -> None:
         rng.standard_normal((3, 3, 2, 4)).astype(np.float32),
         rng.standard_normal((3, 16)).astype(np.float32),
     )
-    builder = network(ct, {"x": (2, 6, 6)}, {"y": (3,)}, False)
+    builder = network_builder(ct, {"x": (2, 6, 6)}, {"y": (3,)}, False)
     builder.add_convolution(
         "c", 2, 4, 3, 3, 1, 1, "valid", 1, kernel, np.ones(4), True, input_name="x", output_name="a"
     )
@@ -60,7 +62,7 @@ def test_a_legacy_network_of_images(ct: Any, tmp_path: Path) -> None:
     z = np.where(z < 0, 0.2 * z, z).reshape(4, 2, 2, 2, 2).max((2, 4))
     z = dense @ z.transpose(1, 2, 0).ravel()
     expected = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
-    found = bridge.run(written(builder.spec, tmp_path), {"x": x.astype(np.float64)})["y"]
+    found = bridge.run(file_of_spec(builder.spec, tmp_path), {"x": x.astype(np.float64)})["y"]
     np.testing.assert_allclose(found, expected, 1e-4, 1e-5)
 
 
@@ -69,23 +71,23 @@ def test_quantized_weights_of_a_network(ct: Any, tmp_path: Path, bits: int) -> N
     from coremltools.models.neural_network.quantization_utils import quantize_weights
 
     weights = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
-    builder = network(ct, {"x": (8,)}, {"y": (4,)}, True)
+    builder = network_builder(ct, {"x": (8,)}, {"y": (4,)}, True)
     builder.add_inner_product("i", weights, None, 8, 4, False, "x", "y")
     spec = quantize_weights(ct.models.MLModel(builder.spec), bits, "linear")
     spec = spec if hasattr(spec, "SerializeToString") else spec.get_spec()
     x = np.eye(8)[2]
-    found = bridge.run(written(spec, tmp_path), {"x": x})["y"]
+    found = bridge.run(file_of_spec(spec, tmp_path), {"x": x})["y"]
     span = weights.max() - weights.min()
     np.testing.assert_allclose(found, weights[:, 2], atol=1e-2 if bits == 16 else span / (2**bits - 1))
 
 
 def test_image_preprocessing_is_part_of_the_graph(ct: Any, tmp_path: Path) -> None:
-    builder = network(ct, {"x": (3, 2, 2)}, {"y": (3, 2, 2)}, True)
+    builder = network_builder(ct, {"x": (3, 2, 2)}, {"y": (3, 2, 2)}, True)
     builder.add_activation("l", "LINEAR", "x", "y", [1.0, 0.0])
     builder.set_pre_processing_parameters(
         image_input_names=["x"], is_bgr=True, red_bias=1.0, green_bias=2.0, blue_bias=3.0, image_scale=0.5
     )
-    model = bridge.load(written(builder.spec, tmp_path))
+    model = bridge.load(file_of_spec(builder.spec, tmp_path))
     assert model.metadata_props["coreml.image.x"] == "BGR 2x2"
     x = np.full((1, 3, 2, 2), 10, np.float32)
     found = next(iter(bridge.run(model, {"x": x}).values()))
@@ -94,7 +96,7 @@ def test_image_preprocessing_is_part_of_the_graph(ct: Any, tmp_path: Path) -> No
 
 
 def test_a_blob_that_grows_in_a_loop(ct: Any, tmp_path: Path) -> None:
-    builder = network(ct, {"x": (1, 2)}, {"y": (3, 2)}, True)
+    builder = network_builder(ct, {"x": (1, 2)}, {"y": (3, 2)}, True)
     builder.add_copy("start", "x", "v")
     loop = builder.add_loop("loop", max_iterations=3)
     body = ct.models.neural_network.NeuralNetworkBuilder(
@@ -108,11 +110,11 @@ def test_a_blob_that_grows_in_a_loop(ct: Any, tmp_path: Path) -> None:
     builder.add_load_constant_nd("from", "from", np.array([1, 0]), (2,))
     builder.add_load_constant_nd("to", "to", np.array([4, 2]), (2,))
     builder.add_slice_dynamic("end", ["v", "from", "to"], "y")
-    found = bridge.run(written(builder.spec, tmp_path), {"x": np.array([[1.0, 2.0]])})["y"]
+    found = bridge.run(file_of_spec(builder.spec, tmp_path), {"x": np.array([[1.0, 2.0]])})["y"]
     np.testing.assert_allclose(found, [[1, 2], [2, 4], [3, 6]])
 
 
-def message(ct: Any, inputs: dict[str, int], output: str, kind: str) -> Any:
+def empty_message(ct: Any, inputs: dict[str, int], output: str, kind: str) -> Any:
     from coremltools.proto import Model_pb2
 
     made = Model_pb2.Model(specificationVersion=1)
@@ -127,12 +129,12 @@ def message(ct: Any, inputs: dict[str, int], output: str, kind: str) -> Any:
 
 def test_a_pipeline_of_feature_steps(ct: Any, tmp_path: Path) -> None:
     """A scaler, an imputer, a normalizer and an extractor, one after another."""
-    made = message(ct, {"x": 3}, "y", "pipeline")
+    made = empty_message(ct, {"x": 3}, "y", "pipeline")
     names = ["x", "a", "b", "c", "y"]
     for kind, source, result in zip(
         ("imputer", "scaler", "normalizer", "arrayFeatureExtractor"), names[:-1], names[1:], strict=True
     ):
-        made.pipeline.models.append(message(ct, {source: 3}, result, kind))
+        made.pipeline.models.append(empty_message(ct, {source: 3}, result, kind))
     imputer, scaler, normalizer, extractor = made.pipeline.models
     imputer.imputer.imputedDoubleValue, imputer.imputer.replaceDoubleValue = 2.0, float("nan")
     scaler.scaler.shiftValue.extend([1.0, 1.0, 1.0])
@@ -140,7 +142,7 @@ def test_a_pipeline_of_feature_steps(ct: Any, tmp_path: Path) -> None:
     normalizer.normalizer.normType = 2
     extractor.arrayFeatureExtractor.extractIndex.extend([2, 0])
     row = (np.array([1.0, 2.0, 4.0]) + 1) * [1, 2, 3]
-    found = bridge.run(written(made, tmp_path), {"x": np.array([1.0, np.nan, 4.0])})["y"]
+    found = bridge.run(file_of_spec(made, tmp_path), {"x": np.array([1.0, np.nan, 4.0])})["y"]
     np.testing.assert_allclose(found, (row / np.linalg.norm(row))[[2, 0]], 1e-6)
 
 
@@ -148,6 +150,6 @@ def test_a_pipeline_of_feature_steps(ct: Any, tmp_path: Path) -> None:
     "kind", ["textClassifier", "wordTagger", "gazetteer", "visionFeaturePrint", "customModel"]
 )
 def test_what_only_apple_runs_is_refused_by_name(ct: Any, tmp_path: Path, kind: str) -> None:
-    made = message(ct, {"x": 2}, "y", kind)
+    made = empty_message(ct, {"x": 2}, "y", kind)
     with pytest.raises(UnsupportedModel, match=r"is an? "):
-        bridge.load(written(made, tmp_path), source="coreml")
+        bridge.load(file_of_spec(made, tmp_path), source="coreml")

@@ -18,10 +18,10 @@ from bridge.errors import BridgeError, InvalidOption, UnreadableFile, Unsupporte
 
 pytest.importorskip("coremltools")
 
-from bridge_coreml.cases.ml import described
+from bridge_coreml.cases.ml import empty_message
 from bridge_coreml.coremltools_import import coremltools
 from bridge_coreml.proto import model as message
-from coreml_programs import converted
+from coreml_programs import model_of_apple
 
 WEIGHTS = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
 X = np.random.default_rng(1).normal(size=(2, 64)).astype(np.float32)
@@ -32,7 +32,7 @@ ROW = np.array([0.5, -1.0, 2.0])
 def dense() -> Any:
     from coremltools.converters.mil.mil import Builder as mb
 
-    return converted(lambda x: mb.matmul(x=x, y=WEIGHTS, name="mid"), (2, 64))
+    return model_of_apple(lambda x: mb.matmul(x=x, y=WEIGHTS, name="mid"), (2, 64))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def classifier() -> Any:
         return mb.softmax(x=total, axis=-1, name="p")
 
     labels = coremltools().ClassifierConfig(["cat", "dog", "eel"], predicted_feature_name="animal")
-    return converted(build, (2, 64), classifier_config=labels)
+    return model_of_apple(build, (2, 64), classifier_config=labels)
 
 
 def test_programs_follow_one_another(dense: Any, classifier: Any, tmp_path: Path) -> None:
@@ -72,13 +72,13 @@ def test_a_detector_is_a_program_and_its_suppression(tmp_path: Path) -> None:
             x=mb.reduce_max(x=x, axes=[1], keep_dims=True), y=scores, name="scores"
         )
 
-    detector = converted(build, (3, 4))
+    detector = model_of_apple(build, (3, 4))
     path = tmp_path / "m.mlpackage"
     detector.save(str(path))
     place = path / "Data/com.apple.CoreML/model.mlmodel"
     whole, step = message(), message()
     step.ParseFromString(place.read_bytes())
-    nms = described("nonMaximumSuppression", {"scores": scores, "boxes": np.zeros((3, 4))}, "confidence")
+    nms = empty_message("nonMaximumSuppression", {"scores": scores, "boxes": np.zeros((3, 4))}, "confidence")
     held = nms.nonMaximumSuppression
     held.iouThreshold, held.confidenceThreshold = 0.5, 0.3
     held.pickTop.SetInParent()
@@ -110,7 +110,7 @@ def linked(folder: Path, *searched: Any) -> Path:
     """A pipeline of a scaler and of the model that is linked to."""
     made = message()
     made.specificationVersion = 4
-    scaler = described("scaler", {"x": ROW}, "a")
+    scaler = empty_message("scaler", {"x": ROW}, "a")
     scaler.scaler.scaleValue.extend([1.0, 2.0, 3.0])
     made.description.input.extend(scaler.description.input)
     made.description.output.add(name="y").type.multiArrayType.dataType = 65600
@@ -122,7 +122,7 @@ def linked(folder: Path, *searched: Any) -> Path:
 def line(folder: Path) -> None:
     """A linear model in a file of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = described("glmRegressor", {"a": ROW}, "y")
+    made = empty_message("glmRegressor", {"a": ROW}, "y")
     made.glmRegressor.weights.add().value.extend([1.0, -2.0, 0.5])
     (folder / "Line.mlmodel").write_bytes(made.SerializeToString())
 
@@ -188,7 +188,7 @@ def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_probit_regressor_is_refused_for_what_its_format_leaves_out(tmp_path: Path) -> None:
-    made = described("bayesianProbitRegressor", {"x": ROW}, "y")
+    made = empty_message("bayesianProbitRegressor", {"x": ROW}, "y")
     (tmp_path / "m.mlmodel").write_bytes(made.SerializeToString())
     with pytest.raises(UnsupportedModel, match="no field of its format holds β"):
         bridge.load(tmp_path / "m.mlmodel")

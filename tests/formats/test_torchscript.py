@@ -59,7 +59,7 @@ class TestTorchscript(FormatTests):
     ) | dict.fromkeys(SEQUENCES, "no node case has one by itself; tests of sequences are below")
 
 
-def written(model: Any, folder: Path, **options: Any) -> Any:
+def torchscript_of(model: Any, folder: Path, **options: Any) -> Any:
     return torch.jit.load(str(bridge.convert(model, folder / "m.pt", **options).path))
 
 
@@ -75,7 +75,7 @@ def layer() -> onnx.ModelProto:
 
 
 def test_weights_keep_their_names_and_the_code_is_readable(tmp_path: Path) -> None:
-    module = written(layer(), tmp_path)
+    module = torchscript_of(layer(), tmp_path)
     assert sorted(module.state_dict()) == ["fc.0.bias", "fc.0.weight"]
     assert "torch.linear(x" in module.code
     assert module(torch.ones(5, 4)).shape == (5, 3)
@@ -94,10 +94,10 @@ def test_the_file_runs_where_bridge_is_not(tmp_path: Path) -> None:
 
 
 def test_branches_stay_branches_and_loops_loops(parse: Any, tmp_path: Path) -> None:
-    branch = written(parse(IF), tmp_path)
+    branch = torchscript_of(parse(IF), tmp_path)
     assert "if bool(c)" in branch.code
     assert branch(torch.ones(2), torch.tensor(False)).tolist() == [-1, -1]
-    loop = written(parse(LOOP), tmp_path, overwrite=True)
+    loop = torchscript_of(parse(LOOP), tmp_path, overwrite=True)
     assert "while" in loop.code
     y, every = loop(torch.ones(3), torch.tensor(4))
     assert y.tolist() == [5, 5, 5]

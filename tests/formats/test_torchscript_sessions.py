@@ -151,7 +151,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-def saved(module: type[nn.Module], folder: Path) -> Path:
+def scripted_archive(module: type[nn.Module], folder: Path) -> Path:
     torch.manual_seed(0)
     torch.jit.script(module().eval()).save(folder / "m.pt")
     return folder / "m.pt"
@@ -165,7 +165,7 @@ def feeds() -> Iterator[dict[str, np.ndarray]]:
 
 @pytest.mark.parametrize("module", [*CLEAN, *LEAVING])
 def test_every_run_is_that_of_a_session_just_opened(module, tmp_path):
-    session = TorchJitSession(saved(module, tmp_path))
+    session = TorchJitSession(scripted_archive(module, tmp_path))
     for feed in feeds():
         found, want = session.run(feed), TorchJitSession(tmp_path / "m.pt").run(feed)
         assert list(found) == list(want)
@@ -175,7 +175,7 @@ def test_every_run_is_that_of_a_session_just_opened(module, tmp_path):
 
 @pytest.mark.parametrize("module", CLEAN)
 def test_an_archive_whose_calls_leave_nothing_is_opened_once(module, opened, tmp_path):
-    session = TorchJitSession(saved(module, tmp_path))
+    session = TorchJitSession(scripted_archive(module, tmp_path))
     for feed in feeds():
         session.run(feed)
     assert len(opened) == 1
@@ -183,14 +183,14 @@ def test_an_archive_whose_calls_leave_nothing_is_opened_once(module, opened, tmp
 
 @pytest.mark.parametrize("module", LEAVING)
 def test_an_archive_is_opened_again_after_a_call_that_left_something(module, opened, tmp_path):
-    session = TorchJitSession(saved(module, tmp_path))
+    session = TorchJitSession(scripted_archive(module, tmp_path))
     for feed in feeds():
         session.run(feed)
     assert len(opened) == 4
 
 
 def test_writing_to_a_result_does_not_reach_the_module(tmp_path):
-    session = TorchJitSession(saved(GivesItsState, tmp_path))
+    session = TorchJitSession(scripted_archive(GivesItsState, tmp_path))
     x = np.ones((2, 3), np.float32)
     session.run({"x": x})["output"][:] = 9
     np.testing.assert_array_equal(session.run({"x": x})["output_1"], x)

@@ -95,15 +95,15 @@ def _scanned_out(op: Any, node: ir.Node, results: list[Any], states: int) -> lis
 
 def steps_of(node: ir.Node) -> int | None:
     """Iteration count of a Loop; None where it is known at run time alone."""
-    limit, going = node.inputs[0], input_at(node, 1)
-    count = const(limit)
-    body = attr(node, "body")
-    if (
-        count is None
-        or body is None
-        or not (going is None or (const(going) is not None and const(going).all()))
-    ):
-        return None
+    count = const(node.inputs[0])
+    return None if count is None or not runs_all_steps(node) else max(int(count.reshape(())), 0)
+
+
+def runs_all_steps(node: ir.Node) -> bool:
+    """True if nothing but the trip count ends a Loop."""
+    going, body = input_at(node, 1), attr(node, "body")
+    if body is None or not (going is None or (const(going) is not None and const(going).all())):
+        return False
     last = body.outputs[0]
     while (
         last.producer() is not None
@@ -112,8 +112,7 @@ def steps_of(node: ir.Node) -> int | None:
     ):
         last = last.producer().inputs[0]
     known = const(last)
-    unchanged = last is body.inputs[1] or (known is not None and bool(known.all()))
-    return max(int(count.reshape(())), 0) if unchanged else None
+    return last is body.inputs[1] or (known is not None and bool(known.all()))
 
 
 def unrollable(node: ir.Node) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import facts
 from bridge.arrays import HubArray
 from bridge.dims import arange, entries, lengths, on_last_axis, product, reshape, scalar, vector
 from bridge.hub import attr, const, rank_of, shape_of
@@ -59,7 +58,7 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
         if _untouched(node, scale, length_original, length_resized):
             continue
         resized = _axis(op, scale, length_original, length_resized)
-        ends = [] if roi is None else [_roi_end(op, roi, i, resized) for i in (index, index + len(axes))]
+        ends = [] if roi is None else [_roi_end(op, roi, i) for i in (index, index + len(axes))]
         x_original = original_coordinates(resized, mode, ends)
         if attr(node, "antialias") and not isinstance(scale, float) and attr(node, "mode") != "nearest":
             x = _filtered(op, node, x, axis, resized, x_original)
@@ -70,26 +69,7 @@ def resize(op, node, x, roi=None, scales=None, sizes=None):
             covered = along(op, _as_value(op, covered), axis, rank)
             within_roi = covered if within_roi is None else op.And(within_roi, covered)
     outside = zero(op, x, attr(node, "extrapolation_value"))
-    result = op.Identity(x) if within_roi is None else op.Where(within_roi, x, outside)
-    if mode == "align_corners" and _fraction(node, axes, scales):
-        facts.APPROXIMATED.set(result.producer(), FRACTION)
-    return result
-
-
-FRACTION = (
-    "corners are aligned to a length that is no whole number, as in ONNX's own cases; ONNX Runtime "
-    "rounds the length down"
-)
-
-
-def _fraction(node: ir.Node, axes: list[int], scales: ir.Value | None) -> bool:
-    """True if the scales surely ask for lengths that are no whole numbers."""
-    known, shape = const(scales), node.inputs[0].shape  # type: ignore[union-attr]
-    lengths = [shape[axis] for axis in axes]  # type: ignore[index]
-    return known is not None and any(
-        isinstance(n, int) and not float(n * scale).is_integer()
-        for n, scale in zip(lengths, known, strict=True)
-    )
+    return op.Identity(x) if within_roi is None else op.Where(within_roi, x, outside)
 
 
 def _factors(op: Any, node: ir.Node, x: ir.Value, axes: list[int], scales: Any, sizes: Any) -> list | None:
@@ -157,21 +137,21 @@ def _untouched(node: ir.Node, scale: Any, length_original: Any, length_resized: 
 
 
 def _axis(op: Any, scale: Any, length_original: Any, length_resized: Any) -> ResizeAxis:
-    """Numbers of float64 where all of them are known, else of float32 in the hub."""
-    if all(isinstance(n, (int, float)) for n in (scale, length_original, length_resized)):
-        return ResizeAxis.static(length_original, length_resized, scale=scale)
+    """Numbers of float32, as ONNX Runtime computes: which element is the nearest hangs on it."""
 
     def number(value: Any) -> Any:
-        return value if isinstance(value, (int, float)) else HubArray(op, op.Cast(value, to=1))
+        return np.float32(value) if isinstance(value, (int, float)) else HubArray(op, op.Cast(value, to=1))
 
-    scale = HubArray(op, scale) if isinstance(scale, ir.Value) else scale
-    x_resized = HubArray(op, op.Cast(arange(op, length_resized), to=1))
-    return ResizeAxis(number(length_original), number(length_resized), x_resized, scale)
+    if isinstance(length_resized, int):
+        x_resized: Any = np.arange(length_resized, dtype=np.float32)
+    else:
+        x_resized = HubArray(op, op.Cast(arange(op, length_resized), to=1))
+    return ResizeAxis(number(length_original), number(length_resized), x_resized, number(scale))
 
 
-def _roi_end(op: Any, roi: ir.Value, index: int, axis: ResizeAxis) -> HubArray:
-    dtype = ir.DataType.DOUBLE if isinstance(axis.x_resized, np.ndarray) else ir.DataType.FLOAT
-    return HubArray(op, op.Cast(op.Gather(roi, np.array(index), axis=0), to=int(dtype)), dtype)
+def _roi_end(op: Any, roi: ir.Value, index: int) -> HubArray:
+    end = op.Gather(roi, np.array(index), axis=0)
+    return HubArray(op, op.Cast(end, to=int(ir.DataType.FLOAT)), ir.DataType.FLOAT)
 
 
 def _as_value(op: Any, array: Any) -> ir.Value:

@@ -9,9 +9,9 @@ import onnx_ir as ir
 
 from bridge.dims import arange, lengths, product, reshape
 from bridge.hub import attr, const, rank_of
-from bridge.needs import condition, dtype
+from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
-from bridge.passes.decompose.common import along, zero
+from bridge.passes.decompose.common import along, like, wide, zero
 from bridge.passes.decompose.linalg import LARGEST, determinant
 
 ops = OpTable()
@@ -30,34 +30,57 @@ def global_max_pool(op, node, x):
     return op.ReduceMax(x, list(range(2, rank_of(x))))
 
 
+def centre(op: Any, x: ir.Value, axes: Any) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """`x` less its mean along `axes`, its variance and its mean there. The variance is the mean of squared
+    distances: E[x²] - E[x]² is noise where values are far from zero."""
+    mean = op.ReduceMean(x, axes)
+    centred = op.Sub(x, mean)
+    return centred, op.ReduceMean(op.Mul(centred, centred), axes), mean
+
+
 @ops.op("BatchNormalization", needs=(RANKED,))
 def batch_normalization(op, node, x, scale, bias, mean, variance):
-    rank, momentum = rank_of(x), attr(node, "momentum")
-    running = ()
+    rank, momentum, running = rank_of(x), attr(node, "momentum"), ()
+    image, scale, bias, mean, variance = (wide(op, v) for v in (x, scale, bias, mean, variance))
     if attr(node, "training_mode"):
-        axes = [0, *range(2, rank)]
-        average = op.ReduceMean(x, axes, keepdims=0)
-        centred = op.Sub(x, along(op, average, 1, rank))
-        batch_variance = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
-        pairs = (mean, average), (variance, batch_variance)
-        running = tuple(op.Add(op.Mul(old, momentum), op.Mul(new, 1 - momentum)) for old, new in pairs)
-        mean, variance = average, batch_variance
+        channels = [reshape(op, v, [-1]) for v in centre(op, image, [0, *range(2, rank)])[1:]]
+        pairs = zip((mean, variance), reversed(channels), node.inputs[3:], strict=True)
+        running = tuple(
+            like(op, op.Add(op.Mul(old, momentum), op.Mul(new, 1 - momentum)), given)
+            for old, new, given in pairs
+        )
+        variance, mean = channels
     factor = op.Div(scale, op.Sqrt(op.Add(variance, attr(node, "epsilon"))))
     offset = op.Sub(bias, op.Mul(mean, factor))
-    return op.Add(op.Mul(x, along(op, factor, 1, rank)), along(op, offset, 1, rank)), *running
+    result = op.Add(op.Mul(image, along(op, factor, 1, rank)), along(op, offset, 1, rank))
+    return like(op, result, x), *running
 
 
-@ops.op("LayerNormalization")
+@ops.op("LayerNormalization", needs=(RANKED, attribute("stash_type", 1)))
 def layer_normalization(op, node, x, scale, bias=None):
+    axes = op.const(np.arange(attr(node, "axis") % rank_of(x), rank_of(x)))
+    centred, variance, mean = centre(op, wide(op, x), axes)
+    inverse = op.Reciprocal(op.Sqrt(op.Add(variance, attr(node, "epsilon"))))
+    scaled = op.Mul(like(op, op.Mul(centred, inverse), x), scale)
+    stashed = (op.Cast(v, to=int(ir.DataType.FLOAT)) for v in (mean, inverse))
+    return scaled if bias is None else op.Add(scaled, bias), *stashed
+
+
+@ops.op("GroupNormalization", needs=(RANKED, attribute("stash_type", 1)))
+def group_normalization(op, node, x, scale, bias):
     rank = rank_of(x)
-    if rank is None or len(node.outputs) > 1 or attr(node, "stash_type") != 1 or x.dtype != ir.DataType.FLOAT:
-        return NotImplemented
-    axes = op.const(np.arange(attr(node, "axis") % rank, rank))
-    centred = op.Sub(x, op.ReduceMean(x, axes))
-    variance = op.ReduceMean(op.Mul(centred, centred), axes)
-    deviation = op.Sqrt(op.Add(variance, attr(node, "epsilon")))
-    scaled = op.Mul(op.Mul(centred, op.Reciprocal(deviation)), scale)
-    return scaled if bias is None else op.Add(scaled, bias)
+    groups = reshape(op, wide(op, x), [lengths(op, x)[0], attr(node, "num_groups"), -1])
+    centred, variance, _ = centre(op, groups, [2])
+    normal = op.Div(centred, op.Sqrt(op.Add(variance, attr(node, "epsilon"))))
+    normal = like(op, reshape(op, normal, lengths(op, x)), x)
+    return op.Add(op.Mul(normal, along(op, scale, 1, rank)), along(op, bias, 1, rank))
+
+
+@ops.op("MeanVarianceNormalization", needs=(RANKED,))
+def mean_variance_normalization(op, node, x):
+    """Divided by the deviation plus 1e-9."""
+    centred, variance, _ = centre(op, wide(op, x), attr(node, "axes"))
+    return like(op, op.Div(centred, op.Add(op.Sqrt(variance), 1e-9)), x)
 
 
 @ops.op("Gemm")
@@ -118,10 +141,9 @@ def matmul(op, node, x, y):
 @ops.op("InstanceNormalization", needs=(RANKED,))
 def instance_normalization(op, node, x, scale, bias):
     rank = rank_of(x)
-    axes = list(range(2, rank))
-    centred = op.Sub(x, op.ReduceMean(x, axes))
-    deviation = op.Sqrt(op.Add(op.ReduceMean(op.Mul(centred, centred), axes), attr(node, "epsilon")))
-    return op.Add(op.Mul(op.Div(centred, deviation), along(op, scale, 1, rank)), along(op, bias, 1, rank))
+    centred, variance, _ = centre(op, wide(op, x), list(range(2, rank)))
+    normal = like(op, op.Div(centred, op.Sqrt(op.Add(variance, attr(node, "epsilon")))), x)
+    return op.Add(op.Mul(normal, along(op, scale, 1, rank)), along(op, bias, 1, rank))
 
 
 @ops.op("LpNormalization", needs=(RANKED,))

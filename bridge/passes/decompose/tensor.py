@@ -147,19 +147,27 @@ def scatter_elements(op, node, x, indices, updates):
     )
 
 
-@ops.op("GatherND", needs=(RANKED, condition("batch_dims", lambda n: attr(n, "batch_dims") > 0)))
+@ops.op(
+    "GatherND",
+    needs=(
+        RANKED,
+        condition("batch_dims", lambda n: attr(n, "batch_dims") > 0),
+        condition("indices of a known number of dimensions", lambda n: isinstance(index_length(n), int)),
+    ),
+)
 def gather_nd_in_batches(op, node, x, indices):
-    shape = lengths(op, indices)[:-1]
-    width = x.shape[attr(node, "batch_dims") :][: shape_of(indices)[-1]] if shape_of(indices) else None
-    if width is None or not all(isinstance(d, int) for d in width):
-        return NotImplemented
-    expanded = wrap_index_tuples(op, indices, list(width))
-    batches = [coordinate_grid(op, shape, axis) for axis in range(attr(node, "batch_dims"))]
-    return op.GatherND(x, op.Concat(*batches, expanded, axis=-1))
+    """A GatherND of indices that begin with those of their batch."""
+    batch_dims = attr(node, "batch_dims")
+    batches = [coordinate_grid(op, lengths(op, indices)[:-1], axis) for axis in range(batch_dims)]
+    sizes = vector(op, lengths(op, x)[batch_dims : batch_dims + index_length(node)])
+    positive = op.Where(op.Less(indices, 0), op.Add(indices, sizes), indices)
+    return op.GatherND(x, op.Concat(*batches, positive, axis=-1))
 
 
-def wrap_index_tuples(op: Any, indices: ir.Value, sizes: list[int]) -> ir.Value:
-    return op.Where(op.Less(indices, 0), op.Add(indices, op.const(np.array(sizes, np.int64))), indices)
+def index_length(node: ir.Node) -> Any:
+    """The last dimension of the indices of a GatherND; None for an unknown rank."""
+    shape = node.inputs[1].shape
+    return shape[-1] if shape else None
 
 
 @ops.op(

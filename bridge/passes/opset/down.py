@@ -15,7 +15,9 @@ from bridge.dims import on_last_axis
 from bridge.errors import UnsupportedModel
 from bridge.hub import attr, input_at, subgraphs
 from bridge.passes.constants import LiftConstants
+from bridge.passes.decompose import Decompose
 from bridge.passes.expand import ExpandFunctions
+from bridge.passes.groups import CentredGroups
 from bridge.passes.names import NameValues
 from bridge.passes.opset.up import REDUCTIONS
 from bridge.passes.pads import PadsAtRunTime
@@ -24,6 +26,8 @@ from bridge.passes.time_major import TimeMajor
 from bridge.report import Blocker
 
 ML = "ai.onnx.ml"
+CENTRED = ("LayerNormalization", "GroupNormalization")
+"""Operators whose function bodies compute a variance as E[x²] - E[x]²."""
 SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
 BEFORE_TREE_ENSEMBLE = 4
 RUNTIME_OPSET = 26
@@ -320,6 +324,7 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
     """To opset `target` in place, as far as operators allow; the ones that have no form there."""
     _steps(model.graph, target)
     if any(_blocks(node, target) for node in hub.all_nodes(model)):
+        Decompose(lambda node: node.op_type not in CENTRED or not _blocks(node, target))(model)
         while ExpandFunctions(lambda node: not _blocks(node, target))(model).modified:
             pass
         LiftConstants()(model)
@@ -386,6 +391,7 @@ def for_runtime(model: ir.Model) -> ir.Model:
     copy = model.clone()
     PadsAtRunTime()(copy)
     TimeMajor()(copy)
+    CentredGroups()(copy)
     restamp(copy, runtime_opset(model))
     copy.ir_version = RUNTIME_IR_VERSION
     return copy

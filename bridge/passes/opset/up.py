@@ -218,12 +218,6 @@ def resize_below_11(op: Any, x: ir.Value, scales: ir.Value, mode: str) -> ir.Val
     )
 
 
-@at(13, "Resize")
-def resize_tf_half_pixel(op, node, *inputs):
-    if attr(node, "coordinate_transformation_mode", "") == "tf_half_pixel_for_nn":
-        refuse(node, "uses coordinate_transformation_mode=tf_half_pixel_for_nn, which opset 13 removed")
-
-
 @at(10, "Slice")
 def slice_inputs(op, node, x):
     starts, ends, axes = pop(node, "starts"), pop(node, "ends"), pop(node, "axes")

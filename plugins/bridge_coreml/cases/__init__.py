@@ -12,6 +12,9 @@ from bridge_coreml.cases import (
     math,
     ml,
     network,
+    network_math,
+    network_nn,
+    network_tensor,
     nn,
     quantize,
     recurrent,
@@ -24,7 +27,7 @@ from bridge_coreml.coremltools_import import coremltools
 
 def cases() -> dict[str, NativeCase]:
     """Every case, as the matrix measures them."""
-    return natives(programs()) | network.cases(legacy.layers, dynamic.layers) | ml.cases()
+    return natives(programs()) | network.natives(layers()) | ml.cases()
 
 
 def programs() -> dict[str, Program]:
@@ -35,4 +38,12 @@ def programs() -> dict[str, Program]:
     found: dict[str, Program] = {}
     for family in (math, reduce, tensor, nn, recurrent, control, quantize, image):
         found |= family.programs(mb)
+    return found
+
+
+def layers() -> dict[str, network.Network]:
+    """Networks by name, whose first word is the layer's type."""
+    found: dict[str, network.Network] = {}
+    for family in (network_math, network_tensor, network_nn, legacy, dynamic):
+        found |= family.layers()
     return found

@@ -15,7 +15,7 @@ from bridge.matrix import Made, NativeCase
 from bridge_coreml.coremltools_import import coremltools
 
 RNG = np.random.default_rng(11)
-HELD = ("float32", "float16", "int32")
+INTERFACE_DTYPES = ("float32", "float16", "int32")
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,23 @@ class Program:
     def expected(self) -> list[np.ndarray]:
         """The outputs as the file holds them."""
         if self.want is not None:
-            return [held(v) for v in listed(self.want(*self.plain()))]
-        return [held(v) for v in self.inferred()]
+            return [interface_value(v) for v in as_list(self.want(*self.values()))]
+        return [interface_value(v) for v in self.inferred_values()]
 
-    def plain(self) -> list[np.ndarray]:
+    def values(self) -> list[np.ndarray]:
         return [a.array if isinstance(a, State) else a for a in self.arrays]
 
-    def inferred(self) -> list[np.ndarray]:
+    def inferred_values(self) -> list[np.ndarray]:
         """Value that coremltools infers of the operator on constants. Raises NotImplementedError where it
         does not."""
         from coremltools.converters.mil.mil import Builder as mb
         from coremltools.converters.mil.mil import Function, types
 
         with Function({"unused": mb.placeholder(shape=(1,))}, opset_version=self.opset):
-            found = listed(self.build(*(mb.const(val=a) for a in self.plain())))
-        if any(v.val is None for v in found):
+            outputs = as_list(self.build(*(mb.const(val=a) for a in self.values())))
+        if any(v.val is None for v in outputs):
             raise NotImplementedError("coremltools infers no value of this operator")
-        return [np.asarray(v.val, types.nptype_from_builtin(v.dtype)) for v in found]
+        return [np.asarray(v.val, types.nptype_from_builtin(v.dtype)) for v in outputs]
 
     @property
     def opset(self) -> Any:
@@ -81,8 +81,8 @@ class Program:
             inner = []
             for array, given in zip(self.arrays, function.inputs.values(), strict=True):
                 dtype = "" if isinstance(array, State) else array.dtype.name
-                inner.append(mb.cast(x=given, dtype=dtype) if dtype not in ("", *HELD) else given)
-            outputs = [self.answer(v, inner) for v in listed(self.build(*inner))]
+                inner.append(mb.cast(x=given, dtype=dtype) if dtype not in ("", *INTERFACE_DTYPES) else given)
+            outputs = [self.output_variable(v, inner) for v in as_list(self.build(*inner))]
             function.set_outputs(outputs)
         return function
 
@@ -94,19 +94,21 @@ class Program:
             kind = types.numpy_type_to_builtin_type(array.array.dtype)
             return mb.state_tensor_placeholder(array.array.shape, kind)
         dims = array.shape if self.dims is None else self.dims[index]
-        kind = types.numpy_type_to_builtin_type(array.dtype if array.dtype.name in HELD else np.int32)
+        kind = types.numpy_type_to_builtin_type(
+            array.dtype if array.dtype.name in INTERFACE_DTYPES else np.int32
+        )
         return mb.placeholder(shape=[get_new_symbol() if d is None else d for d in dims], dtype=kind)
 
-    def answer(self, value: Any, inputs: list[Any]) -> Any:
+    def output_variable(self, value: Any, inputs: list[Any]) -> Any:
         from coremltools.converters.mil.mil import Builder as mb
         from coremltools.converters.mil.mil import types
 
-        plain = types.nptype_from_builtin(value.dtype)
-        if np.dtype(plain).name not in HELD:
+        values = types.nptype_from_builtin(value.dtype)
+        if np.dtype(values).name not in INTERFACE_DTYPES:
             return mb.cast(x=value, dtype="int32")
         return mb.identity(x=value) if value in inputs else value
 
-    def written(self, folder: Path) -> Path:
+    def write_package(self, folder: Path) -> Path:
         """The package, as coremltools writes the operator without optimizing it."""
         ct = coremltools()
         from coremltools.converters.mil.mil import Program as Mil
@@ -115,7 +117,7 @@ class Program:
         program.add_function("main", self.function())
         path = folder / "native.mlpackage"
         with contextlib.redirect_stderr(io.StringIO()):
-            made = ct.convert(
+            measured = ct.convert(
                 program,
                 convert_to="mlprogram",
                 minimum_deployment_target=self.opset,
@@ -124,16 +126,17 @@ class Program:
                 skip_model_load=True,
                 **{k: v(ct) for k, v in self.options.items()},
             )
-            made.save(str(path))
+            measured.save(str(path))
         return path
 
-    def made(self, folder: Path) -> Made:
+    def measured(self, folder: Path) -> Made:
         """The case as the matrix measures it."""
         inputs = {
-            f"x{i}": a if isinstance(self.arrays[i], State) else held(a) for i, a in enumerate(self.plain())
+            f"x{i}": a if isinstance(self.arrays[i], State) else interface_value(a)
+            for i, a in enumerate(self.values())
         }
         with np.errstate(all="ignore"):
-            expected, path = self.expected(), self.written(folder)
+            expected, path = self.expected(), self.write_package(folder)
         return Made(path, inputs, {}, expected, atol=self.atol, quanta=self.quanta, random=self.random)
 
 
@@ -141,11 +144,11 @@ def program(build: Callable[..., Any], *arrays: Any, **more: Any) -> Program:
     return Program(build, arrays, **more)
 
 
-def listed(found: Any) -> list[Any]:
-    return list(found) if isinstance(found, (list, tuple)) else [found]
+def as_list(outputs: Any) -> list[Any]:
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
-def held(value: Any) -> np.ndarray:
+def interface_value(value: Any) -> np.ndarray:
     """A value as a program's interface holds it: whole numbers and truth values in int32."""
     array = np.asarray(value)
     kinds = {"f": np.float16 if array.dtype == np.float16 else np.float32}
@@ -155,23 +158,23 @@ def held(value: Any) -> np.ndarray:
 def natives(programs: dict[str, Program]) -> dict[str, NativeCase]:
     """The programs and the newest definitions of their operators by name, whose first word is the
     operator."""
-    found = {}
-    for name, each in programs.items():
+    outputs = {}
+    for name, case in programs.items():
         operators = tuple(name.split()[0].split("+"))
-        found[name] = NativeCase(operators, each.made)
-        newest = latest(operators[0], each)
+        outputs[name] = NativeCase(operators, case.measured)
+        newest = newest_definition(operators[0], case)
         if newest is not None:
-            found[f"{name} iOS{newest}"] = NativeCase(operators, replace(each, target=newest).made)
-    return found
+            outputs[f"{name} iOS{newest}"] = NativeCase(operators, replace(case, target=newest).measured)
+    return outputs
 
 
-def latest(operator: str, each: Program) -> int | None:
+def newest_definition(operator: str, case: Program) -> int | None:
     """The iOS version that defined the operator anew after the one of the program."""
     from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
 
     known = {str(v.name): c for v, c in SSAOpRegistry.core_ops.get(operator, {}).items()}
-    own = known.get(f"iOS{each.target}")
-    if not each.newest or own is None or known["iOS18"] is own:
+    own = known.get(f"iOS{case.target}")
+    if not case.newest or own is None or known["iOS18"] is own:
         return None
     return next(n for n in (16, 17, 18) if known.get(f"iOS{n}") is known["iOS18"])
 
@@ -183,8 +186,8 @@ def by_torch(function: Callable[..., Any]) -> Callable[..., Any]:
         import torch
 
         with torch.no_grad():
-            found = function(torch.nn.functional, *(torch.from_numpy(np.array(a)) for a in arrays))
-        return [t.numpy() for t in listed(found)]
+            outputs = function(torch.nn.functional, *(torch.from_numpy(np.array(a)) for a in arrays))
+        return [t.numpy() for t in as_list(outputs)]
 
     return computed
 

@@ -79,7 +79,9 @@ def lists(mb: Any) -> dict[str, Program]:
     rows = f(4, 3)
     return {
         "list_gather+make_list+list_write": program(
-            lambda x: mb.list_gather(ls=wrote(x), indices=ints([2, 0])), X, want=lambda x: np.stack([x * 3, x])
+            lambda x: mb.list_gather(ls=wrote(x), indices=ints([2, 0])),
+            X,
+            want=lambda x: np.stack([x * 3, x]),
         ),
         "list_write+make_list growing": program(grown, X, want=lambda x: np.stack([x * 3, x, x * 2])),
         "list_read+list_write": program(
@@ -87,14 +89,18 @@ def lists(mb: Any) -> dict[str, Program]:
         ),
         "list_length+make_list": program(
             lambda x: mb.add(x=mb.list_length(ls=wrote(x)), y=mb.reduce_argmax(x=x, axis=0)),
-            np.float32([4, 1, 7]), want=lambda x: np.int32(5),
+            np.float32([4, 1, 7]),
+            want=lambda x: np.int32(5),
         ),
         "list_scatter+make_list+list_gather": program(
-            lambda x: mb.list_gather(ls=mb.list_scatter(ls=made(4), indices=ints([3, 0]), value=x), indices=ints([0, 1, 3])),
-            rows[:2], want=lambda x: np.stack([x[1], x[0] * 0, x[0]]),
+            lambda x: mb.list_gather(
+                ls=mb.list_scatter(ls=made(4), indices=ints([3, 0]), value=x), indices=ints([0, 1, 3])
+            ),
+            rows[:2],
+            want=lambda x: np.stack([x[1], x[0] * 0, x[0]]),
         ),
         "while_loop+list_write": program(looped, rows, want=lambda x: x * 2),
-    }  # fmt: skip
+    }
 
 
 def states(mb: Any) -> dict[str, Program]:
@@ -105,9 +111,13 @@ def states(mb: Any) -> dict[str, Program]:
         return mb.mul(x=value, y=np.float16(2))
 
     return {
-        "coreml_update_state+read_state": program(updated, x, kept, target=18, want=lambda x, s: [(s + x) * np.float16(2), s + x]),
-        "read_state": program(lambda x, s: mb.mul(x=mb.read_state(input=s), y=x), x, kept, target=18, want=lambda x, s: s * x),
-    }  # fmt: skip
+        "coreml_update_state+read_state": program(
+            updated, x, kept, target=18, want=lambda x, s: [(s + x) * np.float16(2), s + x]
+        ),
+        "read_state": program(
+            lambda x, s: mb.mul(x=mb.read_state(input=s), y=x), x, kept, target=18, want=lambda x, s: s * x
+        ),
+    }
 
 
 def chance(mb: Any) -> dict[str, Program]:
@@ -122,8 +132,10 @@ def chance(mb: Any) -> dict[str, Program]:
         "random_normal seed": case(lambda s: mb.random_normal(shape=s, seed=3), shape, want=nothing),
         "random_bernoulli": case(lambda s: mb.random_bernoulli(shape=s, prob=0.25), shape, want=nothing),
         "random_categorical": case(lambda x: mb.random_categorical(x=x, size=4), f(3, 5), want=nothing),
-        "random_categorical probs": case(lambda x: mb.random_categorical(x=x, mode="probs", size=4), f(3, 5, low=0.1), want=nothing),
-    }  # fmt: skip
+        "random_categorical probs": case(
+            lambda x: mb.random_categorical(x=x, mode="probs", size=4), f(3, 5, low=0.1), want=nothing
+        ),
+    }
 
 
 def classes(mb: Any) -> dict[str, Program]:

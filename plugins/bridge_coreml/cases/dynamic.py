@@ -9,31 +9,42 @@ from typing import Any
 import numpy as np
 
 from bridge_coreml.cases.common import RNG, f
-from bridge_coreml.cases.network import Network, X, network
+from bridge_coreml.cases.network import Network, X, added_constant, layer, network
 from bridge_coreml.coremltools_import import coremltools
 
 LENGTHS = np.float32([3, 4])
 
 
 def layers() -> dict[str, Network]:
-    return made() | cut() | control() | chance() | sequences() | boxes()
+    return shaped() | sliced() | control() | chance() | sequences() | boxes()
 
 
 def whole(values: np.ndarray) -> list[int]:
     return [int(v) for v in values]
 
 
-def made() -> dict[str, Network]:
+def shaped() -> dict[str, Network]:
     return {
-        "fillDynamic": network(lambda b: b.add_fill_dynamic("l", "x0", "y", 2.5), LENGTHS, want=lambda s: np.full(whole(s), 2.5)),
-        "rangeDynamic": network(lambda b: b.add_range_dynamic("l", ["x0"], "y", 1, 2), np.float32([8]), want=lambda e: np.arange(1, 8, 2)),
-        "rangeDynamic start": network(lambda b: b.add_range_dynamic("l", ["x0", "x1"], "y", 0, 2), np.float32([8]), np.float32([3]), want=lambda e, s: np.arange(3, 8, 2)),
-        "reshapeDynamic": network(lambda b: b.add_reshape_dynamic("l", ["x0", "x1"], "y"), X, np.float32([4, -1]), want=lambda x, s: x.reshape(4, 6)),
-        "broadcastToDynamic": network(lambda b: b.add_broadcast_to_dynamic("l", ["x0", "x1"], "y"), f(3, 1), LENGTHS, want=lambda x, s: np.broadcast_to(x, (3, 4))),
-    }  # fmt: skip
+        "fillDynamic": layer("fill_dynamic", LENGTHS, value=2.5, want=lambda s: np.full(whole(s), 2.5)),
+        "rangeDynamic": layer(
+            "range_dynamic", np.float32([8]), start=1, step=2, want=lambda e: np.arange(1, 8, 2)
+        ),
+        "rangeDynamic start": layer(
+            "range_dynamic",
+            np.float32([8]),
+            np.float32([3]),
+            start=0,
+            step=2,
+            want=lambda e, s: np.arange(3, 8, 2),
+        ),
+        "reshapeDynamic": layer("reshape_dynamic", X, np.float32([4, -1]), want=lambda x, s: x.reshape(4, 6)),
+        "broadcastToDynamic": layer(
+            "broadcast_to_dynamic", f(3, 1), LENGTHS, want=lambda x, s: np.broadcast_to(x, (3, 4))
+        ),
+    }
 
 
-def cut() -> dict[str, Network]:
+def sliced() -> dict[str, Network]:
     first, last = np.float32([0, 1, 3]), np.float32([2, 3, 0])
 
     def by(x: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -43,49 +54,63 @@ def cut() -> dict[str, Network]:
         return np.stack([np.concatenate([r[:n][::-1], r[n:]]) for r, n in zip(x, whole(sizes), strict=True)])
 
     return {
-        "sliceDynamic": network(lambda b: b.add_slice_dynamic("l", ["x0", "x1", "x2"], "y"), X, np.float32([0, 1, 2]), np.float32([2, 3, 4]), want=by),
-        "sliceDynamic masks": network(
-            lambda b: b.add_slice_dynamic("l", ["x0", "x1", "x2"], "y", strides=[1, 1, -1], begin_masks=[True, False, False], end_masks=[False, True, False]),
-            X, first, last, want=lambda x, s, e: x[:2, 1:, 3:0:-1],
+        "sliceDynamic": layer("slice_dynamic", X, np.float32([0, 1, 2]), np.float32([2, 3, 4]), want=by),
+        "sliceDynamic masks": layer(
+            "slice_dynamic",
+            X,
+            first,
+            last,
+            strides=[1, 1, -1],
+            begin_masks=[True, False, False],
+            end_masks=[False, True, False],
+            want=lambda x, s, e: x[:2, 1:, 3:0:-1],
         ),
-        "reverseSeq": network(lambda b: b.add_reverse_sequence("l", ["x0", "x1"], "y", 0, 1), f(3, 5, 2), np.float32([2, 5, 1]), want=turned),
-    }  # fmt: skip
+        "reverseSeq": layer(
+            "reverse_sequence", f(3, 5, 2), np.float32([2, 5, 1]), batch_axis=0, seq_axis=1, want=turned
+        ),
+    }
 
 
-def inner(held: Any) -> Any:
+def inner(boxes_given: Any) -> Any:
     """A builder of a network inside a layer."""
-    return coremltools().models.neural_network.NeuralNetworkBuilder(nn_spec=held)
+    return coremltools().models.neural_network.NeuralNetworkBuilder(nn_spec=boxes_given)
 
 
 def control() -> dict[str, Network]:
     up, down = np.float32([1, 2, 3]), np.float32([-1, -2, 1])
 
     def branched(b: Any) -> None:
-        b.add_reduce_sum("sum", "x0", "total", reduce_all=True)
-        b.add_greater_than("more", ["total"], "flag", alpha=0.0)
-        branch = b.add_branch("l", "flag").branch
-        inner(branch.ifBranch).add_elementwise("twice", ["x0"], "y", "MULTIPLY", alpha=2.0)
-        inner(branch.elseBranch).add_elementwise("less", ["x0"], "y", "ADD", alpha=-1.0)
+        b.add_reduce_sum("sum", input_name="x0", output_name="total", reduce_all=True)
+        b.add_greater_than("more", input_names=["total"], output_name="flag", alpha=0.0)
+        branch = b.add_branch("l", input_name="flag").branch
+        inner(branch.ifBranch).add_elementwise(
+            "twice", input_names=["x0"], output_name="y", mode="MULTIPLY", alpha=2.0
+        )
+        inner(branch.elseBranch).add_elementwise(
+            "less", input_names=["x0"], output_name="y", mode="ADD", alpha=-1.0
+        )
 
     def steps(jump: str = "", condition: bool = False) -> Callable[[Any], Any]:
         """Twice, and one more unless the step was left; as long as the sum is small, or six times."""
 
         def build(b: Any) -> None:
-            b.add_copy("start", "x0", "y")
+            b.add_copy("start", input_name="x0", output_name="y")
             loop = b.add_loop("l", condition="go" if condition else None, max_iterations=6).loop
             if condition:
                 test = inner(loop.conditionNetwork)
-                test.add_reduce_sum("small", "y", "sum", reduce_all=True)
-                test.add_less_than("going", ["sum"], "go", alpha=50.0)
+                test.add_reduce_sum("small", input_name="y", output_name="sum", reduce_all=True)
+                test.add_less_than("going", input_names=["sum"], output_name="go", alpha=50.0)
             body = inner(loop.bodyNetwork)
-            body.add_elementwise("twice", ["y"], "w", "MULTIPLY", alpha=2.0)
-            body.add_copy("back", "w", "y")
+            body.add_elementwise("twice", input_names=["y"], output_name="w", mode="MULTIPLY", alpha=2.0)
+            body.add_copy("back", input_name="w", output_name="y")
             if jump:
-                body.add_reduce_sum("sum", "y", "total", reduce_all=True)
-                body.add_greater_than("more", ["total"], "enough", alpha=20.0)
-                getattr(inner(body.add_branch("stop", "enough").branch.ifBranch), f"add_loop_{jump}")("out")
-            body.add_elementwise("plus", ["y"], "u", "ADD", alpha=1.0)
-            body.add_copy("again", "u", "y")
+                body.add_reduce_sum("sum", input_name="y", output_name="total", reduce_all=True)
+                body.add_greater_than("more", input_names=["total"], output_name="enough", alpha=20.0)
+                getattr(
+                    inner(body.add_branch("stop", input_name="enough").branch.ifBranch), f"add_loop_{jump}"
+                )("out")
+            body.add_elementwise("plus", input_names=["y"], output_name="u", mode="ADD", alpha=1.0)
+            body.add_copy("again", input_name="u", output_name="y")
 
         return build
 
@@ -116,20 +141,21 @@ def control() -> dict[str, Network]:
 
 def chance() -> dict[str, Network]:
     found = {}
-    numbers = {"normal": (0.5, 2.0), "uniform": (-1.0, 2.0), "bernoulli": (0.3,)}
-    for kind, given in numbers.items():
+    distributions: dict[str, dict[str, float]] = {
+        "normal": {"mean": 0.5, "stddev": 2.0},
+        "uniform": {"minval": -1.0, "maxval": 2.0},
+        "bernoulli": {"prob": 0.3},
+    }
+    drawn = {"want": lambda x: np.zeros((2, 3, 4)), "random": True}
+    for kind, parameters in distributions.items():
         title = f"random{kind.capitalize()}"
-        for how, names, source in (("like", "x0", X), ("dynamic", ["x0"], np.float32([2, 3, 4]))):
-            found[f"{title}{how.capitalize()}"] = network(
-                lambda b, n=f"add_random_{kind}_{how}", i=names, g=given: getattr(b, n)("l", i, "y", *g),
-                source, want=lambda x: np.zeros((2, 3, 4)), random=True,
-            )  # fmt: skip
-        found[f"{title}Static"] = network(
-            lambda b, n=f"add_random_{kind}_static", g=given: (
-                getattr(b, n)("l", "z", [2, 3, 4], *g), b.add_add_broadcastable("m", ["x0", "z"], "y"),
-            ),
-            X, want=lambda x: np.zeros((2, 3, 4)), random=True,
-        )  # fmt: skip
+        found[f"{title}Like"] = layer(f"random_{kind}_like", X, **parameters, **drawn)
+        found[f"{title}Dynamic"] = layer(
+            f"random_{kind}_dynamic", np.float32([2, 3, 4]), **parameters, **drawn
+        )
+        found[f"{title}Static"] = added_constant(
+            f"random_{kind}_static", output_shape=[2, 3, 4], **parameters, **drawn
+        )
     return found
 
 
@@ -170,29 +196,54 @@ def sequences() -> dict[str, Network]:
         return [deep(v) for v in (rows, h, c, h2, c2)]
 
     return {
-        "gru": network(
-            lambda b: b.add_gru("l", u[:3], w[:3], bias[:3], size, 3, ["x0", "x1"], ["y0", "y1"], inner_activation="SIGMOID", output_all=True),
-            x, states[0], want=gru,
+        "gru": layer(
+            "gru",
+            x,
+            states[0],
+            W_h=u[:3],
+            W_x=w[:3],
+            b=bias[:3],
+            hidden_size=size,
+            input_size=3,
+            inner_activation="SIGMOID",
+            output_all=True,
+            want=gru,
         ),
-        "biDirectionalLSTM": network(
-            lambda b: b.add_bidirlstm(
-                "l", u, w, bias, u2, w2, bias2, size, 3, [f"x{n}" for n in range(5)], [f"y{n}" for n in range(5)], output_all=True
-            ),
-            x, *states, want=both_ways,
+        "biDirectionalLSTM": layer(
+            "bidirlstm",
+            x,
+            *states,
+            W_h=u,
+            W_x=w,
+            b=bias,
+            W_h_back=u2,
+            W_x_back=w2,
+            b_back=bias2,
+            hidden_size=size,
+            input_size=3,
+            output_all=True,
+            want=both_ways,
         ),
-    }  # fmt: skip
+    }
 
 
 def boxes() -> dict[str, Network]:
     """Three boxes as centers and sizes: the second overlaps the first, which is more confident."""
-    held = np.float32([[[1, 1, 2, 2], [1, 1.1, 2, 2], [5, 5, 2, 2]]])
+    boxes_given = np.float32([[[1, 1, 2, 2], [1, 1.1, 2, 2], [5, 5, 2, 2]]])
     scores = np.float32([[[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]])
 
     def build(b: Any) -> None:
         kept = ["boxes", "y0", "y1", "y2"]
-        b.add_nms("l", ["x0", "x1"], kept, iou_threshold=0.4, score_threshold=0.2, max_boxes=2)
+        b.add_nms(
+            "l",
+            input_names=["x0", "x1"],
+            output_names=kept,
+            iou_threshold=0.4,
+            score_threshold=0.2,
+            max_boxes=2,
+        )
 
     def want(boxes: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:
         return [scores[:, [0, 2]], np.array([[0, 2]], np.float32), np.array([2], np.float32)]
 
-    return {"NonMaximumSuppression": network(build, held, scores, want=want)}
+    return {"NonMaximumSuppression": network(build, boxes_given, scores, want=want)}

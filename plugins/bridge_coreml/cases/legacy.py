@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import numpy as np
 
 from bridge_coreml.cases.common import f, t
-from bridge_coreml.cases.network import Network
+from bridge_coreml.cases.network import Network, layer
 
 BLOB, VECTOR = f(4, 2, 3), f(4)
 
 
-def old(build: Callable[..., Any], *arrays: np.ndarray, want: Callable[..., Any]) -> Network:
-    return Network(build, arrays, want, legacy=True)
+blob_layer = functools.partial(layer, legacy=True)
 
 
 def layers() -> dict[str, Network]:
@@ -23,36 +22,63 @@ def layers() -> dict[str, Network]:
 
 def vectors() -> dict[str, Network]:
     table, shift, other = f(3, 5), f(3), f(4)
-    both = ["x0", "x1"]
     return {
-        "embedding": old(lambda b: b.add_embedding("l", table, shift, 5, 3, True, "x0", "y"), np.float32([4]), want=lambda x: table[:, 4] + shift),
-        "dot": old(lambda b: b.add_elementwise("l", both, "y", "DOT"), VECTOR, other, want=lambda x, y: (x @ y)[None]),
-        "dot cosine": old(lambda b: b.add_elementwise("l", both, "y", "COS"), VECTOR, other, want=lambda x, y: (x @ y / np.linalg.norm(x) / np.linalg.norm(y))[None]),
-        "sequenceRepeat": old(lambda b: b.add_sequence_repeat("l", 2, "x0", "y"), VECTOR, want=lambda x: np.tile(x.reshape(1, 1, 4, 1, 1), (2, 1, 1, 1, 1))),
-        "sequenceRepeat once": old(lambda b: b.add_sequence_repeat("l", 0, "x0", "y"), VECTOR, want=lambda x: x),
-        "softmax": old(lambda b: b.add_softmax("l", "x0", "y"), VECTOR, want=lambda x: np.exp(x) / np.exp(x).sum()),
-        "softmax channels": old(lambda b: b.add_softmax("l", "x0", "y"), BLOB, want=lambda x: np.exp(x) / np.exp(x).sum(0)),
-        "max several": old(lambda b: b.add_elementwise("l", [*both, "x2"], "y", "MAX"), VECTOR, other, f(4), want=lambda *v: np.maximum.reduce(v)),
-        "average several": old(lambda b: b.add_elementwise("l", [*both, "x2"], "y", "AVE"), VECTOR, other, f(4), want=lambda *v: sum(v) / 3),
-    }  # fmt: skip
+        "embedding": blob_layer(
+            "embedding",
+            np.float32([4]),
+            W=table,
+            b=shift,
+            input_dim=5,
+            output_channels=3,
+            has_bias=True,
+            want=lambda x: table[:, 4] + shift,
+        ),
+        "dot": blob_layer("elementwise", VECTOR, other, mode="DOT", want=lambda x, y: (x @ y)[None]),
+        "dot cosine": blob_layer(
+            "elementwise",
+            VECTOR,
+            other,
+            mode="COS",
+            want=lambda x, y: (x @ y / np.linalg.norm(x) / np.linalg.norm(y))[None],
+        ),
+        "sequenceRepeat": blob_layer(
+            "sequence_repeat",
+            VECTOR,
+            nrep=2,
+            want=lambda x: np.tile(x.reshape(1, 1, 4, 1, 1), (2, 1, 1, 1, 1)),
+        ),
+        "sequenceRepeat once": blob_layer("sequence_repeat", VECTOR, nrep=0, want=lambda x: x),
+        "softmax": blob_layer("softmax", VECTOR, want=lambda x: np.exp(x) / np.exp(x).sum()),
+        "softmax channels": blob_layer("softmax", BLOB, want=lambda x: np.exp(x) / np.exp(x).sum(0)),
+        "max several": blob_layer(
+            "elementwise", VECTOR, other, f(4), mode="MAX", want=lambda *v: np.maximum.reduce(v)
+        ),
+        "average several": blob_layer(
+            "elementwise", VECTOR, other, f(4), mode="AVE", want=lambda *v: sum(v) / 3
+        ),
+    }
 
 
 def reductions() -> dict[str, Network]:
     axes = {"CHW": (0, 1, 2), "HW": (1, 2), "C": (0,), "H": (1,), "W": (2,)}
     modes: dict[str, Any] = {
-        "sum": np.sum, "avg": np.mean, "prod": np.prod, "max": np.max, "min": np.min,
-        "logsum": lambda v, **k: np.log(v + 1e-6).sum(**k), "sumsquare": lambda v, **k: (v * v).sum(**k),
-        "L1": lambda v, **k: np.abs(v).sum(**k), "L2": lambda v, **k: np.sqrt((v * v).sum(**k)),
-    }  # fmt: skip
+        "sum": np.sum,
+        "avg": np.mean,
+        "prod": np.prod,
+        "max": np.max,
+        "min": np.min,
+        "logsum": lambda v, **k: np.log(v + 1e-6).sum(**k),
+        "sumsquare": lambda v, **k: (v * v).sum(**k),
+        "L1": lambda v, **k: np.abs(v).sum(**k),
+        "L2": lambda v, **k: np.sqrt((v * v).sum(**k)),
+    }
     x, found = f(4, 2, 3, low=0.2), {}
     for (mode, want), (title, axis) in zip(modes.items(), [*axes.items()] * 2, strict=False):
-        found[f"reduce {mode}"] = old(
-            lambda b, m=mode, a=title: b.add_reduce("l", "x0", "y", a, m),
-            x,
-            want=lambda v, w=want, a=axis: w(v, axis=a, keepdims=True),
+        found[f"reduce {mode}"] = blob_layer(
+            "reduce", x, axis=title, mode=mode, want=lambda v, w=want, a=axis: w(v, axis=a, keepdims=True)
         )
-    found["reduce argmax"] = old(
-        lambda b: b.add_reduce("l", "x0", "y", "C", "argmax"), x, want=lambda v: v.argmax(0)[None]
+    found["reduce argmax"] = blob_layer(
+        "reduce", x, axis="C", mode="argmax", want=lambda v: v.argmax(0)[None]
     )
     return found
 
@@ -60,32 +86,58 @@ def reductions() -> dict[str, Network]:
 def blobs() -> dict[str, Network]:
     constant, other = f(4, 2, 3), f(2, 2, 3)
     last = lambda x: x.transpose(1, 2, 0)  # noqa: E731
-    names = ["y0", "y1"]
+
+    def constant_added(b: Any) -> None:
+        b.add_load_constant("l", output_name="z", constant_value=constant, shape=constant.shape)
+        b.add_elementwise("m", input_names=["x0", "z"], output_name="y", mode="ADD")
+
     return {
-        "permute": old(lambda b: b.add_permute("l", (0, 3, 1, 2), "x0", "y"), BLOB, want=lambda x: x.transpose(2, 0, 1)),
-        "permute sequence": old(lambda b: b.add_permute("l", (3, 1, 2, 0), "x0", "y"), BLOB, want=lambda x: x.transpose(2, 0, 1)[:, None, :, :, None]),
-        "flatten": old(lambda b: b.add_flatten("l", 0, "x0", "y"), BLOB, want=np.ravel),
-        "flatten last": old(lambda b: b.add_flatten("l", 1, "x0", "y"), BLOB, want=lambda x: last(x).ravel()),
-        "reshape": old(lambda b: b.add_reshape("l", "x0", "y", (3, 4, 2), 0), BLOB, want=lambda x: x.reshape(3, 4, 2)),
-        "reshape last": old(lambda b: b.add_reshape("l", "x0", "y", (3, 4, 2), 1), BLOB, want=lambda x: last(x).reshape(4, 2, 3).transpose(2, 0, 1)),
-        "reshape sequence": old(lambda b: b.add_reshape("l", "x0", "y", (2, 3, 4, 1), 0), BLOB, want=lambda x: x.reshape(2, 1, 3, 4, 1)),
-        "concat": old(lambda b: b.add_elementwise("l", ["x0", "x1"], "y", "CONCAT"), BLOB, other, want=lambda x, y: np.concatenate([x, y])),
-        "concat sequence": old(lambda b: b.add_elementwise("l", ["x0", "x1"], "y", "SEQUENCE_CONCAT"), BLOB, f(4, 2, 3), want=lambda x, y: np.stack([x, y])[:, None]),
-        "split": old(lambda b: b.add_split("l", "x0", names), BLOB, want=lambda x: [x[:2], x[2:]]),
-        "slice": old(lambda b: b.add_slice("l", "x0", "y", "channel", 1, 4, 2), BLOB, want=lambda x: x[1:4:2]),
-        "slice width": old(lambda b: b.add_slice("l", "x0", "y", "width", 0, -1, 1), BLOB, want=lambda x: x[..., :-1]),
-        "loadConstant": old(
-            lambda b: (b.add_load_constant("l", "z", constant, constant.shape), b.add_elementwise("m", ["x0", "z"], "y", "ADD")), BLOB, want=lambda x: x + constant
+        "permute": blob_layer("permute", BLOB, dim=(0, 3, 1, 2), want=lambda x: x.transpose(2, 0, 1)),
+        "permute sequence": blob_layer(
+            "permute", BLOB, dim=(3, 1, 2, 0), want=lambda x: x.transpose(2, 0, 1)[:, None, :, :, None]
         ),
-    }  # fmt: skip
+        "flatten": blob_layer("flatten", BLOB, mode=0, want=np.ravel),
+        "flatten last": blob_layer("flatten", BLOB, mode=1, want=lambda x: last(x).ravel()),
+        "reshape": blob_layer(
+            "reshape", BLOB, target_shape=(3, 4, 2), mode=0, want=lambda x: x.reshape(3, 4, 2)
+        ),
+        "reshape last": blob_layer(
+            "reshape",
+            BLOB,
+            target_shape=(3, 4, 2),
+            mode=1,
+            want=lambda x: last(x).reshape(4, 2, 3).transpose(2, 0, 1),
+        ),
+        "reshape sequence": blob_layer(
+            "reshape", BLOB, target_shape=(2, 3, 4, 1), mode=0, want=lambda x: x.reshape(2, 1, 3, 4, 1)
+        ),
+        "concat": blob_layer(
+            "elementwise", BLOB, other, mode="CONCAT", want=lambda x, y: np.concatenate([x, y])
+        ),
+        "concat sequence": blob_layer(
+            "elementwise",
+            BLOB,
+            f(4, 2, 3),
+            mode="SEQUENCE_CONCAT",
+            want=lambda x, y: np.stack([x, y])[:, None],
+        ),
+        "split": blob_layer("split", BLOB, want=lambda x: [x[:2], x[2:]]),
+        "slice": blob_layer(
+            "slice", BLOB, axis="channel", start_index=1, end_index=4, stride=2, want=lambda x: x[1:4:2]
+        ),
+        "slice width": blob_layer(
+            "slice", BLOB, axis="width", start_index=0, end_index=-1, stride=1, want=lambda x: x[..., :-1]
+        ),
+        "loadConstant": Network(constant_added, (BLOB,), lambda x: x + constant, legacy=True),
+    }
 
 
 def whole() -> dict[str, Network]:
     """Layers that read whole blobs: normalizations, and boxes cut out of an image."""
 
     def mean_free(x: np.ndarray, axes: tuple[int, ...], variance: bool) -> np.ndarray:
-        made = x - x.mean(axes, keepdims=True)
-        return made / (made.std(axes, keepdims=True) + 1e-5) if variance else made
+        centred = x - x.mean(axes, keepdims=True)
+        return centred / (centred.std(axes, keepdims=True) + 1e-5) if variance else centred
 
     def cut(x: np.ndarray, box: np.ndarray) -> np.ndarray:
         """Corners on the grid: the ends of each box are sampled, and what lies evenly between them."""
@@ -98,8 +150,18 @@ def whole() -> dict[str, Network]:
         return sampled.numpy()[None]
 
     return {
-        "mvn": old(lambda b: b.add_mvn("l", "x0", "y"), BLOB, want=lambda x: mean_free(x, (0, 1, 2), True)),
-        "mvn channels": old(lambda b: b.add_mvn("l", "x0", "y", False, False), BLOB, want=lambda x: mean_free(x, (1, 2), False)),
-        "l2normalize": old(lambda b: b.add_l2_normalize("l", "x0", "y", 0.5), BLOB, want=lambda x: x / np.sqrt((x * x).sum() + 0.5)),
-        "cropResize": old(lambda b: b.add_crop_resize("l", ["x0", "x1"], "y", 3, 3), f(2, 5, 6), np.float32([1, 0.5, 4, 4]), want=cut),
-    }  # fmt: skip
+        "mvn": blob_layer("mvn", BLOB, want=lambda x: mean_free(x, (0, 1, 2), True)),
+        "mvn channels": blob_layer(
+            "mvn",
+            BLOB,
+            across_channels=False,
+            normalize_variance=False,
+            want=lambda x: mean_free(x, (1, 2), False),
+        ),
+        "l2normalize": blob_layer(
+            "l2_normalize", BLOB, epsilon=0.5, want=lambda x: x / np.sqrt((x * x).sum() + 0.5)
+        ),
+        "cropResize": blob_layer(
+            "crop_resize", f(2, 5, 6), np.float32([1, 0.5, 4, 4]), target_height=3, target_width=3, want=cut
+        ),
+    }

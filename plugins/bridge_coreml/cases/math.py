@@ -24,16 +24,16 @@ def programs(mb: Any) -> dict[str, Program]:
 
 
 def unary(mb: Any) -> dict[str, Program]:
-    def each(names: str, *arrays: np.ndarray, mark: str = "", **more: Any) -> dict[str, Program]:
+    def each(names: str, *arrays: np.ndarray, suffix: str = "", **more: Any) -> dict[str, Program]:
         return {
-            f"{n}{mark}": program(lambda *v, n=n: getattr(mb, n)(x=v[0]), *arrays, **more)
+            f"{n}{suffix}": program(lambda *v, n=n: getattr(mb, n)(x=v[0]), *arrays, **more)
             for n in names.split()
         }
 
     found = each(PLAIN, X) | each(UNIT, f(2, 3, low=-0.9, high=0.9)) | each(POSITIVE, f(2, 3, low=0.1))
-    found |= each("abs relu tanh", f(1, 2, 1, 3, 2), mark=" rank 5")
-    found |= each("tan exp relu sigmoid round", half(X), mark=" half", target=16)
-    found |= each("abs sign square", i(7), mark=" whole")
+    found |= each("abs relu tanh", f(1, 2, 1, 3, 2), suffix=" rank 5")
+    found |= each("tan exp relu sigmoid round", half(X), suffix=" half", target=16)
+    found |= each("abs sign square", i(7), suffix=" whole")
     halves = np.float32([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
     return found | {
         "round halves": program(lambda x: mb.round(x=x), halves),
@@ -63,16 +63,26 @@ def activations(mb: Any) -> dict[str, Program]:
         "elu": program(lambda x: mb.elu(x=x, alpha=0.7), x),
         "leaky_relu": program(lambda x: mb.leaky_relu(x=x, alpha=0.2), x),
         "linear_activation": program(lambda x: mb.linear_activation(x=x, alpha=0.5, beta=1.5), x),
-        "prelu": program(lambda x: mb.prelu(x=x, alpha=alpha), image, want=by_torch(lambda F, x: F.prelu(x, t(alpha)))),
-        "prelu rank 3": program(lambda x: mb.prelu(x=x, alpha=alpha[:1].repeat(3)), f(2, 3, 4), want=by_torch(lambda F, x: F.prelu(x, t(alpha[:1])))),
+        "prelu": program(
+            lambda x: mb.prelu(x=x, alpha=alpha), image, want=by_torch(lambda F, x: F.prelu(x, t(alpha)))
+        ),
+        "prelu rank 3": program(
+            lambda x: mb.prelu(x=x, alpha=alpha[:1].repeat(3)),
+            f(2, 3, 4),
+            want=by_torch(lambda F, x: F.prelu(x, t(alpha[:1]))),
+        ),
         "scaled_tanh": program(lambda x: mb.scaled_tanh(x=x, alpha=1.5, beta=0.5), x),
         "sigmoid_hard": program(lambda x: mb.sigmoid_hard(x=x, alpha=0.3, beta=0.6), x),
         "silu": program(lambda x: mb.silu(x=x), x, want=by_torch(lambda F, x: F.silu(x))),
-        "softplus_parametric": program(lambda x: mb.softplus_parametric(x=x, alpha=alpha, beta=beta), image, want=parametric),
+        "softplus_parametric": program(
+            lambda x: mb.softplus_parametric(x=x, alpha=alpha, beta=beta), image, want=parametric
+        ),
         "thresholded_relu": program(lambda x: mb.thresholded_relu(x=x, alpha=0.5), x),
-        **{f"gelu {m.lower()}": program(lambda x, m=m: mb.gelu(x=x, mode=m), x, want=_gelu(m)) for m in modes},
+        **{
+            f"gelu {m.lower()}": program(lambda x, m=m: mb.gelu(x=x, mode=m), x, want=_gelu(m)) for m in modes
+        },
         **{f"softmax {a}": program(lambda x, a=a: mb.softmax(x=x, axis=a), f(2, 3, 4)) for a in (0, 1, -1)},
-    }  # fmt: skip
+    }
 
 
 def _gelu(mode: str) -> Any:
@@ -82,18 +92,18 @@ def _gelu(mode: str) -> Any:
 
 
 def binary(mb: Any) -> dict[str, Program]:
-    def each(names: str, x: Any, y: Any, mark: str = "", **more: Any) -> dict[str, Program]:
+    def each(names: str, x: Any, y: Any, suffix: str = "", **more: Any) -> dict[str, Program]:
         return {
-            f"{n}{mark}": program(lambda x, y, n=n: getattr(mb, n)(x=x, y=y), x, y, **more)
+            f"{n}{suffix}": program(lambda x, y, n=n: getattr(mb, n)(x=x, y=y), x, y, **more)
             for n in names.split()
         }
 
     def constant(n: str, x: np.ndarray, y: Any) -> Program:
         return program(lambda x: getattr(mb, n)(x=x, y=y), x)
 
-    away = np.float32([[1.5], [-2.5], [0.75]])
+    divisors = np.float32([[1.5], [-2.5], [0.75]])
     whole, other = i(20, low=-20, high=20), np.where(i(20) < 0, -3, 4).astype(np.int32)
-    found = each(BINARY, f(2, 3, 4), away) | each(BINARY, whole, other, " whole")
+    found = each(BINARY, f(2, 3, 4), divisors) | each(BINARY, whole, other, " whole")
     found |= each(BINARY, half(X), half(np.abs(X) + 0.5), " half", target=16)
     found |= each(COMPARED, np.round(f(3, 4)), np.round(f(4))) | each(
         COMPARED, i(9, low=0, high=3), i(9, low=0, high=3), " whole"
@@ -105,13 +115,15 @@ def binary(mb: Any) -> dict[str, Program]:
         "pow": program(lambda x, y: mb.pow(x=x, y=y), f(2, 3, low=0.1), f(3)),
         "pow square": program(lambda x: mb.pow(x=x, y=2.0), X),
         "sub scalars": program(lambda x, y: mb.sub(x=mb.squeeze(x=x), y=mb.squeeze(x=y)), f(1), f(1)),
-    }  # fmt: skip
+    }
 
 
 def chosen(mb: Any) -> dict[str, Program]:
     return {
         "select": program(lambda c, x, y: mb.select(cond=c, a=x, b=y), b(3, 4), f(3, 4), f(3, 4)),
         "select whole": program(lambda c, x, y: mb.select(cond=c, a=x, b=y), b(5), i(5), i(5)),
-        "select constants": program(lambda c: mb.select(cond=c, a=1.5, b=-2.0), b(3, 4), want=lambda c: np.where(c, 1.5, -2.0)),
+        "select constants": program(
+            lambda c: mb.select(cond=c, a=1.5, b=-2.0), b(3, 4), want=lambda c: np.where(c, 1.5, -2.0)
+        ),
         "non_zero": program(lambda x: mb.non_zero(x=x), np.float32([[0, 1, 0], [2, 0, 3]])),
-    }  # fmt: skip
+    }

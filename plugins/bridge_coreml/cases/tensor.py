@@ -20,12 +20,21 @@ def programs(mb: Any) -> dict[str, Program]:
 def shaped(mb: Any) -> dict[str, Program]:
     return {
         "reshape": program(lambda x: mb.reshape(x=x, shape=[4, -1]), X),
-        "reshape zero": program(lambda x: mb.reshape(x=x, shape=[0, -1, 2]), X, want=lambda x: x.reshape(2, 6, 2)),
-        "reshape zero of another rank": program(lambda x: mb.reshape(x=x, shape=[0, -1]), X, want=lambda x: x.reshape(3, 8), target=17),
+        "reshape zero": program(
+            lambda x: mb.reshape(x=x, shape=[0, -1, 2]), X, want=lambda x: x.reshape(2, 6, 2)
+        ),
+        "reshape zero of another rank": program(
+            lambda x: mb.reshape(x=x, shape=[0, -1]), X, want=lambda x: x.reshape(3, 8), target=17
+        ),
         "reshape running": program(lambda x, s: mb.reshape(x=x, shape=s), X, ints([6, 4])),
         "reshape_like": program(
-            lambda x, y: mb.reshape_like(x=x, ref_tensors=(y, y), begins=(0, 1), ends=(1, 0), end_masks=(False, True)),
-            X, f(4, 6), want=lambda x, y: x.reshape(4, 6), target=16,
+            lambda x, y: mb.reshape_like(
+                x=x, ref_tensors=(y, y), begins=(0, 1), ends=(1, 0), end_masks=(False, True)
+            ),
+            X,
+            f(4, 6),
+            want=lambda x, y: x.reshape(4, 6),
+            target=16,
         ),
         "expand_dims": program(lambda x: mb.expand_dims(x=x, axes=[0, -1]), X),
         "squeeze": program(lambda x: mb.squeeze(x=x, axes=[0, -2]), f(1, 3, 1, 2)),
@@ -39,34 +48,40 @@ def shaped(mb: Any) -> dict[str, Program]:
         "reverse": program(lambda x: mb.reverse(x=x, axes=[0, -1]), X),
         "reverse all": program(lambda x: mb.reverse(x=x), X),
         "reverse_sequence": program(
-            lambda x: mb.reverse_sequence(x=x, lengths=ints([2, 4, 1]), seq_axis=2, batch_axis=1), X, want=_reversed,
+            lambda x: mb.reverse_sequence(x=x, lengths=ints([2, 4, 1]), seq_axis=2, batch_axis=1),
+            X,
+            want=_reversed,
         ),
-        "shape": program(lambda x: mb.shape(x=x), X, want=lambda x: np.array(x.shape), dims=([None, 3, None],)),
+        "shape": program(
+            lambda x: mb.shape(x=x), X, want=lambda x: np.array(x.shape), dims=([None, 3, None],)
+        ),
         "band_part": program(lambda x: mb.band_part(x=x, lower=1, upper=0), f(2, 4, 5)),
         "band_part upper": program(lambda x: mb.band_part(x=x, lower=0, upper=-1), f(4, 4)),
         "band_part lower": program(lambda x: mb.band_part(x=x, lower=-1, upper=1), f(4, 3)),
-    }  # fmt: skip
+    }
 
 
 def _reversed(x: np.ndarray) -> np.ndarray:
-    made = x.copy()
+    result = x.copy()
     for row, n in enumerate((2, 4, 1)):
-        made[:, row, :n] = made[:, row, :n][:, ::-1]
-    return made
+        result[:, row, :n] = result[:, row, :n][:, ::-1]
+    return result
 
 
 def joined(mb: Any) -> dict[str, Program]:
     weaved = lambda x, y: np.stack([x, y], 2).reshape(2, 6, 4)  # noqa: E731
     return {
         "concat": program(lambda x, y: mb.concat(values=[x, y], axis=1), X, f(2, 1, 4)),
-        "concat interleave": program(lambda x, y: mb.concat(values=[x, y], axis=1, interleave=True), X, f(2, 3, 4), want=weaved),
+        "concat interleave": program(
+            lambda x, y: mb.concat(values=[x, y], axis=1, interleave=True), X, f(2, 3, 4), want=weaved
+        ),
         "concat whole": program(lambda x, y: mb.concat(values=[x, y, x], axis=-1), i(2, 2), i(2, 3)),
         "stack": program(lambda x, y: mb.stack(values=[x, y], axis=1), X, f(2, 3, 4)),
         "stack last": program(lambda x, y: mb.stack(values=[x, y], axis=-1), X, f(2, 3, 4)),
         "split": program(lambda x: mb.split(x=x, num_splits=2, axis=-1), X),
         "split sizes": program(lambda x: mb.split(x=x, split_sizes=[1, 3], axis=2), X),
         "split whole": program(lambda x: mb.split(x=x, num_splits=3, axis=0), i(6, 2)),
-    }  # fmt: skip
+    }
 
 
 def sliced(mb: Any) -> dict[str, Program]:
@@ -80,58 +95,164 @@ def sliced(mb: Any) -> dict[str, Program]:
     update = lambda x, u: _put(x, u, np.s_[0:2, 1:2, ::2])  # noqa: E731
     return {
         "slice_by_index": program(lambda x: by(x=x, begin=[0, 1, 1], end=[2, 3, 4], stride=[1, 1, 2]), X),
-        "slice_by_index masks": program(lambda x: by(x=x, begin=[1, 1, 0], end=[2, 2, 1], begin_mask=[True, False, True], end_mask=[False, True, True]), X),
-        "slice_by_index squeeze": program(lambda x: by(x=x, begin=[0, -1, 1], end=[0, 0, 3], squeeze_mask=[True, True, False]), X, want=lambda x: x[0, -1, 1:3]),
-        "slice_by_index negative": program(lambda x: by(x=x, **strided), X, want=lambda x: x[:2, -1:0:-1, 3:0:-2]),
-        "slice_by_index backwards": program(lambda x: by(x=x, begin=[0, 0, 0], end=[0, 0, 0], stride=[-1, 1, -1], begin_mask=[True] * 3, end_mask=[True] * 3), X, want=lambda x: x[::-1, :, ::-1]),
-        "slice_by_index running": program(lambda x, s, e: by(x=x, begin=s, end=e), X, ints([0, 1, 2]), ints([2, 3, 4])),
+        "slice_by_index masks": program(
+            lambda x: by(
+                x=x,
+                begin=[1, 1, 0],
+                end=[2, 2, 1],
+                begin_mask=[True, False, True],
+                end_mask=[False, True, True],
+            ),
+            X,
+        ),
+        "slice_by_index squeeze": program(
+            lambda x: by(x=x, begin=[0, -1, 1], end=[0, 0, 3], squeeze_mask=[True, True, False]),
+            X,
+            want=lambda x: x[0, -1, 1:3],
+        ),
+        "slice_by_index negative": program(
+            lambda x: by(x=x, **strided), X, want=lambda x: x[:2, -1:0:-1, 3:0:-2]
+        ),
+        "slice_by_index backwards": program(
+            lambda x: by(
+                x=x,
+                begin=[0, 0, 0],
+                end=[0, 0, 0],
+                stride=[-1, 1, -1],
+                begin_mask=[True] * 3,
+                end_mask=[True] * 3,
+            ),
+            X,
+            want=lambda x: x[::-1, :, ::-1],
+        ),
+        "slice_by_index running": program(
+            lambda x, s, e: by(x=x, begin=s, end=e), X, ints([0, 1, 2]), ints([2, 3, 4])
+        ),
         "slice_by_index whole": program(lambda x: by(x=x, begin=[1], end=[4]), i(6)),
         "slice_by_size": program(lambda x: mb.slice_by_size(x=x, begin=[0, 1, 2], size=[2, 2, 1]), X),
-        "slice_by_size rest": program(lambda x: mb.slice_by_size(x=x, begin=[1, 0, 1], size=[-1, 2, -1]), X, want=lambda x: x[1:, :2, 1:]),
-        "slice_by_size running": program(lambda x, s: mb.slice_by_size(x=x, begin=s, size=[1, 2, 2]), X, ints([1, 1, 0])),
-        "slice_update": program(
-            lambda x, u: mb.slice_update(x=x, update=u, begin=[0, 1, 0], end=[2, 2, 4], stride=[1, 1, 2]), X, f(2, 1, 2), want=update, target=18,
+        "slice_by_size rest": program(
+            lambda x: mb.slice_by_size(x=x, begin=[1, 0, 1], size=[-1, 2, -1]),
+            X,
+            want=lambda x: x[1:, :2, 1:],
         ),
-        "slice_update whole": program(lambda x, u: mb.slice_update(x=x, update=u, begin=[1], end=[3]), i(5), i(2), want=lambda x, u: _put(x, u, np.s_[1:3]), target=18),
-        "sliding_windows": program(lambda x: mb.sliding_windows(x=x, axis=1, size=3, stride=2), f(2, 8, 2), want=lambda x: x[:, [[0, 1, 2], [2, 3, 4], [4, 5, 6]]]),
-        "sliding_windows last": program(lambda x: mb.sliding_windows(x=x, axis=-1, size=2), f(2, 4), want=lambda x: x[:, [[0, 1], [1, 2], [2, 3]]]),
-        "crop": program(lambda x: mb.crop(x=x, crop_height=[1, 2], crop_width=[0, 3]), IMAGE, want=lambda x: x[:, :, 1:-2, :-3]),
+        "slice_by_size running": program(
+            lambda x, s: mb.slice_by_size(x=x, begin=s, size=[1, 2, 2]), X, ints([1, 1, 0])
+        ),
+        "slice_update": program(
+            lambda x, u: mb.slice_update(x=x, update=u, begin=[0, 1, 0], end=[2, 2, 4], stride=[1, 1, 2]),
+            X,
+            f(2, 1, 2),
+            want=update,
+            target=18,
+        ),
+        "slice_update whole": program(
+            lambda x, u: mb.slice_update(x=x, update=u, begin=[1], end=[3]),
+            i(5),
+            i(2),
+            want=lambda x, u: _put(x, u, np.s_[1:3]),
+            target=18,
+        ),
+        "sliding_windows": program(
+            lambda x: mb.sliding_windows(x=x, axis=1, size=3, stride=2),
+            f(2, 8, 2),
+            want=lambda x: x[:, [[0, 1, 2], [2, 3, 4], [4, 5, 6]]],
+        ),
+        "sliding_windows last": program(
+            lambda x: mb.sliding_windows(x=x, axis=-1, size=2),
+            f(2, 4),
+            want=lambda x: x[:, [[0, 1], [1, 2], [2, 3]]],
+        ),
+        "crop": program(
+            lambda x: mb.crop(x=x, crop_height=[1, 2], crop_width=[0, 3]),
+            IMAGE,
+            want=lambda x: x[:, :, 1:-2, :-3],
+        ),
         "pad": program(lambda x: mb.pad(x=x, pad=[1, 0, 2, 1], mode="constant", constant_val=1.5), X),
-        "pad reflect": program(lambda x: mb.pad(x=x, pad=[1, 2], mode="reflect"), X, want=lambda x: np.pad(x, ((0, 0), (0, 0), (1, 2)), "reflect")),
-        "pad replicate": program(lambda x: mb.pad(x=x, pad=[2, 1, 1, 0], mode="replicate"), IMAGE, want=lambda x: np.pad(x, ((0, 0), (0, 0), (2, 1), (1, 0)), "edge")),
-    }  # fmt: skip
+        "pad reflect": program(
+            lambda x: mb.pad(x=x, pad=[1, 2], mode="reflect"),
+            X,
+            want=lambda x: np.pad(x, ((0, 0), (0, 0), (1, 2)), "reflect"),
+        ),
+        "pad replicate": program(
+            lambda x: mb.pad(x=x, pad=[2, 1, 1, 0], mode="replicate"),
+            IMAGE,
+            want=lambda x: np.pad(x, ((0, 0), (0, 0), (2, 1), (1, 0)), "edge"),
+        ),
+    }
 
 
 def _put(x: np.ndarray, update: np.ndarray, place: Any) -> np.ndarray:
-    made = x.copy()
-    made[place] = update
-    return made
+    result = x.copy()
+    result[place] = update
+    return result
 
 
 def filled(mb: Any) -> dict[str, Program]:
-    hot = lambda n: lambda x: np.where((x[..., None] == np.arange(n)), np.float32(2), np.float32(-1))  # noqa: E731
+
+    def one_hot(depth: int) -> Callable[..., Any]:
+        return lambda x: np.where(x[..., None] == np.arange(depth), np.float32(2), np.float32(-1))
+
     return {
         "fill": program(lambda s: mb.fill(shape=s, value=1.5), ints([2, 3])),
         "fill whole": program(lambda s: mb.fill(shape=s, value=7), ints([3])),
-        "fill_like": program(lambda x: mb.fill_like(ref_tensor=x, value=2.5), X, want=lambda x: np.full_like(x, 2.5), target=16),
-        "one_hot": program(lambda x: mb.one_hot(indices=x, one_hot_vector_size=4), i(2, 3, low=0, high=4), want=lambda x: np.eye(4, dtype=np.int32)[x]),
-        "one_hot values": program(lambda x: mb.one_hot(indices=x, one_hot_vector_size=5, on_value=2.0, off_value=-1.0), i(6, low=0, high=5), want=hot(5)),
-        "one_hot axis": program(lambda x: mb.one_hot(indices=x, one_hot_vector_size=4, axis=0), i(3, low=0, high=4), want=lambda x: np.eye(4, dtype=np.int32)[x].T),
-        "range_1d": program(lambda e: mb.range_1d(start=1, end=mb.squeeze(x=e), step=2), ints([8]), want=lambda e: np.arange(1, 8, 2)),
-        "range_1d floats": program(lambda e: mb.range_1d(start=0.5, end=mb.squeeze(x=e), step=0.5), np.float32([2.5]), want=lambda e: np.arange(0.5, 2.5, 0.5, dtype=np.float32)),
-    }  # fmt: skip
+        "fill_like": program(
+            lambda x: mb.fill_like(ref_tensor=x, value=2.5), X, want=lambda x: np.full_like(x, 2.5), target=16
+        ),
+        "one_hot": program(
+            lambda x: mb.one_hot(indices=x, one_hot_vector_size=4),
+            i(2, 3, low=0, high=4),
+            want=lambda x: np.eye(4, dtype=np.int32)[x],
+        ),
+        "one_hot values": program(
+            lambda x: mb.one_hot(indices=x, one_hot_vector_size=5, on_value=2.0, off_value=-1.0),
+            i(6, low=0, high=5),
+            want=one_hot(5),
+        ),
+        "one_hot axis": program(
+            lambda x: mb.one_hot(indices=x, one_hot_vector_size=4, axis=0),
+            i(3, low=0, high=4),
+            want=lambda x: np.eye(4, dtype=np.int32)[x].T,
+        ),
+        "range_1d": program(
+            lambda e: mb.range_1d(start=1, end=mb.squeeze(x=e), step=2),
+            ints([8]),
+            want=lambda e: np.arange(1, 8, 2),
+        ),
+        "range_1d floats": program(
+            lambda e: mb.range_1d(start=0.5, end=mb.squeeze(x=e), step=0.5),
+            np.float32([2.5]),
+            want=lambda e: np.arange(0.5, 2.5, 0.5, dtype=np.float32),
+        ),
+    }
 
 
 def blocks(mb: Any) -> dict[str, Program]:
     shuffle = by_torch(lambda F, x: F.pixel_shuffle(x, 2))
     return {
         "pixel_shuffle": program(lambda x: mb.pixel_shuffle(x=x, upscale_factor=2), IMAGE, want=shuffle),
-        "pixel_unshuffle": program(lambda x: mb.pixel_unshuffle(x=x, downscale_factor=ints(2).astype(np.uint32)), IMAGE, want=by_torch(lambda F, x: F.pixel_unshuffle(x, 2)), target=16),
-        "depth_to_space": program(lambda x: mb.depth_to_space(x=x, block_size=2), f(2, 8, 2, 3), want=_depth_to_space),
-        "space_to_depth": program(lambda x: mb.space_to_depth(x=x, block_size=2), IMAGE, want=_space_to_depth),
-        "space_to_batch": program(lambda x: mb.space_to_batch(x=x, block_shape=[2, 3], paddings=[[1, 1], [0, 1]]), IMAGE, want=_space_to_batch),
-        "batch_to_space": program(lambda x: mb.batch_to_space(x=x, block_shape=[2, 3], crops=[[1, 0], [0, 2]]), f(12, 2, 2, 3), want=_batch_to_space),
-    }  # fmt: skip
+        "pixel_unshuffle": program(
+            lambda x: mb.pixel_unshuffle(x=x, downscale_factor=ints(2).astype(np.uint32)),
+            IMAGE,
+            want=by_torch(lambda F, x: F.pixel_unshuffle(x, 2)),
+            target=16,
+        ),
+        "depth_to_space": program(
+            lambda x: mb.depth_to_space(x=x, block_size=2), f(2, 8, 2, 3), want=_depth_to_space
+        ),
+        "space_to_depth": program(
+            lambda x: mb.space_to_depth(x=x, block_size=2), IMAGE, want=_space_to_depth
+        ),
+        "space_to_batch": program(
+            lambda x: mb.space_to_batch(x=x, block_shape=[2, 3], paddings=[[1, 1], [0, 1]]),
+            IMAGE,
+            want=_space_to_batch,
+        ),
+        "batch_to_space": program(
+            lambda x: mb.batch_to_space(x=x, block_shape=[2, 3], crops=[[1, 0], [0, 2]]),
+            f(12, 2, 2, 3),
+            want=_batch_to_space,
+        ),
+    }
 
 
 def _depth_to_space(x: np.ndarray) -> np.ndarray:
@@ -152,11 +273,11 @@ def _space_to_batch(x: np.ndarray) -> np.ndarray:
 
 def _batch_to_space(x: np.ndarray) -> np.ndarray:
     parts = x.reshape(2, 3, 2, *x.shape[1:])
-    made = np.zeros((2, x.shape[1], 4, 9), x.dtype)
+    result = np.zeros((2, x.shape[1], 4, 9), x.dtype)
     for row in range(2):
         for column in range(3):
-            made[:, :, row::2, column::3] = parts[row, column]
-    return made[:, :, 1:, :-2]
+            result[:, :, row::2, column::3] = parts[row, column]
+    return result[:, :, 1:, :-2]
 
 
 def gathered(mb: Any) -> dict[str, Program]:
@@ -165,19 +286,61 @@ def gathered(mb: Any) -> dict[str, Program]:
     pairs = ints([[[0, 1], [2, 3]], [[1, 1], [0, 0]]])
     return {
         "gather": program(lambda x: mb.gather(x=x, indices=ints([2, 0]), axis=1), X),
-        "gather negative": program(lambda x: mb.gather(x=x, indices=ints([-1, 0, 1]), axis=-1), X, want=lambda x: x[..., [-1, 0, 1]]),
-        "gather matrix": program(lambda x, k: mb.gather(x=x, indices=k, axis=0), f(5, 2), i(2, 3, low=0, high=5), want=lambda x, k: x[k]),
+        "gather negative": program(
+            lambda x: mb.gather(x=x, indices=ints([-1, 0, 1]), axis=-1), X, want=lambda x: x[..., [-1, 0, 1]]
+        ),
+        "gather matrix": program(
+            lambda x, k: mb.gather(x=x, indices=k, axis=0),
+            f(5, 2),
+            i(2, 3, low=0, high=5),
+            want=lambda x, k: x[k],
+        ),
         "gather one": program(lambda x: mb.gather(x=x, indices=1, axis=2), X),
         "gather half": program(lambda x: mb.gather(x=x, indices=ints([2, 0]), axis=1), half(X), target=16),
         "gather whole": program(lambda x: mb.gather(x=x, indices=ints([2, 0]), axis=0), i(3, 2)),
-        "gather batch": program(lambda x, k: mb.gather(x=x, indices=k, axis=1, batch_dims=1), X, ints([[0, 2], [1, 1]]), want=lambda x, k: np.stack([x[n][k[n]] for n in range(2)]), target=16),
-        "gather batch last": program(lambda x, k: mb.gather(x=x, indices=k, axis=2, batch_dims=1), X, ints([[0, 2], [1, 3]]), want=lambda x, k: np.stack([x[n][:, k[n]] for n in range(2)]), target=16),
-        "gather_along_axis": program(lambda x, k: mb.gather_along_axis(x=x, indices=k, axis=1), X, along, want=lambda x, k: np.take_along_axis(x, k, 1)),
-        "gather_along_axis last": program(lambda x, k: mb.gather_along_axis(x=x, indices=k, axis=-1), f(2, 4), ints([[3, 0], [1, 1]]), want=lambda x, k: np.take_along_axis(x, k, 1)),
-        "gather_nd": program(lambda x, k: mb.gather_nd(x=x, indices=k), X, places, want=lambda x, k: x[k[:, 0], k[:, 1]]),
-        "gather_nd whole": program(lambda x, k: mb.gather_nd(x=x, indices=k), i(2, 3, 4), ints([[1, 2, 3]]), want=lambda x, k: x[1, 2, 3][None]),
-        "gather_nd batch": program(lambda x, k: mb.gather_nd(x=x, indices=k, batch_dims=1), X, pairs, want=lambda x, k: np.stack([x[n][k[n][:, 0], k[n][:, 1]] for n in range(2)]), target=16),
-    }  # fmt: skip
+        "gather batch": program(
+            lambda x, k: mb.gather(x=x, indices=k, axis=1, batch_dims=1),
+            X,
+            ints([[0, 2], [1, 1]]),
+            want=lambda x, k: np.stack([x[n][k[n]] for n in range(2)]),
+            target=16,
+        ),
+        "gather batch last": program(
+            lambda x, k: mb.gather(x=x, indices=k, axis=2, batch_dims=1),
+            X,
+            ints([[0, 2], [1, 3]]),
+            want=lambda x, k: np.stack([x[n][:, k[n]] for n in range(2)]),
+            target=16,
+        ),
+        "gather_along_axis": program(
+            lambda x, k: mb.gather_along_axis(x=x, indices=k, axis=1),
+            X,
+            along,
+            want=lambda x, k: np.take_along_axis(x, k, 1),
+        ),
+        "gather_along_axis last": program(
+            lambda x, k: mb.gather_along_axis(x=x, indices=k, axis=-1),
+            f(2, 4),
+            ints([[3, 0], [1, 1]]),
+            want=lambda x, k: np.take_along_axis(x, k, 1),
+        ),
+        "gather_nd": program(
+            lambda x, k: mb.gather_nd(x=x, indices=k), X, places, want=lambda x, k: x[k[:, 0], k[:, 1]]
+        ),
+        "gather_nd whole": program(
+            lambda x, k: mb.gather_nd(x=x, indices=k),
+            i(2, 3, 4),
+            ints([[1, 2, 3]]),
+            want=lambda x, k: x[1, 2, 3][None],
+        ),
+        "gather_nd batch": program(
+            lambda x, k: mb.gather_nd(x=x, indices=k, batch_dims=1),
+            X,
+            pairs,
+            want=lambda x, k: np.stack([x[n][k[n][:, 0], k[n][:, 1]] for n in range(2)]),
+            target=16,
+        ),
+    }
 
 
 REDUCED: dict[str, Callable[..., Any]] = {
@@ -193,10 +356,10 @@ REDUCED: dict[str, Callable[..., Any]] = {
 
 def _scattered(x: np.ndarray, places: list[Any], updates: list[Any], mode: str) -> np.ndarray:
     """One write after another, so that what is named twice is written twice."""
-    made = x.copy()
+    result = x.copy()
     for place, update in zip(places, updates, strict=True):
-        made[place] = REDUCED[mode](made[place], update)
-    return made
+        result[place] = REDUCED[mode](result[place], update)
+    return result
 
 
 def scattered(mb: Any) -> dict[str, Program]:
@@ -260,4 +423,4 @@ def scattered(mb: Any) -> dict[str, Program]:
         b(2, 3),
         want=lambda x, c: np.where(c, x, _scattered(x, [(0, 2), (1, 0)], [1, 2], "update")),
     )
-    return found  # fmt: skip
+    return found

@@ -46,6 +46,11 @@ STATIC = condition("a static shape", lambda n: shape_of(n.inputs[0]) is not None
 TENSOR = condition("an input of rank 1 or more", lambda n: (rank_of(n.inputs[0]) or 0) > 0)
 
 
+def is_empty(value: ir.Value | None) -> bool:
+    """True for a value with a dimension of length 0."""
+    return value is not None and value.shape is not None and 0 in list(value.shape)
+
+
 def fits(value: ir.Value | None) -> bool:
     """True if a constant fits the dtype that stores it; run-time values are assumed to."""
     array = const(value)

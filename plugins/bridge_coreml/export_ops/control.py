@@ -10,7 +10,8 @@ import onnx_ir as ir
 from bridge.hub import attr
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_coreml.export_ops.common import HELD
+from bridge.passes.decompose.control import runs_all_steps
+from bridge_coreml.export_ops.common import HELD, fits
 
 ops = OpTable()
 
@@ -67,50 +68,86 @@ def if_(mil, node, cond):
     return mil.builder.cond(pred=scalar, _true_fn=branches[0], _false_fn=branches[1])
 
 
-def has_steady_state(node: ir.Node) -> bool:
-    """True if the loop has no scan outputs, and its carried values keep static shapes and dtypes."""
+def keeps_types(node: ir.Node) -> bool:
+    """True if carried values keep their dtype and rank, and every length that the body counts on; and what is
+    collected has a known rank."""
     body = attr(node, "body")
-    state_inputs, state_outputs = list(body.inputs)[2:], list(body.outputs)[1:]
     initial = list(node.inputs)[2:]
-    if len(state_inputs) != len(state_outputs):
+    before, after = list(body.inputs)[2:], list(body.outputs)[1:]
+    collected = after[len(initial) :]
+    return all(v.shape is not None and v.dtype in HELD for v in collected) and all(
+        a.dtype in HELD and all(is_of_type(v, a) for v in (b, c))
+        for a, b, c in zip(before, after, initial, strict=False)
+    )
+
+
+def is_of_type(value: ir.Value, declared: ir.Value) -> bool:
+    """True if a value has the dtype and rank of another one, and its known lengths."""
+    if value.shape is None or declared.shape is None or value.dtype != declared.dtype:
         return False
-    return all(
-        a.shape is not None
-        and a.shape.is_static()
-        and a.shape == b.shape == c.shape
-        and a.dtype == b.dtype
-        and a.dtype in HELD
-        for a, b, c in zip(state_inputs, state_outputs, initial, strict=True)
+    return len(value.shape) == len(declared.shape) and all(
+        not isinstance(d, int) or d == v for v, d in zip(value.shape, declared.shape, strict=True)
     )
 
 
 @ops.op(
-    "Loop", needs=(condition("carried values of one static shape, and nothing collected", has_steady_state),)
+    "Loop", needs=(condition("carried values that keep their dtype, rank and known lengths", keeps_types),)
 )
 def loop(mil, node, max_trip_count=None, cond=None, *states):
-    """Loop as while_loop; iteration number and condition are carried before the states."""
+    """Loop as while_loop; iteration number and condition are carried before the states, lists of what is
+    collected after them."""
     body = attr(node, "body")
-    trip_count = None if max_trip_count is None else as_scalar(mil, max_trip_count)
-    cond = np.bool_(True) if cond is None else as_scalar(mil, cond)
+    is_bounded = max_trip_count is not None and fits(max_trip_count)
+    trip_count = as_scalar(mil, max_trip_count) if is_bounded else None
+    may_stop = not runs_all_steps(node)
+    lists = [make_list(mil, v, trip_count) for v in list(body.outputs)[1 + len(states) :]]
 
     def test(step, go, *carried):
-        return (
-            mil.builder.identity(x=go)
-            if trip_count is None
-            else mil.logical_and(x=mil.less(x=step, y=trip_count), y=go)
-        )
+        if trip_count is None:
+            return mil.builder.identity(x=go)
+        is_below = mil.less(x=step, y=trip_count)
+        return mil.logical_and(x=is_below, y=go) if may_stop else is_below
 
     def run(step, go, *carried):
-        mil.variables.update(zip(body.inputs, (step, go, *carried), strict=True))
-        go_on, *new_states = write_block(mil, body)
+        mil.variables.update(zip(body.inputs, (step, go, *carried[: len(states)]), strict=True))
+        go_on, *results = write_block(mil, body)
         go_on = mil.squeeze(x=go_on) if go_on.shape else go_on
-        step_and_condition = [mil.add(x=step, y=np.int32(1)), mil.builder.identity(x=go_on)]
-        return tuple([*step_and_condition, *(mil.builder.identity(x=v) for v in new_states)])
+        variables = [go_on, *results[: len(states)]]
+        collected = zip(carried[len(states) :], results[len(states) :], strict=True)
+        return (
+            mil.add(x=step, y=np.int32(1)),
+            *(mil.builder.identity(x=v) for v in variables),
+            *(mil.list_write(ls=ls, index=step, value=v) for ls, v in collected),
+        )
 
-    results = mil.builder.while_loop(
-        _cond=test, _body=run, loop_vars=(np.int32(0), cond, *(mil.var(v) for v in states))
+    variables = [np.int32(0), np.bool_(True) if cond is None else as_scalar(mil, cond), *states]
+    steps, _, *results = mil.builder.while_loop(
+        _cond=test, _body=run, loop_vars=(*(without_value(mil, v) for v in variables), *lists)
     )
-    return list(results)[2:]
+    if lists:
+        indices = mil.range_1d(start=np.int32(0), end=steps if may_stop else trip_count, step=np.int32(1))
+        gathered = [mil.list_gather(ls=ls, indices=indices) for ls in results[len(states) :]]
+        results = [*results[: len(states)], *gathered]
+    return results
+
+
+def make_list(mil: Any, element: ir.Value, trip_count: Any) -> Any:
+    """A list of as many elements as the loop takes steps; one that grows where nothing bounds them."""
+    name = mil.unique(f"{element.name}_list")
+    dims = [d if isinstance(d, int) else f"{name}_{i}" for i, d in enumerate(element.shape or ())]
+    return mil.builder.make_list(
+        init_length=1 if trip_count is None else trip_count,
+        dynamic_length=trip_count is None,
+        elem_shape=tuple(np.int32(d) if isinstance(d, int) else d for d in dims),
+        dtype=HELD[element.dtype or ir.DataType.FLOAT],
+    )
+
+
+def without_value(mil: Any, value: Any) -> Any:
+    """A copy of a variable whose value MIL does not infer: that of a loop is another one in every step."""
+    variable = mil.builder.identity(x=mil.argument(value))
+    variable._sym_val = None
+    return variable
 
 
 def as_scalar(mil: Any, value: ir.Value) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx_ir as ir
 
 from bridge import geometry
 from bridge.geometry import Window, window_of
 from bridge.hub import attr, const, rank_of, shape_of
-from bridge.needs import condition, constant
+from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOAT, IOS17, ints
 
@@ -50,24 +52,49 @@ KNOWN_PADS = condition("pads that are known and not negative", has_known_pads)
         condition(
             "constant weights, or ones of known shape without dilation", lambda n: has_supported_weights(n)
         ),
-        constant(2, "bias"),
     ),
 )
 def conv(mil, node, x, weights, bias=None):
-    return mil.conv(
+    convolved = mil.conv(
         x=x,
         weight=weights,
-        bias=bias,
+        bias=constant_bias(mil, bias),
         strides=ints(known_window(node).strides),
         dilations=ints(known_window(node).dilations),
         groups=attr(node, "group"),
         pad_type="custom",
         pad=ints(mil_pads(pads_of(node))),
     )
+    return add_runtime_bias(mil, convolved, bias)
+
+
+def constant_bias(mil: Any, bias: ir.Value | None) -> Any:
+    """The bias if it is constant, which Core ML requires of that of a convolution; else None."""
+    return None if bias is None or const(bias) is None else mil.var(bias)
+
+
+def add_runtime_bias(mil: Any, convolved: Any, bias: ir.Value | None) -> Any:
+    """The convolution plus a bias [channels] that is known at run time alone."""
+    if bias is None or const(bias) is not None:
+        return convolved
+    shape = ints([1, -1, *[1] * (len(convolved.shape) - 2)])
+    return mil.add(x=convolved, y=mil.reshape(x=bias, shape=shape))
+
+
+def is_made_of_constants(value: ir.Value | None) -> bool:
+    """True for a constant or none at all, and for what DequantizeLinear or its steps make of constants."""
+    if value is None or const(value) is not None:
+        return True
+    producer = value.producer()
+    return (
+        producer is not None
+        and producer.op_type in ("Cast", "DequantizeLinear", "Mul", "Reshape", "Sub")
+        and all(is_made_of_constants(v) for v in producer.inputs)
+    )
 
 
 def has_supported_weights(node: ir.Node) -> bool:
-    if const(node.inputs[1]) is not None:
+    if is_made_of_constants(node.inputs[1]):
         return True
     return shape_of(node.inputs[1]) is not None and set(known_window(node).dilations) == {1}
 
@@ -90,14 +117,17 @@ TRANSPOSED_PADS = condition(
 )
 
 
-@ops.op("ConvTranspose", needs=(FLOAT, IMAGE, constant(1, "weights"), constant(2, "bias"), TRANSPOSED_PADS))
+CONSTANT_WEIGHTS = condition("constant weights", lambda n: is_made_of_constants(n.inputs[1]))
+
+
+@ops.op("ConvTranspose", needs=(FLOAT, IMAGE, CONSTANT_WEIGHTS, TRANSPOSED_PADS))
 @ops.op("ConvTranspose", since=IOS17, needs=(FLOAT, IMAGE, TRANSPOSED_PADS))
 def conv_transpose(mil, node, x, weights, bias=None):
     pads, output_shape = transposed_pads_and_shape(node)
-    return mil.conv_transpose(
+    convolved = mil.conv_transpose(
         x=x,
         weight=weights,
-        bias=bias,
+        bias=constant_bias(mil, bias),
         strides=ints(known_window(node).strides),
         dilations=ints(known_window(node).dilations),
         groups=attr(node, "group"),
@@ -105,3 +135,4 @@ def conv_transpose(mil, node, x, weights, bias=None):
         pad=ints(pads),
         output_shape=ints(output_shape),
     )
+    return add_runtime_bias(mil, convolved, bias)

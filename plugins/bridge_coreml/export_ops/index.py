@@ -17,6 +17,7 @@ from bridge_coreml.export_ops.common import (
     INTS,
     MOVED,
     SMALL,
+    STATIC,
     TENSOR,
     axis_of,
     clamped,
@@ -151,7 +152,20 @@ def gather(mil, node, x, indices):
     return mil.as_numbers(x, lambda v: mil.gather(x=v, indices=as_positive(mil, x, indices, axis), axis=axis))
 
 
-@ops.op("GatherElements", needs=(MOVED, TENSOR, INDEX, IN_RANGE))
+def has_dims_of_data(node: ir.Node) -> bool:
+    """True if the indices are as long as the data along every axis but that of the operator."""
+    data, indices = node.inputs[0].shape, node.inputs[1].shape
+    if data is None or indices is None or len(data) != len(indices):
+        return False
+    axis = axis_of(node)
+    pairs = [(d, i) for a, (d, i) in enumerate(zip(data, indices, strict=True)) if a != axis]
+    return all(d == i and d != ir.SymbolicDim(None) for d, i in pairs)
+
+
+DIMS_OF_DATA = condition("indices as long as the data along all other axes", has_dims_of_data)
+
+
+@ops.op("GatherElements", needs=(MOVED, TENSOR, INDEX, IN_RANGE, DIMS_OF_DATA))
 def gather_elements(mil, node, x, indices):
     axis = axis_of(node)
     return mil.as_numbers(
@@ -159,24 +173,29 @@ def gather_elements(mil, node, x, indices):
     )
 
 
-def has_known_indexed_dims(node: ir.Node) -> bool:
-    dims = (node.inputs[1].shape or [None])[-1]
-    data = node.inputs[0].shape
-    return isinstance(dims, int) and data is not None and all(isinstance(d, int) for d in list(data)[:dims])
+def has_known_row_length(node: ir.Node) -> bool:
+    """True if the length of an index, the last dimension of the indices, is known."""
+    shape = node.inputs[1].shape
+    return shape is not None and len(shape) > 0 and isinstance(shape[-1], int)
 
 
 def as_positive_rows(mil: Any, x: ir.Value, indices: ir.Value) -> Any:
     """Replace negative indices of GatherND and ScatterND, whose last axis indexes the dimensions of `x`."""
     array = const(indices)
     count: Any = (indices.shape or [0])[-1]
-    sizes = ints(list(x.shape or ())[:count])
-    if array is not None:
-        return np.where(array < 0, array + sizes, array).astype(np.int32)
-    variable = mil.var(indices)
-    return mil.select(cond=mil.less(x=variable, y=0), a=mil.add(x=variable, y=sizes), b=variable)
+    dims: list[Any] = list(x.shape or ())[:count]
+    is_static = all(isinstance(d, int) for d in dims)
+    if array is not None and (is_static or (array >= 0).all()):
+        return np.where(array < 0, array + np.array(dims if is_static else 0), array).astype(np.int32)
+    sizes = (
+        ints(dims)
+        if is_static
+        else mil.slice_by_size(x=mil.shape(x=x), begin=ints([0]), size=ints([len(dims)]))
+    )
+    return mil.select(cond=mil.less(x=indices, y=0), a=mil.add(x=indices, y=sizes), b=indices)
 
 
-ROWS = condition("dimensions of known length where they are indexed", has_known_indexed_dims)
+ROWS = condition("indices of a known number of dimensions", has_known_row_length)
 
 
 @ops.op("GatherND", needs=(MOVED, TENSOR, INDEX, attribute("batch_dims", 0), ROWS, IN_RANGE))
@@ -204,7 +223,7 @@ def scatter_nd(mil, node, data, indices, updates):
     )
 
 
-@ops.op("ScatterElements", needs=SCATTER_NEEDS)
+@ops.op("ScatterElements", needs=(*SCATTER_NEEDS, DIMS_OF_DATA, STATIC))
 def scatter_elements(mil, node, data, indices, updates):
     axis, mode = axis_of(node), SCATTER_MODES[attr(node, "reduction")]
     positive = as_positive(mil, data, indices, axis)

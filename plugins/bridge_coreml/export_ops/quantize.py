@@ -16,9 +16,9 @@ from bridge_coreml.export_ops.common import IOS16, IOS17, IOS18, NUMPY
 ops = OpTable()
 
 
-BYTES = ("int8", "uint8")
-HALVES = ("float32", "float16")
-SMALL = (*BYTES, "int4", "uint4")
+EIGHT_BITS = ("int8", "uint8")
+REALS = ("float32", "float16")
+UP_TO_EIGHT_BITS = (*EIGHT_BITS, "int4", "uint4")
 
 
 def has_constant_parameters(node: ir.Node) -> bool:
@@ -88,10 +88,10 @@ def dequantize_quantized(mil, node, x, scale, zero_point=None):
     return mil.dequantize(input=x, **mil_parameters(mil, node))
 
 
-def blocked(node: ir.Node) -> bool:
+def has_scales_in_blocks(node: ir.Node) -> bool:
     """Constant weights with scales that divide them into equal blocks."""
     weights, params = const(node.inputs[0]), quant_params(node)
-    if weights is None or params is None or not weights.ndim or params.scale.dtype.name not in HALVES:
+    if weights is None or params is None or not weights.ndim or params.scale.dtype.name not in REALS:
         return False
     scale, _ = params.aligned(weights.ndim)
     return scale.ndim == weights.ndim and all(
@@ -102,34 +102,40 @@ def blocked(node: ir.Node) -> bool:
 @ops.op(
     "DequantizeLinear",
     since=IOS18,
-    needs=(dtype(*SMALL), condition("constant weights in equal blocks of one scale each", blocked)),
+    needs=(
+        dtype(*UP_TO_EIGHT_BITS),
+        condition("constant weights in equal blocks of one scale each", has_scales_in_blocks),
+    ),
 )
 def shift_scale(mil, node, x, scale, zero_point=None):
     from coremltools.converters.mil.mil import types
 
-    kind = x.dtype.name.lower()
-    held = {"int4": types.np_int4_dtype, "uint4": types.np_uint4_dtype}.get(kind, x.dtype.numpy())
-    wide = np.int8 if x.dtype.is_signed() else np.uint8
-    steps, zero = quant_params(node).aligned(const(x).ndim)
+    name = x.dtype.name.lower()
+    storage_dtype = {"int4": types.np_int4_dtype, "uint4": types.np_uint4_dtype}.get(name, x.dtype.numpy())
+    eight_bits = np.int8 if x.dtype.is_signed() else np.uint8
+    scales, zero = quant_params(node).aligned(const(x).ndim)
     return mil.constexpr_blockwise_shift_scale(
-        data=const(x).astype(wide).astype(held),
-        scale=steps,
-        offset=None if zero_point is None else zero.astype(wide).astype(held),
+        data=const(x).astype(eight_bits).astype(storage_dtype),
+        scale=scales,
+        offset=None if zero_point is None else zero.astype(eight_bits).astype(storage_dtype),
     )
 
 
-def stored(node: ir.Node) -> bool:
+def has_scale_per_tensor_or_axis(node: ir.Node) -> bool:
     """Constant weights with one scale, or one for each place of an axis."""
     weights, params = const(node.inputs[0]), quant_params(node)
     if weights is None or params is None or params.block_size:
         return False
-    return weights.ndim > 0 and params.scale.dtype.name in HALVES
+    return weights.ndim > 0 and params.scale.dtype.name in REALS
 
 
 @ops.op(
     "DequantizeLinear",
     since=IOS16,
-    needs=(dtype("int8", "uint8"), condition("constant weights with a scale, or one along an axis", stored)),
+    needs=(
+        dtype("int8", "uint8"),
+        condition("constant weights with a scale, or one along an axis", has_scale_per_tensor_or_axis),
+    ),
 )
 def dequantize(mil, node, x, scale, zero_point=None):
     params = quant_params(node)

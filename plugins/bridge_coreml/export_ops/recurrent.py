@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import recurrent
-from bridge.hub import attr, const, input_at
+from bridge.hub import attr, const, input_at, rank_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOAT, IOS17, ints
@@ -29,23 +29,21 @@ def activations(node: ir.Node) -> list[str] | None:
 
 
 def is_supported_cell(node: ir.Node) -> bool:
-    """True for constant weights, a known batch, no sequence lengths and no clip."""
+    """True for constant weights, no sequence lengths and no clip."""
     weights = [input_at(node, i) for i in (1, 2, 3, 7)]
     constant_weights = all(v is None or const(v) is not None for v in weights)
-    shape = node.inputs[0].shape
     return (
         constant_weights
         and input_at(node, 4) is None
         and not attr(node, "clip")
         and not attr(node, "layout")
-        and shape is not None
-        and isinstance(shape[1], int)
+        and rank_of(node.inputs[0]) == 3
         and activations(node) is not None
     )
 
 
 SUPPORTED_CELL = condition(
-    "constant weights, a known batch, no sequence lengths, no clip, activations Core ML has",
+    "constant weights, no sequence lengths, no clip, activations Core ML has",
     is_supported_cell,
 )
 ONE_WAY = attribute("direction", "forward", "reverse", default="forward")
@@ -54,8 +52,12 @@ ONE_WAY = attribute("direction", "forward", "reverse", default="forward")
 def initial_state(mil: Any, node: ir.Node, index: int, directions: int, hidden: int) -> Any:
     """Initial state, [batch, directions * hidden]; zeros where absent."""
     value, batch = input_at(node, index), list(node.inputs[0].shape or ())[1]
-    if value is None:
+    if value is None and isinstance(batch, int):
         return np.zeros((batch, directions * hidden), mil.like(0, node.inputs[0]).dtype)
+    if value is None:
+        sizes = mil.slice_by_index(x=mil.shape(x=node.inputs[0]), begin=ints([1]), end=ints([2]))
+        shape = mil.concat(values=[sizes, ints([directions * hidden])], axis=0)
+        return mil.fill(shape=shape, value=mil.like(0, node.inputs[0]))
     if directions == 1:
         return mil.squeeze(x=value, axes=ints([0]))
     halves = mil.split(x=value, num_splits=2, axis=0)

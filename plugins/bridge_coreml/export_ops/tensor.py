@@ -22,6 +22,7 @@ from bridge_coreml.export_ops.common import (
     axis_of,
     in_range,
     ints,
+    is_empty,
 )
 
 ops = OpTable()
@@ -80,7 +81,10 @@ def transpose(mil, node, x):
     return mil.transpose(x=x, perm=ints(attr(node, "perm") or range(rank)[::-1]))
 
 
-@ops.op("Concat", needs=(MOVED, TENSOR, IN_RANGE))
+NO_EMPTY_INPUT = condition("inputs with elements", lambda n: not any(is_empty(v) for v in n.inputs))
+
+
+@ops.op("Concat", needs=(MOVED, TENSOR, IN_RANGE, NO_EMPTY_INPUT))
 def concat(mil, node, *inputs):
     if len(inputs) == 1:
         return mil.identity(x=inputs[0])

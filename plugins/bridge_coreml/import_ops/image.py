@@ -431,27 +431,60 @@ def non_maximum_suppression(op, node, boxes, scores):
 
     Where no box of an image reaches the threshold its best one is chosen, as Apple's tests have it.
     """
-    new = node.version >= IOS17
-    if new:
+    boxes_are_last = node.version >= IOS17
+    if boxes_are_last:
         boxes, scores = (op.Transpose(v, perm=[0, 2, 1]) for v in (boxes, scores))
-    wide, most = cast(op, scores, ir.DataType.FLOAT), int(node.get("max_boxes"))
+    max_boxes = int(node.get("max_boxes"))
+    scores_as_float = cast(op, scores, ir.DataType.FLOAT)
+    best_scores = op.ReduceMax(scores_as_float, ints(2), keepdims=0)
+    count = int(scores.shape[1])
+    if not boxes_are_last:
+        best_scores = mask_below_threshold(op, best_scores, node.get("score_threshold", 0.0), count)
+    selected = select_boxes(op, node, boxes, scores_as_float, best_scores)
+    padding = max_boxes - min(max_boxes, count)
+    ordered, order = op.TopK(
+        op.Where(selected, best_scores, like(op, best_scores, -np.inf)),
+        ints(min(max_boxes, count)),
+        axis=1,
+        _outputs=2,
+    )
+    is_box = op.Greater(ordered, op.const(np.array(-np.inf, np.float32)))
+    outputs = [gather_boxes(op, v, order, is_box, padding) for v in (boxes, scores)]
+    no_box = op.const(np.array(-1, np.int32))
+    indices = op.Where(is_box, op.Cast(order, to=int(ir.DataType.INT32)), no_box)
+    if padding:
+        indices = op.Pad(indices, ints(0, 0, 0, padding), no_box)
+    if boxes_are_last:
+        return (*(op.Transpose(v, perm=[0, 2, 1]) for v in outputs), indices)
+    number_of_boxes = op.ReduceSum(op.Cast(is_box, to=int(ir.DataType.INT32)), ints(1), keepdims=0)
+    return (*outputs, indices, number_of_boxes)
+
+
+def mask_below_threshold(op: hub.Builder, best_scores: ir.Value, threshold: float, count: int) -> ir.Value:
+    """Best scores [n, count] of boxes, -inf below the threshold; where none of an image reaches it, the best
+    one stays."""
+    is_low = op.Less(best_scores, like(op, best_scores, threshold))
+    are_all_low = op.ReduceMin(op.Cast(is_low, to=int(ir.DataType.INT32)), ints(1), keepdims=1)
+    places = op.const(np.arange(count)[None])
+    is_best = op.Equal(places, op.ArgMax(best_scores, axis=1, keepdims=1))
+    is_kept = op.And(op.Equal(are_all_low, op.const(np.array(1, np.int32))), is_best)
+    return op.Where(op.And(is_low, op.Not(is_kept)), like(op, best_scores, -np.inf), best_scores)
+
+
+def select_boxes(
+    op: hub.Builder, node: Any, boxes: ir.Value, scores: ir.Value, best_scores: ir.Value
+) -> ir.Value:
+    """Truth of [n, boxes] that survive suppression; `scores` are [n, boxes, classes]."""
     batch, count, classes = (int(d) for d in scores.shape)
-    best = op.ReduceMax(wide, ints(2), keepdims=0)
-    lowest = like(op, best, np.finfo(np.float32).min)
-    if not new:
-        low = op.Less(best, like(op, best, node.get("score_threshold", 0.0)))
-        below = op.ReduceMin(op.Cast(low, to=int(ir.DataType.INT32)), ints(1), keepdims=1)
-        first = op.Equal(op.const(np.arange(count)[None]), op.ArgMax(best, axis=1, keepdims=1))
-        saved = op.And(op.Equal(below, op.const(np.array(1, np.int32))), first)
-        best = op.Where(op.And(low, op.Not(saved)), like(op, best, -np.inf), best)
-    offered = op.Unsqueeze(best, ints(1))
+    offered = op.Unsqueeze(best_scores, ints(1))
     if node.get("per_class_suppression", False):
-        own = op.Equal(
-            op.Unsqueeze(op.ArgMax(wide, axis=2, keepdims=0), ints(1)),
+        is_best_class = op.Equal(
+            op.Unsqueeze(op.ArgMax(scores, axis=2, keepdims=0), ints(1)),
             op.const(np.arange(classes)[None, :, None]),
         )
-        offered = op.Where(own, offered, like(op, best, -np.inf))
-    chosen = op.NonMaxSuppression(
+        offered = op.Where(is_best_class, offered, like(op, best_scores, -np.inf))
+    lowest = like(op, best_scores, np.finfo(np.float32).min)
+    selected = op.NonMaxSuppression(
         cast(op, boxes, ir.DataType.FLOAT),
         offered,
         op.const(ints(count)),
@@ -459,28 +492,19 @@ def non_maximum_suppression(op, node, boxes, scores):
         op.Reshape(lowest, ints(1)),
         center_point_box=1,
     )
-    places = op.Gather(chosen, op.const(ints(0, 2)), axis=1)
+    places = op.Gather(selected, op.const(ints(0, 2)), axis=1)
     hits = op.ScatterND(
         op.const(np.zeros((batch, count), np.float32)),
         places,
         op.Expand(op.const(np.array(1, np.float32)), op.Slice(op.Shape(places), ints(0), ints(1))),
     )
-    kept = op.Cast(hits, to=int(ir.DataType.BOOL))
-    taken = min(most, count)
-    ordered, order = op.TopK(op.Where(kept, best, like(op, best, -np.inf)), ints(taken), axis=1, _outputs=2)
-    there = op.Greater(ordered, op.const(np.array(-np.inf, np.float32)))
-    outputs = [_picked(op, v, order, there, most - taken) for v in (boxes, scores)]
-    numbers = op.Where(there, op.Cast(order, to=int(ir.DataType.INT32)), op.const(np.array(-1, np.int32)))
-    if most > taken:
-        numbers = op.Pad(numbers, ints(0, 0, 0, most - taken), op.const(np.array(-1, np.int32)))
-    if new:
-        return (*(op.Transpose(v, perm=[0, 2, 1]) for v in outputs), numbers)
-    total = op.ReduceSum(op.Cast(there, to=int(ir.DataType.INT32)), ints(1), keepdims=0)
-    return (*outputs, numbers, total)
+    return op.Cast(hits, to=int(ir.DataType.BOOL))
 
 
-def _picked(op: hub.Builder, values: ir.Value, order: ir.Value, there: ir.Value, missing: int) -> Any:
-    """Rows of [n, B, K] in the order found; zero where there is none, and up to the number asked for."""
+def gather_boxes(
+    op: hub.Builder, values: ir.Value, order: ir.Value, is_box: ir.Value, padding: int
+) -> ir.Value:
+    """Rows of [n, boxes, k] in the order found; zero where there is no box, and in `padding` more."""
     rows = op.GatherND(values, op.Unsqueeze(order, ints(-1)), batch_dims=1)
-    rows = op.Where(op.Unsqueeze(there, ints(-1)), rows, like(op, values, 0))
-    return op.Pad(rows, ints(0, 0, 0, 0, missing, 0)) if missing else rows
+    rows = op.Where(op.Unsqueeze(is_box, ints(-1)), rows, like(op, values, 0))
+    return op.Pad(rows, ints(0, 0, 0, 0, padding, 0)) if padding else rows

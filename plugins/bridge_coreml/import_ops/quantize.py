@@ -18,7 +18,7 @@ from bridge_coreml.reader import DTYPE_NUMBERS, unpack_elements
 ops = OpTable()
 
 T = ir.DataType
-KEPT = ("int8", "uint8", "int4", "uint4")
+DEQUANTIZED_LATER = ("int8", "uint8", "int4", "uint4")
 
 
 @ops.op("quantize", since=IOS17)
@@ -42,41 +42,45 @@ def dequantize(op, node, input):
 
 @ops.op("constexpr_affine_dequantize", since=IOS16)
 def affine(op, node):
-    stored, scale, zero = (node.array(n) for n in ("quantized_data", "scale", "zero_point"))
-    axis = int(node.get("axis", 0)) % max(stored.ndim, 1)
-    if zero.dtype == stored.dtype:
+    quantized, scale, zero = (node.array(n) for n in ("quantized_data", "scale", "zero_point"))
+    axis = int(node.get("axis", 0)) % max(quantized.ndim, 1)
+    if zero.dtype == quantized.dtype:
         scale = np.broadcast_to(scale, np.broadcast_shapes(scale.shape, zero.shape))
-        return QuantParams.of(scale, zero, T.from_numpy(stored.dtype), axis).dequantize_linear(
-            op, op.const(stored)
+        return QuantParams.of(scale, zero, T.from_numpy(quantized.dtype), axis).dequantize_linear(
+            op, op.const(quantized)
         )
-    broadcast_shape = [-1 if i == axis else 1 for i in range(stored.ndim)]
+    broadcast_shape = [-1 if i == axis else 1 for i in range(quantized.ndim)]
     scale, zero = (v.reshape(broadcast_shape) if v.ndim else v for v in (scale, zero))
-    return ((stored.astype(np.float32) - zero.astype(np.float32)) * scale).astype(scale.dtype)
+    return ((quantized.astype(np.float32) - zero.astype(np.float32)) * scale).astype(scale.dtype)
 
 
 @ops.op("constexpr_blockwise_shift_scale", since=IOS18)
 def blockwise(op, node):
     data, scale, offset = (node.array(n) for n in ("data", "scale", "offset"))
-    split = [i for i in range(data.ndim) if scale.shape[i] != 1]
-    same = offset is None or offset.dtype == data.dtype
-    whole = not split or (len(split) == 1 and scale.shape[split[0]] == data.shape[split[0]])
-    if node.dtype_name("data") in KEPT and same and whole:
+    scaled_axes = [i for i in range(data.ndim) if scale.shape[i] != 1]
+    is_offset_of_dtype = offset is None or offset.dtype == data.dtype
+    is_per_axis_or_tensor = not scaled_axes or (
+        len(scaled_axes) == 1 and scale.shape[scaled_axes[0]] == data.shape[scaled_axes[0]]
+    )
+    if node.dtype_name("data") in DEQUANTIZED_LATER and is_offset_of_dtype and is_per_axis_or_tensor:
         offset = None if offset is None else offset.ravel()
-        params = QuantParams.of(scale.ravel(), offset, T.from_numpy(data.dtype), split[0] if split else None)
+        params = QuantParams.of(
+            scale.ravel(), offset, T.from_numpy(data.dtype), scaled_axes[0] if scaled_axes else None
+        )
         return params.dequantize_linear(op, op.const(data))
-    return expanded(data, scale, offset)
+    return dequantized_blocks(data, scale, offset)
 
 
-def expanded(data: np.ndarray, scale: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+def dequantized_blocks(data: np.ndarray, scale: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
     """scale · (data - offset), a scale and an offset for every block, in the dtype of the scale."""
     for axis in range(data.ndim):
-        times = data.shape[axis] // scale.shape[axis]
-        scale = np.repeat(scale, times, axis)
-        offset = None if offset is None else np.repeat(offset, times, axis)
-    wide = data.astype(np.float32)
+        block = data.shape[axis] // scale.shape[axis]
+        scale = np.repeat(scale, block, axis)
+        offset = None if offset is None else np.repeat(offset, block, axis)
+    as_float = data.astype(np.float32)
     if offset is not None:
-        wide = wide - offset.astype(np.float32)
-    return (wide * scale.astype(np.float32)).astype(scale.dtype)
+        as_float = as_float - offset.astype(np.float32)
+    return (as_float * scale.astype(np.float32)).astype(scale.dtype)
 
 
 @ops.op("constexpr_cast", since=IOS16)
@@ -84,19 +88,19 @@ def constexpr_cast(op, node):
     return node.array("source_val").astype(DTYPES[node.get("output_dtype")].numpy())
 
 
-def looked_up(indices: np.ndarray, lut: np.ndarray, vector_axis: int) -> np.ndarray:
+def lookup(indices: np.ndarray, lut: np.ndarray, vector_axis: int) -> np.ndarray:
     """Entries of a table, one for every block of the indices; longer ones than 1 lie along `vector_axis`."""
     rank = indices.ndim
     table = lut
     for axis in range(rank):
         table = np.repeat(table, indices.shape[axis] // lut.shape[axis], axis)
-    chosen = np.take_along_axis(table, indices.astype(np.int64)[..., None, None], axis=rank)
-    chosen = chosen[..., 0, :]
+    entries = np.take_along_axis(table, indices.astype(np.int64)[..., None, None], axis=rank)
+    entries = entries[..., 0, :]
     if lut.shape[-1] == 1:
-        return chosen[..., 0]
+        return entries[..., 0]
     axis = vector_axis % rank
-    moved = np.moveaxis(chosen, -1, axis + 1)
-    return moved.reshape(
+    vectors_beside_axis = np.moveaxis(entries, -1, axis + 1)
+    return vectors_beside_axis.reshape(
         [*indices.shape[:axis], indices.shape[axis] * lut.shape[-1], *indices.shape[axis + 1 :]]
     )
 
@@ -104,7 +108,7 @@ def looked_up(indices: np.ndarray, lut: np.ndarray, vector_axis: int) -> np.ndar
 @ops.op("constexpr_lut_to_dense", since=IOS18)
 def lut_to_dense(op, node):
     axis = node.get("vector_axis", 0)
-    return np.ascontiguousarray(looked_up(node.array("indices"), node.array("lut"), axis))
+    return np.ascontiguousarray(lookup(node.array("indices"), node.array("lut"), axis))
 
 
 @ops.op(
@@ -154,15 +158,15 @@ def sparse_with_shape(op, node):
 def lut_to_sparse(op, node):
     mask, lut = node.array("indices_mask"), node.array("lut")
     axis = node.get("vector_axis", 0)
-    whole = looked_up(scatter_by_mask(node.array("indices_nonzero_data"), mask), lut, axis)
-    wide = np.repeat(mask, lut.shape[-1], axis) if lut.shape[-1] > 1 else mask
-    return wide, whole[wide.astype(bool)]
+    dense = lookup(scatter_by_mask(node.array("indices_nonzero_data"), mask), lut, axis)
+    vector_mask = np.repeat(mask, lut.shape[-1], axis) if lut.shape[-1] > 1 else mask
+    return vector_mask, dense[vector_mask.astype(bool)]
 
 
 @ops.op("constexpr_sparse_blockwise_shift_scale", since=IOS18)
 def sparse_blockwise(op, node):
     mask = node.array("data_mask")
-    whole = expanded(
+    dense = dequantized_blocks(
         scatter_by_mask(node.array("nonzero_data"), mask), node.array("scale"), node.array("offset")
     )
-    return mask, whole[mask.astype(bool)]
+    return mask, dense[mask.astype(bool)]

@@ -24,7 +24,7 @@ class HalfPrecision(ir.passes.InPlacePass):
     is in `keep`, stay float32.
     """
 
-    follows = ("ComputeWider", "Decompose", "LowerRank")
+    follows = ("ComputeWider", "Decompose", "JoinViews")
 
     def __init__(self, accepts: Accepts, keep: Collection[str] = ()) -> None:
         super().__init__()

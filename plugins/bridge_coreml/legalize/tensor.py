@@ -8,13 +8,15 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import lengths, vector
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.pads import cuts_all
-from bridge_coreml.export_ops.common import FLOATS, MIL, TENSOR
+from bridge_coreml.export_ops.common import FLOATS, MIL, TENSOR, is_empty
 
 ops = OpTable()
+
+HALF = 2**16
 
 
 def dynamic_zeros(node: ir.Node) -> bool:
@@ -27,6 +29,15 @@ def dynamic_zeros(node: ir.Node) -> bool:
 def reshape_with_zeros(op, node, x, shape):
     sizes = lengths(op, x)
     return op.Reshape(x, vector(op, [sizes[i] if n == 0 else int(n) for i, n in enumerate(const(shape))]))
+
+
+def has_some_empty_input(node: ir.Node) -> bool:
+    return len({is_empty(v) for v in node.inputs}) == 2
+
+
+@ops.op("Concat", needs=(condition("some inputs without elements", has_some_empty_input),))
+def concat_without_empty(op, node, *inputs):
+    return op.Concat(*(v for v in inputs if not is_empty(v)), axis=attr(node, "axis"))
 
 
 def at_run_time(index: int) -> Any:
@@ -102,21 +113,31 @@ def is_runtime_pad(node: ir.Node) -> bool:
     inputs = list(node.inputs)
     axes = inputs[3] if len(inputs) > 3 else None
     count = vector_length(inputs[1])
-    if attr(node, "mode") != "constant" or count is None or shape_of(inputs[0]) is None:
+    if attr(node, "mode") != "constant" or count is None or rank_of(inputs[0]) is None:
         return False
-    constant_pads = const(inputs[1])
+    constant_pads, value = const(inputs[1]), input_at(node, 2)
     if constant_pads is None or (axes is not None and const(axes) is None):
+        return True
+    if value is not None and const(value) is None:
+        return True
+    is_whole = inputs[0].dtype is not None and not inputs[0].dtype.is_floating_point()
+    if is_whole and shape_of(inputs[0]) is None:
         return True
     return bool((constant_pads < 0).any()) and not cuts_all(node)
 
 
 @ops.op(
     "Pad",
-    needs=(TENSOR, condition("pads at run time, or negative ones that leave something", is_runtime_pad)),
+    needs=(
+        TENSOR,
+        condition("pads or a value at run time, or negative pads that leave something", is_runtime_pad),
+    ),
 )
 def pad_at_run_time(op, node, x, pads, value=None, axes=None):
-    """Pad at run time. Negative pads are sliced off first; a run-time constant_value is subtracted before and
-    added after."""
+    """Pad at run time. Negative pads are sliced off first; a constant_value known at run time alone is put
+    wherever a padded tensor of ones is 0."""
+    if x.dtype.name.lower() not in (*FLOATS, "double"):
+        return pad_whole_numbers(op, x, pads, value, axes)
     rank, count = rank_of(x) or 0, (vector_length(pads) or 0) // 2
     zeros = op.const(np.zeros(rank, np.int64))
     begin, end = (
@@ -128,22 +149,32 @@ def pad_at_run_time(op, node, x, pads, value=None, axes=None):
     if constant_pads is None or (constant_pads < 0).any():
         x = op.Slice(x, op.Max(op.Neg(begin), 0), op.Add(sizes, op.Min(end, 0)), list(range(rank)))
     pairs = op.Reshape(op.Concat(*(op.Unsqueeze(op.Max(v, 0), [1]) for v in (begin, end)), axis=1), [-1])
-    constant_value = None if value is None else op.Reshape(value, op.const([]))
-    if x.dtype.name.lower() not in (*FLOATS, "double"):
-        return NotImplemented
-    data = x
-    running_value = constant_value is not None and const(constant_value) is None
-    if running_value:
-        data = op.Sub(x, constant_value)
-    padded = op.Pad(
-        data,
-        pairs,
-        None if running_value else constant_value,
-        _domain=MIL,
-        _dtype=x.dtype,
-        _shape=[None] * rank,
-    )
-    return op.Add(padded, constant_value) if running_value else padded
+
+    def padded(data: Any, number: Any = None) -> Any:
+        return op.Pad(data, pairs, number, _domain=MIL, _dtype=x.dtype, _shape=[None] * rank)
+
+    if value is None or const(value) is not None:
+        return padded(x, None if value is None else op.const(const(value).reshape(()), x.dtype))
+    ones = op.Expand(op.const(1, x.dtype), vector(op, lengths(op, x)))
+    return op.Where(op.Greater(padded(ones), 0.5), padded(x), op.Reshape(value, op.const([])))
+
+
+def pad_whole_numbers(op: Any, x: ir.Value, pads: Any, value: ir.Value | None, axes: Any) -> Any:
+    """Integers and booleans padded as float32, of which two hold the 32 bits of an integer."""
+
+    def padded(numbers: Any) -> Any:
+        return op.Pad(op.Cast(numbers, to=int(ir.DataType.FLOAT)), pads, None, axes)
+
+    if x.dtype == ir.DataType.BOOL:
+        result = op.Greater(padded(x), 0.5)
+    else:
+        low = op.Mod(x, HALF)
+        parts = (op.Cast(padded(v), to=int(x.dtype)) for v in (op.Div(op.Sub(x, low), HALF), low))
+        result = op.Add(op.Mul(next(parts), HALF), next(parts))
+    if value is None or (const(value) is not None and not const(value).any()):
+        return result
+    ones = op.Expand(op.const(1, ir.DataType.FLOAT), vector(op, lengths(op, x)))
+    return op.Where(op.Greater(padded(ones), 0.5), result, op.Reshape(value, op.const([])))
 
 
 @ops.op(
@@ -167,11 +198,11 @@ def axis_length(node: ir.Node) -> Any:
 def cumulative(op, node, x, axis):
     """Along every axis, of which one is chosen."""
     rank = rank_of(x) or 1
-    place = op.Reshape(op.Cast(axis, to=int(ir.DataType.INT64)), op.const([]))
-    place = op.Where(op.Less(place, 0), op.Add(place, rank), place)
-    kept = {n: attr(node, n) for n in ("exclusive", "reverse")}
-    made = None
+    axis = op.Reshape(op.Cast(axis, to=int(ir.DataType.INT64)), op.const([]))
+    axis = op.Where(op.Less(axis, 0), op.Add(axis, rank), axis)
+    attributes = {n: attr(node, n) for n in ("exclusive", "reverse")}
+    chosen = None
     for i in range(rank):
-        found = op.node(node.op_type, x, op.const(np.int64(i)), **kept)
-        made = found if made is None else op.Where(op.Equal(place, i), found, made)
-    return made
+        along = op.node(node.op_type, x, op.const(np.int64(i)), **attributes)
+        chosen = along if chosen is None else op.Where(op.Equal(axis, i), along, chosen)
+    return chosen

@@ -71,7 +71,8 @@ for _local_weights in LOCAL_TERM_WEIGHTS:
                 if _similarity == "euclidean" and not _normalized and "nverse" in _global_weights:
                     continue
                 _normalization = (
-                    f'<TextModelNormalization localTermWeights="{_local_weights}" globalTermWeights="{_global_weights}" '
+                    f'<TextModelNormalization localTermWeights="{_local_weights}" '
+                    f'globalTermWeights="{_global_weights}" '
                     f'documentNormalization="{"cosine" if _normalized else "none"}"/>'
                 )
                 declare(

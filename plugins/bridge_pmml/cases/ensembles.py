@@ -34,7 +34,8 @@ def mining(
     )
     return (
         f'<MiningModel functionName="{function_of(target)}">{reads(names, target)}{output}'
-        f'<Segmentation multipleModelMethod="{method}" {attributes}>{segment_elements}</Segmentation></MiningModel>'
+        f'<Segmentation multipleModelMethod="{method}" {attributes}>{segment_elements}</Segmentation>'
+        "</MiningModel>"
     )
 
 

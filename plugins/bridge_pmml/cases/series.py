@@ -72,7 +72,10 @@ for _kind, (_slope, _found) in TRENDS.items():
         _found,
     )
     for _type, _factors in (("additive", [3.0, -1.5, 0.25, -2]), ("multiplicative", [1.1, 0.9, 1.05, 0.95])):
-        _season = f'<Seasonality_ExpoSmooth type="{_type}" period="4">{array_element(*_factors)}</Seasonality_ExpoSmooth>'
+        _season = (
+            f'<Seasonality_ExpoSmooth type="{_type}" period="4">{array_element(*_factors)}'
+            "</Seasonality_ExpoSmooth>"
+        )
         _pairs = [(f, _factors[i % 4]) for i, f in enumerate(_found)]
         declare(
             f"TimeSeriesModel trend {_kind} season {_type}",
@@ -90,7 +93,10 @@ def component(
 ) -> str:
     attribute_text = "".join(f' {key}="{value}"' for key, value in attributes.items())
     ar = f"<AR>{array_element(*ar_coefficients)}</AR>" if ar_coefficients else ""
-    ma = f"<MACoefficients>{array_element(*ma_coefficients)}</MACoefficients><Residuals>{array_element(*residuals)}</Residuals>"
+    ma = (
+        f"<MACoefficients>{array_element(*ma_coefficients)}</MACoefficients>"
+        f"<Residuals>{array_element(*residuals)}</Residuals>"
+    )
     return f"<{tag}{attribute_text}>{ar}{f'<MA>{ma}</MA>' if ma_coefficients else ''}</{tag}>"
 
 

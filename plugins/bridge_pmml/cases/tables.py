@@ -200,7 +200,8 @@ RULES = (
     f'<SimpleRule id="r1" score="0" weight="0.75" confidence="0.9">{less_or_equal("x", 1)}</SimpleRule>'
     f"<CompoundRule>{greater('x', 0)}"
     f'<SimpleRule id="r2" score="1" weight="0.5" confidence="0.6">{less_or_equal("z", 1)}</SimpleRule>'
-    f'<SimpleRule id="r3" score="1" weight="0.6" confidence="0.7">{less_or_equal("z", 0)}</SimpleRule></CompoundRule>'
+    f'<SimpleRule id="r3" score="1" weight="0.6" confidence="0.7">{less_or_equal("z", 0)}</SimpleRule>'
+    "</CompoundRule>"
 )
 
 
@@ -306,7 +307,8 @@ def value_probabilities(table: Mapping[int, float]) -> str:
 _NODES = (
     f'<DiscreteNode name="t">{value_probabilities(_PRIORS)}</DiscreteNode><DiscreteNode name="n">'
     + "".join(
-        f"<DiscreteConditionalProbability>{_PARENT.format(t)}{value_probabilities(dict(zip((1, 2, 3), p, strict=True)))}"
+        f"<DiscreteConditionalProbability>{_PARENT.format(t)}"
+        f"{value_probabilities(dict(zip((1, 2, 3), p, strict=True)))}"
         "</DiscreteConditionalProbability>"
         for t, p in _N_GIVEN_T.items()
     )

@@ -105,7 +105,10 @@ _TRUTH = {
     "surrogate": [1, 1, 1, 0, 0, 0, 1, 0, None],
 }
 for _operator, _truth in _TRUTH.items():
-    _first = f'<CompoundPredicate booleanOperator="{_operator}">{less_or_equal("x", 1)}{less_or_equal("z", 1)}</CompoundPredicate>'
+    _first = (
+        f'<CompoundPredicate booleanOperator="{_operator}">'
+        f"{less_or_equal('x', 1)}{less_or_equal('z', 1)}</CompoundPredicate>"
+    )
     _text = tree(leaf("a", 1, _first) + leaf("b", 2, "<True/>"), 'missingValueStrategy="nullPrediction"')
     _expected = [{1: 1, 0: 2, None: None}[t] for t in _truth]
     declare(

@@ -26,6 +26,7 @@ from bridge.interpolation import (
     excluding_outside,
     linear_kernel,
     original_coordinates,
+    same_elements,
     step_between,
 )
 from bridge.needs import condition
@@ -51,22 +52,18 @@ def resize_bilinear(op, node, x, size):
 
 @ops.op("ResizeNearestNeighbor", needs=(known_rank(),))
 def resize_nearest(op, node, x, size):
-    """Half-pixel centers: floor after adding the half. Aligned corners: round half up. Else: floor."""
-    mode = _transformation_mode(node)
-    if mode == "half_pixel":
-        return to_channels_last(op, _nearest_centres(op, to_channels_first(op, x), size))
-    rounding = "round_prefer_ceil" if mode == "align_corners" else "floor"
-    return to_channels_last(
-        op,
-        _resize(
-            op,
-            to_channels_first(op, x),
-            size,
-            mode="nearest",
-            coordinate_transformation_mode=mode,
-            nearest_mode=rounding,
-        ),
-    )
+    """Half-pixel centers: floor after adding the half. Aligned corners: round half up. Else: floor.
+    TensorFlow multiplies positions by a quotient of lengths, ONNX Runtime divides by its inverse: a Resize
+    where that leads to the same elements."""
+    mode, images, asked = _transformation_mode(node), to_channels_first(op, x), const(size)
+    lengths = list(images.shape)[2:]
+    known = asked is not None and all(isinstance(n, int) for n in lengths)
+    if known and mode == "asymmetric" and all(map(same_elements, lengths, asked.ravel().tolist())):
+        floor = {"coordinate_transformation_mode": mode, "nearest_mode": "floor"}
+        return to_channels_last(op, _resize(op, images, size, mode="nearest", **floor))
+    for index, axis in enumerate((2, 3)):
+        images = op.Gather(images, _nearest_elements(op, images, axis, size, index, mode), axis=axis)
+    return to_channels_last(op, images)
 
 
 STATIC_SIZES = condition(
@@ -112,16 +109,20 @@ def _resize(op: Any, x: Any, size: Any, **attributes: Any) -> Any:
     return op.Resize(x, None, None, int64_vector(op, size), axes=[2, 3], **attributes)
 
 
-def _nearest_centres(op: Any, x: Any, size: Any) -> Any:
-    """Element floor((i + 0.5) · length / out_length) for each index i."""
-    for index, axis in enumerate((2, 3)):
-        out_length = op.Slice(int64_vector(op, size), ints(index), ints(index + 1), ints(0))
-        length = op.Cast(op.Shape(x, start=axis, end=axis + 1), to=int(T.FLOAT))
-        indices = op.Cast(arange(op, out_length), to=int(T.FLOAT))
-        scale = op.Div(length, op.Cast(out_length, to=int(T.FLOAT)))
-        positions = op.Floor(op.Mul(op.Add(indices, 0.5), scale))
-        x = op.Gather(x, op.Cast(op.Min(positions, op.Sub(length, 1.0)), to=int(T.INT64)), axis=axis)
-    return x
+def _nearest_elements(op: Any, x: Any, axis: int, size: Any, index: int, mode: str) -> Any:
+    """Element of `axis` nearest to each sample, int64, computed in float32."""
+    out_length = op.Slice(int64_vector(op, size), ints(index), ints(index + 1), ints(0))
+    length, resized = (
+        op.Cast(n, to=int(T.FLOAT)) for n in (op.Shape(x, start=axis, end=axis + 1), out_length)
+    )
+    step = op.Div(length, resized)
+    if mode == "align_corners":
+        gaps = op.Div(op.Sub(length, 1.0), op.Max(op.Sub(resized, 1.0), 1.0))
+        step = op.Where(op.Greater(resized, 1.0), gaps, step)
+    positions = op.Cast(arange(op, out_length), to=int(T.FLOAT))
+    positions = op.Mul(op.Add(positions, 0.5) if mode == "half_pixel" else positions, step)
+    positions = op.Floor(op.Add(positions, 0.5) if mode == "align_corners" else positions)
+    return op.Cast(op.Min(positions, op.Sub(length, 1.0)), to=int(T.INT64))
 
 
 CROP = condition("a constant crop size", lambda n: const(n.inputs[3]) is not None)

@@ -25,11 +25,15 @@ SAME_KIND = {
 
 
 def _reduce_by_axes(op: Any, native: str, node: Any, x: Any, axes: Any) -> Any:
-    known = const(axes)
-    keep = int(node.get("keep_dims"))
-    if known is not None and known.size == 0 and known.ndim:
+    """Without axes every element is by itself, at run time too."""
+    x = op.Abs(x) if native == "ReduceL2" else x
+    if shape_of(axes) == [0]:
         return op.Identity(x)
-    return op.node(native, x, int64_vector(op, axes), keepdims=keep)
+    keep = int(node.get("keep_dims"))
+    surely = shape_of(axes) is not None
+    return op.node(
+        native, x, int64_vector(op, axes), keepdims=keep, noop_with_empty_axes=None if surely else 1
+    )
 
 
 @ops.op(*SAME_KIND, needs=(known_rank(),))

@@ -16,15 +16,15 @@ from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
 from bridge_savedmodel.export_ops import ops
-from bridge_savedmodel.legalize import quantize, resize
+from bridge_savedmodel.legalize import math, quantize, resize
 from bridge_savedmodel.legalize.channels_last import as_image
 from bridge_savedmodel.legalize.resize import NativeResize
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     """Passes in order: sequences as tensors; dtypes without a kernel, float64 last of all, because simpler
-    operators have kernels for it where one lacks them; operators TensorFlow lacks; channels last, as its CPU
-    kernels need them."""
+    operators have kernels for it where one lacks them; operators TensorFlow lacks, and what its optimizer
+    takes for others; channels last, as its CPU kernels need them."""
     return [
         ResolveSequences(),
         FoldBatchNormalization(),
@@ -34,6 +34,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         ComputeWider(takes),
         Decompose(takes),
         FoldConstants(),
+        Rewrite(math.ops),
         ChannelsLast(as_image),
         NativeResize(),
         SinkTransposes(),

@@ -36,7 +36,8 @@ for _name, _low, _high, _inner in (
 
 
 def formula(op: str, inputs: list, want: object, out: T, name: str = "", **options: object) -> None:
-    case(f"STABLEHLO_{op}", inputs, [out], want=lambda *x: [want(*x)], name=name, **options)  # type: ignore[operator]
+    options["want"] = lambda *x: [want(*x)]  # type: ignore[operator]
+    case(f"STABLEHLO_{op}", inputs, [out], name=name, **options)
 
 
 def o(*shape: int, dtype: object = np.float32) -> T:

@@ -65,6 +65,14 @@ def is_static(node: ir.Node) -> bool:
 
 
 @ops.op(
+    "Identity",
+    needs=(condition("a constant", lambda n: const(n.inputs[0]) is not None), RANK8, dtype(*RESHAPE_DTYPES)),
+)
+def copied_constant(tfl, node, x):
+    tfl.copy(x)
+
+
+@ops.op(
     "Reshape",
     "Flatten",
     "Squeeze",

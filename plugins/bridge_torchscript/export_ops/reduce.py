@@ -21,7 +21,7 @@ OF_NUMBERS = {
     "ReduceL1": "torch.sum(torch.abs({x}), {axes}, {keepdim}, dtype={dtype})",
 }
 OF_FLOATS = {
-    "ReduceL2": "torch.sqrt(torch.sum({x} * {x}, {axes}, {keepdim}))",
+    "ReduceL2": "torch.linalg_vector_norm({x}, 2, {axes}, {keepdim})",
     "ReduceMean": "torch.mean({x}, {axes}, {keepdim})",
     "ReduceLogSum": "torch.log(torch.sum({x}, {axes}, {keepdim}))",
     "ReduceLogSumExp": "torch.logsumexp({x}, {axes}, {keepdim})",

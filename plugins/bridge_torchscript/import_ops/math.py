@@ -11,6 +11,7 @@ import onnx_ir as ir
 from bridge.hub import const
 from bridge.importing import like
 from bridge.ops import OpTable
+from bridge.passes.decompose.common import in_float32, wide
 from bridge_torchscript.import_ops import index, signal_fft
 from bridge_torchscript.import_ops.common import (
     T,
@@ -303,7 +304,7 @@ def atan2(op, x, other):
 @ops.op("aten::hypot")
 def hypot(op, x, other):
     a, b = promote(op, x, other)
-    return op.Sqrt(op.Add(op.Mul(a, a), op.Mul(b, b)))
+    return in_float32(op, a, lambda v: op.Sqrt(op.Add(op.Mul(v, v), op.Mul(w := wide(op, b), w))))
 
 
 @ops.op("aten::logaddexp")

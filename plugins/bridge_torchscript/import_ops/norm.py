@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ import onnx_ir as ir
 from bridge.hub import shape_of
 from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
+from bridge.passes.decompose.common import along, in_float32, wide
+from bridge.passes.decompose.nn import centre
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
@@ -40,6 +42,19 @@ def _channel_parameter(op: Any, value: Any, x: ir.Value, fallback: float) -> ir.
     return constant_of_shape(op, [size_list(op, x)[1]], fallback, x.dtype) if value is None else value
 
 
+def statistics(
+    op: Any, x: ir.Value, axes: Iterable[int], eps: float, keepdims: int = 0
+) -> tuple[ir.Value, ir.Value]:
+    """Mean and inverse deviation along `axes`."""
+
+    def compute(v: ir.Value) -> tuple[ir.Value, ...]:
+        _, variance, mean = centre(op, v, list(axes))
+        results = mean, op.Reciprocal(op.Sqrt(op.Add(variance, number(op, eps, v))))
+        return results if keepdims else tuple(op.Squeeze(r, ints(*axes)) for r in results)
+
+    return in_float32(op, x, compute)
+
+
 @ops.op("aten::batch_norm")
 def batch_norm(
     op, x, weight=None, bias=None, running_mean=None, running_var=None, training=False, momentum=0.1, eps=1e-5
@@ -48,13 +63,15 @@ def batch_norm(
         return op.Identity(x)
     scale, offset = _channel_parameter(op, weight, x, 1.0), _channel_parameter(op, bias, x, 0.0)
     if training or running_mean is None:
-        axes = [0, *range(2, rank(x))]
-        mean = op.ReduceMean(x, ints(*axes), keepdims=0)
-        keepdims_mean = op.ReduceMean(x, ints(*axes), keepdims=1)
-        centred = op.Sub(x, keepdims_mean)
-        variance = op.ReduceMean(op.Mul(centred, centred), ints(*axes), keepdims=0)
-        return op.BatchNormalization(x, scale, offset, mean, variance, epsilon=eps)
+        return in_float32(op, x, lambda v: _of_batch(op, v, wide(op, scale), wide(op, offset), eps))
     return op.BatchNormalization(x, scale, offset, running_mean, running_var, epsilon=eps)
+
+
+def _of_batch(op: Any, x: ir.Value, scale: ir.Value, offset: ir.Value, eps: float) -> ir.Value:
+    """Channels normalized over the batch."""
+    centred, variance, _ = centre(op, x, [0, *range(2, rank(x))])
+    normal = op.Div(centred, op.Sqrt(op.Add(variance, number(op, eps, x))))
+    return op.Add(op.Mul(normal, along(op, scale, 1, rank(x))), along(op, offset, 1, rank(x)))
 
 
 @ops.op("aten::instance_norm")
@@ -85,11 +102,8 @@ def layer_norm(op, x, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 @ops.op("aten::native_layer_norm")
 def native_layer_norm(op, x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    axes = ints(*range(rank(x) - len(normalized_shape), rank(x)))
-    mean = op.ReduceMean(x, axes)
-    centred = op.Sub(x, mean)
-    rstd = op.Reciprocal(op.Sqrt(op.Add(op.ReduceMean(op.Mul(centred, centred), axes), number(op, eps, x))))
-    return layer_norm(op, x, normalized_shape, weight, bias, eps), mean, rstd
+    axes = range(rank(x) - len(normalized_shape), rank(x))
+    return layer_norm(op, x, normalized_shape, weight, bias, eps), *statistics(op, x, axes, eps, 1)
 
 
 @ops.op("aten::rms_norm")
@@ -129,12 +143,7 @@ def native_batch_norm(
 ):
     """Batch normalization; also the mean and inverse deviation it used, empty outside training."""
     if training:
-        axes = ints(0, *range(2, rank(x)))
-        mean = op.ReduceMean(x, axes, keepdims=1)
-        centred = op.Sub(x, mean)
-        variance = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=0)
-        rstd = op.Reciprocal(op.Sqrt(op.Add(variance, number(op, eps, x))))
-        saved_mean = op.Squeeze(mean, axes)
+        saved_mean, rstd = statistics(op, x, [0, *range(2, rank(x))], eps)
     else:
         saved_mean = rstd = op.const(np.zeros(0, x.dtype.numpy()))
     return (
@@ -147,11 +156,8 @@ def native_batch_norm(
 @ops.op("aten::native_group_norm")
 def native_group_norm(op, x, weight, bias, N, C, HxW, group, eps):
     flat = op.Reshape(x, ints(N, group, int(C) * int(HxW) // int(group)), allowzero=1)
-    mean = op.ReduceMean(flat, ints(2))
-    centred = op.Sub(flat, mean)
-    variance = op.ReduceMean(op.Mul(centred, centred), ints(2), keepdims=0)
-    rstd = op.Reciprocal(op.Sqrt(op.Add(variance, number(op, eps, x))))
-    return group_norm(op, x, group, weight, bias, eps), op.Squeeze(mean, ints(2)), rstd
+    mean, rstd = statistics(op, flat, [2], eps)
+    return group_norm(op, x, group, weight, bias, eps), mean, rstd
 
 
 @ops.op("aten::local_response_norm")

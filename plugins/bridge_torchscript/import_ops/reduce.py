@@ -11,6 +11,7 @@ import onnx_ir as ir
 from bridge.hub import shape_of
 from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
+from bridge.passes.decompose.common import in_float32
 from bridge_torchscript.import_ops.common import (
     FLOATS,
     T,
@@ -191,6 +192,12 @@ def _count(op: Any, x: ir.Value, dim: Any) -> Any:
 
 def _moments(op: Any, x: ir.Value, dim: Any, correction: Any, keepdim: bool) -> tuple[ir.Value, ir.Value]:
     """Variance and mean."""
+    return in_float32(op, x, lambda v: _wide_moments(op, v, dim, correction, keepdim))
+
+
+def _wide_moments(
+    op: Any, x: ir.Value, dim: Any, correction: Any, keepdim: bool
+) -> tuple[ir.Value, ir.Value]:
     dims = ints(*axes(x, dim)) if rank(x) else None
     mean_shaped = average_of(op, x, dim, True) if rank(x) else x
     centred = op.Sub(x, mean_shaped)
@@ -248,9 +255,14 @@ def norm_of(op: Any, x: ir.Value, order: Any, dim: Any, keepdim: bool) -> ir.Val
     if order == 1:
         return hub_reduction(op, "ReduceSum", size, dim, keepdim)
     if order == 2:
-        return op.Sqrt(hub_reduction(op, "ReduceSum", op.Mul(x, x), dim, keepdim))
-    total = hub_reduction(op, "ReduceSum", op.Pow(size, number(op, float(order), x)), dim, keepdim)
-    return op.Pow(total, number(op, 1.0 / order, x))
+        return hub_reduction(op, "ReduceL2", x, dim, keepdim)
+    return in_float32(op, size, lambda v: _sum_of_powers(op, v, float(order), dim, keepdim))
+
+
+def _sum_of_powers(op: Any, size: ir.Value, order: float, dim: Any, keepdim: bool) -> ir.Value:
+    """The sum of powers, and its root."""
+    total = hub_reduction(op, "ReduceSum", op.Pow(size, number(op, order, size)), dim, keepdim)
+    return op.Pow(total, number(op, 1.0 / order, size))
 
 
 @ops.op("aten::linalg_vector_norm")

@@ -1,0 +1,95 @@
+"""Install the wheel in fresh environments, alone and with each extra, and convert and verify one model in each.
+
+`python benchmarks/fresh_install.py [--python PYTHON]… [--extras EXTRA,…]` prints a line for each environment:
+the versions, seconds of the installation, megabytes, and what the conversion said. Exit status 1 when one fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MNIST = ROOT / "tests" / "models" / "mnist.onnx"
+TREES = """
+import sys, numpy as np, bridge
+from {module} import {kind}
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(200, 4)), rng.integers(0, 2, 200)
+print(bridge.convert({kind}().fit(x, y), sys.argv[1] + "/m.onnx", verify=True).verification)
+"""
+REGRESSION = """
+import sys, onnx, bridge
+text = '<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]> g (float[n,2] x) => (float[n,1] y)'
+body = "{ y = ai.onnx.ml.LinearRegressor <coefficients = [1.5, -2.0], intercepts = [0.5]> (x) }"
+model = onnx.parser.parse_model(text + body)
+print(bridge.convert(model, sys.argv[1] + "/m.pmml", verify=True).verification)
+"""
+EXTRAS: dict[str, str | tuple] = {
+    "": ("convert", MNIST, "m.onnx", "--opset", "17", "--verify"),
+    "tflite": ("convert", MNIST, "m.tflite", "--verify"),
+    "savedmodel": ("convert", MNIST, "m", "--to", "savedmodel", "--verify"),
+    "torchscript": ("convert", MNIST, "m.pt", "--verify"),
+    "coreml": ("convert", MNIST, "m.mlpackage", "--verify"),
+    "pmml": REGRESSION,
+    "sklearn": TREES.format(module="sklearn.ensemble", kind="RandomForestClassifier"),
+    "xgboost": TREES.format(module="xgboost", kind="XGBClassifier"),
+    "lightgbm": TREES.format(module="lightgbm", kind="LGBMClassifier"),
+}
+"""The command, or the script, that an environment with each extra runs."""
+CONSTRAINTS = {"torchscript": ("-c", ROOT / "constraints.txt")}
+
+
+def build(folder: Path) -> Path:
+    words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def try_extra(python: str, wheel: Path, extra: str) -> tuple[bool, str]:
+    """True if the extra installs and converts, and a line on it."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "env"
+        subprocess.run([python, "-m", "venv", str(place)], check=True)
+        start = time.monotonic()
+        what = f"{wheel}[{extra}]" if extra else str(wheel)
+        words = [place / "bin" / "pip", "install", "-q", *CONSTRAINTS.get(extra, ()), what]
+        installed = subprocess.run([*map(str, words)], capture_output=True, text=True)
+        seconds = time.monotonic() - start
+        if installed.returncode:
+            return False, f"cannot be installed: {installed.stderr.strip().splitlines()[-1]}"
+        size = sum(p.stat().st_size for p in place.rglob("*") if p.is_file() and not p.is_symlink()) / 1e6
+        task = EXTRAS[extra]
+        own = place / "bin"
+        run = [own / "python", "-c", task, folder] if isinstance(task, str) else [own / "formatbridge", *task]
+        done = subprocess.run([*map(str, run)], cwd=folder, capture_output=True, text=True)
+        said = (done.stdout if done.returncode == 0 else done.stderr or done.stdout).strip().splitlines()
+        return done.returncode == 0, f"{seconds:4.0f} s {size:6.0f} MB  {said[-1] if said else 'silent'}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--python", action="append", help="an interpreter; this one when omitted")
+    parser.add_argument("--extras", help="extras, separated by commas, '' for none; all when omitted")
+    options = parser.parse_args()
+    extras = list(EXTRAS) if options.extras is None else options.extras.split(",")
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = build(Path(folder))
+        for python in options.python or [sys.executable]:
+            version = subprocess.run([python, "--version"], capture_output=True, text=True).stdout.strip()
+            for extra in extras:
+                ok, line = try_extra(python, wheel, extra)
+                failed |= not ok
+                print(
+                    f"{version:<14} {extra or 'no extra':<12} {'ok  ' if ok else 'FAIL'} {line}", flush=True
+                )
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

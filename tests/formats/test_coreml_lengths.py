@@ -1,0 +1,203 @@
+"""Lengths, indices, biases and iteration counts that are known at run time alone, as Core ML."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from build import hub_from_text, model_of_nodes, save_as
+from onnx import helper
+
+import bridge
+
+RNG = np.random.default_rng(7)
+TARGETS = ("iOS15", "iOS18")
+
+
+def floats(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def assert_as_source(model: Any, feeds: list[dict[str, np.ndarray]], folder: Path, **options: Any) -> None:
+    """The package answers what ONNX Runtime does of the source."""
+    source = bridge.load(model)
+    path = save_as("coreml", model, folder, **options)
+    for feed in feeds:
+        expected, outputs = bridge.run(source, feed), bridge.run(path, feed)
+        for name, value in expected.items():
+            assert outputs[name].shape == value.shape
+            np.testing.assert_allclose(outputs[name], value, 1e-4, 1e-5)
+
+
+PAIRS = np.array([[0, 1], [-1, 2], [2, -1]])
+ROWS = np.array([[0, -1], [2, 1]])
+X = floats(3, 4)
+INDEXED: dict[str, tuple[str, dict[str, np.ndarray]]] = {
+    "GatherND": (
+        "(float[A,B] x, int64[N,2] k) => (float[N] y) { y = GatherND (x, k) }", {"x": X, "k": PAIRS},
+    ),
+    "GatherND of truths": (
+        "(bool[A,B] x, int64[N,2] k) => (bool[N] y) { y = GatherND (x, k) }", {"x": X > 0, "k": PAIRS},
+    ),
+    "GatherND in batches": (
+        "(float[A,B] x, int64[A,N,1] k) => (float[A,N] y) { y = GatherND <batch_dims = 1> (x, k) }",
+        {"x": X, "k": np.array([[[0], [-1]], [[1], [2]], [[3], [-4]]])},
+    ),
+    "GatherND of constants": (
+        "(float[A,B] x) => (float[3] y) <int64[3,2] k = {0, 1, -1, 2, 2, -1}> { y = GatherND (x, k) }", {"x": X},
+    ),
+    "ScatterND": (
+        "(float[A,B] x, int64[N,2] k, float[N] u) => (float[A,B] y) { y = ScatterND (x, k, u) }",
+        {"x": X, "k": PAIRS, "u": floats(3)},
+    ),
+    "ScatterND added": (
+        '(float[A,B] x, int64[N,1] k, float[N,B] u) => (float[A,B] y) { y = ScatterND <reduction = "add"> (x, k, u) }',
+        {"x": X, "k": PAIRS[:2, :1], "u": X[:2]},
+    ),
+    "ScatterElements of fewer": (
+        "(float[A,B] x, int64[N,M] k, float[N,M] u) => (float[A,B] y) { y = ScatterElements <axis = 1> (x, k, u) }",
+        {"x": X, "k": ROWS, "u": floats(2, 2)},
+    ),
+    "GatherElements of fewer": (
+        "(float[A,B] x, int64[N,M] k) => (float[N,M] y) { y = GatherElements <axis = 1> (x, k) }",
+        {"x": X, "k": ROWS},
+    ),
+    "RotaryEmbedding": (
+        "(float[N,4,L,8] x, float[N,L,4] c, float[N,L,4] s) => (float[N,4,L,8] y) { y = RotaryEmbedding (x, c, s) }",
+        {"x": floats(2, 4, 3, 8), "c": floats(2, 3, 4), "s": floats(2, 3, 4)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", INDEXED)
+def test_lengths_vary(name: str, target: str, tmp_path: Path) -> None:
+    graph, feed = INDEXED[name]
+    assert_as_source(hub_from_text(graph, opset=23), [feed], tmp_path, minimum_deployment_target=target)
+
+
+MASKS = {"float[B,1,L,S]": floats(2, 1, 3, 5), "float[L,S]": floats(3, 5), "bool[L,S]": np.tri(3, 5, 2, bool)}
+
+
+@pytest.mark.parametrize("heads", [4, 2])
+@pytest.mark.parametrize("causal", [0, 1])
+@pytest.mark.parametrize("mask", MASKS)
+def test_attention_is_masked_at_any_length(mask: str, causal: int, heads: int, tmp_path: Path) -> None:
+    graph = f"""(float[B,4,L,8] q, float[B,{heads},S,8] k, float[B,{heads},S,8] v, {mask} m) => (float[B,4,L,8] y) {{
+        y = Attention <is_causal = {causal}> (q, k, v, m)
+    }}"""
+    feed = {
+        "q": floats(2, 4, 3, 8),
+        "k": floats(2, heads, 5, 8),
+        "v": floats(2, heads, 5, 8),
+        "m": MASKS[mask],
+    }
+    assert_as_source(hub_from_text(graph, opset=23), [feed], tmp_path)
+
+
+PADDED = {
+    "amounts and value": "(float[A,B] x, int64[4] p, float v) => (float[C,D] y) { y = Pad (x, p, v) }",
+    "value": "(float[A,B] x, float v) => (float[C,D] y) <int64[4] p = {1, 0, 0, 2}> { y = Pad (x, p, v) }",
+}
+
+
+@pytest.mark.parametrize("value", [0.1, 1e9, -np.inf])
+@pytest.mark.parametrize("name", PADDED)
+def test_a_value_to_pad_with_is_known_at_run_time_alone(name: str, value: float, tmp_path: Path) -> None:
+    feed = {"x": X, "v": np.array(value, np.float32)}
+    amounts = [[1, 0, 0, 2], [0, -1, 1, 0]] if name == "amounts and value" else [None]
+    feeds = [feed if p is None else {**feed, "p": np.array(p)} for p in amounts]
+    assert_as_source(hub_from_text(PADDED[name]), feeds, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "array"), [("bool", X > 0), ("int64", np.array([[2**30 + 1, -5], [7, -(2**31)]]))]
+)
+def test_whole_numbers_of_any_length_are_padded(dtype: str, array: np.ndarray, tmp_path: Path) -> None:
+    graph = f"({dtype}[A,B] x) => ({dtype}[C,D] y) <int64[4] p = {{1, 0, 0, 2}}, {dtype} v = {{1}}> {{ y = Pad (x, p, v) }}"
+    assert_as_source(hub_from_text(graph), [{"x": array}], tmp_path)
+
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+LAYERS = [("LSTM", {}), ("RNN", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1})]
+
+
+def recurrent(kind: str, direction: str, batch: str | int, **attributes: Any) -> Any:
+    """A recurrent layer of 3 inputs and 4 states over any time."""
+    count, gates = 2 if direction == "bidirectional" else 1, GATES[kind]
+    constants = {
+        "w": floats(count, 4 * gates, 3),
+        "r": floats(count, 4 * gates, 4),
+        "b": floats(count, 8 * gates),
+    }
+    node = helper.make_node(
+        kind, ["x", "w", "r", "b"], ["y", "h"], hidden_size=4, direction=direction, **attributes
+    )
+    outputs = {"y": (np.float32, ["T", count, batch, 4]), "h": (np.float32, [count, batch, 4])}
+    return model_of_nodes(node, {"x": (np.float32, ["T", batch, 3])}, outputs, constants)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("layer", "direction"), list(product(LAYERS, ["forward", "reverse", "bidirectional"]))
+)
+def test_recurrent_layers_take_any_time_and_batch(
+    layer: Any, direction: str, target: str, tmp_path: Path
+) -> None:
+    model = recurrent(layer[0], direction, "N", **layer[1])
+    feeds = [{"x": floats(*shape)} for shape in ((5, 1, 3), (3, 4, 3))]
+    assert_as_source(model, feeds, tmp_path, minimum_deployment_target=target)
+
+
+LOOPS = {
+    "while": """(float[N] x, int64 count) => (float[N] y)
+        <int64 trip = {9223372036854775807}, int64 limit = {5}, int64 one = {1}> {
+        first = Less (count, limit)
+        y, end = Loop (trip, first, x, count) <body = b (int64 i, bool c, float[N] a, int64 n) =>
+            (bool go, float[N] t, int64 m) { t = Sigmoid (a)  m = Add (n, one)  go = Less (m, limit) }>
+    }""",
+    "collects": """(float[N] x, int64 count) => (float[T,N] y) <bool true = {1}> {
+        end, y = Loop (count, true, x) <body = b (int64 i, bool c, float[N] a) =>
+            (bool go, float[N] t, float[N] u) { t = Sigmoid (a)  u = Neg (t)  go = Identity (c) }>
+    }""",
+    "collects until": """(float[N] x, int64 count) => (float[T,N] y)
+        <int64 trip = {9223372036854775807}, bool true = {1}> {
+        end, y = Loop (trip, true, x) <body = b (int64 i, bool c, float[N] a) =>
+            (bool go, float[N] t, float[N] u) { t = Sigmoid (a)  u = Neg (t)  go = Less (i, count) }>
+    }""",
+    "grows": """(float[N] x, int64 count) => (float[M] y) <bool true = {1}> {
+        y = Loop (count, true, x) <body = b (int64 i, bool c, float[K] a) =>
+            (bool go, float[L] t) { t = Concat <axis = 0> (a, x)  go = Identity (c) }>
+    }""",
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_are_as_long_as_they_are(name: str, target: str, tmp_path: Path) -> None:
+    feeds = [{"x": floats(n), "count": np.array(c)} for n, c in ((3, 2), (2, 4))]
+    assert_as_source(hub_from_text(LOOPS[name]), feeds, tmp_path, minimum_deployment_target=target)
+
+
+@pytest.mark.parametrize("target", ["iOS15", "iOS16", "iOS18"])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("kind", ["Conv", "ConvTranspose"])
+def test_weights_and_biases_of_convolutions_are_dequantized(
+    kind: str, dilation: int, target: str, tmp_path: Path
+) -> None:
+    graph = f"""(float[1,3,8,8] x) => (float[1,C,H,W] y) <float s = {{0.01}}> {{
+        wf = DequantizeLinear (w, s)  bf = DequantizeLinear (b, s)
+        y = {kind} <pads = [1,1,1,1], dilations = [{dilation},{dilation}]> (x, wf, bf)
+    }}"""
+    constants = {"w": RNG.integers(-99, 99, (3, 3, 3, 3)).astype(np.int8), "b": np.int32([500, -900, 7])}
+    model = hub_from_text(graph, **constants)
+    assert_as_source(model, [{"x": floats(1, 3, 8, 8)}], tmp_path, minimum_deployment_target=target)
+
+
+def test_a_bias_is_known_at_run_time_alone(tmp_path: Path) -> None:
+    graph = "(float[N,3,H,W] x, float[3] b) => (float[N,3,J,K] y) { y = Conv (x, w, b) }"
+    model = hub_from_text(graph, w=floats(3, 3, 3, 3))
+    assert_as_source(model, [{"x": floats(2, 3, 6, 7), "b": floats(3)}], tmp_path)
