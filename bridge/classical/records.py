@@ -87,7 +87,7 @@ class Records:
                 columns[name, index] = Column(value.dtype == DataType.STRING, categories)
         for each in self.splits:
             if each.place in columns:
-                columns[each.place].values.append(each.threshold)
+                columns[each.place].values += [each.threshold] if np.isfinite(each.threshold) else []
         for place, values in constants(self.model):
             if place in columns and columns[place].categories is None:
                 columns[place].values += [float(v) for v in values[:MOST]]
@@ -109,7 +109,7 @@ class Records:
             ("zero", (0.0, -0.0), ()),
             ("a large number", LARGE, ()),
             ("a missing value", (np.nan,), (None,)),
-            ("a category that was never seen", (-1.0, 0.5, 12345.0), ("", "never seen", "nan")),
+            ("a category that was never seen", (-1.0, 0.5, 12345.0), ("never seen", "nan")),
             ("an infinity", (np.inf, -np.inf), ()),
         ):
             yield what, self._table(self._special(numbers, texts))
@@ -156,7 +156,7 @@ class Records:
 
     def _on_paths(self, nodes: list[Split], missing: bool) -> dict[Place, np.ndarray]:
         """Records that reach each split, with its threshold and its neighbours there, or a missing value."""
-        values = [(node, v) for node in nodes for v in ([np.nan] if missing else self._around(node))]
+        values = [(n, v) for n in nodes for v in ([np.nan] if missing else self._around(n))]
         rows = self._draw(len(values))
         for index, (node, value) in enumerate(values):
             for place, (low, high) in node.bounds().items():
@@ -171,7 +171,7 @@ class Records:
         values = [float(near), *(float(np.nextafter(near, np.float32(e))) for e in (-np.inf, np.inf))]
         if self.inputs[node.place[0]].dtype == DataType.DOUBLE:
             values += [t, float(np.nextafter(t, -np.inf)), float(np.nextafter(t, np.inf))]
-        return values
+        return [v for v in values if np.isfinite(v)]
 
     def _table(self, rows: dict[Place, np.ndarray]) -> Table:
         """Arrays by input name. NaN of an integer or boolean input is zero."""

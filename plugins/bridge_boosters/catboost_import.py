@@ -33,6 +33,7 @@ from bridge_boosters.graphs import (
     start_graph,
     unsupported,
 )
+from bridge_boosters.sessions import LibrarySession
 
 OTHER_FEATURES = ("categorical_features", "text_features", "embedding_features")
 BINARY, MANY_LABELS = ("Logloss", "CrossEntropy"), ("MultiLogloss", "MultiCrossEntropy")
@@ -256,4 +257,4 @@ def load(src: Any) -> ir.Model:
     return model
 
 
-importer = Importer(load)
+importer = Importer(load, live=LibrarySession)

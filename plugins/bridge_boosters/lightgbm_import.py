@@ -28,6 +28,7 @@ from bridge_boosters.graphs import (
     truncated,
     unsupported,
 )
+from bridge_boosters.sessions import LibrarySession
 
 VERSIONS = ("v2", "v3", "v4")
 ZERO = float(np.float32(1e-35))
@@ -335,4 +336,4 @@ def load(src: Any) -> ir.Model:
     return model
 
 
-importer = Importer(load)
+importer = Importer(load, live=LibrarySession)

@@ -29,6 +29,7 @@ from bridge_boosters.graphs import (
     start_graph,
     unsupported,
 )
+from bridge_boosters.sessions import LibrarySession
 from bridge_boosters.ubjson import decode
 
 NEWEST = 3
@@ -376,4 +377,4 @@ def load(src: Any) -> ir.Model:
     return model
 
 
-importer = Importer(load)
+importer = Importer(load, live=LibrarySession)

@@ -32,9 +32,9 @@ def detect(src: Any) -> bool:
 SKLEARN = Format(
     name="sklearn",
     title="scikit-learn",
-    suffixes=(),
+    suffixes=(".skops", ".pkl", ".pickle", ".joblib"),
     importer=Part("bridge_sklearn.importer:importer", ("sklearn", "skl2onnx")),
-    versions="estimators and pipelines in memory",
+    versions="estimators and pipelines in memory; skops files",
     extra="sklearn",
     packages=("scikit-learn", "skl2onnx"),
     detect=detect,

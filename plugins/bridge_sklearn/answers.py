@@ -14,6 +14,7 @@ from bridge.classical.records import Known, Table
 from bridge.classical.splits import Place
 from bridge_sklearn.columns import encoders
 
+DENSITIES = ("_estimate_weighted_log_prob",)
 SCORES = ("predict_proba", "decision_function", "transform", "score_samples")
 
 
@@ -49,27 +50,40 @@ def forms(scores: np.ndarray) -> list[np.ndarray]:
 
 
 def decided_records(src: Any, model: ir.Model) -> Callable[[Table], np.ndarray] | None:
-    """Mask of the records whose nearest neighbours rounding does not choose; None for other models."""
+    """Mask of the records whose nearest neighbours, or likeliest component, rounding does not choose; None
+    for other models."""
     final = src.steps[-1][1] if hasattr(src, "steps") else src
-    if not hasattr(final, "kneighbors") or not hasattr(final, "n_neighbors") or final.n_neighbors is None:
+    density = next((getattr(final, m) for m in DENSITIES if hasattr(final, m)), None)
+    neighbors = hasattr(final, "kneighbors") and getattr(final, "n_neighbors", None) is not None
+    if density is None and not neighbors:
         return None
     arrange = arranger(src, model)
 
     def decided(table: Table) -> np.ndarray:
         marks = np.ones(len(next(iter(table.values()))), bool)
-        if final.n_neighbors >= final.n_samples_fit_:
+        if density is None and final.n_neighbors >= final.n_samples_fit_:
             return marks
         records = arrange(table)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 prepared = src[:-1].transform(records) if final is not src else records
+                if density is not None:
+                    return clear_densities(density(prepared))
                 distances, _ = final.kneighbors(prepared, final.n_neighbors + 1)
             except ValueError:
                 return marks
         return distances[:, -1] - distances[:, -2] > 1e-9 * distances[:, -1]
 
     return decided
+
+
+def clear_densities(logs: np.ndarray) -> np.ndarray:
+    """Mask of the records whose log densities, [N, components], are told apart in spite of rounding."""
+    error = 1e-13 * np.max(np.abs(logs), axis=1)
+    ordered = np.sort(logs, axis=1)
+    gap = ordered[:, -1] - ordered[:, -2] if logs.shape[1] > 1 else np.full(len(logs), np.inf)
+    return (error < 1e-9) | (gap > 100 + 1000 * error)
 
 
 def dense(values: Any) -> np.ndarray:
@@ -81,7 +95,8 @@ def arranger(src: Any, model: ir.Model) -> Callable[[Table], Any]:
     columns."""
     names = [str(v.name) for v in model.graph.inputs]
     if names == ["X"]:
-        return lambda table: table["X"] if table["X"].dtype == object else table["X"].astype(np.float64)
+        flat = hasattr(src, "X_thresholds_")
+        return lambda table: matrix_of(table["X"], flat)
     import pandas
 
     missing: Any = None if any(None in list(c) for _, c in encoders(src)) else np.nan
@@ -96,6 +111,12 @@ def arranger(src: Any, model: ir.Model) -> Callable[[Table], Any]:
         return pandas.DataFrame(columns)
 
     return frame
+
+
+def matrix_of(values: np.ndarray, flat: bool) -> np.ndarray:
+    """Records as they are read: text as it is, numbers as doubles; in one dimension where they are single."""
+    records = values if values.dtype == object else values.astype(np.float64)
+    return records.ravel() if flat else records
 
 
 def known_categories(src: Any, model: ir.Model) -> Known:

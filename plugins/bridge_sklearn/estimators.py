@@ -6,13 +6,16 @@ from typing import Any
 
 from bridge_sklearn import (
     adaboost,
+    calibration,
     ensembles,
     gaussian_process,
     hist_gradient_boosting,
     linear,
+    mixtures,
     multiclass,
     naive_bayes,
     nearest_neighbors,
+    neural_network,
     svm,
     trees,
 )
@@ -23,13 +26,17 @@ BUILDERS: dict[str, Build] = {
     "AdaBoostRegressor": adaboost.adaboost_regressor,
     "BaggingClassifier": ensembles.bagging_classifier,
     "BaggingRegressor": ensembles.bagging_regressor,
+    "CalibratedClassifierCV": calibration.calibrated_classifier,
     "CategoricalNB": naive_bayes.categorical,
     "DecisionTreeClassifier": trees.forest_classifier,
     "DecisionTreeRegressor": trees.forest_regressor,
+    "EllipticEnvelope": mixtures.elliptic_envelope,
     "ExtraTreeClassifier": trees.forest_classifier,
     "ExtraTreeRegressor": trees.forest_regressor,
     "ExtraTreesClassifier": trees.forest_classifier,
     "ExtraTreesRegressor": trees.forest_regressor,
+    "FixedThresholdClassifier": calibration.threshold_classifier,
+    "GaussianMixture": mixtures.gaussian_mixture,
     "GaussianNB": naive_bayes.gaussian,
     "GaussianProcessClassifier": gaussian_process.gaussian_process_classifier,
     "GaussianProcessRegressor": gaussian_process.gaussian_process_regressor,
@@ -37,6 +44,7 @@ BUILDERS: dict[str, Build] = {
     "GradientBoostingRegressor": trees.gradient_boosting,
     "HistGradientBoostingClassifier": hist_gradient_boosting.hist_gradient_boosting_model,
     "HistGradientBoostingRegressor": hist_gradient_boosting.hist_gradient_boosting_model,
+    "IsotonicRegression": calibration.isotonic_regression,
     "IsolationForest": trees.isolation_forest,
     "KNeighborsClassifier": nearest_neighbors.neighbors_classifier,
     "KNeighborsRegressor": nearest_neighbors.neighbors_regressor,
@@ -50,14 +58,27 @@ BUILDERS: dict[str, Build] = {
     "RandomForestRegressor": trees.forest_regressor,
     "StackingClassifier": ensembles.stacking,
     "StackingRegressor": ensembles.stacking,
+    "TunedThresholdClassifierCV": calibration.threshold_classifier,
     "VotingClassifier": ensembles.voting_classifier,
     "VotingRegressor": ensembles.voting_regressor,
 }
 
+LINEAR = (
+    *("ARDRegression", "BayesianRidge", "ElasticNet", "ElasticNetCV", "GammaRegressor", "HuberRegressor"),
+    *("Lars", "LarsCV", "Lasso", "LassoCV", "LassoLars", "LassoLarsCV", "LassoLarsIC", "LinearRegression"),
+    *("LinearSVR", "MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV"),
+    *("OrthogonalMatchingPursuit", "OrthogonalMatchingPursuitCV", "PassiveAggressiveRegressor"),
+    *("PoissonRegressor", "QuantileRegressor", "Ridge", "RidgeCV", "SGDRegressor", "TheilSenRegressor"),
+    "TweedieRegressor",
+)
 SECOND: dict[str, Build] = {
+    **{name: linear.linear_regressor for name in LINEAR},
+    "LinearDiscriminantAnalysis": linear.linear_classifier,
     "LinearSVC": linear.linear_classifier,
     "LogisticRegression": linear.linear_classifier,
     "LogisticRegressionCV": linear.linear_classifier,
+    "MLPClassifier": neural_network.mlp_classifier,
+    "MLPRegressor": neural_network.mlp_regressor,
     "NuSVC": svm.svc,
     "NuSVR": svm.svr,
     "OneClassSVM": svm.one_class,
@@ -68,11 +89,12 @@ SECOND: dict[str, Build] = {
     "SGDClassifier": linear.linear_classifier,
     "SVC": svm.svc,
     "SVR": svm.svr,
-    "TweedieRegressor": linear.linear_regressor,
 }
 """Builders of estimators whose converters come first, for what those do not take or get wrong."""
 
 JOINED = (
+    calibration.calibrated_classifier,
+    calibration.threshold_classifier,
     ensembles.bagging_classifier,
     ensembles.bagging_regressor,
     ensembles.stacking,

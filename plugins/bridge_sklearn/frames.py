@@ -14,14 +14,14 @@ from bridge_sklearn.graphs import DOUBLE, Unwritten, cast
 
 @dataclass
 class Frame:
-    """Blocks of columns, values [N, width] each, in order."""
+    """Blocks of columns, values [N, width] each, in order; None for a single column that nothing reads."""
 
     op: hub.Builder
-    blocks: list[ir.Value]
+    blocks: Sequence[ir.Value | None]
 
     @property
     def widths(self) -> list[int]:
-        return [width_of(block) for block in self.blocks]
+        return [1 if block is None else width_of(block) for block in self.blocks]
 
     def __len__(self) -> int:
         return sum(self.widths)
@@ -29,7 +29,7 @@ class Frame:
     def column(self, index: int) -> ir.Value:
         """One column, [N, 1]."""
         for block, width in zip(self.blocks, self.widths, strict=True):
-            if index < width:
+            if index < width and block is not None:
                 return block if width == 1 else self.op.Gather(block, np.array([index]), axis=1)
             index -= width
         raise Unwritten("it reads a column that is not there")
@@ -43,20 +43,21 @@ class Frame:
                 runs[-1][1].append(place)
             else:
                 runs.append((owner, [place]))
-        blocks = []
+        blocks: list[ir.Value | None] = []
         for number, chosen in runs:
             block = self.blocks[number]
-            whole = chosen == list(range(width_of(block)))
+            whole = block is None or chosen == list(range(width_of(block)))
             blocks.append(block if whole else self.op.Gather(block, np.array(chosen), axis=1))
         return Frame(self.op, blocks)
 
     def matrix(self) -> ir.Value:
         """All columns in one matrix of doubles. Raises Unwritten for text."""
-        if any(b.dtype == ir.DataType.STRING for b in self.blocks):
+        read = [block for block in self.blocks if block is not None]
+        if any(b.dtype == ir.DataType.STRING for b in read):
             raise Unwritten("text reaches a step that reads numbers")
-        if not self.blocks:
-            raise Unwritten("no column is left")
-        parts = [cast(self.op, b, DOUBLE) for b in self.blocks]
+        if not read or len(read) < len(self.blocks):
+            raise Unwritten("a column it reads is left out")
+        parts = [cast(self.op, b, DOUBLE) for b in read]
         return parts[0] if len(parts) == 1 else self.op.Concat(*parts, axis=1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from onnx_ir import DataType
 from bridge import facts, hub
 from bridge.classical.check import Disagreement, check
 from bridge.errors import UnreadableFile, UnsupportedModel
-from bridge.formats import Importer
+from bridge.formats import Importer, Option
 from bridge.load import load as load_hub
 from bridge.passes import clean
 from bridge.passes.rewrite import replace
@@ -31,10 +32,12 @@ from bridge_sklearn.graphs import (
     cast,
     embed_model,
     finish_model,
+    gather_labels,
     start_graph,
 )
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting
 from bridge_sklearn.live_session import estimator_session
+from bridge_sklearn.model_files import read_estimator
 from bridge_sklearn.transformed_target import append_inverse
 from bridge_sklearn.transformers import transform, writes
 
@@ -50,7 +53,7 @@ PARTS = (
 OPSETS = {"": 21, "ai.onnx.ml": 3}
 
 
-def load(src: Any) -> ir.Model:
+def load(src: Any, trusted: str = "") -> ir.Model:
     """A fitted estimator as a hub model: one input `X` [N, F], or one [N, 1] per column where a
     ColumnTransformer picks columns by name; outputs `label` and `probabilities` of a classifier, `variable`
     of a regressor.
@@ -58,11 +61,8 @@ def load(src: Any) -> ir.Model:
     Computed in double where ONNX Runtime can, else in float, as trees are. Raises UnreadableFile for what is
     no fitted model, UnsupportedModel for what the converters do not take.
     """
-    if isinstance(src, (str, bytes)) or hasattr(src, "__fspath__"):
-        raise UnreadableFile(
-            f"{src} is a file; a scikit-learn model is handed over as an object.",
-            "Load it first, from a source you trust.",
-        )
+    if isinstance(src, (str, Path)):
+        src = read_estimator(Path(src), trusted)
     src = src.best_estimator_ if is_search(src) else src
     if is_booster(src):
         return load_hub(src)
@@ -86,7 +86,7 @@ def load(src: Any) -> ir.Model:
             continue
         except Exception as error:
             reason = f"is not taken by its converter ({type(error).__name__}: {first_line(error)})"
-            refused.insert(0, reason)
+            refused.append(reason)
             continue
         facts.FORMAT.set(model, "sklearn")
         facts.ESTIMATOR.set(model, type(src).__name__)
@@ -103,16 +103,20 @@ Make = Callable[[Any, list[str], int, bool], ir.Model]
 
 def attempts(src: Any) -> Iterator[tuple[Make, bool]]:
     """Ways to read a model, best first, each in double or not: from its own numbers where those are known to
-    be better, through the converters, from its numbers where those fall short."""
+    be better, through the converters, from its numbers where those fall short. Trees have no converter: what
+    a missing value does there it does not know, and it does not end at a threshold of infinity."""
     final = final_of(src)
     first = builder(final)
     floats = has_trees(src) and not (is_hist_gradient_boosting(final) or first in JOINED)
     alone = final is src
-    if first is not None or (not alone and has_trees(final)):
+    direct = first is not None or (not alone and has_trees(final)) or read_columns(src) is not None
+    if direct:
         yield build_model, not (floats and alone)
+    if first is not None and has_trees(src):
+        return
     if not floats:
         yield convert_model, True
-    if first is None:
+    if not direct:
         yield build_model, True
     yield convert_model, False
 
@@ -143,7 +147,7 @@ def first_line(error: Exception) -> str:
 def features(src: Any) -> tuple[list[str], int]:
     """Names of the columns a model was fitted on, empty when they had none, and their number."""
     names = getattr(src, "feature_names_in_", None)
-    count = getattr(src, "n_features_in_", None)
+    count = 1 if hasattr(src, "X_thresholds_") else getattr(src, "n_features_in_", None)
     if count is None:
         raise UnreadableFile(
             f"This {type(src).__name__} does not say how many features it takes.", "Is it fitted?"
@@ -158,7 +162,37 @@ def convert_model(src: Any, names: list[str], count: int, double: bool) -> ir.Mo
         proto = convert_estimator(src, names, count, double)
     model = load_hub(proto, source="onnx")
     model.graph.name = type(src).__name__
-    return restore_target_columns(unify_concat_dtypes(model))
+    model = restore_target_columns(unify_concat_dtypes(model))
+    if numbered(src) is not src:
+        name_labels(model, final_of(src).classes_)
+    return model
+
+
+def numbered(src: Any) -> Any:
+    """An estimator whose classes are their numbers, where they are of a kind converters get wrong: booleans,
+    unsigned integers, and those past 32 bits."""
+    final = final_of(src)
+    classes = getattr(final, "classes_", None)
+    if (
+        not isinstance(classes, np.ndarray)
+        or classes.dtype.kind not in "bui"
+        or "classes_" not in vars(final)
+    ):
+        return src
+    if classes.dtype.kind == "i" and (np.abs(classes.astype(float)) < 2**31).all():
+        return src
+    again = copy.copy(final)
+    again.classes_ = np.arange(len(classes))
+    return again if final is src else with_final(src, again)
+
+
+def name_labels(model: ir.Model, classes: np.ndarray) -> None:
+    """Turn the first output, numbers of classes, into the classes."""
+    output = model.graph.outputs[0]
+    op = hub.Builder(model.graph, source=hub.origin(producer) if (producer := output.producer()) else None)
+    label = gather_labels(op, classes, output)
+    label.name, output.name = output.name, hub.fresh_name(model.graph, "number")
+    model.graph.outputs[0] = label
 
 
 def unify_concat_dtypes(model: ir.Model) -> ir.Model:
@@ -179,7 +213,9 @@ def build_model(src: Any, names: list[str], count: int, double: bool) -> ir.Mode
     """Hub model of an estimator and the steps before it, from their own numbers."""
     graph, blocks = start_graph(type(src).__name__, list(input_columns(src, names, count, double)))
     op = PartBuilder(graph, embed, final_of(src))
-    model = finish_model(graph, embed(op, src, Frame(op, blocks)))
+    by_name = {str(value.name): value for value in blocks}
+    columns = list(by_name.values()) if "X" in by_name else [by_name.get(name) for name in names]
+    model = finish_model(graph, embed(op, src, Frame(op, columns)))
     op_types = {node.op_type for node in graph}
     if "TreeEnsemble" in op_types and op_types & {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}:
         raise Unwritten("it joins trees in double with trees in float, which no one opset of ai.onnx.ml has")
@@ -255,7 +291,7 @@ def convert_estimator(src: Any, names: list[str], count: int, double: bool) -> A
     from skl2onnx import convert_sklearn
 
     register_converters()
-    src = make_convertible(src)
+    src = make_convertible(numbered(src))
     final = final_of(src)
     types = list(columns(src, names, count, double))
     attempts: list[Any] = [None]
@@ -384,4 +420,14 @@ def check_predictions(src: Any, model: ir.Model) -> None:
     check(model, own_answers(src, model), known_categories(src, model), decided=decided_records(src, model))
 
 
-importer = Importer(load, live=estimator_session)
+importer = Importer(
+    load,
+    (
+        Option(
+            "trusted",
+            "types of a skops file to trust, comma separated, beside those that skops trusts",
+            "",
+        ),
+    ),
+    live=estimator_session,
+)

@@ -48,26 +48,30 @@ def linear_shares(op: hub.Builder, src: Any, scores: ir.Value) -> ir.Value:
     add up to one, where each class was fitted against the rest."""
     count = len(src.classes_)
     name = type(src).__name__
-    if name == "SGDClassifier" and src.loss == "modified_huber":
-        raise Unwritten("its probabilities are of the modified Huber loss")
     if count > 2 and name in ("LogisticRegression", "LogisticRegressionCV", "LinearDiscriminantAnalysis"):
         return op.Softmax(scores, axis=-1)
+    clipped = name == "SGDClassifier" and src.loss == "modified_huber"
     if count == 2:
-        each = op.Sigmoid(scores)
+        each = half_clipped(op, scores) if clipped else op.Sigmoid(scores)
         return op.Concat(op.Sub(op.const(np.array(1.0)), each), each, axis=1)
-    each = fine_sigmoid(op, scores)
+    each = half_clipped(op, scores) if clipped else fine_sigmoid(op, scores)
     total = op.ReduceSum(each, np.array([1]), keepdims=1)
     none = op.Equal(total, op.const(np.array(0.0)))
     normal = op.Div(each, op.Where(none, op.const(np.array(1.0)), total))
     return op.Where(none, op.const(np.array(1.0 / count)), normal)
 
 
+def half_clipped(op: hub.Builder, x: ir.Value) -> ir.Value:
+    """(x + 1) / 2, kept between 0 and 1: probabilities of the modified Huber loss."""
+    one = op.const(np.array(1.0))
+    kept = op.Max(op.Min(x, one), op.const(np.array(-1.0)))
+    return op.Div(op.Add(kept, one), op.const(np.array(2.0)))
+
+
 def fine_sigmoid(op: hub.Builder, x: ir.Value) -> ir.Value:
     """A sigmoid to its last place where it is next to zero, for what is divided by a sum of such."""
-    one, low = op.const(np.array(1.0)), op.Exp(op.Min(x, op.const(np.array(0.0))))
-    high = op.Exp(op.Neg(op.Max(x, op.const(np.array(0.0)))))
-    below = op.Less(x, op.const(np.array(0.0)))
-    return op.Where(below, op.Div(low, op.Add(one, low)), op.Div(one, op.Add(one, high)))
+    one = op.const(np.array(1.0))
+    return op.Div(one, op.Add(one, op.Exp(op.Neg(x))))
 
 
 def linear_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:

@@ -31,17 +31,19 @@ def basis(op: PartBuilder, src: Any, spline: Any, x: ir.Value) -> ir.Value:
     low, high = float(spline.t[degree]), float(spline.t[-degree - 1])
     if src.extrapolation == "periodic":
         span = op.const(np.array([[high - low]]))
-        ahead = op.Div(op.Sub(x, op.const(np.array([[low]]))), span)
-        x = op.Sub(x, op.Mul(op.Floor(ahead), span))
+        first = op.const(np.array([[low]]))
+        rest = op.Mod(op.Sub(x, first), span, fmod=1)
+        rest = op.Where(op.Less(rest, op.const(np.array([[0.0]]))), op.Add(rest, span), rest)
+        x = op.Add(first, rest)
     elif src.extrapolation not in ("constant", "linear", "continue", "error"):
         raise Unwritten(f"its extrapolation is {src.extrapolation}")
     inner = x
     if src.extrapolation in ("constant", "linear"):
         first, last = op.const(np.array([[low]])), op.const(np.array([[high]]))
         inner = op.Where(op.Less(x, first), first, op.Where(op.Greater(x, last), last, x))
-    pieces = PPoly.from_spline(spline)
-    starts = np.asarray(pieces.x[degree : len(pieces.x) - degree], np.float64)
-    weights = np.asarray(pieces.c[:, degree : len(pieces.x) - 1 - degree], np.float64)
+    pieces = [PPoly.from_spline((spline.t, each, spline.k)) for each in spline.c.T]
+    starts = np.asarray(spline.t[degree : len(spline.t) - degree], np.float64)
+    weights = np.stack([each.c[:, degree : len(spline.t) - 1 - degree] for each in pieces], axis=2)
     result = piecewise(op, inner, starts, weights)
     if src.extrapolation == "linear":
         result = op.Add(result, beyond(op, spline, x, inner, low, high))

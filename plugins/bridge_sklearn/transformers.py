@@ -47,7 +47,7 @@ def pipeline(op: PartBuilder, src: Any, frame: Frame) -> Frame:
 
 def column_transformer(op: PartBuilder, src: Any, frame: Frame) -> Frame:
     """Parts of the columns, each through its own step, side by side."""
-    blocks = []
+    blocks: list[ir.Value | None] = []
     for name, step, _ in src.transformers_:
         places = src._transformer_to_input_indices.get(name, [])
         if len(places) and not (isinstance(step, str) and step == "drop"):
@@ -57,7 +57,7 @@ def column_transformer(op: PartBuilder, src: Any, frame: Frame) -> Frame:
 
 def feature_union(op: PartBuilder, src: Any, frame: Frame) -> Frame:
     """Steps side by side, each on all columns, and times its weight."""
-    blocks = []
+    blocks: list[ir.Value | None] = []
     for name, step in src.transformer_list:
         made = transform(op, step, frame)
         weight = (src.transformer_weights or {}).get(name)
