@@ -30,6 +30,7 @@ from bridge_boosters.graphs import (
     finish_model,
     label_of,
     positive_index,
+    reading,
     start_graph,
     unsupported,
 )
@@ -249,7 +250,8 @@ def load(src: Any) -> ir.Model:
     UnreadableFile, UnsupportedModel; MissingDependency for a .cbm where CatBoost is not installed.
     """
     if isinstance(src, (str, Path)):
-        return build(document_of(Path(src)))
+        with reading(Path(src), "CatBoost"):
+            return build(document_of(Path(src)))
     kinds = {base.__name__ for base in type(src).__mro__}
     model = build(exported(src), not kinds & {"CatBoostClassifier", "CatBoostRegressor"})
     facts.ESTIMATOR.set(model, type(src).__name__)

@@ -26,14 +26,16 @@ def check_predictions(
     known: Known | None = None,
     decided: Mask | None = None,
     rounding: Mask | None = None,
+    **how: Any,
 ) -> None:
-    """Raise UnsupportedModel where a hub model answers otherwise than the object it was read from."""
+    """Raise UnsupportedModel where a hub model answers otherwise than the object it was read from, asked for
+    its predictions with `how`."""
     outputs, predict = [str(value.name) for value in model.graph.outputs], predictor(src)
 
     def ask(table: Table) -> Answers:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            answers = [[np.asarray(predict(table["X"]))]]
+            answers = [[np.asarray(predict(table["X"], **how))]]
             return answers + [[np.asarray(src.predict_proba(table["X"]))] for _ in outputs[1:]]
 
     try:

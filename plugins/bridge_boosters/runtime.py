@@ -35,12 +35,13 @@ def open_xgboost(path: Path) -> Session:
     return LibrarySession(opened("xgboost", lambda: xgboost.Booster(model_file=str(path))), model)
 
 
-def open_lightgbm(path: Path) -> Session:
+def open_lightgbm(path: Path, raw_score: bool = False) -> Session:
     """Text in LightGBM."""
     import lightgbm
 
-    model = lightgbm_import.load(path)
-    return LibrarySession(opened("lightgbm", lambda: lightgbm.Booster(model_file=str(path))), model)
+    model = lightgbm_import.load(path, raw_score)
+    booster = opened("lightgbm", lambda: lightgbm.Booster(model_file=str(path)))
+    return LibrarySession(booster, model, raw_score=raw_score)
 
 
 def open_catboost(path: Path) -> Session:
@@ -55,5 +56,5 @@ def open_catboost(path: Path) -> Session:
 
 
 xgboost = Runtime(open_xgboost)
-lightgbm = Runtime(open_lightgbm)
+lightgbm = Runtime(open_lightgbm, ("raw_score",))
 catboost = Runtime(open_catboost)

@@ -36,11 +36,12 @@ def predictor(src: Any) -> Callable[..., np.ndarray]:
 
 
 class LibrarySession(Session):
-    """A Booster or an estimator; inputs and outputs are those of the hub model read from it."""
+    """A Booster or an estimator; inputs and outputs are those of the hub model read from it. It is asked for
+    its predictions with `how`."""
 
-    def __init__(self, src: Any, model: ir.Model) -> None:
+    def __init__(self, src: Any, model: ir.Model, **how: Any) -> None:
         self._src, self._values = src, list(model.graph.outputs)
-        self._predict = predictor(src)
+        self._predict, self._how = predictor(src), how
         modules = [base.__module__.split(".")[0] for base in type(src).__mro__]
         library = next(name for name in modules if name in LIBRARIES)
         self._library = library
@@ -59,7 +60,7 @@ class LibrarySession(Session):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                values = [self._predict(records)]
+                values = [self._predict(records, **self._how)]
                 values += [self._src.predict_proba(records) for _ in self._values[1:]]
         except Exception as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]

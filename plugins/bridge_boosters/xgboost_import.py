@@ -26,6 +26,7 @@ from bridge_boosters.graphs import (
     label_of,
     missing_where,
     positive_index,
+    reading,
     start_graph,
     unsupported,
 )
@@ -367,7 +368,8 @@ def load(src: Any) -> ir.Model:
     `probabilities`. Raises UnreadableFile, UnsupportedModel.
     """
     if isinstance(src, (str, Path)):
-        return build(XgboostModel.of(document_of(Path(src))))[0]
+        with reading(Path(src), "XGBoost"):
+            return build(XgboostModel.of(document_of(Path(src))))[0]
     booster = src.get_booster() if hasattr(src, "get_booster") else src
     learner = XgboostModel.of(decode(bytes(booster.save_raw("ubj"))))
     model, columns = build(learner, None if booster is src else src)
