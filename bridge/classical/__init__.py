@@ -1,2 +1,2 @@
-"""Comparison of a converted classical model with the object it was read from, on records made of what it
-knows."""
+"""Classical models: their trees in one operator, and their comparison with the object they were read from, on
+records made of what it knows."""

@@ -17,9 +17,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
+from bridge.classical.trees import DEEPEST, GT, Ref, Trees
 from bridge.errors import UnreadableFile
 from bridge.formats import Importer
-from bridge.trees import DEEPEST, GT, Ref, Trees
 from bridge.workers import WorkerLost, isolated
 from bridge_boosters import links
 from bridge_boosters.checks import check_predictions
@@ -30,9 +30,11 @@ from bridge_boosters.graphs import (
     finish_model,
     label_of,
     positive_index,
+    reading,
     start_graph,
     unsupported,
 )
+from bridge_boosters.sessions import LibrarySession
 
 OTHER_FEATURES = ("categorical_features", "text_features", "embedding_features")
 BINARY, MANY_LABELS = ("Logloss", "CrossEntropy"), ("MultiLogloss", "MultiCrossEntropy")
@@ -118,10 +120,10 @@ class Forest:
     @property
     def names(self) -> list[str]:
         """Names of the columns, none where one has none."""
-        names = [""] * self.count
-        for feature in self.floats.values():
-            names[int(feature["flat_feature_index"])] = str(feature.get("feature_id", ""))
-        return names if all(names) and names != [str(i) for i in range(self.count)] else []
+        named = {int(f["flat_feature_index"]): str(f.get("feature_id", "")) for f in self.floats.values()}
+        names = [named[at] for at in sorted(named)]
+        generic = [str(at) for at in range(len(names))]
+        return names if len(names) == self.count and all(names) and names != generic else []
 
     def test(self, split: Any) -> Ref:
         """A test that is true above its border."""
@@ -248,7 +250,8 @@ def load(src: Any) -> ir.Model:
     UnreadableFile, UnsupportedModel; MissingDependency for a .cbm where CatBoost is not installed.
     """
     if isinstance(src, (str, Path)):
-        return build(document_of(Path(src)))
+        with reading(Path(src), "CatBoost"):
+            return build(document_of(Path(src)))
     kinds = {base.__name__ for base in type(src).__mro__}
     model = build(exported(src), not kinds & {"CatBoostClassifier", "CatBoostRegressor"})
     facts.ESTIMATOR.set(model, type(src).__name__)
@@ -256,4 +259,4 @@ def load(src: Any) -> ir.Model:
     return model
 
 
-importer = Importer(load)
+importer = Importer(load, live=LibrarySession)

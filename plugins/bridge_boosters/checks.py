@@ -12,6 +12,7 @@ import onnx_ir as ir
 from bridge.classical.check import Answers, check
 from bridge.classical.records import Known, Table
 from bridge.errors import Blocker, ExecutionFailed, UnsupportedModel
+from bridge_boosters.sessions import predictor
 
 Mask = Callable[[Table], np.ndarray]
 UNIT = 2.0**-24
@@ -23,20 +24,18 @@ def check_predictions(
     model: ir.Model,
     src: Any,
     known: Known | None = None,
-    predict: Callable[[np.ndarray], Any] | None = None,
     decided: Mask | None = None,
     rounding: Mask | None = None,
+    **how: Any,
 ) -> None:
-    """Raise UnsupportedModel where a hub model answers otherwise than the object it was read from.
-
-    `predict` gives its predictions for records where `src.predict` does not take them as they are.
-    """
-    outputs = [str(value.name) for value in model.graph.outputs]
+    """Raise UnsupportedModel where a hub model answers otherwise than the object it was read from, asked for
+    its predictions with `how`."""
+    outputs, predict = [str(value.name) for value in model.graph.outputs], predictor(src)
 
     def ask(table: Table) -> Answers:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            answers = [[np.asarray((predict or src.predict)(table["X"]))]]
+            answers = [[np.asarray(predict(table["X"], **how))]]
             return answers + [[np.asarray(src.predict_proba(table["X"]))] for _ in outputs[1:]]
 
     try:
@@ -59,17 +58,12 @@ def check_xgboost(
     booster = src.get_booster() if hasattr(src, "get_booster") else src
     rounds = booster.num_boosted_rounds()
 
-    def predict(records: np.ndarray, output_margin: bool = False) -> np.ndarray:
-        if booster is not src:
-            return np.asarray(src.predict(records, output_margin=output_margin, validate_features=False))
-        types = booster.feature_types
-        matrix = xgboost.DMatrix(records, feature_types=types, enable_categorical=types is not None)
-        return np.asarray(booster.predict(matrix, output_margin=output_margin, validate_features=False))
+    predict = predictor(src)
 
     def rounding(table: Table) -> np.ndarray:
         if linear is not None:
             return lost_by_terms(table["X"], linear, is_exponential)
-        margins = np.abs(predict(table["X"], True).reshape(len(table["X"]), -1)).max(axis=1)
+        margins = np.abs(predict(table["X"], output_margin=True).reshape(len(table["X"]), -1)).max(axis=1)
         return 4 * UNIT * np.sqrt(rounds + 1) * margins
 
     def decided(table: Table) -> np.ndarray:
@@ -87,7 +81,6 @@ def check_xgboost(
             model,
             src,
             known,
-            predict,
             decided if classifies else None,
             rounding if linear is not None or is_exponential else None,
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,8 @@ import onnx_ir as ir
 
 from bridge import facts, hub
 from bridge.classical.records import Known
-from bridge.errors import Blocker, UnsupportedModel
-from bridge.trees import Trees
+from bridge.classical.trees import Trees
+from bridge.errors import Blocker, UnreadableFile, UnsupportedModel
 
 Outputs = dict[str, ir.Value]
 Form = Callable[[Any, ir.Value], ir.Value]
@@ -21,6 +23,23 @@ Form = Callable[[Any, ir.Value], ir.Value]
 def unsupported(library: str, what: str, reason: str, hint: str = "") -> UnsupportedModel:
     """A model that cannot be read, for one reason."""
     return UnsupportedModel(f"The {library} model cannot be read:", [Blocker(what, "", "", reason)], hint)
+
+
+BROKEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a document whose entries are missing, or of another kind, raises where it is read."""
+
+
+@contextmanager
+def reading(path: Path, library: str) -> Iterator[None]:
+    """A context in which what a broken document raises is an UnreadableFile."""
+    try:
+        yield
+    except BROKEN as error:
+        what = f"{type(error).__name__}: {error}"[:300]
+        raise UnreadableFile(
+            f"{path} is not a valid {library} model: {what}",
+            "Is the file complete, and as the library wrote it?",
+        ) from error
 
 
 def start_graph(library: str, count: int, dtype: ir.DataType) -> tuple[hub.Builder, ir.Value]:
@@ -67,8 +86,8 @@ class Columns:
         return self.count + self.derived.setdefault((form, column), len(self.derived))
 
     def of_categories(self, column: int, form: Form, members: Iterable[float]) -> int:
-        """Where a test finds the categories of a column, which are remembered. Raises ValueError as `at`
-        does."""
+        """The place of a column whose categories a test names; they are remembered. Raises ValueError as
+        `at` does."""
         self.categories.setdefault(column, set()).update(members)
         return self.at(column, form)
 

@@ -12,9 +12,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
+from bridge.classical.trees import LEQ, MEMBER, Ref, Trees, walk
 from bridge.errors import UnreadableFile
-from bridge.formats import Importer
-from bridge.trees import LEQ, MEMBER, Ref, Trees, walk
+from bridge.formats import Importer, Option, flag
 from bridge_boosters import links
 from bridge_boosters.checks import check_predictions
 from bridge_boosters.graphs import (
@@ -24,10 +24,12 @@ from bridge_boosters.graphs import (
     finish_model,
     label_of,
     missing_where,
+    reading,
     start_graph,
     truncated,
     unsupported,
 )
+from bridge_boosters.sessions import LibrarySession
 
 VERSIONS = ("v2", "v3", "v4")
 ZERO = float(np.float32(1e-35))
@@ -116,6 +118,11 @@ class LightgbmModel:
     @classmethod
     def of(cls, text: str) -> LightgbmModel:
         """Raises UnreadableFile, UnsupportedModel, ValueError."""
+        if not text.startswith("tree"):
+            raise UnreadableFile(
+                "The text is no model of LightGBM: it does not begin with `tree`.",
+                "Save one with booster.save_model('model.txt').",
+            )
         head, *blocks = text.split("\nTree=")
         if "\nend of trees" not in text:
             raise UnreadableFile("The text has no `end of trees`.", "Is the file complete?")
@@ -203,7 +210,7 @@ def grow(trees: Trees, columns: Columns, tree: Tree, values: list[float], target
 
 
 def sums(op: hub.Builder, model: LightgbmModel, x: ir.Value, columns: Columns) -> ir.Value:
-    """Sums of the trees, their means where the model is a forest, [N, K]."""
+    """Sums of the trees, [N, K]."""
     if model.per_round < 1 or len(model.trees) % model.per_round:
         raise ValueError(f"{len(model.trees)} trees are not {model.per_round} for each round")
     if any(tree.is_linear for tree in model.trees):
@@ -213,7 +220,7 @@ def sums(op: hub.Builder, model: LightgbmModel, x: ir.Value, columns: Columns) -
         for index, tree in enumerate(model.trees):
             grow(trees, columns, tree, tree.values, index % model.per_round)
         total = trees.build(op, columns.gather(op, x, trees))
-    return op.Div(total, float(model.rounds)) if model.is_averaged and model.rounds else total
+    return total
 
 
 def linear_sums(op: hub.Builder, model: LightgbmModel, x: ir.Value, columns: Columns) -> ir.Value:
@@ -285,14 +292,19 @@ def linear_leaves(tree: Tree, features: int) -> Iterator[LinearLeaf]:
         at += count
 
 
-def build(text: str, source: Any = None) -> tuple[ir.Model, Columns]:
+def build(text: str, source: Any = None, raw_score: bool = False) -> tuple[ir.Model, Columns]:
     """The hub model of a text as `source`, a live estimator or None for a Booster, predicts with it, and the
-    columns that its tests read."""
+    columns that its tests read; of its sums alone with `raw_score`."""
     model = LightgbmModel.of(text)
     op, x = start_graph("LightGBM", model.features, ir.DataType.DOUBLE)
     columns = Columns(model.features)
-    predicted = link_of(model.objective)(op, sums(op, model, x, columns))
-    hub_model = finish_model(op, answers(op, predicted, source), model.names, "lightgbm")
+    total = sums(op, model, x, columns)
+    # LightGBM divides the sums of a forest where it gives no raw score
+    mean = (
+        op.Div(total, float(model.rounds)) if model.is_averaged and model.rounds and not raw_score else total
+    )
+    outputs = {"variable": mean} if raw_score else answers(op, link_of(model.objective)(op, mean), source)
+    hub_model = finish_model(op, outputs, model.names, "lightgbm")
     facts.VERSION.set(hub_model, model.version)
     if "\npandas_categorical:[[" in text:
         hub.note(
@@ -312,22 +324,24 @@ def answers(op: hub.Builder, predicted: ir.Value, source: Any) -> Outputs:
     return {"label": label_of(op, source.classes_, index), "probabilities": shares}
 
 
-def load(src: Any) -> ir.Model:
+def load(src: Any, raw_score: bool = False) -> ir.Model:
     """A file or a fitted model as a hub model: input `X`, double [N, F].
 
     A Booster and a file give `variable`, [N, K], as `Booster.predict` does; a classifier `label` and
     `probabilities`. Raises UnreadableFile, UnsupportedModel.
     """
     if isinstance(src, (str, Path)):
-        return build(Path(src).read_text("utf-8"))[0]
+        with reading(Path(src), "LightGBM"):
+            return build(Path(src).read_text("utf-8"), None, raw_score)[0]
     is_booster = not hasattr(src, "booster_")
     if not is_booster and src.get_params().get("pred_early_stop"):
         raise unsupported("LightGBM", "pred_early_stop", "leaves out trees for some records")
     booster = src if is_booster else src.booster_
-    model, columns = build(booster.model_to_string(), None if is_booster else src)
+    model, columns = build(booster.model_to_string(), None if is_booster else src, raw_score)
     facts.ESTIMATOR.set(model, type(src).__name__)
-    check_predictions(model, src, columns.known)
+    check_predictions(model, src, columns.known, raw_score=raw_score)
     return model
 
 
-importer = Importer(load)
+RAW = Option("raw_score", "whether sums are given, before the function of the objective", False, flag)
+importer = Importer(load, (RAW,), live=LibrarySession)

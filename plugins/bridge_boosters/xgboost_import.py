@@ -12,9 +12,9 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
+from bridge.classical.trees import LT, MEMBER, Ref, Trees, walk
 from bridge.errors import UnreadableFile
 from bridge.formats import Importer
-from bridge.trees import LT, MEMBER, Ref, Trees, walk
 from bridge_boosters import links
 from bridge_boosters.checks import check_xgboost
 from bridge_boosters.graphs import (
@@ -26,9 +26,11 @@ from bridge_boosters.graphs import (
     label_of,
     missing_where,
     positive_index,
+    reading,
     start_graph,
     unsupported,
 )
+from bridge_boosters.sessions import LibrarySession
 from bridge_boosters.ubjson import decode
 
 NEWEST = 3
@@ -344,13 +346,19 @@ def document_of(path: Path) -> Any:
             f"{path} is in the binary form of before XGBoost 3.1.",
             "Load it with such a version, then: booster.save_model('model.json')",
         )
+    # A key in JSON is quoted, in UBJSON its length stands before it
+    is_ubjson = data.startswith(b"{") and not data[1:].lstrip().startswith((b'"', b"}"))
     try:
-        # A key in JSON is quoted, in UBJSON its length stands before it
-        return json.loads(data) if data.lstrip()[1:].lstrip().startswith(b'"') else decode(data)
+        document = decode(data) if is_ubjson else json.loads(data)
     except (ValueError, RecursionError) as error:
+        what = f"{path} is neither JSON nor UBJSON: {error}"
+        raise UnreadableFile(what, "Is the file complete?") from error
+    if not isinstance(document, dict) or "learner" not in document:
         raise UnreadableFile(
-            f"{path} is neither JSON nor UBJSON: {error}", "Is the file complete?"
-        ) from error
+            f"{path} holds no model of XGBoost.",
+            "Save one with booster.save_model('model.json'); a dump does not hold all of it.",
+        )
+    return document
 
 
 def load(src: Any) -> ir.Model:
@@ -360,7 +368,8 @@ def load(src: Any) -> ir.Model:
     `probabilities`. Raises UnreadableFile, UnsupportedModel.
     """
     if isinstance(src, (str, Path)):
-        return build(XgboostModel.of(document_of(Path(src))))[0]
+        with reading(Path(src), "XGBoost"):
+            return build(XgboostModel.of(document_of(Path(src))))[0]
     booster = src.get_booster() if hasattr(src, "get_booster") else src
     learner = XgboostModel.of(decode(bytes(booster.save_raw("ubj"))))
     model, columns = build(learner, None if booster is src else src)
@@ -370,4 +379,4 @@ def load(src: Any) -> ir.Model:
     return model
 
 
-importer = Importer(load)
+importer = Importer(load, live=LibrarySession)

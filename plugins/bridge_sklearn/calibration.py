@@ -77,7 +77,7 @@ def interpolated(op: PartBuilder, src: Any, x: ir.Value) -> ir.Value:
     starts, values = np.asarray(src.X_thresholds_, np.float64), np.asarray(src.y_thresholds_, np.float64)
     inner = x
     if src.out_of_bounds == "clip":
-        low, high = op.const(np.array([[src.X_min_]])), op.const(np.array([[src.X_max_]]))
+        low, high = (op.const(np.array([[float(end)]])) for end in (src.X_min_, src.X_max_))
         inner = op.Where(op.Less(x, low), low, op.Where(op.Greater(x, high), high, x))
     if len(starts) == 1:
         flat = op.Where(op.Equal(inner, inner), op.const(values[:1, None]), op.const(values[:1, None]))

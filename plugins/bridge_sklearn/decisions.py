@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.load import load
+from bridge_sklearn import is_booster
 from bridge_sklearn.columns import is_search
 from bridge_sklearn.frames import Frame
-from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten, cast
+from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten, cast, embed_model
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting, raw_scores
 from bridge_sklearn.linear import linear_scores
 from bridge_sklearn.svm import svm_scores
@@ -28,6 +30,8 @@ def decision(op: PartBuilder, src: Any, x: Any) -> ir.Value:
     if is_search(src):
         return decision(op, src.best_estimator_, frame)
     x = frame.matrix()
+    if is_booster(src):
+        return embed_model(op, load(src, raw_score=True), x)["variable"]
     if is_hist_gradient_boosting(src):
         return raw_scores(op, src, x)
     if type(src).__name__ == "GradientBoostingClassifier":

@@ -60,7 +60,7 @@ def _as(found: np.ndarray, output: ir.Value) -> np.ndarray:
     return shaped.astype(output.dtype.numpy())
 
 
-def estimator_session(src: Any, model: ir.Model) -> Session | None:
+def estimator_session(src: Any, model: ir.Model, **options: Any) -> Session | None:
     """A session of an estimator whose every output is a prediction; None for others."""
     src = src.best_estimator_ if is_search(src) else src
     names = {v.name or "" for v in model.graph.outputs}

@@ -144,6 +144,19 @@ def test_classifiers_give_label_and_probabilities(names):
     np.testing.assert_allclose(found["probabilities"], estimator.predict_proba(X), rtol=1e-9)
 
 
+@pytest.mark.parametrize("boosting", ["gbdt", "rf"])
+def test_sums_before_the_function_of_the_objective(boosting, tmp_path):
+    bagging = {"bagging_freq": 1, "bagging_fraction": 0.7}
+    booster = train((TARGET > 0).astype(int), objective="binary", boosting=boosting, **bagging)
+    path = tmp_path / "model.txt"
+    booster.save_model(path)
+    expected = booster.predict(X, raw_score=True)
+    for source in (booster, path):
+        found = bridge.run(bridge.load(source, raw_score=True), {"X": X})["variable"][:, 0]
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(bridge.run(path, {"X": X}, raw_score=True)["variable"][:, 0], expected)
+
+
 def test_predictions_that_stop_early_are_refused():
     estimator = lightgbm.LGBMClassifier(n_estimators=4, verbose=-1, pred_early_stop=True)
     estimator.fit(X, (TARGET > 0).astype(int))

@@ -247,3 +247,9 @@ def test_the_old_binary_form_names_the_way_out(tmp_path):
     path.write_bytes(b"binf" + bytes(100))
     with pytest.raises(UnreadableFile, match="save_model"):
         bridge.load(path)
+
+
+@pytest.mark.parametrize("content", [[], {}, [{"nodeid": 0, "leaf": 1.0}], {"name": "tree", "tree_info": []}])
+def test_what_is_no_model_names_the_way_out(content, tmp_path):
+    with pytest.raises(UnreadableFile, match="save_model"):
+        bridge.load(written(tmp_path, content))

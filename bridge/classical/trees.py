@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,7 +60,7 @@ class Trees:
     roots: list[int] = field(default_factory=list)
     leaf_targets: list[int] = field(default_factory=list)
     leaf_weights: list[float] = field(default_factory=list)
-    members: list[Iterable[float]] = field(default_factory=list)
+    members: list[Collection[float]] = field(default_factory=list)
 
     def leaf(self, weight: float, target: int = 0) -> Ref:
         """A leaf. Raises ValueError for a weight that is not finite."""
@@ -71,11 +71,16 @@ class Trees:
         return True, len(self.leaf_weights) - 1
 
     def test(
-        self, column: int, mode: int, split: float = 0.0, tracks: bool = False, members: Iterable[float] = ()
+        self,
+        column: int,
+        mode: int,
+        split: float = 0.0,
+        tracks: bool = False,
+        members: Collection[float] = (),
     ) -> Ref:
         """A test of one column against `split`, or of whether it is one of `members`; its sides are set by
-        `lead`. Raises ValueError for a threshold that is no number."""
-        if math.isnan(split):
+        `lead`. Raises ValueError for a threshold or a member that is no number."""
+        if math.isnan(split) or not all(map(math.isfinite, members)):
             raise ValueError("a threshold is no number")
         if mode == MEMBER:
             self.members.append(members)
