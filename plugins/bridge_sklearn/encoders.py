@@ -53,10 +53,14 @@ def rare_places(src: Any, index: int) -> np.ndarray | None:
 
 
 def one_hot_encoder(op: PartBuilder, src: Any, frame: Frame) -> Frame:
-    """A column for each category, those without one left out and rare ones put together."""
+    """A column for each category, those without one left out and rare ones put together; missing where an
+    unknown category is an error."""
     blocks = []
     for index, categories in enumerate(src.categories_):
         marks = category_marks(op, frame.column(index), categories)
+        if src.handle_unknown == "error":
+            known = op.Greater(op.ReduceSum(marks, np.array([1]), keepdims=1), op.const(np.array(0.5)))
+            marks = op.Where(known, marks, op.const(np.array(np.nan)))
         rare = rare_places(src, index)
         places = np.arange(len(categories)) if rare is None else rare
         table = np.eye(int(places.max()) + 1)[places]
