@@ -182,3 +182,15 @@ def test_complex_results_are_told_of_or_refused(tmp_path):
     tf.saved_model.save(module, tmp_path / "sm", signatures=module.f.get_concrete_function())
     with pytest.raises(UnsupportedModel, match="complex"):
         bridge.load(tmp_path / "sm")
+
+
+@pytest.mark.parametrize("names", [("a.b", "a/b"), ("self", "other"), ("self", "self_")])
+@pytest.mark.parametrize("target", ["savedmodel", "tflite", "torchscript"])
+def test_inputs_have_names_a_runner_can_be_called_with(names, target, tmp_path):
+    proto = model_from_text("(float[n,3] p, float[n,3] q) => (float[n,3] y) { y = Sub (p, q) }")
+    for value, name in zip(proto.graph.input, names, strict=True):
+        value.name = name
+    proto.graph.node[0].input[:] = names
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    (got,) = outputs(proto, target, tmp_path, {names[0]: x, names[1]: x * x})
+    np.testing.assert_array_equal(got, x - x * x)

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import subgraphs
+
+
+def callable_names(names: Iterable[str]) -> dict[str, str]:
+    """Names by which a Python function can be given its arguments, for those of inputs: none is `self`, and
+    no two are alike but for what no identifier holds."""
+    taken, callable_name = {"self"}, {}
+    for name in sorted(names):
+        given = name
+        while (identifier := re.sub(r"\W", "_", given)) in taken:
+            given += "_"
+        taken.add(identifier)
+        callable_name[name] = given
+    return callable_name
 
 
 class NameValues(ir.passes.InPlacePass):

@@ -192,6 +192,45 @@ def divide(g: Graph, src: str, x: np.ndarray) -> str:
     return g.add("Div", src, (1.5 + abs(g.normal(x.shape[-1]))).astype(np.float32))
 
 
+@step()
+def far_from_zero(g: Graph, src: str, x: np.ndarray) -> str:
+    """Values whose mean is far larger than their deviation."""
+    return g.add("Add", src, np.array(g.pick(100, -300), np.float32))
+
+
+@step()
+def multiple_or_itself(g: Graph, src: str, x: np.ndarray) -> str:
+    factor = np.array(g.pick(2, 0.5, -1.5, 3), np.float32)
+    return g.add(g.pick("Max", "Min"), g.add("Mul", src, factor), src)
+
+
+@step()
+def reduce_no_axes(g: Graph, src: str, x: np.ndarray) -> str:
+    """Without axes all are meant, or none where the attribute says so."""
+    noop = g.pick(0, 1)
+    return g.add(g.pick(*REDUCE[:4]), src, np.zeros(0, np.int64), noop_with_empty_axes=noop)
+
+
+@step()
+def split_into_one(g: Graph, src: str, x: np.ndarray) -> str:
+    return g.add("Split", src, axis=g.axis(x), num_outputs=1)
+
+
+@step(4)
+def strides_beyond_the_kernel(g: Graph, src: str, x: np.ndarray) -> str:
+    weights = g.normal(2, x.shape[1], *[1] * (x.ndim - 2))
+    pads = [int(p) for p in g.rng.integers(0, 3, 2 * (x.ndim - 2))]
+    return g.add("Conv", src, weights, strides=[g.pick(1, 2, 3) for _ in x.shape[2:]], pads=pads)
+
+
+@step(3)
+def group_normalization(g: Graph, src: str, x: np.ndarray) -> str:
+    channels = x.shape[1]
+    groups = g.pick(*(n for n in range(1, channels + 1) if channels % n == 0))
+    parameters = g.normal(groups), g.normal(groups)
+    return g.add("GroupNormalization", src, *parameters, num_groups=groups)
+
+
 @step(3)
 def conv(g: Graph, src: str, x: np.ndarray) -> str:
     group = g.pick(1, 1, x.shape[1])
@@ -396,9 +435,10 @@ def gather(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(4)
 def resize(g: Graph, src: str, x: np.ndarray) -> str:
-    """Resize to whole lengths where corners are aligned: of others ONNX Runtime computes something else
-    than ONNX's own cases."""
-    scales = np.array([1, 1, *[g.pick(1, 2, 1.5, 3) for _ in x.shape[2:]]], np.float32)
+    """Resize by whole factors and by others; to whole lengths where corners are aligned: of others ONNX
+    Runtime computes something else than ONNX's own cases."""
+    factors = (1, 2, 1.5, 3, 0.7, 5 / 3, 0.6, 1.4, 4 / 3)
+    scales = np.array([1, 1, *[g.pick(*factors) for _ in x.shape[2:]]], np.float32)
     mode = g.pick("nearest", "linear")
     coordinate = g.pick("half_pixel", "asymmetric", "align_corners")
     if coordinate == "align_corners":

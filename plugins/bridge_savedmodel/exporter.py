@@ -9,6 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.formats import Exporter, Option
+from bridge.passes.names import callable_names
 from bridge.report import Report
 from bridge_savedmodel.export_ops import ops
 from bridge_savedmodel.graph import VALUES, Graph
@@ -39,6 +40,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     module.weights, module.tables = list(graph.variables.values()), graph.tables
     tf.saved_model.save(module, str(path), signatures={SIGNATURE: function})
     _restore_names(model, path)
+    given = callable_names(v.name or "" for v in model.graph.inputs)
+    report.notes.extend(f"The input {old} is called {new}." for old, new in given.items() if old != new)
 
 
 def input_name(index: int) -> str:
@@ -62,8 +65,8 @@ def _restore_names(model: ir.Model, path: Path) -> None:
     file = path / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     meta = saved.meta_graphs[0]
-    names = sorted(v.name or "" for v in model.graph.inputs)
-    inputs = {input_name(n): name for n, name in enumerate(names)}
+    given = callable_names(v.name or "" for v in model.graph.inputs)
+    inputs = {input_name(n): given[name] for n, name in enumerate(sorted(given))}
     signature = meta.signature_def[SIGNATURE]
     _rename_keys(signature.inputs, inputs)
     for node in meta.object_graph_def.nodes:
@@ -78,7 +81,7 @@ def _restore_names(model: ir.Model, path: Path) -> None:
             keywords = function.canonicalized_input_signature.tuple_value.values[1].dict_value.fields
             _rename_keys(keywords, inputs)
     facts = {
-        "inputs": [_port_facts(v) for v in model.graph.inputs],
+        "inputs": [_port_facts(v) | {"name": given[v.name or ""]} for v in model.graph.inputs],
         "outputs": [_port_facts(v) for v in model.graph.outputs],
         "metadata": dict(model.metadata_props),
     }

@@ -11,6 +11,7 @@ import numpy as np
 
 from bridge.errors import ExecutionFailed, InvalidInput, UnreadableFile
 from bridge.formats import Runtime
+from bridge.passes.names import callable_names
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
 from bridge_savedmodel.importer import written_variables
@@ -54,7 +55,9 @@ class TensorFlowSession(Session):
         Raises InvalidInput for names, dtypes or shapes that the signature does not take, ExecutionFailed with
         TensorFlow's message.
         """
-        tf = tensorflow()
+        tf, given = tensorflow(), callable_names(n for n in inputs if n not in self.held)
+        if set(given) != set(self.specs):
+            inputs = {given.get(n, n): v for n, v in inputs.items()}
         signature_inputs = {n: v for n, v in inputs.items() if n not in self.held}
         tensors = _tensors(tf, self.specs, _serialized(tf, self.specs, signature_inputs))
         try:

@@ -20,6 +20,8 @@ from bridge_tflite import metadata
 from bridge_tflite.versions import Use, version
 
 ALIGNMENT = 16
+SELF = "self"
+"""The one name LiteRT's runner, called with keywords, cannot take."""
 FILLED = frozenset(
     [
         ir.DataType.FLOAT,
@@ -217,6 +219,9 @@ class File:
         signature = schema.SignatureDefT()
         signature.signatureKey = "serving_default"
         signature.inputs = [self._port(v) for v in self.model.graph.inputs]
+        for port in signature.inputs:
+            while port.name == SELF or [p.name for p in signature.inputs].count(port.name) > 1:
+                port.name += "_"
         signature.outputs = [self._port(v) for v in self.model.graph.outputs]
         return signature
 

@@ -16,6 +16,7 @@ from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
 from bridge_tflite import importer
+from bridge_tflite.flatbuffer import SELF
 from bridge_tflite.reader import DTYPES, SUB_BYTE_WIDTHS, read
 
 
@@ -61,7 +62,7 @@ class LiteRTSession(Session):
         """Run once. Raises InvalidInput for unknown names or dtypes, ExecutionFailed with LiteRT's
         message."""
         try:
-            if set(inputs) > set(self.slots) and (not self.signature or len(self.signatures) < 2):
+            if set(inputs) - {SELF} > set(self.slots) and (not self.signature or len(self.signatures) < 2):
                 values = Stateful(self.path).run(inputs)
             else:
                 values = self._run_signature(
@@ -72,6 +73,8 @@ class LiteRTSession(Session):
         return Outputs({name: _decode_text(value) for name, value in values.items()}, self.engine)
 
     def _run_signature(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        spare = [n for n in self.slots if n not in inputs]
+        inputs = {spare[0] if n == SELF and len(spare) == 1 else n: v for n, v in inputs.items()}
         _check(self.slots, inputs)
         if self._ran and self.assigns:
             # LiteRT resets variable tensors alone, not the resources that VAR_HANDLE names
