@@ -63,12 +63,13 @@ def test_values_come_one_by_one_and_the_process_is_kept():
     [
         ("die", {"after": 1}, "crashed", "code 7"),
         ("abort", {}, "crashed", "SIGABRT"),
-        ("hang", {}, "timeout", "over 3 s"),
+        ("hang", {}, "timeout", "over 5 s"),
         ("spin", {}, "timeout", "of a processor"),
     ],
 )
 def test_what_came_before_the_end_is_kept(target, arguments, lost, words):
-    wall = 3 if target == "hang" else 60
+    list(isolated(f"{__name__}:count", {"n": 1}))  # a worker that has started
+    wall = 5 if target == "hang" else 60
     calls = isolated(f"{__name__}:{target}", arguments, timeout=1, wall=wall)
     assert next(calls) in (0, 1)
     with pytest.raises(WorkerLost, match=words) as error:
