@@ -22,16 +22,14 @@ from bridge.passes.slices import ReachableStarts, RisingRanges
 
 ROUNDS = 8
 
-__all__ = ["clean", "settle", "tidy"]
+__all__ = ["clean", "infer", "settle", "tidy"]
 
 
 def clean(model: ir.Model) -> None:
-    """Bring an imported model into order: sorted, typed, folded, nothing unused, every name unique.
-
-    Lengths that constants give are known before data is propagated, so that nothing long is.
-    """
-    _run(model, TopologicalSortPass(), LiftConstants(), NameValues(), InferShapes(propagate=False))
-    _run(model, FoldConstants(), InferShapes(), ReachableStarts())
+    """Bring an imported model into order: sorted, typed, folded, nothing unused, every name unique."""
+    _run(model, TopologicalSortPass(), LiftConstants(), NameValues())
+    infer(model)
+    ReachableStarts()(model)
     FoldConstants()(model)
     for _ in range(ROUNDS):
         if not InlineKnownIf()(model).modified:
@@ -49,6 +47,12 @@ def clean(model: ir.Model) -> None:
         *tidying(),
         RemoveUnusedFunctionsPass(),
     )
+
+
+def infer(model: ir.Model) -> None:
+    """Types and shapes made known. Lengths that constants give are known before data is propagated, so that
+    nothing long is."""
+    _run(model, InferShapes(propagate=False), FoldConstants(), InferShapes())
 
 
 def settle(model: ir.Model) -> None:

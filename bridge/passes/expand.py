@@ -32,11 +32,7 @@ class ExpandFunctions(ir.passes.InPlacePass):
         self.accepts = accepts
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        own = [node for node in hub.all_nodes(model) if node.op_identifier() in model.functions]
-        if any(not self.accepts(node) for node in own):
-            sizes = expanded_sizes(model)
-            count = sum(sizes[node.op_identifier()] for node in own if not self.accepts(node))
-            require_nodes(count, "The model's functions")
+        require_expandable(model, self.accepts)
         return ir.passes.PassResult(model, self._graph(model, model.graph))
 
     def _graph(self, model: ir.Model, graph: ir.Graph) -> bool:
@@ -53,6 +49,15 @@ class ExpandFunctions(ir.passes.InPlacePass):
             pending += [n for n in reversed(created) if n.op_identifier() in model.functions]
             changed = True
         return changed
+
+
+def require_expandable(model: ir.Model, accepts: Accepts = lambda node: False) -> None:
+    """Raise TooLarge where the functions of the model that `accepts` refuses become more nodes than are
+    allowed, UnreadableFile where one calls itself."""
+    called = [n for n in hub.all_nodes(model) if n.op_identifier() in model.functions and not accepts(n)]
+    if called:
+        sizes = expanded_sizes(model)
+        require_nodes(sum(sizes[n.op_identifier()] for n in called), "The model's functions")
 
 
 def expanded_sizes(model: ir.Model) -> dict[ir.OperatorIdentifier, int]:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import UnreadableFile
 from bridge.hub import all_nodes
+from bridge.passes import infer
 from bridge.passes.resizes import ResizeToLengths
 from bridge.passes.shapes import InferShapes, forget_shapes
 
@@ -60,7 +61,7 @@ def computed_shapes(model: ir.Model) -> None:
     """
     declared = {v: v.shape for node in all_nodes(model) for v in node.outputs if v.shape is not None}
     forget_shapes(model)
-    InferShapes()(model)
+    infer(model)
     for _ in range(ROUNDS):
         if not ResizeToLengths()(model).modified:
             break

@@ -15,6 +15,7 @@ from bridge import facts, hub
 from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge.passes.constants import LiftConstants
+from bridge.passes.expand import require_expandable
 from bridge.passes.opset import lift
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
@@ -36,6 +37,7 @@ def load(src: Any, defaults: str = "constants") -> ir.Model:
     model, digest = _parse(src)
     _stamp(model, digest)
     require_schemas(model)
+    require_expandable(model)
     if model.ir_version is not None and model.ir_version < 4:
         RemoveInitializersFromInputsPass()(model)
     if defaults == "constants":
@@ -43,7 +45,7 @@ def load(src: Any, defaults: str = "constants") -> ir.Model:
     varying_lengths(model)
     LiftConstants()(model)
     if lift.reads_types(model):
-        InferShapes()(model)
+        InferShapes(propagate=False)(model)
     if model.graph.opset_imports.get("", 1) < 22:
         _forget_shapes_behind_pools(model)
     lift.lift(model)
