@@ -115,18 +115,20 @@ class Writer:
 
 
 def _untyped(model: ir.Model, accepts: Accepts, passes: Sequence[ir.passes.PassBase]) -> list[Blocker]:
-    """Operators that neither the target nor any pass knows and that nobody can type: what follows them cannot
-    be rewritten."""
+    """Operators that neither the target nor any pass knows, where nobody can type what one of them makes:
+    what follows it cannot be rewritten."""
     tables = [step.table for step in passes if isinstance(step, Rewrite)]
-    return [
-        Blocker(node.op_type, node.name or "", str(hub.origin(node)), "is not supported")
+    unknown = [
+        node
         for node in hub.all_nodes(model)
         if node.domain not in hub.STANDARD_OPSETS
-        and any(output.type is None for output in node.outputs)
         and not accepts(node)
         and node.op_identifier() not in model.functions
         and not any(hub.qualified(node) in table for table in tables)
     ]
+    if all(output.type is not None for node in unknown for output in node.outputs):
+        return []
+    return [Blocker(n.op_type, n.name or "", str(hub.origin(n)), "is not supported") for n in unknown]
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:

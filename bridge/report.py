@@ -68,7 +68,7 @@ class Report:
     def timed(self, step: str) -> Iterator[None]:
         """Log a step, and take the seconds it needs."""
         share = f" ({self.steps.index(step) + 1} of {len(self.steps)})" if step in self.steps else ""
-        LOGGER.info("%s to %s: %s%s", self.source, self.target, step, share)
+        LOGGER.debug("%s to %s: %s%s", self.source, self.target, step, share)
         start = time.perf_counter()
         yield
         self.seconds[step] = round(time.perf_counter() - start, 4)

@@ -162,11 +162,11 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_with_the_way_out(bridge, mnist, tmp_path, monkeypatch, mistake):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "notes.txt").write_text("years of work")
+    (tmp_path / "notes.md").write_text("years of work")
     onnx.save(model_from_text("(float[batch,3] x) => (float[batch,3] y) { y = Relu (x) }"), "batched.onnx")
     before = {p: p.read_bytes() for p in tmp_path.iterdir()}
     words, code, told = MISTAKES[mistake]
-    files = {"MNIST": mnist, "NOTES": "notes.txt", "BATCHED": "batched.onnx"}
+    files = {"MNIST": mnist, "NOTES": "notes.md", "BATCHED": "batched.onnx"}
     assert told in bridge(*(files.get(str(word), word) for word in words), code=code).stderr
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
 

@@ -119,15 +119,17 @@ def logged(verbose: bool, file: Path | None) -> Iterator[None]:
         handlers += [logging.FileHandler(file)] if file is not None else []
     except OSError as error:
         raise click.BadParameter(f"{file}: {error.strerror}", param_hint="--log-file") from error
-    before = LOGGER.level
-    LOGGER.setLevel(logging.INFO)
+    before = LOGGER.level, LOGGER.propagate
+    LOGGER.setLevel(logging.DEBUG)
+    LOGGER.propagate = False
     for handler in handlers:
         handler.setFormatter(logging.Formatter(LINE))
         LOGGER.addHandler(handler)
     try:
         yield
     finally:
-        LOGGER.setLevel(before)
+        LOGGER.setLevel(before[0])
+        LOGGER.propagate = before[1]
         for handler in handlers:
             LOGGER.removeHandler(handler)
             handler.close()

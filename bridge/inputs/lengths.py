@@ -134,6 +134,8 @@ class Lengths:
         if not self.free:
             if (only := self.setting({})) is not None and self._small(only):
                 yield [only]
+            elif only is None:
+                yield from self._guesses()
             return
         later: list[list[Setting]] = []
         tried: list[list[Setting]] = []
@@ -151,6 +153,13 @@ class Lengths:
             else:
                 yield pair
         yield from later
+        if not tried:
+            yield from self._guesses()
+
+    def _guesses(self) -> Iterator[list[Setting]]:
+        """Plain settings, for equations that contradict one another: what a runtime decides may."""
+        for pair in ((2, 3), (4, 8), (1, 2)):
+            yield [dict.fromkeys(self.dims, length) | self.fixed for length in pair]
 
     def _listed(self) -> list[Setting]:
         """Lengths of the first two of the only shapes."""

@@ -36,7 +36,7 @@ def load(src: Any, defaults: str = "constants") -> ir.Model:
     """
     model, digest = _parse(src)
     _stamp(model, digest)
-    require_schemas(model)
+    require_schemas(model, str(src) if isinstance(src, (str, Path)) else "The model")
     require_expandable(model)
     if model.ir_version is not None and model.ir_version < 4:
         RemoveInitializersFromInputsPass()(model)

@@ -15,14 +15,14 @@ VARIADIC = onnx.defs.OpSchema.FormalParameterOption.Variadic
 OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 
 
-def require_schemas(model: ir.Model) -> None:
+def require_schemas(model: ir.Model, title: str) -> None:
     """Raise UnreadableFile, naming the first five, for nodes of standard domains that have fewer or more
     operands than their operators, or lack an attribute, or have one of another type; and for an opset there
-    cannot be."""
+    cannot be. `title` names the model."""
     for domain, version in model.graph.opset_imports.items():
         if not 1 <= version < 2**31:
             raise UnreadableFile(
-                f"The model imports opset {version} of {domain or 'ai.onnx'}.", "Is the file complete?"
+                f"{title} imports opset {version} of {domain or 'ai.onnx'}.", "Is the file complete?"
             )
     problems = list(_problems(hub.all_nodes(model), model.graph.opset_imports))
     for function in model.functions.values():
@@ -30,7 +30,7 @@ def require_schemas(model: ir.Model) -> None:
     if problems:
         more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise UnreadableFile(
-            "The model has operators that are not as ONNX defines them:\n  "
+            f"{title} has operators that are not as ONNX defines them:\n  "
             + "\n  ".join(problems[:SHOWN])
             + more,
             "Is the file complete, and made by a current exporter?",

@@ -49,6 +49,7 @@ BUILDERS: dict[str, Build] = {
     "KNeighborsClassifier": nearest_neighbors.neighbors_classifier,
     "KNeighborsRegressor": nearest_neighbors.neighbors_regressor,
     "MultiOutputClassifier": multiclass.multi_output,
+    "MultiOutputRegressor": multiclass.multi_output_regressor,
     "OneVsOneClassifier": multiclass.one_vs_one,
     "OneVsRestClassifier": multiclass.one_vs_rest,
     "QuadraticDiscriminantAnalysis": naive_bayes.quadratic,

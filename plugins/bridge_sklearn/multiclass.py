@@ -86,6 +86,13 @@ def one_vs_rest(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     return {**outputs, "probabilities": joined}
 
 
+def multi_output_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
+    """The numbers of all targets side by side."""
+    parts = [op.embed(each, x)["variable"] for each in src.estimators_]
+    columns = [op.Reshape(part, np.array([-1, 1])) for part in parts]
+    return {"variable": op.Concat(*columns, axis=1)}
+
+
 def multi_output(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """The labels of all outputs side by side, and the probabilities of each."""
     parts = [op.embed(each, x) for each in src.estimators_]

@@ -63,8 +63,19 @@ class ModuleState:
         path = (*owner, node.s("name"))
         if node.kind() == "prim::GetAttr" and path[-1] in _at(self._module, owner)._modules:
             owners[node.output().debugName()] = path
-        else:
+        elif self._is_shown(path):
             self._paths[".".join(path)] = path
+        else:
+            self._visible = False
+
+    def _is_shown(self, path: tuple[str, ...]) -> bool:
+        """True if torch hands the attribute over: it does not with one whose class this process never
+        compiled."""
+        try:
+            _at(self._module, path[:-1])._c.getattr(path[-1])
+        except RuntimeError:
+            return False
+        return True
 
     def _values(self) -> list[Any]:
         attributes = [_at(self._module, p[:-1])._c.getattr(p[-1]) for p in self._paths.values()]

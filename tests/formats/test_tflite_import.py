@@ -13,7 +13,7 @@ from bridge_tflite.cases import CASES
 from bridge_tflite.cases.file import Op, Sub, T, const, write
 
 import bridge
-from bridge.errors import BridgeError, InvalidOption, UnreadableFile, UnsupportedModel
+from bridge.errors import BridgeError, InvalidOption, SeveralModels, UnreadableFile, UnsupportedModel
 from bridge.inputs import random_inputs
 
 SHARED = conftest.SHARED / "tflite"
@@ -101,7 +101,7 @@ def test_a_signature_is_chosen_by_name(key: str, operator: str, tmp_path: Path) 
 
 def test_a_file_of_several_signatures_lists_them(tmp_path: Path) -> None:
     path = two_signatures(tmp_path / "two.tflite")
-    with pytest.raises(InvalidOption, match="2 signatures: add, multiply"):
+    with pytest.raises(SeveralModels, match="2 signatures: add, multiply"):
         bridge.load(path)
     with pytest.raises(InvalidOption, match="has no signature 'other'"):
         bridge.load(path, signature="other")

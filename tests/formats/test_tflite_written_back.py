@@ -34,6 +34,10 @@ TURNED = {
     "BIDIRECTIONAL_SEQUENCE_RNN-merge0": "the steps come first in ONNX",
     "STABLEHLO_TRANSPOSE": "it is a TRANSPOSE",
     "STABLEHLO_DOT_GENERAL": "it puts axes in another order",
+    **dict.fromkeys(
+        ("ZEROS_LIKE-of-float32", "ZEROS_LIKE-of-int32", "ZEROS_LIKE-of-int64", "STABLEHLO_IOTA", "SHAPE"),
+        "its result is a constant, which a TRANSPOSE copies",
+    ),
 }
 TURNED_FILES = {
     "tflite_detection_post_processing_regular.tflite": "a builtin operator chooses boxes from scores by class"

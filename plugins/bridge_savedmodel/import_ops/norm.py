@@ -25,7 +25,7 @@ def batch_norm(op, node, x, scale, offset, mean, variance):
     y, batch_mean, batch_variance = _of_batch(op, source, scale, offset, node.get("epsilon"))
     count = op.Cast(op.Div(op.Size(source), op.Size(scale)), to=int(batch_variance.dtype))
     unbiased = op.Mul(batch_variance, op.Div(count, op.Max(op.Sub(count, 1.0), 1.0)))
-    share, kept = node.get("exponential_avg_factor", 1.0), [batch_mean, unbiased]
+    share, kept = node.get("exponential_avg_factor"), [batch_mean, unbiased]
     if share != 1:
         pairs = zip((mean, variance), kept, strict=True)
         kept = [op.Add(op.Mul(old, 1 - share), op.Mul(new, share)) for old, new in pairs]
