@@ -155,7 +155,7 @@ MUTATED = sorted(CASES)[::27]
 
 @pytest.mark.parametrize("name", MUTATED)
 def test_mutated_files_give_typed_errors(name: str, tmp_path: Path) -> None:
-    """20 each here; benchmarks/tflite_mutations.py makes thousands."""
+    """20 each here; benchmarks/fuzz.py makes thousands."""
     content = CASES[name].file(tmp_path / "content.tflite").read_bytes()
     rng = np.random.default_rng(0)
     path = tmp_path / "mutated.tflite"
