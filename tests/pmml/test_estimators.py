@@ -168,13 +168,7 @@ def test_regressors_predict_as_their_estimators(name, tmp_path):
     np.testing.assert_allclose(found, estimator.predict(test), rtol=1e-6)
 
 
-LIGHTGBM = pytest.param(
-    "lightgbm",
-    marks=pytest.mark.xfail(reason="onnxmltools rounds thresholds, which the check does not forgive"),
-)
-
-
-@pytest.mark.parametrize("library", ["xgboost", LIGHTGBM])
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
 @pytest.mark.parametrize("kind", ["Classifier", "Regressor"])
 def test_boosters_predict_as_they_do(library, kind, tmp_path):
     module = pytest.importorskip(library)
