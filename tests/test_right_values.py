@@ -194,3 +194,19 @@ def test_inputs_have_names_a_runner_can_be_called_with(names, target, tmp_path):
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     (got,) = outputs(proto, target, tmp_path, {names[0]: x, names[1]: x * x})
     np.testing.assert_array_equal(got, x - x * x)
+
+
+@pytest.mark.parametrize("order", [0.0, 0.5, 1.0, 2.0, 3.0, float("inf"), float("-inf")])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_a_norm_of_any_order_of_a_number_is_its_size(shape, order, tmp_path):
+    torch = pytest.importorskip("torch")
+
+    class Norm(torch.nn.Module):
+        def forward(self, x):
+            return torch.linalg.vector_norm(x, order)
+
+    x = torch.full(shape, -8.5)
+    torch.jit.trace(Norm(), x).save(tmp_path / "m.pt")
+    model = bridge.load(tmp_path / "m.pt", inputs=f"x:float32{list(shape)}")
+    (got,) = bridge.run(model, {"x": x.numpy()}).values()
+    np.testing.assert_allclose(got, Norm()(x).numpy(), rtol=1e-6)

@@ -255,7 +255,7 @@ def norm_of(op: Any, x: ir.Value, order: Any, dim: Any, keepdim: bool) -> ir.Val
     if order == 1:
         return hub_reduction(op, "ReduceSum", size, dim, keepdim)
     if order == 2:
-        return hub_reduction(op, "ReduceL2", x, dim, keepdim)
+        return hub_reduction(op, "ReduceL2", x if rank(x) else size, dim, keepdim)
     return in_float32(op, size, lambda v: _sum_of_powers(op, v, float(order), dim, keepdim))
 
 
