@@ -53,28 +53,24 @@ def command(function: Callable) -> Callable:
     def print_result(
         as_json: bool, verbose: bool, quiet: bool, log_file: Path | None, debug: bool, **arguments: Any
     ) -> None:
-        shown = (not quiet and "folder" not in arguments) or verbose
+        shows_progress = not (quiet or verbose or arguments.get("folder"))
         with ExitStack() as contexts:
             contexts.enter_context(ended_by_signals())
             contexts.enter_context(logged(verbose, log_file))
             if not verbose:
                 contexts.enter_context(silent_runtimes())
-            code, text = _outcome(function, arguments, as_json, shown and not verbose, debug)
+            code, text, failed = _outcome(function, arguments, as_json, shows_progress, debug)
         if not (quiet and code == 0):
-            click.echo(text, err=code != 0 and not as_json and not isinstance(text, _Result))
+            click.echo(text, err=failed and not as_json)
         sys.exit(code)
 
     return print_result
 
 
-class _Result(str):
-    """The text of a result, for standard output whatever the exit code."""
-
-
 def _outcome(
     function: Callable, arguments: dict[str, Any], as_json: bool, shows_progress: bool, debug: bool
-) -> tuple[int, str]:
-    """Exit code of a command, and what it says."""
+) -> tuple[int, str, bool]:
+    """Exit code of a command, what it says, and whether that is an error."""
     from bridge.errors import BridgeError, stage
 
     try:
@@ -82,14 +78,14 @@ def _outcome(
         with spinner(name, shows_progress), stage(f"bridge {name}", click.ClickException):
             code, result = function(**arguments)
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT, "Interrupted."
+        return 128 + signal.SIGINT, "Interrupted.", True
     except (BridgeError, OSError) as error:
         if debug:
             traceback.print_exc()
         name = type(error).__name__
         text = json.dumps({"error": name, "message": str(error)}) if as_json else f"{name}: {error}"
-        return CODES.get(name, 1), text
-    return code, _Result(json.dumps(_as_data(result), default=str, indent=2) if as_json else result)
+        return CODES.get(name, 1), text, True
+    return code, json.dumps(_as_data(result), default=str, indent=2) if as_json else str(result), False
 
 
 def _as_data(result: Any) -> Any:
