@@ -6,6 +6,7 @@ import io
 import random
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 
 __all__ = ["mutate"]
@@ -14,6 +15,9 @@ EXTREMES = (0, 1, -1, 2, 127, 128, 255, 2**15, 2**31 - 1, -(2**31), 2**32 - 1, 2
 WORDS = (
     *(b"", b"0", b"-1", b"1", b"1.5", b"1e999", b"-1e999", b"NaN", b"2147483648", b"99999999999999999999"),
     *(b"true", b"null", b"[]", b"no_such", b"x", b"\xc3\xa9"),
+)
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError),
 )
 TOKEN = re.compile(rb"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|[A-Za-z_]{2,}")
 DEPTH = 8
@@ -91,7 +95,7 @@ def change_archive(data: bytes, rng: random.Random) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             records = {info.filename: archive.read(info) for info in archive.infolist()}
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, RuntimeError):
+    except UNREADABLE:
         return change_bytes(data, rng)
     if not records:
         return change_bytes(data, rng)
