@@ -16,6 +16,7 @@ from onnx_ir import traversal
 from bridge import facts
 from bridge.errors import InvalidHub
 from bridge.facts import Origin
+from bridge.schemas import problems_of
 
 __all__ = [
     "HUB_OPSET",
@@ -441,8 +442,9 @@ class NodeProto:
 def verify(model: ir.Model) -> None:
     """Raise InvalidHub, listing every broken rule, unless `model` is a valid hub model.
 
-    Rules: pinned opsets; sorted nodes; unique value names; no Constant and no QLinear* nodes; inputs,
-    outputs and initializers typed; functions only outside the standard domains.
+    Rules: pinned opsets; sorted nodes; unique value names; no Constant and no QLinear* nodes; operands and
+    attributes as their operators have them; inputs, outputs and initializers typed; functions only outside
+    the standard domains.
     """
     problems = [
         f"opset {domain or 'ai.onnx'} is {version}, not {STANDARD_OPSETS[domain]}"
@@ -473,6 +475,9 @@ def _graph_problems(graph: ir.Graph, names: set[str], outer: set[ir.Value]) -> I
         for read in node.inputs:
             if read is not None and read not in known:
                 yield f"{node.op_type} {node.name} reads {read.name} before it is made"
+        described = schema(node) if node.domain in STANDARD_OPSETS else None
+        if described is not None:
+            yield from (f"{node.op_type} {node.name} {problem}" for problem in problems_of(node, described))
         for subgraph in subgraphs(node):
             yield from _graph_problems(subgraph, names, known)
         for output in node.outputs:

@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub, plugins
+from bridge.classical.wellformed import require_trees
 from bridge.detect import of_source
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel, stage
 from bridge.formats import Format, Importer
@@ -80,6 +81,7 @@ class Reader:
                 FixDimensions(self.dims)(model)
                 clean(model)
             hub.verify(model)
+            require_trees(model)
         if not model.graph.outputs:
             raise UnsupportedModel(f"{self} has no outputs: it computes nothing.", [])
         return model

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnx_ir import traversal
 
 from bridge import hub
+from bridge.limits import require_nodes
 from bridge.ops import OpTable
 
 __all__ = ["Rewrite"]
@@ -44,7 +45,7 @@ class Rewrite(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, changed)
 
     def _graph(self, graph: ir.Graph | ir.Function) -> bool:
-        changed = False
+        changed, made = False, 0
         pending = [(node, 0) for node in reversed(list(graph))]
         while pending:
             node, depth = pending.pop()
@@ -54,7 +55,8 @@ class Rewrite(ir.passes.InPlacePass):
                 changed |= self._graph(subgraph)
             created = self._node(graph, node)
             if created is not None:
-                changed = True
+                changed, made = True, made + len(created)
+                require_nodes(made, "The operators of the model")
                 pending.extend((created_node, depth + 1) for created_node in reversed(created))
         return changed
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -19,16 +21,77 @@ DATA_FIELDS = ("raw_data", *(f"{kind}_data" for kind in KINDS))
 ROUNDS = 8
 
 
-def require_data(proto: onnx.ModelProto) -> None:
-    """Raise UnreadableFile for a weight of which the file has the shape and no element."""
-    for tensor in proto.graph.initializer:
-        external = tensor.data_location == onnx.TensorProto.EXTERNAL
-        if external or 0 in tensor.dims or any(len(getattr(tensor, field)) for field in DATA_FIELDS):
-            continue
+def require_data(name: str, tensor: Any) -> None:
+    """Raise UnreadableFile for a weight of which the file has another number of elements than its shape, or
+    none, or no dtype."""
+    if not isinstance(tensor, ir.TensorProtoTensor):
+        return
+    proto = tensor.raw
+    held = {field: len(getattr(proto, field)) for field in DATA_FIELDS}
+    size, expected = prod(proto.dims), _expected(proto)
+    if size and not any(held.values()):
         raise UnreadableFile(
-            f"The weight {tensor.name!r} has a shape, {list(tensor.dims)}, and no data: it was stripped.",
+            f"The weight {name!r} has a shape, {list(proto.dims)}, and no data: it was stripped.",
             "Export the model with its weights.",
         )
+    if expected is None or any(d < 0 for d in proto.dims):
+        raise UnreadableFile(f"The weight {name!r} has no dtype, or no shape.", "Is the file complete?")
+    if size and not any(count and count == expected[field] for field, count in held.items()):
+        raise UnreadableFile(
+            f"The weight {name!r} of shape {list(proto.dims)} holds another number of elements.",
+            "Is the file complete?",
+        )
+
+
+def _expected(proto: onnx.TensorProto) -> dict[str, int] | None:
+    """Elements that each field holds of a tensor that is stored in it; None for an undefined dtype."""
+    size = prod(proto.dims)
+    try:
+        dtype = ir.DataType(proto.data_type)
+        bits = 0 if dtype == ir.DataType.STRING else dtype.bitwidth
+    except (ValueError, TypeError):
+        return None
+    parts = 2 if dtype in (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128) else 1
+    packed = -(-size // (8 // bits)) if 0 < bits < 8 else size * parts
+    return {field: packed for field in DATA_FIELDS} | {"raw_data": -(-size * bits // 8)}
+
+
+def require_text(model: ir.Model, title: str) -> None:
+    """Raise UnreadableFile for a name or note that is not UTF-8, which protobuf hands over as bytes."""
+    if not all(isinstance(text, str) for text in _texts(model)):
+        raise UnreadableFile(
+            f"{title} is not a readable ONNX model: a name is not UTF-8.", "Is the file complete?"
+        )
+
+
+def _texts(model: ir.Model) -> Iterator[Any]:
+    """Every name, note and key of the model."""
+    yield from filter(None, (model.producer_name, model.producer_version, model.domain, model.doc_string))
+    yield from _entries(model)
+    for part in (*model.graphs(), *model.functions.values()):
+        yield from filter(None, (part.name, part.doc_string, *part.opset_imports))
+        yield from _entries(part)
+        values = [*part.inputs, *part.initializers.values()] if isinstance(part, ir.Graph) else part.inputs
+        for value in values:
+            yield from _texts_of(value)
+        for node in part:
+            yield from filter(None, (node.op_type, node.domain, node.name, node.doc_string, *node.attributes))
+            yield from _entries(node)
+            for value in (*node.inputs, *node.outputs):
+                yield from _texts_of(value) if value is not None else ()
+
+
+def _texts_of(value: ir.Value) -> Iterator[Any]:
+    yield from filter(None, (value.name, value.doc_string))
+    yield from _entries(value)
+    for length in value.shape or ():
+        if isinstance(length, ir.SymbolicDim) and length.value:
+            yield length.value
+
+
+def _entries(holder: Any) -> Iterator[Any]:
+    for key, text in holder.metadata_props.items():
+        yield from (key, text)
 
 
 def varying_lengths(model: ir.Model) -> None:

@@ -19,7 +19,13 @@ from bridge.passes.expand import require_expandable
 from bridge.passes.opset import lift
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
-from bridge_onnx.declared import computed_shapes, drop_defaults, require_data, varying_lengths
+from bridge_onnx.declared import (
+    computed_shapes,
+    drop_defaults,
+    require_data,
+    require_text,
+    varying_lengths,
+)
 from bridge_onnx.import_ops import ops
 from bridge_onnx.maps import without_maps
 from bridge_onnx.schemas import require_schemas
@@ -35,8 +41,10 @@ def load(src: Any, defaults: str = "constants") -> ir.Model:
     model's folder, UnsupportedModel for operators no opset defines.
     """
     model, digest = _parse(src)
+    title = str(src) if isinstance(src, (str, Path)) else "The model"
+    require_text(model, title)
     _stamp(model, digest)
-    require_schemas(model, str(src) if isinstance(src, (str, Path)) else "The model")
+    require_schemas(model, title)
     require_expandable(model)
     if model.ir_version is not None and model.ir_version < 4:
         RemoveInitializersFromInputsPass()(model)
@@ -72,7 +80,6 @@ def _parse(src: Any) -> tuple[ir.Model, str]:
     if isinstance(src, ir.Model):
         return src.clone(), ""
     if isinstance(src, onnx.ModelProto):
-        require_data(src)
         proto, notes = without_maps(src)
         model = ir.from_proto(proto)
         hub.note(model, notes)
@@ -80,28 +87,14 @@ def _parse(src: Any) -> tuple[ir.Model, str]:
         return model, ""
     path = Path(src)
     proto, digest = read_proto(path)
-    require_data(proto)
     proto, notes = without_maps(proto)
     try:
         model = ir.from_proto(proto)
     except Exception as error:
         raise _unreadable(path, error) from error
-    if not all(isinstance(name, str) for name in _names(model)):
-        raise UnreadableFile(
-            f"{path} is not a readable ONNX model: a name is not UTF-8.", "Is the file complete?"
-        )
     hub.note(model, notes)
     _attach_external_data(model, path.parent)
     return model, digest
-
-
-def _names(model: ir.Model) -> Iterator[Any]:
-    """Every name in the model; protobuf hands those that are not UTF-8 over as bytes."""
-    for graph in model.graphs():
-        yield from (v.name or "" for v in (*graph.inputs, *graph.initializers.values()))
-    for node in hub.all_nodes(model):
-        yield from (node.op_type, node.domain, node.name or "", *node.attributes)
-        yield from (v.name or "" for v in (*node.inputs, *node.outputs) if v is not None)
 
 
 def read_proto(path: Path) -> tuple[onnx.ModelProto, str]:
@@ -135,6 +128,7 @@ def _attach_external_data(model: ir.Model, folder: Path | None) -> None:
     """Point external tensors into `folder`; one that leads out of it, or has no folder, is refused."""
     for name, tensor in _tensors(model):
         if not isinstance(tensor, ir.ExternalTensor):
+            require_data(name, tensor)
             continue
         if folder is None:
             raise UnreadableFile(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import onnx
 import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import UnreadableFile
+from bridge.schemas import problems_of
 
 SHOWN = 5
-VARIADIC = onnx.defs.OpSchema.FormalParameterOption.Variadic
-OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 
 
 def require_schemas(model: ir.Model, title: str) -> None:
@@ -41,26 +39,5 @@ def _problems(nodes: Iterable[ir.Node], opsets: dict[str, int]) -> Iterator[str]
     for node in nodes:
         schema = hub.schema(node, opsets.get(node.domain, 1)) if node.domain in hub.STANDARD_OPSETS else None
         if schema is not None and not schema.deprecated:
-            for problem in (*_operand_problems(node, schema), *_attribute_problems(node, schema)):
+            for problem in problems_of(node, schema):
                 yield f"{node.op_type} {node.name or ''} {problem}"
-
-
-def _operand_problems(node: ir.Node, schema: onnx.defs.OpSchema) -> Iterator[str]:
-    given, asked = len(node.inputs), (schema.min_input, schema.max_input)
-    if not asked[0] <= given <= asked[1]:
-        yield f"has {given} inputs, not {asked[0]}" + ("" if asked[0] == asked[1] else f" to {asked[1]}")
-    if not schema.min_output <= len(node.outputs) <= schema.max_output:
-        yield f"has {len(node.outputs)} outputs, not {schema.min_output} to {schema.max_output}"
-    for value, described in zip(node.inputs, schema.inputs, strict=False):
-        if value is None and described.option not in (VARIADIC, OPTIONAL):
-            yield f"has no input {described.name}"
-
-
-def _attribute_problems(node: ir.Node, schema: onnx.defs.OpSchema) -> Iterator[str]:
-    for name, described in schema.attributes.items():
-        attribute = node.attributes.get(name)
-        if attribute is None:
-            if described.required:
-                yield f"has no attribute {name}"
-        elif not attribute.is_ref() and attribute.type.name != str(described.type).rpartition(".")[2]:
-            yield f"has an attribute {name} of type {attribute.type.name}, not {described.type}"

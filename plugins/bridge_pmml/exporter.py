@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 
 from bridge import hub
-from bridge.errors import InvalidOption
+from bridge.errors import InvalidOption, UnsupportedModel
 from bridge.facts import CLASSES, ESTIMATOR, FEATURE_NAMES
 from bridge.formats import Exporter, Option
 from bridge.inputs import random_inputs
@@ -72,13 +72,21 @@ def accepts(node: ir.Node) -> bool:
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
-    """Write a legal hub model. Raises InvalidOption for names that do not fit."""
-    document = document_of(model, options)
-    if options.get("verification"):
-        document.verification = records(
-            model.meta.get(RUNNABLE, model), document, int(options["verification"])
-        )
-    path.write_bytes(document.xml())
+    """Write a legal hub model. Raises InvalidOption for names that do not fit, UnsupportedModel for text that
+    XML does not have."""
+    try:
+        document = document_of(model, options)
+        if options.get("verification"):
+            document.verification = records(
+                model.meta.get(RUNNABLE, model), document, int(options["verification"])
+            )
+        path.write_bytes(document.xml())
+    except ValueError as error:
+        if not str(error).startswith("All strings must be XML compatible"):
+            raise
+        raise UnsupportedModel(
+            "A name or text of the model holds a control character, which XML does not have.", []
+        ) from error
     report.notes.append("computed in double precision")
 
 

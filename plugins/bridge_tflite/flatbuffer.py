@@ -14,6 +14,7 @@ import onnx_ir as ir
 from ai_edge_litert import schema_py_generated as schema
 
 from bridge import hub
+from bridge.errors import TooLarge
 from bridge.ops import Need, OpTable
 from bridge.passes.half_weights import weighty
 from bridge_tflite import metadata
@@ -257,8 +258,12 @@ def _total_size(buffers: Iterable[AlignedBuffer]) -> int:
 
 
 def _serialize(model: schema.ModelT, capacity: int) -> memoryview:
+    """The bytes of a model. Raises TooLarge for a number that a field of the format does not hold."""
     builder = flatbuffers.Builder(capacity)
-    builder.Finish(model.Pack(builder), b"TFL3")
+    try:
+        builder.Finish(model.Pack(builder), b"TFL3")
+    except TypeError as error:
+        raise TooLarge(f"A number of the model is larger than TFLite holds: {error}.") from error
     return memoryview(builder.Bytes)[builder.Head() :]
 
 

@@ -105,20 +105,22 @@ def resave(path: Path, extra: dict[str, str], optimize: bool) -> None:
 
 
 def _write_records(archive: Any, root: Module, library: str, extra: dict[str, bytes], weights: bool) -> None:
-
-    code = "\n".join(module.source() for module in reversed(list(root.walk())))
-    pickle = Pickle(weights)
-    texts = {"data.pkl": b"\x80\x02" + pickle.module(root) + b".", "constants.pkl": EMPTY}
-    texts["code/__torch__.py"] = replace_dtypes(code).encode()
-    if library:
-        texts["code/__torch__/lib.py"] = replace_dtypes(library).encode()
-    for name, data in {**texts, **{f"extra/{n}": d for n, d in extra.items()}}.items():
-        archive.write_record(name, data, len(data))
-    for index, tensor in enumerate(pickle.storages if weights else []):
-        array = np.ascontiguousarray(storage_array(tensor)).reshape(-1).view(np.uint8)
-        archive.write_record(f"data/{index}", _storage(array), array.size)
-    archive.set_min_version(VERSION)
-    archive.write_end_of_file()
+    """Write every record. An archive that is left open ends the process once its file is closed."""
+    try:
+        code = "\n".join(module.source() for module in reversed(list(root.walk())))
+        pickle = Pickle(weights)
+        texts = {"data.pkl": b"\x80\x02" + pickle.module(root) + b".", "constants.pkl": EMPTY}
+        texts["code/__torch__.py"] = replace_dtypes(code).encode()
+        if library:
+            texts["code/__torch__/lib.py"] = replace_dtypes(library).encode()
+        for name, data in {**texts, **{f"extra/{n}": d for n, d in extra.items()}}.items():
+            archive.write_record(name, data, len(data))
+        for index, tensor in enumerate(pickle.storages if weights else []):
+            array = np.ascontiguousarray(storage_array(tensor)).reshape(-1).view(np.uint8)
+            archive.write_record(f"data/{index}", _storage(array), array.size)
+        archive.set_min_version(VERSION)
+    finally:
+        archive.write_end_of_file()
 
 
 def _storage(array: np.ndarray) -> Any:

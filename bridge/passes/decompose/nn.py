@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import arange, lengths, product, reshape
+from bridge.errors import UnreadableFile
 from bridge.hub import attr, const, rank_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
@@ -177,9 +178,13 @@ def _labels(equation: str, ranks: list) -> tuple[list[list[str]], list[str]]:
     """Labels of each operand and of the result; the dimensions of an ellipsis are named 0, 1, … from the
     right."""
     left, _, right = equation.replace(" ", "").partition("->")
+    if left.count(",") + 1 != len(ranks) or not set(right) <= {*left, "."}:
+        raise UnreadableFile(f"Einsum {equation!r} does not fit its {len(ranks)} operands.")
     terms = []
     for text, rank in zip(left.split(","), ranks, strict=True):
         hidden = rank - len(text.replace("...", ""))
+        if hidden < 0 or (hidden and "..." not in text):
+            raise UnreadableFile(f"Einsum {equation!r} does not fit an operand of rank {rank}.")
         dots = [str(i) for i in range(hidden)[::-1]]
         head, _, tail = text.partition("...")
         terms.append([*head, *(dots if "..." in text else []), *tail])

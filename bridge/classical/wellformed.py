@@ -1,0 +1,105 @@
+"""Trees of a file held against what trees are, before anything walks them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import UnreadableFile
+from bridge.hub import attr
+
+__all__ = ["require_trees"]
+
+NODES = ("nodes_nodeids", "nodes_modes", "nodes_truenodeids", "nodes_falsenodeids", "nodes_featureids")
+
+
+def require_trees(model: ir.Model) -> None:
+    """Raise UnreadableFile for a tree whose nodes are told of incompletely, lead to none, or lead to one
+    another in a circle or twice."""
+    for node in hub.all_nodes(model):
+        if node.domain == "ai.onnx.ml" and node.op_type.startswith("TreeEnsemble"):
+            problem = (
+                _sets_problem(node)
+                if node.op_type == "TreeEnsemble"
+                else _problem(node) or _leaf_problem(node)
+            )
+            if problem:
+                raise UnreadableFile(f"{node.op_type} {node.name}: {problem}.", "Is the file complete?")
+
+
+def _problem(node: ir.Node) -> str:
+    """What is wrong with trees whose nodes are numbered tree by tree."""
+    trees = np.array(attr(node, "nodes_treeids") or [], np.int64)
+    told = {name: attr(node, name) or () for name in NODES}
+    short = next((name for name, values in told.items() if len(values) != len(trees)), "")
+    if short or not len(trees):
+        return f"{short or 'nodes_treeids'} is not told of every node"
+    ids = np.array(told["nodes_nodeids"], np.int64)
+    inner = np.array([str(mode) != "LEAF" for mode in told["nodes_modes"]])
+    if ids.min() < 0 or ids.max() >= 2**31 or trees.min() < 0 or trees.max() >= 2**31:
+        return "the number of a node or tree is out of range"
+    keys = trees << 32 | ids
+    order = np.argsort(keys, kind="stable")
+    if (np.diff(keys[order]) == 0).any():
+        return "two nodes of a tree have the same number"
+    children = []
+    for name in NODES[2:4]:
+        numbers = np.array(told[name], np.int64)[inner]
+        if numbers.size and (numbers.min() < 0 or numbers.max() >= 2**31):
+            return "a node leads to one that is not there"
+        wanted = trees[inner] << 32 | numbers
+        places = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+        children.append(order[places])
+        if (keys[children[-1]] != wanted).any():
+            return "a node leads to one that is not there"
+    _, roots = np.unique(trees, return_index=True)
+    return _circle(len(trees), np.concatenate(children), roots)
+
+
+def _circle(count: int, children: np.ndarray, roots: np.ndarray) -> str:
+    """What is wrong where a node is the child of two, or a root of any."""
+    parents = np.bincount(children, minlength=count)
+    if parents.max(initial=0) > 1 or parents[roots].any():
+        return "its nodes lead to one another in a circle, or twice to the same"
+    return ""
+
+
+def _leaf_problem(node: ir.Node) -> str:
+    """What is wrong with the weights of leaves."""
+    stem = "class" if node.op_type == "TreeEnsembleClassifier" else "target"
+    counts = {len(attr(node, f"{stem}_{name}") or ()) for name in ("treeids", "nodeids", "ids")}
+    weights = attr(node, f"{stem}_weights_as_tensor")
+    counts.add(weights.size if weights is not None else len(attr(node, f"{stem}_weights") or ()))
+    if len(counts) > 1:
+        return "the weights of its leaves are told of incompletely"
+    places = set(zip(attr(node, "nodes_treeids"), attr(node, "nodes_nodeids"), strict=True))
+    named = zip(attr(node, f"{stem}_treeids") or (), attr(node, f"{stem}_nodeids") or (), strict=True)
+    return "" if places.issuperset(named) else "a weight is that of a leaf that is not there"
+
+
+def _sets_problem(node: ir.Node) -> str:
+    """What is wrong with trees whose nodes and leaves are numbered through."""
+    features, targets = attr(node, "nodes_featureids") or (), attr(node, "leaf_targetids") or ()
+    inner, leaves = len(features), len(targets)
+    told = {name: attr(node, name) or () for name in ("nodes_trueleafs", "nodes_falseleafs")}
+    told |= {name: attr(node, name) or () for name in NODES[2:4]}
+    sizes = [len(values) for values in told.values()]
+    sizes += [attr(node, name).size for name in ("nodes_splits", "nodes_modes")]
+    if set(sizes) != {inner} or attr(node, "leaf_weights").size != leaves:
+        return "a node or leaf is told of incompletely"
+    nodes, ends = [], []
+    for word in ("true", "false"):
+        leads, leaf = (
+            np.array(told[f"nodes_{word}nodeids"], np.int64),
+            np.array(told[f"nodes_{word}leafs"]) == 1,
+        )
+        bounds = np.where(leaf, leaves, inner)
+        if ((leads < 0) | (leads >= bounds)).any():
+            return "a node leads to one that is not there"
+        nodes.append(leads[~leaf])
+        ends.append(leads[leaf])
+    roots = np.array(attr(node, "tree_roots"), np.int64)
+    if not roots.size or (roots < 0).any() or (roots >= max(inner, 1)).any():
+        return "a tree begins at a node that is not there"
+    return _circle(inner, np.concatenate(nodes), roots) if inner else ""
