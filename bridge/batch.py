@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from bridge import workers
-from bridge.detect import by_name
-from bridge.errors import BridgeError, InvalidOption
+from bridge.detect import by_name, is_model
+from bridge.errors import BridgeError, InvalidOption, UnreadableFile
 from bridge.output import make_folder
 
 TIMEOUT = 3600.0
+MANIFEST = 'Such as: to = "onnx"  [[job]]  source = "model.pt"  destination = "out/model.onnx"'
 
 
 @dataclass(frozen=True)
@@ -60,43 +62,100 @@ def _note(file: Done) -> str:
     return ", ".join(f"{n} {outcome}" for outcome, n in file.report.get("counts", {}).items())
 
 
-def convert_all(
-    sources: Sequence[str | Path],
-    folder: Path,
-    *,
-    to: str,
-    jobs: int = 2,
-    executor: Executor | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    **options: Any,
-) -> Batch:
-    """Each source as `folder`/<its name><suffix of the target>; `options` are those of `bridge.convert`.
+@dataclass(frozen=True)
+class Job:
+    """One conversion: `options` are those of `bridge.convert`."""
 
-    What cannot be converted is told in the result, and the rest goes on. Raises InvalidOption when two
-    sources would become one file, UnknownFormat, WriteFailed.
+    source: str
+    destination: Path
+    options: dict[str, Any]
+
+
+def jobs_of(sources: Sequence[str | Path], folder: Path, *, to: str, **options: Any) -> list[Job]:
+    """Each source as `folder`/<its name><suffix of the target>; of a folder that is no model, each in it.
+
+    Raises UnknownFormat, UnreadableFile for a folder without a model.
     """
     target = by_name(to)
-    names: dict[str, str] = {}
-    for source in map(str, sources):
-        name = Path(source).stem + target.suffixes[0]
-        if name in names:
+    return [
+        Job(str(path), folder / (Path(path).stem + target.suffixes[0]), options | {"to": to})
+        for source in sources
+        for path in _models_of(source)
+    ]
+
+
+def _models_of(source: str | Path) -> list[str | Path]:
+    path = Path(source)
+    if not path.is_dir() or is_model(path):
+        return [source]
+    models: list[str | Path] = [
+        p for p in sorted(path.iterdir()) if not p.name.startswith(".") and is_model(p)
+    ]
+    if not models:
+        raise UnreadableFile(f"{source} holds no model.", "Name a model, or a folder of models.")
+    return models
+
+
+def read_jobs(manifest: Path) -> list[Job]:
+    """The jobs of a manifest in TOML: each table [[job]] names its `source`, its `destination`, and what else
+    `bridge.convert` takes; what stands above them holds for all. Paths begin at the manifest's folder.
+
+    Raises UnreadableFile, InvalidOption.
+    """
+    try:
+        told = tomllib.loads(manifest.read_text())
+    except (OSError, ValueError) as error:
+        raise UnreadableFile(f"{manifest} is no readable TOML: {error}.", MANIFEST) from error
+    tables = told.pop("job", None)
+    if not isinstance(tables, list) or not all(isinstance(t, dict) and "source" in t for t in tables):
+        raise InvalidOption(f"{manifest} has no tables [[job]] that each name a source.", MANIFEST)
+    return [_job(manifest.parent, {**told, **table}) for table in tables]
+
+
+def _job(beside: Path, table: dict[str, Any]) -> Job:
+    """The job of a table of a manifest."""
+    source, to = str(table.pop("source")), table.get("to")
+    destination = table.pop("destination", None)
+    if destination is None:
+        if not to:
+            raise InvalidOption(f"The job of {source} names no destination, and no format to.", MANIFEST)
+        destination = Path(source).stem + by_name(to).suffixes[0]
+    local = source if "://" in source else str(beside / source)
+    return Job(local, beside / destination, {"source" if k == "from" else k: v for k, v in table.items()})
+
+
+def convert_all(
+    jobs: Sequence[Job],
+    *,
+    at_once: int = 2,
+    executor: Executor | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Batch:
+    """Do every job. What cannot be converted is told in the result, and the rest goes on.
+
+    Raises InvalidOption when two sources would become one file, WriteFailed.
+    """
+    names: dict[Path, str] = {}
+    for job in jobs:
+        if job.destination in names:
             raise InvalidOption(
-                f"{names[name]} and {source} would both become {folder / name}.",
+                f"{names[job.destination]} and {job.source} would both become {job.destination}.",
                 "Convert them into two folders.",
             )
-        names[name] = source
-    make_folder(folder)
-    with workers.worker_pool(jobs, executor) as pool:
+        names[job.destination] = job.source
+    for folder in {job.destination.parent for job in jobs}:
+        make_folder(folder)
+    with workers.worker_pool(at_once, executor) as pool:
         futures = {
-            pool.submit(convert_one, source, str(folder / name), options | {"to": to}): name
-            for name, source in names.items()
+            pool.submit(convert_one, job.source, str(job.destination), job.options): job.destination
+            for job in jobs
         }
-        finished: dict[str, Done] = {}
+        finished: dict[Path, Done] = {}
         progress(0, len(futures))
         for future in as_completed(futures):
             finished[futures[future]] = future.result()
             progress(len(finished), len(futures))
-    return Batch(tuple(finished[name] for name in names))
+    return Batch(tuple(finished[job.destination] for job in jobs))
 
 
 def convert_one(source: str, destination: str, options: dict[str, Any]) -> Done:

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import InvalidOption, TooLarge
 
-__all__ = ["MEMORY", "memory", "require_memory", "require_nodes", "require_sizes"]
+__all__ = ["MEMORY", "memory", "require_memory", "require_nodes", "require_sizes", "shown"]
 
 MEMORY = "BRIDGE_MEMORY"
 """The environment variable of the memory, in bytes, that a conversion may take for what it computes: 4GB,
@@ -43,7 +43,7 @@ def require_memory(size: int, what: str) -> None:
     allowed = memory()
     if size > allowed:
         raise TooLarge(
-            f"{what} takes {_shown(size)}, and {_shown(allowed)} are allowed.",
+            f"{what} takes {shown(size)}, and {shown(allowed)} are allowed.",
             f"Allow more with the environment variable {MEMORY}, such as {MEMORY}=64GB.",
         )
 
@@ -66,7 +66,8 @@ def require_sizes(model: ir.Model) -> None:
                 )
 
 
-def _shown(size: int) -> str:
+def shown(size: int) -> str:
+    """A number of bytes for people."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
 
 

@@ -11,11 +11,11 @@ import onnx_ir as ir
 
 from bridge import hub, plugins
 from bridge.classical.wellformed import require_trees
-from bridge.detect import of_source
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel, stage
 from bridge.formats import Format, Importer
 from bridge.passes import clean
 from bridge.passes.dimensions import FixDimensions
+from bridge.sources import found
 
 __all__ = ["Reader", "load", "reader"]
 
@@ -26,7 +26,8 @@ def load(
     src: Any, *, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
 ) -> ir.Model:
     """Read a model file or live object into a hub model; `source` names its format, `dims` gives symbolic
-    dimensions of the inputs their lengths, `options` are those its importer declares.
+    dimensions of the inputs their lengths, `options` are those its importer declares. `src` may be an address
+    or an archive (`bridge.sources.found`).
 
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, InvalidOption, TooLarge,
     InternalError: all BridgeErrors.
@@ -127,6 +128,6 @@ def reader(
 ) -> Reader:
     """Who reads `src`, and how. Raises UnreadableFile, UnknownFormat, MissingDependency,
     InvalidOption."""
-    fmt = of_source(src, source)
+    here, fmt = found(src, source)
     settings = fmt.resolve("importer").parse(options or {}, fmt.title) if fmt.importer else {}
-    return Reader(src, fmt, settings, dims)
+    return Reader(here, fmt, settings, dims)

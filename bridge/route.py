@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bridge.detect import of_source
 from bridge.load import Reader
 from bridge.lower import Writer, target_format, writer
+from bridge.sources import found
 
 __all__ = ["Route", "route"]
 
@@ -38,7 +38,7 @@ def route(
     Raises UnreadableFile, UnknownFormat, MissingDependency, InvalidOption.
     """
     target, all_options = target_format(dst, to), options or {}
-    source_reader = Reader(src, of_source(src, source), {}, dims)
+    source_reader = Reader(*found(src, source), {}, dims)
     reader_options = {option.name for option in source_reader.importer.options}
     parsed = source_reader.importer.parse(
         {k: v for k, v in all_options.items() if k in reader_options}, source_reader.format.title

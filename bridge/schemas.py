@@ -12,6 +12,20 @@ import onnx_ir as ir
 __all__ = ["problems_of"]
 
 Kind = onnx.defs.OpSchema.FormalParameterOption
+REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+VECTORS = {
+    **dict.fromkeys(("Reshape", "Expand", "Tile"), (1,)),
+    **dict.fromkeys((f"Reduce{kind}" for kind in REDUCTIONS), (1,)),
+    **dict.fromkeys(("Conv", "ConvTranspose"), (2,)),
+    "Slice": (1, 2, 3, 4),
+    "Pad": (1, 3),
+    "InstanceNormalization": (1, 2),
+    "BatchNormalization": (1, 2, 3, 4),
+}
+"""Operands that have one dimension, by operator."""
+PER_AXIS = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 1, "pads": 2}
+"""Numbers that an attribute of a window has for each axis behind the channels."""
+WINDOWS = frozenset(["Conv", "ConvTranspose", "ConvInteger", "MaxPool", "AveragePool", "LpPool", "MaxUnpool"])
 
 
 class Described(NamedTuple):
@@ -44,6 +58,30 @@ def problems_of(node: ir.Node, schema: onnx.defs.OpSchema) -> Iterator[str]:
         type_name = described.types.get(name, attribute.type.name)
         if attribute.type.name != type_name and not attribute.is_ref():
             yield f"has an attribute {name} of type {attribute.type.name}, not {type_name}"
+    yield from _shape_problems(node)
+
+
+def _shape_problems(node: ir.Node) -> Iterator[str]:
+    """Operands of another number of dimensions than their operator takes, as far as that is known, and
+    attributes of a window that are not of its dimensions."""
+    for index in VECTORS.get(node.op_type, ()):
+        value = node.inputs[index] if index < len(node.inputs) else None
+        if value is not None and value.shape is not None and len(value.shape) != 1:
+            yield f"has an input {value.name} of {len(value.shape)} dimensions, not 1"
+    if node.op_type not in WINDOWS:
+        return
+    operands = node.inputs[: 2 if node.op_type.startswith("Conv") else 1]
+    ranks = {len(value.shape) for value in operands if value is not None and value.shape is not None}
+    if len(ranks) > 1:
+        yield f"has operands of {min(ranks)} and {max(ranks)} dimensions"
+    if len(ranks) != 1:
+        return
+    axes = ranks.pop() - 2
+    for name, each in PER_AXIS.items():
+        attribute = node.attributes.get(name)
+        count = len(attribute.value) if attribute is not None and not attribute.is_ref() else each * axes
+        if count != each * axes:
+            yield f"has {count} {name} for {axes} axes"
 
 
 @functools.cache

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import hub
-from bridge.detect import of_source
-from bridge.load import load
+from bridge.load import reader
 from bridge.ports import Port, port_of
 
 
@@ -41,22 +40,18 @@ class Summary:
 def inspect(path: str | Path, *, source: str | None = None, **options: Any) -> Summary:
     """Summary of a model file as the hub reads it, with those options of its importer. Raises what `load`
     raises."""
-    fmt = of_source(path, source)
-    model = load(path, source=fmt.name, **options)
+    read = reader(path, source, options)
+    model, here = read.read(), Path(read.source)
     counts = Counter(hub.qualified(node) for node in hub.all_nodes(model))
     weights = [
         v.const_value for g in model.graphs() for v in g.initializers.values() if v.const_value is not None
     ]
     return Summary(
-        fmt.name,
+        read.format.name,
         tuple(port_of(v) for v in model.graph.inputs),
         tuple(port_of(v) for v in model.graph.outputs),
         dict(counts.most_common()),
-        sum(
-            f.stat().st_size
-            for f in ([Path(path)] if Path(path).is_file() else Path(path).rglob("*"))
-            if f.is_file()
-        ),
+        sum(f.stat().st_size for f in ([here] if here.is_file() else here.rglob("*")) if f.is_file()),
         sum(tensor.size for tensor in weights),
         dict(model.metadata_props),
     )

@@ -11,6 +11,7 @@ from bridge.hub import attr
 
 __all__ = ["require_trees"]
 
+MODES = {*(f"BRANCH_{kind}" for kind in ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ")), "LEAF"}
 NODES = ("nodes_nodeids", "nodes_modes", "nodes_truenodeids", "nodes_falsenodeids", "nodes_featureids")
 
 
@@ -24,8 +25,19 @@ def require_trees(model: ir.Model) -> None:
                 if node.op_type == "TreeEnsemble"
                 else _problem(node) or _leaf_problem(node)
             )
+            problem = problem or _column_problem(node)
             if problem:
                 raise UnreadableFile(f"{node.op_type} {node.name}: {problem}.", "Is the file complete?")
+
+
+def _column_problem(node: ir.Node) -> str:
+    """What is wrong with the columns that nodes read."""
+    shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
+    width = shape[-1] if shape is not None and len(shape) else None
+    columns = attr(node, "nodes_featureids") or (0,)
+    if min(columns) < 0 or (isinstance(width, int) and max(columns) >= width):
+        return f"it reads column {min(columns) if min(columns) < 0 else max(columns)}, which is not there"
+    return ""
 
 
 def _problem(node: ir.Node) -> str:
@@ -35,6 +47,9 @@ def _problem(node: ir.Node) -> str:
     short = next((name for name, values in told.items() if len(values) != len(trees)), "")
     if short or not len(trees):
         return f"{short or 'nodes_treeids'} is not told of every node"
+    strange = {str(mode) for mode in told["nodes_modes"]} - MODES
+    if strange:
+        return f"{min(strange)!r} is no mode of a node"
     ids = np.array(told["nodes_nodeids"], np.int64)
     inner = np.array([str(mode) != "LEAF" for mode in told["nodes_modes"]])
     if ids.min() < 0 or ids.max() >= 2**31 or trees.min() < 0 or trees.max() >= 2**31:
@@ -73,6 +88,10 @@ def _leaf_problem(node: ir.Node) -> str:
     counts.add(weights.size if weights is not None else len(attr(node, f"{stem}_weights") or ()))
     if len(counts) > 1:
         return "the weights of its leaves are told of incompletely"
+    labels = attr(node, "classlabels_int64s") or attr(node, "classlabels_strings") or ()
+    targets, known = attr(node, f"{stem}_ids") or (0,), len(labels) or attr(node, "n_targets", 1)
+    if min(targets) < 0 or max(targets) >= known:
+        return f"a weight is that of a {stem} that is not there"
     places = set(zip(attr(node, "nodes_treeids"), attr(node, "nodes_nodeids"), strict=True))
     named = zip(attr(node, f"{stem}_treeids") or (), attr(node, f"{stem}_nodeids") or (), strict=True)
     return "" if places.issuperset(named) else "a weight is that of a leaf that is not there"

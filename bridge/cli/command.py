@@ -41,8 +41,8 @@ class Printed:
 
 
 def command(function: Callable) -> Callable:
-    """A command that returns its exit code and its result, which prints as text or JSON. BridgeErrors are
-    printed, not raised."""
+    """A command that returns its exit code and its result, which prints as text or JSON, or None where it
+    printed itself. BridgeErrors are printed, not raised."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @click.option("-v", "--verbose", is_flag=True, help="Say each step, and let runtimes say theirs.")
@@ -60,7 +60,7 @@ def command(function: Callable) -> Callable:
             if not verbose:
                 contexts.enter_context(silent_runtimes())
             code, text, failed = _outcome(function, arguments, as_json, shows_progress, debug)
-        if not (quiet and code == 0):
+        if text and not (quiet and code == 0):
             click.echo(text, err=failed and not as_json)
         sys.exit(code)
 
@@ -85,6 +85,8 @@ def _outcome(
         name = type(error).__name__
         text = json.dumps({"error": name, "message": str(error)}) if as_json else f"{name}: {error}"
         return CODES.get(name, 1), text, True
+    if result is None:
+        return code, "", False
     return code, json.dumps(_as_data(result), default=str, indent=2) if as_json else str(result), False
 
 

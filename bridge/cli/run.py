@@ -75,9 +75,9 @@ def verify(
 
 def _declared_by(path: str, source: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """Those of the options that the importer of a file declares."""
-    from bridge.detect import of_source
+    from bridge.sources import found
 
-    declared = {option.name for option in of_source(path, source).resolve("importer").options}
+    declared = {option.name for option in found(path, source)[1].resolve("importer").options}
     return {name: value for name, value in options.items() if name in declared}
 
 

@@ -27,16 +27,16 @@ def require_data(name: str, tensor: Any) -> None:
     if not isinstance(tensor, ir.TensorProtoTensor):
         return
     proto = tensor.raw
-    held = {field: len(getattr(proto, field)) for field in DATA_FIELDS}
-    size, expected = prod(proto.dims), _expected(proto)
-    if size and not any(held.values()):
+    held = {field: count for field in DATA_FIELDS if (count := len(getattr(proto, field)))}
+    expected = _expected(proto)
+    if expected is None or any(d < 0 for d in proto.dims):
+        raise UnreadableFile(f"The weight {name!r} has no dtype, or no shape.", "Is the file complete?")
+    if prod(proto.dims) and not held:
         raise UnreadableFile(
             f"The weight {name!r} has a shape, {list(proto.dims)}, and no data: it was stripped.",
             "Export the model with its weights.",
         )
-    if expected is None or any(d < 0 for d in proto.dims):
-        raise UnreadableFile(f"The weight {name!r} has no dtype, or no shape.", "Is the file complete?")
-    if size and not any(count and count == expected[field] for field, count in held.items()):
+    if held not in [{field: count} if count else {} for field, count in expected.items()]:
         raise UnreadableFile(
             f"The weight {name!r} of shape {list(proto.dims)} holds another number of elements.",
             "Is the file complete?",
@@ -44,16 +44,26 @@ def require_data(name: str, tensor: Any) -> None:
 
 
 def _expected(proto: onnx.TensorProto) -> dict[str, int] | None:
-    """Elements that each field holds of a tensor that is stored in it; None for an undefined dtype."""
+    """Elements or bytes of a tensor in each of the fields that may hold it; None for an undefined dtype."""
     size = prod(proto.dims)
     try:
         dtype = ir.DataType(proto.data_type)
-        bits = 0 if dtype == ir.DataType.STRING else dtype.bitwidth
-    except (ValueError, TypeError):
+        if dtype == ir.DataType.STRING:
+            return {"string_data": size}
+        bits, field = dtype.bitwidth, onnx.helper.tensor_dtype_to_field(dtype)
+    except (ValueError, TypeError, KeyError):
         return None
     parts = 2 if dtype in (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128) else 1
-    packed = -(-size // (8 // bits)) if 0 < bits < 8 else size * parts
-    return {field: packed for field in DATA_FIELDS} | {"raw_data": -(-size * bits // 8)}
+    return {"raw_data": -(-size * bits // 8), field: -(-size * bits // 8) if bits < 8 else size * parts}
+
+
+def held_shapes(model: ir.Model) -> None:
+    """Constants have the dtype and shape that they hold, whatever is declared of them."""
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.type = ir.TensorType(value.const_value.dtype)
+                value.shape = ir.Shape(value.const_value.shape)
 
 
 def require_text(model: ir.Model, title: str) -> None:
@@ -68,11 +78,11 @@ def _texts(model: ir.Model) -> Iterator[Any]:
     """Every name, note and key of the model."""
     yield from filter(None, (model.producer_name, model.producer_version, model.domain, model.doc_string))
     yield from _entries(model)
-    for part in (*model.graphs(), *model.functions.values()):
+    parts: list[ir.Graph | ir.Function] = [*model.graphs(), *model.functions.values()]
+    for part in parts:
         yield from filter(None, (part.name, part.doc_string, *part.opset_imports))
         yield from _entries(part)
-        values = [*part.inputs, *part.initializers.values()] if isinstance(part, ir.Graph) else part.inputs
-        for value in values:
+        for value in (*part.inputs, *(part.initializers.values() if isinstance(part, ir.Graph) else ())):
             yield from _texts_of(value)
         for node in part:
             yield from filter(None, (node.op_type, node.domain, node.name, node.doc_string, *node.attributes))

@@ -22,6 +22,7 @@ from bridge.passes.shapes import InferShapes
 from bridge_onnx.declared import (
     computed_shapes,
     drop_defaults,
+    held_shapes,
     require_data,
     require_text,
     varying_lengths,
@@ -43,6 +44,7 @@ def load(src: Any, defaults: str = "constants") -> ir.Model:
     model, digest = _parse(src)
     title = str(src) if isinstance(src, (str, Path)) else "The model"
     require_text(model, title)
+    held_shapes(model)
     _stamp(model, digest)
     require_schemas(model, title)
     require_expandable(model)
