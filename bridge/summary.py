@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
+
 from bridge import hub
 from bridge.load import reader
 from bridge.ports import Port, port_of
@@ -46,12 +48,14 @@ def inspect(path: str | Path, *, source: str | None = None, **options: Any) -> S
     weights = [
         v.const_value for g in model.graphs() for v in g.initializers.values() if v.const_value is not None
     ]
+    files = {here, *(Path(w.path) for w in weights if isinstance(w, ir.ExternalTensor))}
+    files |= set(here.rglob("*")) if here.is_dir() else set()
     return Summary(
         read.format.name,
         tuple(port_of(v) for v in model.graph.inputs),
         tuple(port_of(v) for v in model.graph.outputs),
         dict(counts.most_common()),
-        sum(f.stat().st_size for f in ([here] if here.is_file() else here.rglob("*")) if f.is_file()),
+        sum(file.stat().st_size for file in files if file.is_file()),
         sum(tensor.size for tensor in weights),
         dict(model.metadata_props),
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 import onnx
@@ -155,3 +158,72 @@ def test_an_operator_that_is_not_as_its_schema_says_is_refused(what):
     text, told = MALFORMED[what]
     with pytest.raises(UnreadableFile, match=told):
         bridge.load(model_from_text(text))
+
+
+WIDTH = 5200
+WATCHED = """
+import bridge, re
+bridge.{call}
+print(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
+"""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A model with 3 GB of weights in a file beside it, all of which is a hole."""
+    path, size, weights = tmp_path_factory.mktemp("large") / "large.onnx", 0, []
+
+    def weight(*shape):
+        nonlocal size
+        tensor = onnx.TensorProto(name=f"w{len(weights)}", data_type=TensorProto.FLOAT, dims=shape)
+        tensor.data_location = TensorProto.EXTERNAL
+        place = {"location": "large.data", "offset": size, "length": 4 * prod(shape)}
+        for key, value in place.items():
+            tensor.external_data.add(key=key, value=str(value))
+        size += 4 * prod(shape)
+        weights.append(tensor)
+        return tensor.name
+
+    def info(name, dtype, shape):
+        return helper.make_tensor_value_info(name, dtype, shape)
+
+    nodes = [
+        helper.make_node("Gather", [weight(110_000, WIDTH), "ids"], ["words"]),
+        helper.make_node("MatMul", ["words", weight(WIDTH, 2 * WIDTH)], ["wide"]),
+        helper.make_node("Gemm", ["wide", weight(2 * WIDTH, WIDTH)], ["narrow"]),
+        helper.make_node("Gemm", ["narrow", weight(2 * WIDTH, WIDTH)], ["scores"], transB=1),
+        helper.make_node("Conv", ["image", weight(1024, 1024, 5, 5)], ["seen"]),
+        helper.make_node("LSTM", ["steps", weight(1, 4 * 2048, 2048), weight(1, 4 * 2048, 2048)], ["heard"]),
+    ]
+    nodes[-1].attribute.append(helper.make_attribute("hidden_size", 2048))
+    graph = helper.make_graph(
+        nodes,
+        "large",
+        [
+            info("ids", TensorProto.INT64, ["n"]),
+            info("image", TensorProto.FLOAT, [1, 1024, "h", "w"]),
+            info("steps", TensorProto.FLOAT, ["t", 1, 2048]),
+        ],
+        [info(name, TensorProto.FLOAT, None) for name in ("scores", "seen", "heard")],
+        weights,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    with (path.parent / "large.data").open("wb") as file:
+        file.truncate(size)
+    assert size > 3e9
+    return path
+
+
+def test_bytes_count_the_weights_beside_a_model(large):
+    held = sum(path.stat().st_size for path in large.parent.iterdir())
+    assert bridge.inspect(large).bytes == held > 3e9
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
+@pytest.mark.parametrize(
+    "call", ["inspect({})", *(f"check({{}}, to={t!r})" for t in ("onnx", "tflite", "torchscript", "coreml"))]
+)
+def test_three_gigabytes_of_weights_are_not_touched(large, call):
+    words = WATCHED.format(call=call.format(repr(str(large))))
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 200e6

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
@@ -29,7 +28,7 @@ def has_constant_weights(node: ir.Node) -> bool:
 def fully_connected(op, node, x, weights):
     """MatMul by constant weights as FULLY_CONNECTED, with the bias of an Add that alone reads it."""
     array = const(weights)
-    transposed = op.const(np.ascontiguousarray(array.T))
+    transposed = op.const(array.T)
     bias = added_bias(node, array.shape[1])
     if bias is None:
         return op.FullyConnected(x, transposed, _domain=TFLITE)
