@@ -86,12 +86,18 @@ def _declared(domain: str, op: str, name: str) -> Any:
     return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
+def held(value: ir.Value | None) -> ir.TensorProtocol | None:
+    """Tensor of an initializer, not read yet, or None for a value known only at run time."""
+    return None if value is None or value.is_graph_input() else value.const_value
+
+
 def const(value: ir.Value | None) -> np.ndarray | None:
     """Array of an initializer, or None for a value known only at run time."""
-    if value is None or value.const_value is None or value.is_graph_input():
+    tensor = held(value)
+    if tensor is None:
         return None
-    array = value.const_value.numpy()
-    return array if value.const_value.dtype != ir.DataType.STRING else decoded(array)
+    array = tensor.numpy()
+    return array if tensor.dtype != ir.DataType.STRING else decoded(array)
 
 
 def decoded(array: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -36,12 +37,18 @@ NUMPY: dict[str, Callable[..., Any]] = {
     "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes.ravel().tolist())),
     "Identity": lambda x: x,
 }
+MOVES = frozenset(
+    ["Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Split", "Slice", "Gather", "Concat"]
+)
+"""What changes no element."""
+LARGE = 2**20
+"""Elements from which constants that are only moved are computed when they are read."""
 UNFOLDED = RANDOM | {"DequantizeLinear", "QuantizeLinear"}
 
 
 class FoldConstants(ir.passes.InPlacePass):
     """1. A node whose inputs are all initializers is computed by the reference evaluator, up to 16 Mi
-    elements.
+    elements; what only moves more than 1 Mi of them, when its result is read.
 
     2. Shape and Size of a value with a static shape are constants, and so are known lengths picked from any
        Shape.
@@ -68,7 +75,7 @@ class FoldConstants(ir.passes.InPlacePass):
             arrays: list[Any] | None = _empty_outputs(node) or _shape_facts(node)
             if arrays is None and self._bytes > 0:
                 arrays = _filling(node) or evaluate(node)
-                self._bytes -= sum(np.asarray(a).nbytes for a in arrays or ())
+                self._bytes -= sum(a.nbytes for a in arrays or ())
             if arrays is not None:
                 news.update(_replace(graph, node, arrays))
                 changed = True
@@ -175,6 +182,8 @@ def evaluate(node: ir.Node) -> list[Any] | None:
         return None
     if _output_size(node) > LIMIT:
         return None
+    if node.op_type in MOVES and max(v.const_value.size for v in values if v.const_value is not None) > LARGE:
+        return _when_read(node)
     function = NUMPY.get(node.op_type)
     strings = any(v.dtype == ir.DataType.STRING for v in values)
     if function is not None and not node.attributes and not strings:
@@ -183,27 +192,53 @@ def evaluate(node: ir.Node) -> list[Any] | None:
                 return [function(*(hub.const(v) for v in values))]
         except ValueError:
             return None
-    from onnx.reference import ReferenceEvaluator  # takes 0.1 s, which most models do without
-
     inputs = {f"i{n}": hub.const(v) for n, v in enumerate(node.inputs) if v is not None}
     try:
-        results: Any = ReferenceEvaluator(_single(node)).run(None, inputs)
+        results = _run(_single(node), inputs)
     except Exception:
         return None
     return results if all(isinstance(r, (np.ndarray, np.generic)) for r in results) else None
 
 
+def _run(proto: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:
+    from onnx.reference import ReferenceEvaluator  # takes 0.1 s, which most models do without
+
+    return list(ReferenceEvaluator(proto).run(None, inputs))
+
+
+def _when_read(node: ir.Node) -> list[ir.LazyTensor] | None:
+    """Results of a node that moves constants, computed when one is read; None where their types are not
+    known."""
+    proto = _single(node)
+    held = {f"i{n}": v.const_value for n, v in enumerate(node.inputs) if v is not None}
+
+    @functools.cache
+    def results() -> list[Any]:
+        return _run(proto, {name: tensor.numpy() for name, tensor in held.items() if tensor is not None})
+
+    def tensor(index: int) -> ir.Tensor:
+        return ir.Tensor(np.asarray(results()[index]))
+
+    types = [(output.dtype, hub.shape_of(output)) for output in node.outputs]
+    if any(dtype is None or dtype == ir.DataType.STRING or shape is None for dtype, shape in types):
+        return None
+    return [
+        ir.LazyTensor(functools.partial(tensor, index), dtype, ir.Shape(shape), cache=True)  # type: ignore[arg-type]
+        for index, (dtype, shape) in enumerate(types)
+    ]
+
+
 def _output_size(node: ir.Node) -> float:
     """Number of elements an operator makes, where its constants tell."""
+    if node.op_type not in ("Range", "ConstantOfShape", "Expand", "Tile"):
+        return 0.0
     arrays = [hub.const(v) for v in node.inputs]
     if node.op_type == "Range":
         start, limit, step = (float(a.reshape(())) for a in arrays if a is not None)
         return (limit - start) / step if step else np.inf
-    if node.op_type in ("ConstantOfShape", "Expand", "Tile"):
-        sizes = arrays[-1]
-        times = float(np.prod(sizes, dtype=np.float64)) if sizes is not None else 0.0
-        return times * (arrays[0].size if node.op_type == "Tile" and arrays[0] is not None else 1)
-    return 0.0
+    sizes = arrays[-1]
+    times = float(np.prod(sizes, dtype=np.float64)) if sizes is not None else 0.0
+    return times * (arrays[0].size if node.op_type == "Tile" and arrays[0] is not None else 1)
 
 
 def _count(value: ir.Value) -> int:
@@ -226,8 +261,9 @@ def _replace(graph: ir.Graph, node: ir.Node, arrays: list[Any]) -> list[ir.Value
     for old, array in zip(node.outputs, arrays, strict=True):
         if not (old.uses() or old.is_graph_output()):
             continue
-        array = np.asarray(array)
-        if old.dtype is not None and old.dtype != ir.DataType.STRING and array.dtype != old.dtype.numpy():
+        array = array if isinstance(array, ir.LazyTensor) else np.asarray(array)
+        told = array.dtype.numpy() if isinstance(array, ir.LazyTensor) else array.dtype
+        if old.dtype is not None and old.dtype != ir.DataType.STRING and told != old.dtype.numpy():
             return constants
         new = op.const(array)
         constants.append(new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
@@ -12,6 +13,8 @@ from bridge import hub
 from bridge.hub import subgraphs
 
 LONG = 2**22
+WEIGHTS = 2**16
+"""Bytes from which the weights of bodies are kept out of inference."""
 
 
 def _is_long(graph: ir.Graph) -> bool:
@@ -60,7 +63,8 @@ class InferShapes(ir.passes.InPlacePass):
             del model.functions[key]
         try:
             propagate = self.propagate and not _is_long(model.graph)
-            ShapeInferencePass(check_type=False, strict_mode=False, data_prop=propagate)(model)
+            with _bodies_without_weights(model):
+                ShapeInferencePass(check_type=False, strict_mode=False, data_prop=propagate)(model)
         finally:
             quiet.setLevel(level)
             model.functions.update(bodies)
@@ -73,6 +77,29 @@ class InferShapes(ir.passes.InPlacePass):
         if self.propagate:
             _name_dimensions(model)
         return ir.passes.PassResult(model, True)
+
+
+@contextmanager
+def _bodies_without_weights(model: ir.Model) -> Iterator[None]:
+    """A context in which the weights of loops and branches are inputs of the model, so that inference does
+    not copy them; those of the model itself never are copied."""
+    weights = [
+        (graph, value)
+        for graph in model.graphs()
+        for value in graph.initializers.values()
+        if graph is not model.graph and value.const_value is not None and value.const_value.nbytes > WEIGHTS
+    ]
+    for graph, value in weights:
+        del graph.initializers[str(value.name)]
+    inputs = [ir.Value(name=v.name, type=v.type, shape=v.shape) for _, v in weights]
+    model.graph.inputs.extend(inputs)
+    try:
+        yield
+    finally:
+        for value in inputs:
+            model.graph.inputs.remove(value)
+        for graph, value in weights:
+            graph.register_initializer(value)
 
 
 def _known(value: ir.Value) -> bool:

@@ -316,7 +316,8 @@ def tensor_scatter(op, node, cache, update, start=None):
 def training_dropout(op, node, x, ratio=None, training=None):
     """Elements whose random number is under `ratio` are zero, the others divided by what is kept."""
     rate = op.const(0.5, x.dtype) if ratio is None else op.Cast(ratio, to=int(x.dtype))
-    chance = op.RandomUniformLike(x, dtype=1, seed=attr(node, "seed"))
+    seed = attr(node, "seed")
+    chance = op.RandomUniformLike(x, dtype=1, seed=None if seed is None else float(seed))
     mask = op.Or(op.GreaterOrEqual(chance, op.Cast(rate, to=1)), op.Not(training))
     scale = op.Where(training, op.Div(zero(op, x, 1), op.Sub(zero(op, x, 1), rate)), zero(op, x, 1))
     return op.Where(mask, op.Mul(x, scale), zero(op, x)), mask

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import lengths, product, reshape, vector
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, held, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NHWC, TFLITE
@@ -18,18 +18,18 @@ ops = OpTable()
 
 
 def has_constant_weights(node: ir.Node) -> bool:
-    x, array = node.inputs[0], const(node.inputs[1])
-    return (
-        array is not None and array.ndim == 2 and x.dtype == ir.DataType.FLOAT and 2 <= (rank_of(x) or 0) <= 8
-    )
+    x, weights = node.inputs[0], held(node.inputs[1])
+    is_matrix = weights is not None and len(weights.shape) == 2
+    return is_matrix and x.dtype == ir.DataType.FLOAT and 2 <= (rank_of(x) or 0) <= 8
 
 
 @ops.op("MatMul", needs=(condition("constant weights of two dimensions", has_constant_weights),))
 def fully_connected(op, node, x, weights):
     """MatMul by constant weights as FULLY_CONNECTED, with the bias of an Add that alone reads it."""
-    array = const(weights)
-    transposed = op.const(array.T)
-    bias = added_bias(node, array.shape[1])
+    tensor = held(weights)
+    shape = ir.Shape([tensor.shape[1], tensor.shape[0]])
+    transposed = op.const(ir.LazyTensor(lambda: ir.Tensor(tensor.numpy().T), tensor.dtype, shape, cache=True))
+    bias = added_bias(node, tensor.shape[1])
     if bias is None:
         return op.FullyConnected(x, transposed, _domain=TFLITE)
     add, value = bias
