@@ -9,7 +9,7 @@ from bridge import plugins
 from bridge.errors import UnknownFormat, UnreadableFile, near_miss
 from bridge.formats import Format
 
-__all__ = ["by_name", "by_suffix", "is_model", "of_source"]
+__all__ = ["by_name", "by_suffix", "has_suffix", "is_model", "of_source"]
 
 
 def by_name(name: str) -> Format:
@@ -59,6 +59,11 @@ def of_source(src: Any, name: str | None = None) -> Format:
 def is_model(path: Path) -> bool:
     """True if some format recognises the content of a file or folder as a model of its own."""
     return any(fmt.detect(path) for fmt in plugins.formats())
+
+
+def has_suffix(path: Path) -> bool:
+    """True if some format has the suffix of `path`."""
+    return any(f.suffixes and path.name.lower().endswith(f.suffixes) for f in plugins.formats())
 
 
 def by_suffix(path: Path) -> Format | None:

@@ -55,8 +55,13 @@ def require_nodes(count: int, what: str) -> None:
 
 
 def require_sizes(model: ir.Model) -> None:
-    """Raise TooLarge for a value of more elements than any machine holds."""
+    """Raise TooLarge for a value of more elements than any machine holds, and for an endless loop."""
     for node in hub.all_nodes(model):
+        if node.op_type == "Loop" and _is_endless(node):
+            raise TooLarge(
+                f"Loop {node.name} runs {hub.const(node.inputs[0])} times, which no machine does.",
+                "Is a constant of the model wrong?",
+            )
         for value in node.outputs:
             count = prod(hub.shape_of(value) or ())
             if count > ELEMENTS:
@@ -64,6 +69,22 @@ def require_sizes(model: ir.Model) -> None:
                     f"{node.op_type} {node.name} makes {count:,} elements, which no machine holds.",
                     "Is a constant of the model wrong?",
                 )
+
+
+def _is_endless(node: ir.Node) -> bool:
+    """True for a Loop of more rounds than the most, whose condition nothing changes."""
+    (body,), rounds, held = hub.subgraphs(node), hub.const(node.inputs[0]), hub.const(node.inputs[1])
+    if (
+        rounds is None
+        or int(rounds) <= ELEMENTS
+        or (node.inputs[1] is not None and (held is None or not held))
+    ):
+        return False
+    goes_on = body.outputs[0]
+    while (producer := goes_on.producer()) is not None and producer.op_type == "Identity":
+        goes_on = producer.inputs[0]  # type: ignore[assignment]
+    told = hub.const(goes_on)
+    return goes_on is body.inputs[1] or (told is not None and bool(told))
 
 
 def shown(size: int) -> str:

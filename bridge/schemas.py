@@ -68,6 +68,9 @@ def _shape_problems(node: ir.Node) -> Iterator[str]:
         value = node.inputs[index] if index < len(node.inputs) else None
         if value is not None and value.shape is not None and len(value.shape) != 1:
             yield f"has an input {value.name} of {len(value.shape)} dimensions, not 1"
+    steps = node.inputs[4] if node.op_type == "Slice" and len(node.inputs) > 4 else None
+    if steps is not None and steps.const_value is not None and (steps.const_value.numpy() == 0).any():
+        yield "has a step of 0"
     if node.op_type not in WINDOWS:
         return
     operands = node.inputs[: 2 if node.op_type.startswith("Conv") else 1]

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urldefrag, urlparse
 
 from bridge.archives import copy, is_packed, own_folder, unpacked
-from bridge.detect import is_model, of_source
+from bridge.detect import has_suffix, is_model, of_source
 from bridge.errors import BridgeError, MissingDependency, UnreadableFile
 from bridge.formats import Format
 from bridge.limits import memory
@@ -48,8 +48,9 @@ def found(src: Any, name: str | None = None) -> tuple[Any, Format]:
         here = _standard_input()
     elif _is_address(str(src)):
         here = _fetched(str(src))
-    if Path(here).is_file() and is_packed(Path(here)) and not is_model(Path(here)):
-        here = unpacked(Path(here))
+    path = Path(here)
+    if path.is_file() and not has_suffix(path) and is_packed(path) and not is_model(path):
+        here = unpacked(path)
     return here, of_source(here, name)
 
 

@@ -63,7 +63,7 @@ def held_shapes(model: ir.Model) -> None:
         for value in graph.initializers.values():
             if value.const_value is not None:
                 value.type = ir.TensorType(value.const_value.dtype)
-                value.shape = ir.Shape(list(value.const_value.shape))
+                value.shape = ir.Shape(value.const_value.shape)  # type: ignore[arg-type]
 
 
 def require_text(model: ir.Model, title: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge_torchscript.interface import INTERFACE
+from bridge_torchscript.records import require_records
 
 COMPRESSION_ALLOWANCE = 64 * 2**20
 TORCHVISION = {
@@ -127,6 +128,7 @@ def _check_torchscript(path: Path, archive: zipfile.ZipFile) -> None:
     for info in infos:
         if info.filename.endswith(".py") and FILE_ACCESS.search(archive.read(info)):
             raise UnreadableFile(f"{path} has code that reads or writes files ({info.filename}).")
+    require_records(path, archive)
 
 
 def _pickle_refusal(path: Path) -> UnsupportedModel:
