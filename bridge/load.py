@@ -10,7 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub, plugins
-from bridge.classical.wellformed import require_trees
+from bridge.classical.wellformed import require_wellformed
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel, stage
 from bridge.formats import Format, Importer
 from bridge.passes import clean
@@ -82,7 +82,7 @@ class Reader:
                 FixDimensions(self.dims)(model)
                 clean(model)
             hub.verify(model)
-            require_trees(model)
+            require_wellformed(model)
         if not model.graph.outputs:
             raise UnsupportedModel(f"{self} has no outputs: it computes nothing.", [])
         return model

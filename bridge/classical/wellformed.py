@@ -1,4 +1,4 @@
-"""Trees of a file held against what trees are, before anything walks them."""
+"""Trees and numbers of classical models held against what they are, before anything walks them."""
 
 from __future__ import annotations
 
@@ -9,38 +9,58 @@ from bridge import hub
 from bridge.errors import UnreadableFile
 from bridge.hub import attr
 
-__all__ = ["require_trees"]
+__all__ = ["require_wellformed"]
 
 MODES = {*(f"BRANCH_{kind}" for kind in ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ")), "LEAF"}
 NODES = ("nodes_nodeids", "nodes_modes", "nodes_truenodeids", "nodes_falsenodeids", "nodes_featureids")
 
 
-def require_trees(model: ir.Model) -> None:
+def require_wellformed(model: ir.Model) -> None:
     """Raise UnreadableFile for a tree whose nodes are told of incompletely, lead to none, or lead to one
-    another in a circle or twice."""
+    another in a circle or twice; for coefficients that are not as many for each class."""
     for node in hub.all_nodes(model):
-        if node.domain == "ai.onnx.ml" and node.op_type.startswith("TreeEnsemble"):
-            problem = (
-                _sets_problem(node)
-                if node.op_type == "TreeEnsemble"
-                else _problem(node) or _leaf_problem(node)
-            )
-            problem = problem or _column_problem(node)
-            if problem:
-                raise UnreadableFile(f"{node.op_type} {node.name}: {problem}.", "Is the file complete?")
+        if node.domain == "ai.onnx.ml" and (problem := _problem(node)):
+            raise UnreadableFile(f"{node.op_type} {node.name}: {problem}.", "Is the file complete?")
+
+
+def _problem(node: ir.Node) -> str:
+    """What is wrong with a classical operator, in words; empty where nothing is."""
+    if node.op_type == "TreeEnsemble":
+        return _sets_problem(node) or _column_problem(node)
+    if node.op_type.startswith("TreeEnsemble"):
+        return _nodes_problem(node) or _leaf_problem(node) or _column_problem(node)
+    return _linear_problem(node) if node.op_type in ("LinearClassifier", "LinearRegressor") else ""
+
+
+def _linear_problem(node: ir.Node) -> str:
+    """What is wrong with coefficients, as many for each class or target as there are columns."""
+    count, intercepts = len(attr(node, "coefficients") or ()), attr(node, "intercepts")
+    labels = attr(node, "classlabels_ints") or attr(node, "classlabels_strings") or ()
+    likely = [len(intercepts)] if intercepts else [len(labels) or attr(node, "targets", 1), 1]
+    width = _width(node)
+    if count and any(count % scores == 0 and width in (None, count // scores) for scores in likely):
+        return ""
+    return (
+        f"it has {count} coefficients for {likely[0]} scores of {'its' if width is None else width} columns"
+    )
+
+
+def _width(node: ir.Node) -> int | None:
+    """Columns of the operand, where they are known."""
+    shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
+    width = shape[-1] if shape is not None and len(shape) else None
+    return width if isinstance(width, int) else None
 
 
 def _column_problem(node: ir.Node) -> str:
     """What is wrong with the columns that nodes read."""
-    shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
-    width = shape[-1] if shape is not None and len(shape) else None
-    columns = attr(node, "nodes_featureids") or (0,)
-    if min(columns) < 0 or (isinstance(width, int) and max(columns) >= width):
+    columns, width = attr(node, "nodes_featureids") or (0,), _width(node)
+    if min(columns) < 0 or (width is not None and max(columns) >= width):
         return f"it reads column {min(columns) if min(columns) < 0 else max(columns)}, which is not there"
     return ""
 
 
-def _problem(node: ir.Node) -> str:
+def _nodes_problem(node: ir.Node) -> str:
     """What is wrong with trees whose nodes are numbered tree by tree."""
     trees = np.array(attr(node, "nodes_treeids") or [], np.int64)
     told = {name: attr(node, name) or () for name in NODES}
