@@ -25,6 +25,21 @@ FAMILY_TABLE = re.compile(r"(<!-- families -->\n).*?(<!-- /families -->)", re.DO
 OPTIONS = re.compile(r"(<!-- options (\w+) -->\n).*?(<!-- /options -->)", re.DOTALL)
 
 
+def on_files(files: Any, config: Any) -> Any:
+    """Add the interactive matrix, and a page for each operator and route."""
+    from mkdocs.structure.files import File
+
+    from bridge.matrix import evidence, pages, render
+
+    found = evidence.read(ROOT / "docs" / "matrix" / "results.jsonl.gz")
+    titles = render.titles(found)
+    made = {"matrix.html": render.page(found, titles)}
+    made |= dict(pages.operator_pages(found, titles)) | dict(pages.route_pages(found, titles))
+    for path, content in made.items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
 def on_page_markdown(markdown: str, **context: Any) -> str:
     """Fill `{{ file PATH }}`, `{{ commands }}` and `{{ formats }}` on a line of their own."""
     return MARK.sub(lambda found: FILLERS[found[1]](found[2]), markdown)

@@ -51,9 +51,9 @@ def seen(folder: Path, script: str, width: int = 1200, dark: bool = False) -> An
 def test_operators_by_format(tmp_path):
     assert seen(tmp_path, f"return {TABLE}") == [
         ["operator", "→ TFLite"],
-        ["all", "2/3"],
-        ["Add", "1/2"],
-        ["Relu", "1"],
+        ["all", "2/3Add takes no double"],
+        ["Add", "1/2Add takes no double"],
+        ["Relu", "1/1"],
     ]
 
 
@@ -62,17 +62,19 @@ def test_filters(tmp_path):
         "const set = (id, v) => { const e = document.getElementById(id); "
         "if (e.type === 'checkbox') e.checked = v; else e.value = v; e.dispatchEvent(new Event('input')); };"
     )
-    assert seen(tmp_path, f"{choose} set('outcome', 'refused'); return {TABLE}")[2:] == [["Add", "1/2"]]
-    assert seen(tmp_path, f"{choose} set('op', 'rel'); return {TABLE}")[2:] == [["Relu", "1"]]
+    assert seen(tmp_path, f"{choose} set('outcome', 'refused'); return {TABLE}")[2:] == [
+        ["Add", "1/2Add takes no double"]
+    ]
+    assert seen(tmp_path, f"{choose} set('op', 'rel'); return {TABLE}")[2:] == [["Relu", "1/1"]]
     assert seen(tmp_path, f"{choose} set('frozen', true); return {TABLE}")[1:] == [
-        ["all", "1"],
-        ["Relu", "1"],
+        ["all", "1/1"],
+        ["Relu", "1/1"],
     ]
     assert seen(tmp_path, f"{choose} set('source', 'tflite'); return {TABLE}") == [
         ["operator", "→ ONNX"],
-        ["all", "2"],
-        ["Relu", "1"],
-        ["TFLite: RELU_N1_TO_1", "1"],
+        ["all", "2/2"],
+        ["Relu", "1/1"],
+        ["TFLite: RELU_N1_TO_1", "1/1"],
     ]
 
 
@@ -88,6 +90,24 @@ def test_a_click_on_a_cell_shows_its_cases(tmp_path):
         ["test_add", "native", "1.0e-7", ""],
         ["test_add_double", "refused", "0", "Add takes no double"],
     ]
+
+
+def test_filters_stand_in_the_address(tmp_path):
+    script = (
+        "const e = document.getElementById('op'); e.value = 'relu'; e.dispatchEvent(new Event('input')); "
+        "const kept = location.hash; location.hash = '#source=tflite&frozen=1'; restore(); draw(); "
+        "return [kept, document.getElementById('source').value, document.getElementById('frozen').checked, "
+        "document.getElementById('op').value];"
+    )
+    assert seen(tmp_path, script) == ["#op=relu&source=onnx", "tflite", True, ""]
+
+
+def test_heads_stay_where_they_are_seen(tmp_path):
+    script = (
+        "const style = getComputedStyle(document.querySelector('#matrix th')); "
+        "return [style.position, style.top, document.getElementById('legend').children.length];"
+    )
+    assert seen(tmp_path, script) == ["sticky", "0px", 5]
 
 
 def test_a_phone_scrolls_in_one_direction(tmp_path):

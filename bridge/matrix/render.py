@@ -10,11 +10,11 @@ from pathlib import Path
 
 from bridge.matrix.evidence import NAME, OUTCOMES, SURVIVED, Evidence, Result, read
 from bridge.matrix.native import source_of
+from bridge.matrix.pages import markdown_table, stem, why
 from bridge.output import atomic
 from bridge.plugins import formats
 
 FAULTS = ("failed", "unrunnable", "crashed", "timeout")
-REASONS = 4
 LEGEND = {
     "●": "every case survives as one operator of the format",
     "◐": "every case survives, some by several operators",
@@ -76,6 +76,8 @@ def markdown(evidence: Evidence, titles: dict[str, str]) -> str:
         f"{len(results):,} conversions of {len({r.case for r in results}):,} cases were written, run in "
         "the target's own runtime "
         f"and compared with the expected numbers: {wrong} wrong.",
+        "## In a minute",
+        *_minute(results, titles),
         "## Routes",
         "Of the cases the first format holds, how many come out of the second with the right numbers. "
         "Cases run *as-is*, every input read "
@@ -83,7 +85,7 @@ def markdown(evidence: Evidence, titles: dict[str, str]) -> str:
         *_routes(results, titles),
         "## Operators",
         "Of each format, what it takes from ONNX (*write*) and what comes back from it (*read*), as-is.",
-        _markdown_table(["", ""], [[mark, text] for mark, text in LEGEND.items()]),
+        markdown_table(["", ""], [[mark, text] for mark, text in LEGEND.items()]),
         _operators([r for r in results if not source_of(r.case)], titles),
         *_native_operators([r for r in results if source_of(r.case)], titles),
         "## Why not",
@@ -93,6 +95,35 @@ def markdown(evidence: Evidence, titles: dict[str, str]) -> str:
         _outcomes(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _minute(results: list[Result], titles: dict[str, str]) -> Iterable[str]:
+    """What a reader wants to know first of each format that ONNX is written as."""
+    rows = []
+    for target in _ends(results)[1]:
+        mine = [r for r in results if r.route == f"onnx:{target}" and not r.frozen and r.outcome != "untried"]
+        by_op: dict[str, list[Result]] = {}
+        for result in mine:
+            for op in result.ops:
+                by_op.setdefault(op, []).append(result)
+        marks = Counter(_part(found) for found in by_op.values())
+        refused = Counter(r.reason for r in mine if r.outcome == "refused")
+        first = refused.most_common(1)[0][0].replace("|", "\\|") if refused else ""
+        rows.append([titles.get(target, target), *(str(marks[part]) for part in PARTS), first])
+    yield "Operators of ONNX by what becomes of their cases, every input read at run time."
+    yield markdown_table(["written as", *PARTS, "the commonest reason"], rows)
+    yield (
+        "A number that is not whole links to its reasons. The documentation site has all of it to filter, "
+        "and a page for each operator and route."
+    )
+
+
+PARTS = ("all survive", "some survive", "none survives")
+
+
+def _part(results: Sequence[Result]) -> str:
+    survived = sum(r.survived for r in results)
+    return PARTS[0] if survived == len(results) else PARTS[1] if survived else PARTS[2]
 
 
 def _routes(results: list[Result], titles: dict[str, str]) -> Iterable[str]:
@@ -115,7 +146,7 @@ def _shares(results: list[Result], titles: dict[str, str]) -> str:
             tried = [r for r in results if r.route == f"{source}:{target}" and r.outcome != "untried"]
             row.append(f"{100 * sum(r.survived for r in tried) / len(tried):.1f} %" if tried else "·")
         rows.append(row)
-    return _markdown_table(["from \\ to", *(titles.get(t, t) for t in targets)], rows)
+    return markdown_table(["from \\ to", *(titles.get(t, t) for t in targets)], rows)
 
 
 def _ends(results: Iterable[Result]) -> tuple[list[str], list[str]]:
@@ -140,9 +171,21 @@ def _operators(results: list[Result], titles: dict[str, str]) -> str:
             for op in result.ops:
                 cells.setdefault(op, {}).setdefault(result.route, []).append(result)
     rows = [
-        [op, *(cell(cells[op].get(route, ())) for route in columns)] for op in sorted(cells, key=_by_domain)
+        [op, *(_linked(op, route, cells[op].get(route, ())) for route in columns)]
+        for op in sorted(cells, key=_by_domain)
     ]
-    return _markdown_table(["operator", *columns.values()], rows)
+    return markdown_table(["operator", *columns.values()], rows)
+
+
+def _linked(op: str, route: str, results: Sequence[Result]) -> str:
+    """A cell, with a link to its reasons where it has any there."""
+    text, (source, target) = cell(results), route.split(":")
+    has_reasons = source == "onnx" and any(r.outcome in ("refused", *FAULTS) for r in results)
+    return f"[{text}](#{_anchor(op, target)})" if has_reasons else text
+
+
+def _anchor(op: str, target: str) -> str:
+    return f"{stem(target)}-{stem(op)}"
 
 
 def _native_operators(results: list[Result], titles: dict[str, str]) -> Iterable[str]:
@@ -156,7 +199,7 @@ def _native_operators(results: list[Result], titles: dict[str, str]) -> Iterable
         title = titles.get(source, source)
         heads = [titles.get(to, to) for to in (route.partition(":")[2] for route in routes)]
         rows = [[op, *(cell(cells[op].get(route, ())) for route in routes)] for op in sorted(cells)]
-        table = _markdown_table(["operator", *(f"→ {head}" for head in heads)], rows)
+        table = markdown_table(["operator", *(f"→ {head}" for head in heads)], rows)
         yield f"<details><summary>Operators of {title}</summary>\n\n{table}\n\n</details>"
 
 
@@ -180,15 +223,15 @@ def cell(results: Sequence[Result]) -> str:
 
 def _reasons(results: list[Result], titles: dict[str, str]) -> Iterable[str]:
     for target in _ends(results)[1]:
-        reasons: dict[str, Counter[str]] = {}
+        refused: dict[str, list[Result]] = {}
         for result in results:
             if result.route == f"onnx:{target}" and result.outcome in ("refused", *FAULTS):
                 for op in result.ops:
-                    reasons.setdefault(op, Counter())[result.reason.replace("|", "\\|")] += 1
-        if reasons:
+                    refused.setdefault(op, []).append(result)
+        if refused:
             lines = [
-                f"- {op}: " + "; ".join(f"{reason} ({n})" for reason, n in reasons[op].most_common(REASONS))
-                for op in sorted(reasons, key=_by_domain)
+                f'- <a id="{_anchor(op, target)}"></a>{op}: {why(refused[op])}'
+                for op in sorted(refused, key=_by_domain)
             ]
             title = titles.get(target, target)
             yield f"<details><summary>{title}</summary>\n\n" + "\n".join(lines) + "\n\n</details>"
@@ -207,12 +250,7 @@ def _outcomes(results: list[Result]) -> str:
         ]
         for (route, frozen), counter in groups.items()
     ]
-    return _markdown_table(["route", "cases", *seen], rows)
-
-
-def _markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+    return markdown_table(["route", "cases", *seen], rows)
 
 
 def page(evidence: Evidence, titles: dict[str, str]) -> str:
