@@ -1,4 +1,5 @@
-"""Install the wheel in fresh environments, alone and with each extra, and convert and verify one model in each.
+"""Install the wheel by its name from an index of its own in fresh environments, alone and with each extra, and convert
+and verify one model in each.
 
 `python benchmarks/fresh_install.py [--python PYTHON]… [--extras EXTRA,…]` prints a line for each environment:
 the versions, seconds of the installation, megabytes, and what the conversion said. Exit status 1 when one fails.
@@ -44,20 +45,29 @@ EXTRAS: dict[str, str | tuple] = {
 CONSTRAINTS = {"torchscript": ("-c", ROOT / "constraints.txt")}
 
 
-def build(folder: Path) -> Path:
-    words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+NAME = "formatbridge"
+
+
+def make_index(folder: Path) -> str:
+    """The address of an index that holds the wheel."""
+    place = folder / "simple" / NAME
+    place.mkdir(parents=True)
+    words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
+    (wheel,) = place.glob("*.whl")
+    (place / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    return (folder / "simple").as_uri()
 
 
-def try_extra(python: str, wheel: Path, extra: str) -> tuple[bool, str]:
+def try_extra(python: str, index: str, extra: str) -> tuple[bool, str]:
     """True if the extra installs and converts, and a line on it."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "env"
         subprocess.run([python, "-m", "venv", str(place)], check=True)
         start = time.monotonic()
-        what = f"{wheel}[{extra}]" if extra else str(wheel)
-        words = [place / "bin" / "pip", "install", "-q", *CONSTRAINTS.get(extra, ()), what]
+        what = f"{NAME}[{extra}]" if extra else NAME
+        words = [place / "bin" / "pip", "install", "-q", "--extra-index-url", index]
+        words += [*CONSTRAINTS.get(extra, ()), what]
         installed = subprocess.run([*map(str, words)], capture_output=True, text=True)
         seconds = time.monotonic() - start
         if installed.returncode:
@@ -65,7 +75,7 @@ def try_extra(python: str, wheel: Path, extra: str) -> tuple[bool, str]:
         size = sum(p.stat().st_size for p in place.rglob("*") if p.is_file() and not p.is_symlink()) / 1e6
         task = EXTRAS[extra]
         own = place / "bin"
-        run = [own / "python", "-c", task, folder] if isinstance(task, str) else [own / "formatbridge", *task]
+        run = [own / "python", "-c", task, folder] if isinstance(task, str) else [own / NAME, *task]
         done = subprocess.run([*map(str, run)], cwd=folder, capture_output=True, text=True)
         said = (done.stdout if done.returncode == 0 else done.stderr or done.stdout).strip().splitlines()
         return done.returncode == 0, f"{seconds:4.0f} s {size:6.0f} MB  {said[-1] if said else 'silent'}"
@@ -79,11 +89,11 @@ def main() -> None:
     extras = list(EXTRAS) if options.extras is None else options.extras.split(",")
     failed = False
     with tempfile.TemporaryDirectory() as folder:
-        wheel = build(Path(folder))
+        index = make_index(Path(folder))
         for python in options.python or [sys.executable]:
             version = subprocess.run([python, "--version"], capture_output=True, text=True).stdout.strip()
             for extra in extras:
-                ok, line = try_extra(python, wheel, extra)
+                ok, line = try_extra(python, index, extra)
                 failed |= not ok
                 print(
                     f"{version:<14} {extra or 'no extra':<12} {'ok  ' if ok else 'FAIL'} {line}", flush=True
