@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from bridge.session import Outputs
 
 __all__ = ["Sampling"]
 
+LOGGER = logging.getLogger("bridge")
 SEEDS = 2
 TRIES = 40
 SECONDS = 120.0
@@ -88,6 +90,7 @@ def trials(
         settings = pair if len(pair) > 1 else pair * len(seeds)
         for turn, setting in enumerate(settings):
             seed = seeds[turn % len(seeds)]
+            LOGGER.debug("verify: the source on inputs %d of %d", turn + 1, len(settings))
             inputs = drawn(inputs_at(lengths, setting, seed, ranges))
             try:
                 found.append(Trial(inputs, run(inputs), setting, seed))

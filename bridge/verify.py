@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from bridge.runtime import HubSession, Outputs, Session, open_session, open_sour
 from bridge.trials import Sampling, Trial, shown, trials
 
 __all__ = ["Comparison", "Proof", "Verification", "compare", "verify"]
+
+LOGGER = logging.getLogger("bridge")
 
 
 def verify(
@@ -175,7 +178,10 @@ def _compared(
     atol: float | None = None,
     lossy: float | None = None,
 ) -> Verification:
-    answers = [candidate.run(trial.inputs) for trial in asked]
+    answers = []
+    for number, trial in enumerate(asked, 1):
+        LOGGER.debug("verify: the result on inputs %d of %d", number, len(asked))
+        answers.append(candidate.run(trial.inputs))
     refusal = next((a.refusal for a in answers if a.refusal), "")
     own = refusal and answers[0].engine.startswith("onnx.reference") and not isinstance(candidate, HubSession)
     if own and sampling.runtime != "reference":
