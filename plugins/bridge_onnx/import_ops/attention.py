@@ -158,24 +158,3 @@ def unpack_heads(op: hub.Builder, x: ir.Value, count: int) -> list[ir.Value]:
     splits = op.Split(x, axis=3, num_outputs=count, _outputs=count)
     return [op.Reshape(part, ints(0, 0, -1)) for part in splits]
 
-
-@ops.op(
-    MS + "RotaryEmbedding",
-    needs=(attribute("is_packed_batching", 0), attribute("scale", 1.0), attribute("rotary_embedding_dim", 0)),
-)
-def rotary_embedding(op, node, x, positions, cos, sin):
-    if rank_of(positions) == 1:
-        if rank_of(x) is None:
-            return NotImplemented
-        length_axis = 2 if rank_of(x) == 4 else 1
-        length = op.Squeeze(op.Shape(x, start=length_axis, end=length_axis + 1), ints(0))
-        steps = op.Range(np.array(0, np.int64), length, np.array(1, np.int64))
-        shape = op.Concat(op.Shape(x, start=0, end=1), op.Unsqueeze(length, ints(0)), axis=0)
-        positions = op.Expand(op.Unsqueeze(op.Add(steps, positions), ints(0)), shape)
-    heads = attr(node, "num_heads")
-    if rank_of(x) == 3 and not heads:
-        width, half = x.shape[2], cos.shape[1] if cos.shape is not None else None
-        if not (isinstance(width, int) and isinstance(half, int)):
-            return NotImplemented
-        heads = width // (2 * half)
-    return op.RotaryEmbedding(x, cos, sin, positions, interleaved=attr(node, "interleaved"), num_heads=heads)
