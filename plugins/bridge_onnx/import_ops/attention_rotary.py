@@ -24,10 +24,11 @@ def head_size(node: ir.Node) -> Any:
     x, tables = node.inputs[0], node.inputs[2]
     if rank_of(x) == 4:
         return x.shape[3]
-    if not attr(node, "rotary_embedding_dim"):
-        return 2 * tables.shape[1] if isinstance(tables.shape[1], int) else None
     width, heads = x.shape[2], attr(node, "num_heads")
-    return width // heads if isinstance(width, int) and heads else None
+    if heads and isinstance(width, int):
+        return width // heads
+    whole = not attr(node, "rotary_embedding_dim") and isinstance(tables.shape[1], int)
+    return 2 * tables.shape[1] if whole else None
 
 
 def fitting_tables(node: ir.Node) -> bool:

@@ -1,54 +1,18 @@
-"""Quantized operators, as what they are around dequantized values; weights of a few bits."""
+"""Quantized operators, as what they are around dequantized values."""
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const
+from bridge.hub import attr
 from bridge.importing import ints
-from bridge.needs import attribute, constant
+from bridge.needs import attribute
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import DOMAIN, MS, absent, node_attributes
+from bridge_onnx.import_ops.common import DOMAIN, MS, node_attributes
 
 ops = OpTable()
 
 ops.same(DOMAIN, {"axis": "axis"}, QuantizeLinear="QuantizeLinear", DequantizeLinear="DequantizeLinear")
-
-
-@ops.op(
-    MS + "MatMulNBits",
-    needs=(attribute("bits", 4, 8), constant(1, "B"), constant(3, "zero_points"), absent(4, "g_idx")),
-)
-def matmul_nbits(op, node, a, b, scales, zero_points=None, g_idx=None, bias=None):
-    """Blocks of `block_size` along K become DequantizeLinear blocks."""
-    k, n, block = (attr(node, name) for name in ("K", "N", "block_size"))
-    bits = attr(node, "bits", 4)
-    blocks = -(-k // block)
-    dtype = ir.DataType.UINT4 if bits == 4 else ir.DataType.UINT8
-    codes = unpack_codes(const(b).reshape(n, -1), bits)[:, :k]
-    if zero_points is None:
-        zeros = np.full((n, blocks), 1 << (bits - 1), np.uint8)
-    elif zero_points.dtype == ir.DataType.UINT8:
-        zeros = unpack_codes(const(zero_points).reshape(n, -1), bits)[:, :blocks]
-    else:
-        return NotImplemented
-    weights = op.DequantizeLinear(
-        op.const(codes.astype(dtype.numpy())),
-        op.Reshape(scales, ints(n, blocks)),
-        op.const(zeros.astype(dtype.numpy())),
-        axis=1,
-        block_size=block,
-    )
-    product = op.MatMul(a, op.Transpose(weights, perm=[1, 0]))
-    return product if bias is None else op.Add(product, bias)
-
-
-def unpack_codes(array: np.ndarray, bits: int) -> np.ndarray:
-    """Codes of a row, low nibble first."""
-    if bits == 8:
-        return array
-    return np.stack([array & 15, array >> 4], axis=-1).reshape(len(array), -1)
 
 
 @ops.op(MS + "QGemm")
