@@ -7,8 +7,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.dims import lengths, reshape
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.dims import lengths, product, reshape
+from bridge.hub import attr, const, input_at, rank_of
 from bridge.importing import ints
 from bridge.needs import attribute, condition, rank
 from bridge.ops import OpTable
@@ -22,20 +22,23 @@ COMMON = (
     attribute("activation_type", "relu", *ACTIVATIONS[1:]),
     attribute("use_sparse_mixer", 0),
     rank(2, 3),
+    condition("a known number of experts", lambda n: isinstance(n.inputs[2].shape[0], int)),
 )
 
 
-def chosen(op: hub.Builder, node: ir.Node, router: ir.Value, mixing: ir.Value | None = None) -> ir.Value:
-    """Weights [tokens, experts] of the k experts of every token, by the softmax of `router` or as `mixing`
-    gives them; zero for the others."""
-    chances = op.Softmax(router, axis=-1)
-    _, index = op.TopK(chances, ints(attr(node, "k", 1)), axis=-1, _outputs=2)
-    picked = op.GatherElements(chances if mixing is None else mixing, index, axis=-1)
-    if attr(node, "normalize_routing_weights"):
-        picked = op.Div(picked, op.ReduceSum(picked, ints(-1), keepdims=1))
-    experts = op.const(np.arange(lengths(op, router)[1]))
-    hits = op.Equal(op.Unsqueeze(index, ints(-1)), experts)
-    nothing = op.const(np.zeros((), router.dtype.numpy()))
+def routed(op: hub.Builder, node: ir.Node, router: ir.Value, normalized: bool) -> tuple[ir.Value, ir.Value]:
+    """The k experts of every token by the scores of `router`, and their chances [tokens, k] among all experts
+    or, `normalized`, among themselves."""
+    scores, index = op.TopK(router, ints(attr(node, "k", 1)), axis=-1, _outputs=2)
+    if normalized:
+        return op.Softmax(scores, axis=-1), index
+    return op.GatherElements(op.Softmax(router, axis=-1), index, axis=-1), index
+
+
+def shares(op: hub.Builder, picked: ir.Value, index: ir.Value, experts: int) -> ir.Value:
+    """Weights [tokens, experts] that are zero but for the experts of the `index` [tokens, k]."""
+    hits = op.Equal(op.Unsqueeze(index, ints(-1)), op.const(np.arange(experts)))
+    nothing = op.const(np.zeros((), picked.dtype.numpy()))
     return op.ReduceSum(op.Where(hits, op.Unsqueeze(picked, ints(-1)), nothing), ints(1), keepdims=0)
 
 
@@ -66,23 +69,24 @@ def activated(op: hub.Builder, node: ir.Node, y: ir.Value, gate: ir.Value | None
         slope = op.const(np.array(attr(node, "activation_alpha", 1.0), dtype))
         offset = op.const(np.array(attr(node, "activation_beta", 0.0), dtype))
         return op.Mul(op.Mul(y, op.Sigmoid(op.Mul(y, slope))), op.Add(gate, offset))
-    names = {"relu": op.Relu, "gelu": op.Gelu, "identity": op.Identity}
-    y = op.Mul(y, op.Sigmoid(y)) if kind == "silu" else names[kind](y)
+    if kind == "gelu":
+        y = op.Gelu(y, approximate="tanh")
+    elif kind != "identity":
+        y = op.Mul(y, op.Sigmoid(y)) if kind == "silu" else op.Relu(y)
     return y if gate is None else op.Mul(y, gate)
 
 
-def mixed(
-    op: hub.Builder, x: ir.Value, shares: ir.Value, results: ir.Value
-) -> ir.Value:
-    """Results [experts, tokens, width] weighed by shares [tokens, experts], in the shape of `x`."""
-    weighed = op.Mul(results, op.Unsqueeze(op.Transpose(shares, perm=[1, 0]), ints(-1)))
+def mixed(op: hub.Builder, x: ir.Value, weights: ir.Value, results: ir.Value) -> ir.Value:
+    """Results [experts, tokens, width] weighed by weights [tokens, experts], in the shape of `x`."""
+    weighed = op.Mul(results, op.Unsqueeze(op.Transpose(weights, perm=[1, 0]), ints(-1)))
     total = op.ReduceSum(weighed, ints(0), keepdims=0)
     return total if rank_of(x) == 2 else reshape(op, total, lengths(op, x))
 
 
 def tokens_of(op: hub.Builder, x: ir.Value) -> ir.Value:
     """[1, tokens, width]."""
-    return op.Reshape(x, ints(1, -1, lengths(op, x)[-1])) if shape_of(x) else op.Unsqueeze(op.Flatten(x, axis=rank_of(x) - 1), ints(0))
+    sizes = lengths(op, x)
+    return reshape(op, x, [1, product(op, sizes[:-1]), sizes[-1]])
 
 
 @ops.op(MS + "MoE", needs=COMMON)
@@ -90,7 +94,8 @@ def mixture_of_experts(op, node, x, router, w1, b1, w2, b2=None, w3=None, b3=Non
     tokens = tokens_of(op, x)
     gate = None if w3 is None else projected(op, tokens, w3, b3)
     hidden = activated(op, node, projected(op, tokens, w1, b1), gate)
-    return mixed(op, x, chosen(op, node, router), projected(op, hidden, w2, b2))
+    picked, index = routed(op, node, router, bool(attr(node, "normalize_routing_weights")))
+    return mixed(op, x, shares(op, picked, index, w1.shape[0]), projected(op, hidden, w2, b2))
 
 
 PROJECTIONS = ((2, 3, 4, 11), (5, 6, 7, 12), (8, 9, 10, 13))
@@ -137,8 +142,18 @@ def constants_of_experts(node: ir.Node) -> bool:
         condition("constant weights, scales and zero points", constants_of_experts),
     ),
 )
-def quantized_mixture_of_experts(op, node, x, router, *rest):
-    tokens = tokens_of(op, x)
+def quantized_mixture_of_experts(op, node, x, router, w1, *rest):
+    """Chances are of the chosen experts among themselves, or those that input 14 gives, where positive."""
+    tokens, mixing = tokens_of(op, x), input_at(node, 14)
     gate = quantized_product(op, node, 3, tokens)
     hidden = activated(op, node, quantized_product(op, node, 1, tokens), gate)
-    return mixed(op, x, chosen(op, node, router, input_at(node, 14)), quantized_product(op, node, 2, hidden))
+    picked, index = routed(op, node, router, normalized=True)
+    if mixing is not None:
+        picked = op.GatherElements(mixing, index, axis=-1)
+        if attr(node, "normalize_routing_weights"):
+            total = op.ReduceSum(picked, ints(-1), keepdims=1)
+            none, one = (op.const(np.array(n, x.dtype.numpy())) for n in (0, 1))
+            picked = op.Div(picked, op.Where(op.Equal(total, none), one, total))
+        picked = op.Relu(picked)
+    weights = shares(op, picked, index, w1.shape[0])
+    return mixed(op, x, weights, quantized_product(op, node, 2, hidden))
