@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.hub import attr, input_at
+from bridge.importing import to_channels_first, to_channels_last
 from bridge.needs import condition
 from bridge.ops import Need
 
@@ -32,3 +35,8 @@ def unused(*indices: int) -> Need:
 def node_attributes(node: ir.Node, *without: str) -> dict[str, Any]:
     """The attributes a node has, without some."""
     return {name: attr(node, name) for name in node.attributes if name not in without}
+
+
+def channels_last(op: hub.Builder, x: ir.Value, compute: Callable[[ir.Value], ir.Value]) -> ir.Value:
+    """`compute` of `x` with channels first, and its result with channels last as `x` has them."""
+    return to_channels_last(op, compute(to_channels_first(op, x)))
