@@ -42,7 +42,9 @@ class Case(NamedTuple):
     domain: str = MS
 
 
-def model_of(case: Case, dims: dict[int, list[Any]] | None = None) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+def model_of(
+    case: Case, dims: dict[int, list[Any]] | None = None
+) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     """The node, and what it is fed; `dims` are the shapes that inputs declare, by their index."""
     names = [f"i{n}" if v is not None else "" for n, v in enumerate(case.inputs)]
     arrays = {n: v for n, v in zip(names, case.inputs, strict=True) if v is not None}
@@ -78,7 +80,9 @@ def require_equal(expected: dict[str, np.ndarray], found: dict[str, np.ndarray],
             np.testing.assert_array_equal(b, a, err_msg=name)
 
 
-def require_as_onnx_runtime(case: Case, dims: dict[int, list[Any]] | None = None, worst: float = 1e-4) -> None:
+def require_as_onnx_runtime(
+    case: Case, dims: dict[int, list[Any]] | None = None, worst: float = 1e-4
+) -> None:
     """The hub has no operator of Microsoft's, and computes what ONNX Runtime computes for the node."""
     model, inputs = model_of(case, dims)
     expected = in_onnx_runtime(model, inputs)

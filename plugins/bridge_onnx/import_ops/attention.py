@@ -209,7 +209,9 @@ def attend_packed(op, node, projected, sizes, mask, past, attention_bias=None):
 def quantized_attention(
     op, node, x, weights, bias, x_scale, weight_scale, mask=None, x_zero=None, weight_zero=None, past=None
 ):
-    product = op.MatMul(dequantized(op, x, x_scale, x_zero), dequantized(op, weights, weight_scale, weight_zero))
+    product = op.MatMul(
+        dequantized(op, x, x_scale, x_zero), dequantized(op, weights, weight_scale, weight_zero)
+    )
     sizes = [shape_of(weights)[1] // 3] * 3
     return attend_packed(op, node, op.Add(product, bias), sizes, mask, past)
 
@@ -247,7 +249,9 @@ def multi_head_attention(
         absent(9, "cache_indirection"),
         mask_of(3, multiples=()),
         condition("a query of known width", lambda n: rank_of(n.inputs[0]) == 3 and known_width(n.inputs[0])),
-        condition("no bias beside a cache of keys", lambda n: rank_of(input_at(n, 1)) != 4 or not input_at(n, 10)),
+        condition(
+            "no bias beside a cache of keys", lambda n: rank_of(input_at(n, 1)) != 4 or not input_at(n, 10)
+        ),
     ),
 )
 def decoder_attention(
@@ -269,4 +273,3 @@ def unpack_heads(op: hub.Builder, x: ir.Value, count: int) -> list[ir.Value]:
     """[batch, length, heads, count, size] as `count` values [batch, length, heads * size]."""
     splits = op.Split(x, axis=3, num_outputs=count, _outputs=count)
     return [op.Reshape(part, ints(0, 0, -1)) for part in splits]
-

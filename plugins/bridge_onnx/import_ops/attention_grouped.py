@@ -74,7 +74,11 @@ def seen(op: hub.Builder, node: ir.Node, steps: Steps) -> ir.Value:
         return op.Less(keys, op.Unsqueeze(steps.ends, ints(1, 2, 3)))
     places, window = op.Unsqueeze(steps.positions(op), ints(1, 3)), attr(node, "local_window_size", -1)
     causal = op.LessOrEqual(keys, places)
-    return causal if window <= 0 else op.And(causal, op.Greater(keys, op.Sub(places, op.const(np.array(window)))))
+    return (
+        causal
+        if window <= 0
+        else op.And(causal, op.Greater(keys, op.Sub(places, op.const(np.array(window)))))
+    )
 
 
 def heads_of(op: hub.Builder, node: ir.Node, q: ir.Value, k: Any, v: Any) -> tuple[ir.Value, ...]:
@@ -91,7 +95,9 @@ def heads_of(op: hub.Builder, node: ir.Node, q: ir.Value, k: Any, v: Any) -> tup
     )
 
 
-def turned(op: hub.Builder, node: ir.Node, x: ir.Value, cos: ir.Value, sin: ir.Value, places: ir.Value) -> Any:
+def turned(
+    op: hub.Builder, node: ir.Node, x: ir.Value, cos: ir.Value, sin: ir.Value, places: ir.Value
+) -> Any:
     """Heads [batch, heads, length, size] turned by their places, as much of them as the tables are wide."""
     width = 2 * cos.shape[1]
     return op.RotaryEmbedding(

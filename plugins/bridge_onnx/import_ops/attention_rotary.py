@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.dims import arange, lengths, reshape, scalar, vector
+from bridge.dims import arange, lengths, reshape, vector
 from bridge.hub import attr, rank_of
 from bridge.importing import ints
 from bridge.needs import condition, rank
@@ -87,9 +87,7 @@ def rotary_embedding_of_three_positions(op, node, x, positions, cos, sin):
     for table in (cos, sin):
         parts = op.Split(op.Gather(table, positions, axis=0), axis=0, num_outputs=3, _outputs=3)
         time, height, width = (op.Squeeze(part, ints(0)) for part in parts)
-        tables.append(
-            op.Where(op.const(streams == 0), time, op.Where(op.const(streams == 1), height, width))
-        )
+        tables.append(op.Where(op.const(streams == 0), time, op.Where(op.const(streams == 1), height, width)))
     return turn(op, node, x, *tables)
 
 

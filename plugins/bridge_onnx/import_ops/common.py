@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
@@ -40,3 +41,8 @@ def node_attributes(node: ir.Node, *without: str) -> dict[str, Any]:
 def channels_last(op: hub.Builder, x: ir.Value, compute: Callable[[ir.Value], ir.Value]) -> ir.Value:
     """`compute` of `x` with channels first, and its result with channels last as `x` has them."""
     return to_channels_last(op, compute(to_channels_first(op, x)))
+
+
+def alike(op: hub.Builder, number: float, x: ir.Value) -> ir.Value:
+    """A number in the dtype of `x`."""
+    return op.const(np.array(number, x.dtype.numpy()))  # type: ignore[union-attr]

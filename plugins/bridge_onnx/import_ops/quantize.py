@@ -20,7 +20,9 @@ ops.same(DOMAIN, {"axis": "axis"}, QuantizeLinear="QuantizeLinear", DequantizeLi
 
 
 WHOLE = condition("one scale for the first operand", lambda n: _scales(n, 2) == 1)
-COLUMNS = condition("one scale for the second operand, or one a column", lambda n: rank_of(n.inputs[3]) in (0, 1))
+COLUMNS = condition(
+    "one scale for the second operand, or one a column", lambda n: rank_of(n.inputs[3]) in (0, 1)
+)
 
 
 def _scales(node: ir.Node, index: int) -> int | None:
@@ -48,7 +50,9 @@ def rounded(op: hub.Builder, x: ir.Value) -> ir.Value:
     return op.DequantizeLinear(*op.DynamicQuantizeLinear(x, _outputs=3))
 
 
-def dequantized(op: hub.Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None, axis: int = -1) -> ir.Value:
+def dequantized(
+    op: hub.Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None, axis: int = -1
+) -> ir.Value:
     """DequantizeLinear; a vector of one scale is of all."""
     if shape_of(scale) == [1]:
         scale = op.Reshape(scale, ints())
@@ -89,7 +93,9 @@ def qgemm(op, node, a, a_scale, a_zero, b, b_scale, b_zero, c=None, y_scale=None
     return y if y_scale is None else quantized(op, y, y_scale, y_zero, a)
 
 
-def quantized(op: hub.Builder, y: ir.Value, scale: ir.Value, zero: ir.Value | None, like: ir.Value) -> ir.Value:
+def quantized(
+    op: hub.Builder, y: ir.Value, scale: ir.Value, zero: ir.Value | None, like: ir.Value
+) -> ir.Value:
     """QuantizeLinear to the dtype of `like`."""
     return op.QuantizeLinear(y, scale, op.const(0, like.dtype) if zero is None else zero)
 
@@ -109,7 +115,9 @@ def qlinear_conv_of_layout(op, node, x, *rest):
     return in_layout(op, node, x, lambda data: qlinear_conv(op, node, data, *rest))
 
 
-def in_layout(op: hub.Builder, node: ir.Node, x: ir.Value, compute: Callable[[ir.Value], ir.Value]) -> ir.Value:
+def in_layout(
+    op: hub.Builder, node: ir.Node, x: ir.Value, compute: Callable[[ir.Value], ir.Value]
+) -> ir.Value:
     """`compute` of `x`, with channels_last brought to channels first and back."""
     return channels_last(op, x, compute) if attr(node, "channels_last") else compute(x)
 
@@ -120,7 +128,9 @@ def qlinear_conv(op, node, x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_ze
     weights = op.DequantizeLinear(w, w_scale, w_zero, axis=0)
     if bias is not None:
         bias = op.Mul(op.Cast(bias, to=ir.DataType.FLOAT), op.Mul(x_scale, w_scale))
-    return op.QuantizeLinear(op.Conv(data, weights, bias, **node_attributes(node, "channels_last")), y_scale, y_zero)
+    return op.QuantizeLinear(
+        op.Conv(data, weights, bias, **node_attributes(node, "channels_last")), y_scale, y_zero
+    )
 
 
 @ops.op(MS + "QLinearAdd", MS + "QLinearMul")
@@ -129,12 +139,17 @@ def qlinear_binary(op, node, a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_
     return quantized(op, op.node(node.op_type.removeprefix("QLinear"), left, right), y_scale, y_zero, a)
 
 
-@ops.op(*(MS + f"QLinear{name}" for name in ("Sigmoid", "LeakyRelu", "AveragePool", "GlobalAveragePool")), needs=LAYOUT)
+@ops.op(
+    *(MS + f"QLinear{name}" for name in ("Sigmoid", "LeakyRelu", "AveragePool", "GlobalAveragePool")),
+    needs=LAYOUT,
+)
 def qlinear_unary(op, node, x, x_scale, x_zero, y_scale, y_zero=None):
     name = node.op_type.removeprefix("QLinear")
 
     def compute(data: ir.Value) -> ir.Value:
-        y = op.node(name, op.DequantizeLinear(data, x_scale, x_zero), **node_attributes(node, "channels_last"))
+        y = op.node(
+            name, op.DequantizeLinear(data, x_scale, x_zero), **node_attributes(node, "channels_last")
+        )
         return quantized(op, y, y_scale, y_zero, x)
 
     return in_layout(op, node, x, compute)

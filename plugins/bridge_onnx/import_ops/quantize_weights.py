@@ -43,9 +43,7 @@ def dequantized(
     if zeros is None:
         zeros = np.full((*codes.shape[:-1], blocks), 1 << (bits - 1), np.uint8)
     points = None if whole else op.const(storage(zeros, bits))
-    weights = op.DequantizeLinear(
-        op.const(storage(codes, bits)), scales, points, axis=axis, block_size=block
-    )
+    weights = op.DequantizeLinear(op.const(storage(codes, bits)), scales, points, axis=axis, block_size=block)
     if not whole:
         return weights
     offsets = op.Unsqueeze(op.Mul(zeros, scales), ints(-1))
@@ -96,7 +94,9 @@ def _packed_points_known(node: ir.Node) -> bool:
     return zeros is None or zeros.dtype != UINT8 or const(zeros) is not None
 
 
-def in_groups(op: hub.Builder, codes: np.ndarray, groups: np.ndarray, scales: ir.Value, zeros: Any) -> ir.Value:
+def in_groups(
+    op: hub.Builder, codes: np.ndarray, groups: np.ndarray, scales: ir.Value, zeros: Any
+) -> ir.Value:
     """Weights of which every column says the group that its scale and zero point are of."""
     index, values = op.const(groups.astype(np.int64)), codes.astype(scales.dtype.numpy())
     by_column = op.Gather(scales, index, axis=1)
@@ -161,7 +161,12 @@ NF4 = np.array(
 
 @ops.op(
     MS + "MatMulBnb4",
-    needs=(attribute("quant_type", 0, 1), attribute("transB", 1), attribute("training_mode", 0), constant(1, "B")),
+    needs=(
+        attribute("quant_type", 0, 1),
+        attribute("transB", 1),
+        attribute("training_mode", 0),
+        constant(1, "B"),
+    ),
 )
 def matmul_bnb4(op, node, a, b, largest):
     """Codes are looked up, the highest of a byte first, and blocks of all weights in a row are scaled."""
