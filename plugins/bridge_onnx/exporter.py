@@ -33,6 +33,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
         facts.ORIGIN.drop(node)
+        facts.UNREAD.drop(node)
         model.graph.opset_imports.setdefault(node.domain, 1)
     weights = sum(
         t.nbytes for g in model.graphs() for v in g.initializers.values() if (t := v.const_value) is not None

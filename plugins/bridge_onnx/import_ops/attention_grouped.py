@@ -149,7 +149,7 @@ def weights_of(op: hub.Builder, scores: ir.Value, sink: ir.Value | None) -> ir.V
 
 
 def weighted(op: hub.Builder, weights: ir.Value, v: ir.Value) -> ir.Value:
-    """Values [batch, groups, total, size] by weights [batch, heads, new, total]: [batch, heads, new, size]."""
+    """Values [batch, groups, total, size] by weights [batch, heads, new, total], summed over the keys."""
     batch, heads, new, total = lengths(op, weights)
     groups, size = lengths(op, v)[1], lengths(op, v)[3]
     grouped = reshape(op, weights, [batch, groups, new * (heads // groups), total])

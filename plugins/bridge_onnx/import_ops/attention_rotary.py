@@ -1,5 +1,5 @@
-"""Rotary embeddings of com.microsoft. Their `scale` and `is_packed_batching` change no number that ONNX Runtime
-computes."""
+"""Rotary embeddings of com.microsoft. Their `scale` and `is_packed_batching` change no number that ONNX
+Runtime computes."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ def storage(codes: np.ndarray, bits: int) -> Any:
 def dequantized(
     op: hub.Builder, codes: np.ndarray, bits: int, scales: ir.Value, zeros: Any, block: int
 ) -> ir.Value:
-    """(codes - zeros) · scales, blocks of `block` along the last axis; zero points are codes (None: the middle
-    of them), or a value like the scales."""
+    """(codes - zeros) · scales, blocks of `block` along the last axis; zero points are codes (None: the
+    middle of them), or a value like the scales."""
     axis, blocks = codes.ndim - 1, -(-codes.shape[-1] // block)
     whole = isinstance(zeros, ir.Value)
     if zeros is None:
