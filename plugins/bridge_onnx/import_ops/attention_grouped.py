@@ -12,7 +12,7 @@ from bridge.dims import arange, length_of, lengths, reshape, scalar, vector
 from bridge.hub import attr, largest
 from bridge.importing import ints
 from bridge.needs import attribute, condition, rank
-from bridge.ops import OpTable
+from bridge.ops import Need, OpTable
 from bridge_onnx.import_ops.common import MS
 
 ops = OpTable()
@@ -37,11 +37,10 @@ class Steps(NamedTuple):
         return op.Add(op.Unsqueeze(self.before, ints(1)), arange(op, self.new))
 
 
-def steps_of(op: hub.Builder, x: ir.Value, row_lengths: ir.Value, total: ir.Value) -> Steps:
-    """Rows hold row_lengths + 1 tokens with the new ones; padded ones start at 0 all the same when all are
-    new."""
+def steps_between(op: hub.Builder, x: ir.Value, ends: ir.Value, total: ir.Value) -> Steps:
+    """Rows that hold `ends` tokens [batch] with the new ones of `x`; padded ones start at 0 all the same when
+    all are new."""
     new, most = lengths(op, x)[1], length_of(op, total)
-    ends = op.Add(op.Cast(op.Reshape(row_lengths, ints(-1)), to=INT64), ints(1))
     first = op.Equal(scalar(op, most), scalar(op, new))
     before = op.Where(first, op.const(np.array(0)), op.Sub(ends, scalar(op, new)))
     return Steps(new, ends, before, most, first)
@@ -64,6 +63,16 @@ def extended(op: hub.Builder, past: ir.Value | None, new: ir.Value, steps: Steps
     gathered = op.Gather(reshape(op, together, [batch * (held + steps.new), heads, size]), rows, axis=0)
     nothing = op.const(np.zeros((), new.dtype.numpy()))
     return op.Transpose(op.Where(op.Unsqueeze(filled, ints(2, 3)), gathered, nothing), perm=[0, 2, 1, 3])
+
+
+def filled_part(op: hub.Builder, x: ir.Value, steps: Steps) -> ir.Value:
+    """A buffer [batch, heads, length, size] as far as there are tokens."""
+    return op.Slice(x, ints(0), op.Reshape(scalar(op, steps.total), ints(1)), ints(2))
+
+
+def merged(op: hub.Builder, y: ir.Value) -> ir.Value:
+    """[batch, heads, length, size] as [batch, length, heads · size]."""
+    return op.Reshape(op.Transpose(y, perm=[0, 2, 1, 3]), ints(0, 0, -1))
 
 
 def seen(op: hub.Builder, node: ir.Node, steps: Steps) -> ir.Value:
@@ -163,25 +172,34 @@ def smooth(op: hub.Builder, node: ir.Node, sink: ir.Value | None, dtype: Any) ->
     return sink
 
 
+WIDTH = condition("a query of known width", lambda n: isinstance(n.inputs[0].shape[2], int))
+
+
+def rotation(index: int) -> Need:
+    """Tables from input `index` on are of known width where they turn heads."""
+    return condition(
+        "rotation tables of known width",
+        lambda n: not attr(n, "do_rotary") or isinstance(n.inputs[index].shape[1], int),
+    )
+
+
 @ops.op(
     MS + "GroupQueryAttention",
     needs=(
         rank(3),
-        condition("a query of known width", lambda n: isinstance(n.inputs[0].shape[2], int)),
+        WIDTH,
         attribute("k_quant_type", "NONE"),
         attribute("v_quant_type", "NONE"),
         attribute("sliding_window_cache", 0),
-        condition(
-            "rotation tables of known width",
-            lambda n: not attr(n, "do_rotary") or isinstance(n.inputs[7].shape[1], int),
-        ),
+        rotation(7),
     ),
 )
 def group_query_attention(
     op, node, q, k, v, past_key, past_value, row_lengths, total, cos=None, sin=None, position_ids=None,
     attention_bias=None, sink=None, k_scale=None, v_scale=None, q_norm=None, k_norm=None,
 ):  # fmt: skip
-    steps, dtype = steps_of(op, q, row_lengths, total), q.dtype.numpy()
+    ends = op.Add(op.Cast(op.Reshape(row_lengths, ints(-1)), to=INT64), ints(1))
+    steps, dtype = steps_between(op, q, ends, total), q.dtype.numpy()
     q, k, v = heads_of(op, node, q, k, v)
     if q_norm is not None:
         epsilon = attr(node, "qk_norm_epsilon", 1e-6)
@@ -193,8 +211,7 @@ def group_query_attention(
     keys, values = extended(op, past_key, k, steps), extended(op, past_value, v, steps)
     k, v = keys, values
     if past_key is not None:
-        end = op.Reshape(scalar(op, steps.total), ints(1))
-        k, v = (op.Slice(x, ints(0), end, ints(2)) for x in (keys, values))
+        k, v = (filled_part(op, x, steps) for x in (keys, values))
     scores, y = None, None
     sink, allowed = smooth(op, node, sink, dtype), seen(op, node, steps)
     if sink is None and not attr(node, "softcap") and len(node.outputs) < 4:
@@ -206,5 +223,4 @@ def group_query_attention(
         y = weighted(op, weights, v)
         nothing = op.const(np.zeros((), dtype))
         scores = weights if attr(node, "qk_output") == AFTER else op.Where(allowed, scores, nothing)
-    merged = op.Reshape(op.Transpose(y, perm=[0, 2, 1, 3]), ints(0, 0, -1))
-    return merged, keys, values, scores
+    return merged(op, y), keys, values, scores

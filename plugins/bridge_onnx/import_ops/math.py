@@ -7,7 +7,8 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, rank_of
-from bridge.needs import condition
+from bridge.importing import ints
+from bridge.needs import attribute, condition
 from bridge.ops import OpTable
 from bridge_onnx.import_ops.common import DOMAIN, MS, alike, node_attributes
 
@@ -159,3 +160,10 @@ def scaled_tanh(op, node, x):
 )
 def parametric_softplus(op, node, x):
     return op.Mul(op.Softplus(op.Mul(x, alike(op, attr(node, "beta"), x))), alike(op, attr(node, "alpha"), x))
+
+
+@ops.op(
+    MS + "Rfft", needs=(attribute("signal_ndim", 1), attribute("normalized", 0), attribute("onesided", 1))
+)
+def rfft(op, node, x):
+    return op.DFT(op.Unsqueeze(x, ints(-1)), None, np.array(-2, np.int64), onesided=1)

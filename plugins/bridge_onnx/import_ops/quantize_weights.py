@@ -12,7 +12,7 @@ from bridge.dims import lengths
 from bridge.hub import attr, const, input_at, rank_of
 from bridge.importing import ints
 from bridge.needs import attribute, condition, constant, dtype
-from bridge.ops import OpTable
+from bridge.ops import Need, OpTable
 from bridge_onnx.import_ops.common import MS
 
 ops = OpTable()
@@ -73,7 +73,15 @@ def grouped_as_onnx_runtime(node: ir.Node) -> bool:
     ),
 )
 def matmul_nbits(op, node, a, b, scales, zero_points=None, g_idx=None, bias=None):
-    k, n, block = (attr(node, name) for name in ("K", "N", "block_size"))
+    return product_of_bits(op, node, a, b, scales, zero_points, g_idx, bias)
+
+
+def product_of_bits(
+    op: hub.Builder, node: ir.Node, a: ir.Value, b: ir.Value, scales: ir.Value, zero_points: Any = None,
+    g_idx: Any = None, bias: Any = None, n: int | None = None,
+) -> ir.Value:  # fmt: skip
+    """`a` by weights of `n` rows, the node's N where that is None."""
+    k, block, n = attr(node, "K"), attr(node, "block_size"), n or attr(node, "N")
     bits, blocks = attr(node, "bits", 4), -(-k // block)
     codes = unpacked(const(b).reshape(n, -1), bits)[:, :k]
     scales, zeros = op.Reshape(scales, ints(n, blocks)), None
@@ -103,6 +111,41 @@ def in_groups(
     if isinstance(zeros, int):
         return op.Mul(op.const(values - values.dtype.type(zeros)), by_column)
     return op.Mul(op.Sub(op.const(values), op.Gather(zeros, index, axis=1)), by_column)
+
+
+def constants(*indices: int) -> Need:
+    """Packed weights that stand in the file."""
+    return condition("constant weights", lambda n: all(const(n.inputs[i]) is not None for i in indices))
+
+
+def normed(op: hub.Builder, node: ir.Node, x: ir.Value, skip: Any, scale: Any) -> tuple[ir.Value, ir.Value]:
+    """The RMSNormalization of `x`, to which `skip` is added first, and that sum."""
+    total = x if skip is None else op.Add(x, skip)
+    epsilon = attr(node, "epsilon", 1e-5 if node.op_type == "MatMulNBitsMlp" else 1e-6)
+    return total if scale is None else op.RMSNormalization(total, scale, axis=-1, epsilon=epsilon), total
+
+
+@ops.op(
+    MS + "MatMulNBitsMlp",
+    needs=(attribute("activation", "silu"), attribute("bits", 4, 2, 8), constants(3, 6)),
+)
+def gated_products(op, node, x, skip, scale, w, w_scales, w_bias, up, up_scales, up_bias=None):
+    x, total = normed(op, node, x, skip, scale)
+    gate = product_of_bits(op, node, x, w, w_scales, bias=w_bias)
+    raised = product_of_bits(op, node, x, up, up_scales, bias=up_bias)
+    return op.Mul(op.Mul(gate, op.Sigmoid(gate)), raised), total
+
+
+@ops.op(MS + "MatMulNBitsQkv", needs=(attribute("bits", 4, 2, 8), constants(3, 6, 9)))
+def three_products(op, node, x, skip, scale, *rest):
+    x, total = normed(op, node, x, skip, scale)
+    rest = [*rest, None, None][:9]
+    rows = (attr(node, "Nq"), attr(node, "Nkv"), attr(node, "Nkv"))
+    parts = [rest[i : i + 3] for i in (0, 3, 6)]
+    results = [
+        product_of_bits(op, node, x, w, s, bias=b, n=n) for (w, s, b), n in zip(parts, rows, strict=True)
+    ]
+    return *results, total
 
 
 @ops.op(

@@ -47,6 +47,9 @@ REASONS = {
     TRAINING: "BiasDropout BitmaskBiasDropout BitmaskDropout",
     "attention whose paths are chosen by flags at run time: export it with MultiHeadAttention": """
         DecoderAttention""",
+    "an operator of ONNX Runtime's optimizer for GPUs: optimize for the CPU, or not": """
+        RelativePositionBias GatedRelativePositionBias""",
+    "whether it scales its result is said nowhere: export it with DFT": "Irfft",
     "attention to a window and to tokens marked at run time: export it without ONNX Runtime's optimizer": """
         LongformerAttention""",
 }
