@@ -10,9 +10,9 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import attr, input_at, rank_of, shape_of
 from bridge.importing import ints
-from bridge.needs import attribute, condition
+from bridge.needs import attribute, condition, rank
 from bridge.ops import Need, OpTable
-from bridge_onnx.import_ops.common import MS, absent
+from bridge_onnx.import_ops.common import MS, absent, size_at, sized, static
 from bridge_onnx.import_ops.quantize import dequantized
 
 ops = OpTable()
@@ -125,7 +125,7 @@ def bias_of(
 ) -> ir.Value | None:
     """What is added to scores: the mask's part, of every query where later keys are hidden too, which ONNX
     Runtime asks for, and what the node is given. A mask of one column masks nothing."""
-    if mask is not None and rank_of(mask) == 2 and mask.shape[1] == 1:
+    if rank_of(mask) == 2 and size_at(mask, 1) == 1:
         mask = None
     masked = None if mask is None else float_mask(op, node, mask, q, total)
     if masked is not None and attr(node, "unidirectional"):
@@ -203,7 +203,7 @@ def attend_packed(op, node, projected, sizes, mask, past, attention_bias=None):
         attribute("do_rotary", 0),
         attribute("past_present_share_buffer", 0),
         mask_of(5, multiples=(1, 2, CUMULATED)),
-        condition("weights of known shape", lambda n: shape_of(n.inputs[1]) is not None),
+        static(1, "weights"),
     ),
 )
 def quantized_attention(
@@ -235,8 +235,8 @@ def multi_head_attention(
     elif rank_of(k) == 4:
         k, v = (op.Reshape(op.Transpose(x, perm=[0, 2, 1, 3]), ints(0, 0, -1)) for x in (k, v))
     if bias is not None:
-        widths = [value.shape[2] if value.shape is not None else None for value in (q, k, v)]
-        if not all(isinstance(w, int) for w in widths):
+        widths = [size_at(value, 2) for value in (q, k, v)]
+        if None in widths:
             return NotImplemented
         splits = op.Split(bias, ints(*widths), axis=0, _outputs=3)
         q, k, v = (op.Add(value, part) for value, part in zip((q, k, v), splits, strict=True))
@@ -248,7 +248,8 @@ def multi_head_attention(
     needs=(
         absent(9, "cache_indirection"),
         mask_of(3, multiples=()),
-        condition("a query of known width", lambda n: rank_of(n.inputs[0]) == 3 and known_width(n.inputs[0])),
+        rank(3),
+        sized(0, 2, "a query"),
         condition(
             "no bias beside a cache of keys", lambda n: rank_of(input_at(n, 1)) != 4 or not input_at(n, 10)
         ),
@@ -263,10 +264,6 @@ def decoder_attention(
         q, k, v = op.Split(q, axis=2, num_outputs=3, _outputs=3)
     length = past_length if attr(node, "past_present_share_buffer") else None
     return multi_head_attention(op, node, q, k, v, bias, mask, attention_bias, past_key, past_value, length)
-
-
-def known_width(x: ir.Value) -> bool:
-    return isinstance(x.shape[-1], int)
 
 
 def unpack_heads(op: hub.Builder, x: ir.Value, count: int) -> list[ir.Value]:

@@ -9,11 +9,11 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import arange, length_of, lengths, reshape, scalar, vector
-from bridge.hub import attr, largest
+from bridge.hub import attr, input_at, largest
 from bridge.importing import ints
 from bridge.needs import attribute, condition, rank
 from bridge.ops import Need, OpTable
-from bridge_onnx.import_ops.common import MS
+from bridge_onnx.import_ops.common import MS, size_at, sized
 
 ops = OpTable()
 
@@ -108,14 +108,14 @@ def turned(
     op: hub.Builder, node: ir.Node, x: ir.Value, cos: ir.Value, sin: ir.Value, places: ir.Value
 ) -> Any:
     """Heads [batch, heads, length, size] turned by their places, as much of them as the tables are wide."""
-    width = 2 * cos.shape[1]
+    width = 2 * lengths(op, cos)[1]
     return op.RotaryEmbedding(
         x,
         cos,
         sin,
         places,
         interleaved=attr(node, "rotary_interleaved", 0),
-        rotary_embedding_dim=0 if width == x.shape[3] else width,
+        rotary_embedding_dim=0 if width == lengths(op, x)[3] else width,
     )
 
 
@@ -172,14 +172,14 @@ def smooth(op: hub.Builder, node: ir.Node, sink: ir.Value | None, dtype: Any) ->
     return sink
 
 
-WIDTH = condition("a query of known width", lambda n: isinstance(n.inputs[0].shape[2], int))
+WIDTH = sized(0, 2, "a query")
 
 
 def rotation(index: int) -> Need:
     """Tables from input `index` on are of known width where they turn heads."""
     return condition(
         "rotation tables of known width",
-        lambda n: not attr(n, "do_rotary") or isinstance(n.inputs[index].shape[1], int),
+        lambda n: not attr(n, "do_rotary") or size_at(input_at(n, index), 1) is not None,
     )
 
 

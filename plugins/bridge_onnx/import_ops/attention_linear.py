@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,12 +10,12 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import lengths, reshape, vector
-from bridge.hub import attr
+from bridge.hub import attr, input_at
 from bridge.importing import ints
 from bridge.needs import attribute, condition, rank
 from bridge.ops import OpTable
 from bridge.passes.decompose.recurrent import walked
-from bridge_onnx.import_ops.common import MS, alike
+from bridge_onnx.import_ops.common import MS, alike, size_at, sized
 
 ops = OpTable()
 
@@ -30,20 +31,22 @@ class Heads(NamedTuple):
     @classmethod
     def of(cls, node: ir.Node) -> Heads:
         queries, values = attr(node, "q_num_heads"), attr(node, "kv_num_heads")
-        widths = [v.shape[2] for v in (node.inputs[0], node.inputs[2])]
-        return cls(queries, values, widths[0] // queries, widths[1] // values)
+        query, value = (size_at(node.inputs[i], 2) or 0 for i in (0, 2))
+        return cls(queries, values, query // queries, value // values)
 
 
-def known_widths(node: ir.Node) -> bool:
-    given = [v for v in node.inputs if v is not None and v.shape is not None and len(v.shape) == 3]
-    return len(given) >= 3 and all(isinstance(v.shape[2], int) for v in given)
+def known(index: int, node: ir.Node) -> bool:
+    """Input `index` is absent, or of known width."""
+    value = input_at(node, index)
+    return value is None or size_at(value, 2) is not None
 
 
 @ops.op(
     MS + "LinearAttention",
     needs=(
         rank(3),
-        condition("inputs of known widths", known_widths),
+        *(sized(i, 2, name) for i, name in enumerate(("a query", "a key", "a value"))),
+        *(condition(f"a {n} of known size", partial(known, i)) for i, n in ((4, "decay"), (5, "beta"))),
         attribute("state_window", 0),
         attribute("update_rule", "gated_delta", "linear", "gated", "delta"),
     ),
@@ -56,7 +59,7 @@ def linear_attention(op, node, q, k, v, past=None, decay=None, beta=None):
         sizes = [batch, heads.values, heads.key_size, heads.value_size]
         past = op.Expand(alike(op, 0, q), vector(op, sizes))
     parts = [part for part in (q, k, v, decay, beta) if part is not None]
-    widths = [part.shape[2] for part in parts]
+    widths = [lengths(op, part)[2] for part in parts]
     together = op.Transpose(op.Concat(*parts, axis=2), perm=[1, 0, 2])
     is_there = [True, True, True, decay is not None, beta is not None]
 
@@ -82,11 +85,11 @@ def written(
     column = by_head(op, key, heads.values, heads.key_size, 1)
     row = by_head(op, value, heads.values, 1, heads.value_size)
     if decay is not None:
-        rates = decay.shape[1] // heads.values
+        rates = lengths(op, decay)[1] // heads.values
         state = op.Mul(state, op.Exp(by_head(op, decay, heads.values, rates, 1)))
     if beta is not None:
         known = op.MatMul(op.Transpose(column, perm=[0, 1, 3, 2]), state)
-        row = op.Mul(op.Sub(row, known), by_head(op, beta, beta.shape[1], 1, 1))
+        row = op.Mul(op.Sub(row, known), by_head(op, beta, lengths(op, beta)[1], 1, 1))
     return op.Add(state, op.Mul(column, row))
 
 

@@ -94,7 +94,7 @@ def packed_multi_head_attention(op, node, q, k, v, bias, offsets, sums, attentio
         tokens, heads, _, size = lengths(op, q)
         parts = [reshape(op, part, [tokens, heads * size]) for part in split]
     if bias is not None:
-        widths = [part.shape[1] for part in parts]
+        widths = [lengths(op, part)[1] for part in parts]
         biases = op.Split(bias, ints(*widths), axis=0, _outputs=3)
         parts = [op.Add(part, b) for part, b in zip(parts, biases, strict=True)]
     return attend_packed(op, node, parts, offsets, sums, attention_bias)

@@ -3,7 +3,7 @@ Runtime computes."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx_ir as ir
@@ -14,27 +14,26 @@ from bridge.hub import attr, rank_of
 from bridge.importing import ints
 from bridge.needs import condition, rank
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import MS
+from bridge_onnx.import_ops.common import MS, size_at
 
 ops = OpTable()
 
 
-def head_size(node: ir.Node) -> Any:
+def head_size(node: ir.Node) -> int | None:
     """The size of a head; None where it is unknown."""
     x, tables = node.inputs[0], node.inputs[2]
     if rank_of(x) == 4:
-        return x.shape[3]
-    width, heads = x.shape[2], attr(node, "num_heads")
-    if heads and isinstance(width, int):
+        return size_at(x, 3)
+    width, heads, half = size_at(x, 2), attr(node, "num_heads"), size_at(tables, 1)
+    if heads and width is not None:
         return width // heads
-    whole = not attr(node, "rotary_embedding_dim") and isinstance(tables.shape[1], int)
-    return 2 * tables.shape[1] if whole else None
+    return None if half is None or attr(node, "rotary_embedding_dim") else 2 * half
 
 
 def fitting_tables(node: ir.Node) -> bool:
-    size, tables = head_size(node), node.inputs[2]
+    size, half = head_size(node), size_at(node.inputs[2], 1)
     turned = attr(node, "rotary_embedding_dim") or size
-    return isinstance(turned, int) and 2 * tables.shape[1] == turned
+    return None not in (size, half) and 2 * half == turned  # type: ignore[operator]
 
 
 NEEDS = (
@@ -47,7 +46,7 @@ NEEDS = (
 def turn(op: hub.Builder, node: ir.Node, x: ir.Value, cos: ir.Value, sin: ir.Value, *positions: Any) -> Any:
     """Heads turned: of rank 4 [batch, heads, length, size], of rank 3 [batch, length, heads · size]."""
     turned, interleaved = attr(node, "rotary_embedding_dim") or 0, attr(node, "interleaved") or 0
-    size = head_size(node)
+    size = cast(int, head_size(node))
     options = {"interleaved": interleaved, "rotary_embedding_dim": 0 if turned == size else turned}
     if rank_of(x) == 4:
         return op.RotaryEmbedding(x, cos, sin, *positions, **options)

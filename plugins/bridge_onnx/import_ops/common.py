@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, input_at
+from bridge.hub import attr, input_at, rank_of, shape_of
 from bridge.importing import to_channels_first, to_channels_last
 from bridge.needs import condition
 from bridge.ops import Need
@@ -31,6 +31,30 @@ def unused(*indices: int) -> Need:
         "the saved statistics to be unused",
         lambda n: not any(o.uses() or o.is_graph_output() for i, o in enumerate(n.outputs) if i in indices),
     )
+
+
+def size_at(value: ir.Value | None, axis: int) -> int | None:
+    """The length of an axis of a value, None where it is unknown."""
+    rank = rank_of(value)
+    if rank is None or not -rank <= axis < rank:
+        return None
+    length = value.shape[axis]  # type: ignore[union-attr, index]
+    return length if isinstance(length, int) else None
+
+
+def sized(index: int, axis: int, words: str) -> Need:
+    """Axis `axis` of input `index`, which the sentence calls by `words`, is of known length."""
+    return condition(f"{words} of known size", lambda n: size_at(input_at(n, index), axis) is not None)
+
+
+def ranked(index: int, words: str) -> Need:
+    """Input `index`, which the sentence calls by `words`, is of known rank."""
+    return condition(f"{words} of known rank", lambda n: rank_of(input_at(n, index)) is not None)
+
+
+def static(index: int, words: str) -> Need:
+    """Input `index`, which the sentence calls by `words`, is of known shape."""
+    return condition(f"{words} of known shape", lambda n: shape_of(input_at(n, index)) is not None)
 
 
 def node_attributes(node: ir.Node, *without: str) -> dict[str, Any]:

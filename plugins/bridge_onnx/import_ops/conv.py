@@ -9,11 +9,11 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import lengths, reshape
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, shape_of
 from bridge.importing import ints, to_channels_first
-from bridge.needs import attribute, condition, constant
+from bridge.needs import attribute, constant
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import MS, alike, channels_last, node_attributes
+from bridge_onnx.import_ops.common import MS, alike, channels_last, node_attributes, ranked, static
 
 ops = OpTable()
 
@@ -35,7 +35,7 @@ def activation(op: hub.Builder, node: ir.Node, x: ir.Value) -> Any:
     return op.node(name, x, **dict(zip(names, parameters, strict=False)))
 
 
-LAYOUT = (condition("an input of known rank", lambda n: rank_of(n.inputs[0]) is not None),)
+LAYOUT = (ranked(0, "an input"),)
 
 
 @ops.op(MS + "NhwcConv", MS + "NhwcFusedConv", needs=LAYOUT)
@@ -52,7 +52,7 @@ def conv_transpose_with_pads(op, node, x, w, pads=None, bias=None):
 
 
 PLAIN = (attribute("state_window", 0), attribute("ndim", 1), constant(1, "weight"))
-CHANNELS = condition("a static number of channels", lambda n: shape_of(n.inputs[1]) is not None)
+CHANNELS = static(1, "a weight")
 
 
 @ops.op(MS + "CausalConvWithState", needs=(*PLAIN, CHANNELS))

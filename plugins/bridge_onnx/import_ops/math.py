@@ -10,7 +10,7 @@ from bridge.hub import attr, rank_of
 from bridge.importing import ints
 from bridge.needs import attribute, condition
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import DOMAIN, MS, alike, node_attributes
+from bridge_onnx.import_ops.common import DOMAIN, MS, alike, node_attributes, ranked
 
 ops = OpTable()
 
@@ -88,9 +88,7 @@ def bias_add(op, node, x, bias, skip):
     return op.Add(op.Add(x, bias), skip)
 
 
-@ops.op(
-    MS + "BiasSoftmax", needs=(condition("data of known rank", lambda n: rank_of(n.inputs[0]) is not None),)
-)
+@ops.op(MS + "BiasSoftmax", needs=(ranked(0, "data"),))
 def bias_softmax(op, node, x, bias):
     """Softmax over all axes from `axis` on, of scores to which a bias is added: one that lacks the axes
     before it, or has 1 for some of those before `axis`."""

@@ -12,7 +12,7 @@ from bridge.hub import attr, const, input_at, rank_of
 from bridge.importing import ints
 from bridge.needs import attribute, condition, rank
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import MS
+from bridge_onnx.import_ops.common import MS, sized
 from bridge_onnx.import_ops.quantize_weights import dequantized, unpacked
 
 ops = OpTable()
@@ -22,7 +22,7 @@ COMMON = (
     attribute("activation_type", "relu", *ACTIVATIONS[1:]),
     attribute("use_sparse_mixer", 0),
     rank(2, 3),
-    condition("a known number of experts", lambda n: isinstance(n.inputs[2].shape[0], int)),
+    sized(2, 0, "experts"),
 )
 
 
@@ -95,7 +95,7 @@ def mixture_of_experts(op, node, x, router, w1, b1, w2, b2=None, w3=None, b3=Non
     gate = None if w3 is None else projected(op, tokens, w3, b3)
     hidden = activated(op, node, projected(op, tokens, w1, b1), gate)
     picked, index = routed(op, node, router, bool(attr(node, "normalize_routing_weights")))
-    return mixed(op, x, shares(op, picked, index, w1.shape[0]), projected(op, hidden, w2, b2))
+    return mixed(op, x, shares(op, picked, index, lengths(op, w1)[0]), projected(op, hidden, w2, b2))
 
 
 PROJECTIONS = ((2, 3, 4, 11), (5, 6, 7, 12), (8, 9, 10, 13))
@@ -117,7 +117,7 @@ def quantized_product(op: hub.Builder, node: ir.Node, number: int, x: ir.Value) 
     bits = expert_bits(node, number)
     codes, points = unpacked(const(packed), bits), const(zeros)
     experts, rows, width = codes.shape
-    blocks = scales.shape[2] if rank_of(scales) == 3 else 1
+    blocks = lengths(op, scales)[2] if rank_of(scales) == 3 else 1
     if points is not None:
         points = unpacked(points, bits)
         points = points[..., :blocks] if rank_of(scales) == 3 else points[:, :rows, None]
@@ -155,5 +155,5 @@ def quantized_mixture_of_experts(op, node, x, router, w1, *rest):
             none, one = (op.const(np.array(n, x.dtype.numpy())) for n in (0, 1))
             picked = op.Div(picked, op.Where(op.Equal(total, none), one, total))
         picked = op.Relu(picked)
-    weights = shares(op, picked, index, w1.shape[0])
+    weights = shares(op, picked, index, lengths(op, w1)[0])
     return mixed(op, x, weights, quantized_product(op, node, 2, hidden))

@@ -13,7 +13,16 @@ from bridge.hub import attr, rank_of, shape_of
 from bridge.importing import ints
 from bridge.needs import condition, rank
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import DOMAIN, EPSILON, MS, channels_last, node_attributes, unused
+from bridge_onnx.import_ops.common import (
+    DOMAIN,
+    EPSILON,
+    MS,
+    channels_last,
+    node_attributes,
+    sized,
+    static,
+    unused,
+)
 
 ops = OpTable()
 
@@ -89,17 +98,10 @@ def grouped(op: hub.Builder, x: ir.Value, width: int) -> ir.Value:
     return reshape(op, x, [*outer, last // width, width])
 
 
-def known_width(node: ir.Node) -> bool:
-    x = node.inputs[0]
-    return x.shape is not None and isinstance(x.shape[-1], int)
+WIDTH = sized(0, -1, "an input")
 
 
-WIDTH = condition("an input of known width", known_width)
-
-
-@ops.op(
-    MS + "GatedRMSNorm", needs=(WIDTH, condition("a scale of known length", lambda n: shape_of(n.inputs[1])))
-)
+@ops.op(MS + "GatedRMSNorm", needs=(WIDTH, static(1, "a scale")))
 def gated_rms_norm(op, node, x, scale, gate):
     epsilon, size = attr(node, "epsilon", 1e-5), shape_of(scale)[0]
     y = op.Mul(rms(op, grouped(op, x, size), epsilon), op.Cast(scale, to=ir.DataType.FLOAT))

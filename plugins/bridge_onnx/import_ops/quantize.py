@@ -12,7 +12,7 @@ from bridge.hub import attr, input_at, rank_of, shape_of
 from bridge.importing import ints
 from bridge.needs import condition
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import DOMAIN, MS, channels_last, node_attributes
+from bridge_onnx.import_ops.common import DOMAIN, MS, channels_last, node_attributes, ranked
 
 ops = OpTable()
 
@@ -21,7 +21,7 @@ ops.same(DOMAIN, {"axis": "axis"}, QuantizeLinear="QuantizeLinear", DequantizeLi
 
 WHOLE = condition("one scale for the first operand", lambda n: _scales(n, 2) == 1)
 COLUMNS = condition(
-    "one scale for the second operand, or one a column", lambda n: rank_of(n.inputs[3]) in (0, 1)
+    "one scale for the second operand, or one a column", lambda n: rank_of(input_at(n, 3)) in (0, 1)
 )
 
 
@@ -38,7 +38,7 @@ def matmul_integer_to_float(op, node, a, b, a_scale, b_scale, a_zero=None, b_zer
 
 @ops.op(
     MS + "DynamicQuantizeMatMul",
-    needs=(condition("one scale, or one a column", lambda n: rank_of(n.inputs[2]) in (0, 1)),),
+    needs=(condition("one scale, or one a column", lambda n: rank_of(input_at(n, 2)) in (0, 1)),),
 )
 def dynamic_quantize_matmul(op, node, a, b, b_scale, b_zero=None, bias=None):
     product = op.MatMul(rounded(op, a), dequantized(op, b, b_scale, b_zero))
@@ -107,11 +107,12 @@ def qlinear_matmul(op, node, a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_
     return op.QuantizeLinear(op.MatMul(left, right), y_scale, y_zero)
 
 
-LAYOUT = (condition("an input of known rank", lambda n: rank_of(n.inputs[0]) is not None),)
+LAYOUT = (ranked(0, "an input"),)
 
 
 @ops.op(MS + "QLinearConv", needs=LAYOUT)
-def qlinear_conv_of_layout(op, node, x, *rest):
+def qlinear_conv_of_layout(op, node, x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias=None):
+    rest = (x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias)
     return in_layout(op, node, x, lambda data: qlinear_conv(op, node, data, *rest))
 
 

@@ -13,7 +13,7 @@ from bridge.hub import attr, const, input_at, rank_of
 from bridge.importing import ints
 from bridge.needs import attribute, condition, constant, dtype
 from bridge.ops import Need, OpTable
-from bridge_onnx.import_ops.common import MS
+from bridge_onnx.import_ops.common import MS, ranked, static
 
 ops = OpTable()
 
@@ -115,7 +115,7 @@ def in_groups(
 
 def constants(*indices: int) -> Need:
     """Packed weights that stand in the file."""
-    return condition("constant weights", lambda n: all(const(n.inputs[i]) is not None for i in indices))
+    return condition("constant weights", lambda n: all(const(input_at(n, i)) is not None for i in indices))
 
 
 def normed(op: hub.Builder, node: ir.Node, x: ir.Value, skip: Any, scale: Any) -> tuple[ir.Value, ir.Value]:
@@ -155,8 +155,8 @@ def three_products(op, node, x, skip, scale, *rest):
         attribute("bits", 4, 2, 8),
         constant(0, "data"),
         constant(3, "zero_points"),
-        condition("scales of known shape", lambda n: n.inputs[2].shape is not None),
-        condition("indices of known rank", lambda n: rank_of(n.inputs[1]) is not None),
+        static(2, "scales"),
+        ranked(1, "indices"),
     ),
 )
 def gather_block_quantized(op, node, data, index, scales, zero_points=None):

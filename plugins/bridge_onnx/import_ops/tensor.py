@@ -9,11 +9,11 @@ from bridge.hub import attr, rank_of
 from bridge.importing import constant_ints, ints
 from bridge.needs import attribute, condition, constant
 from bridge.ops import OpTable
-from bridge_onnx.import_ops.common import DOMAIN, MS
+from bridge_onnx.import_ops.common import DOMAIN, MS, ranked
 
 ops = OpTable()
 
-RANKED = condition("an input of known rank", lambda n: rank_of(n.inputs[0]) is not None)
+RANKED = ranked(0, "an input")
 
 ops.same(DOMAIN, {"upper": "upper"}, Trilu="Trilu")
 ops.same(DOMAIN, GatherND="GatherND", SampleOp="Identity")
