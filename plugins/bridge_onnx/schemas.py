@@ -86,7 +86,7 @@ def _vendor_problems(nodes: Iterable[ir.Node]) -> Iterator[str]:
 
 @functools.cache
 def _input_counts() -> dict[str, tuple[int, int]]:
-    """How many inputs the rules of an operator take at least and at most, behind the builder and the node."""
+    """Numbers of inputs that the rules of an operator take at least and at most."""
     counts: dict[str, tuple[int, int]] = {}
     for rule in ops:
         parameters = list(inspect.signature(rule.handler).parameters.values())[2:]

@@ -24,7 +24,7 @@ from vendor_nodes import (
 )
 
 import bridge
-from bridge.errors import UnsupportedModel
+from bridge.errors import UnreadableFile, UnsupportedModel
 
 KERNELS = [k for k in state.get_all_opkernel_def() if k.provider == "CPUExecutionProvider"]
 REASONS = {name for names in unsupported.REASONS.values() for name in names.split()}
@@ -284,3 +284,29 @@ def test_operator_of_an_old_opset_equals_onnx_runtime(op, attributes, opset, res
     constants = dict(zip(names[1:], rest, strict=True))
     model = model_of_nodes(node, {"i0": spec_of(x)}, {"y": None}, constants, {"": opset})
     require_equal(in_onnx_runtime(model, {"i0": x}), bridge.run(bridge.load(model), {"i0": x}))
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (Case("FusedConv", [f(1, 2, 5, 5)], {}), "FusedConv .*has 1 inputs, not 2 to 4"),
+        (Case("QuickGelu", [f(3), f(3)], {}), "QuickGelu .*has 2 inputs, not 1 to 1"),
+        (
+            Case("MatMulNBits", [f(3, 32), u8(5, 2, 8), f(10)], {"K": 32, "N": 5}),
+            "has no attribute block_size",
+        ),
+    ],
+    ids=lambda value: getattr(value, "op", ""),
+)
+def test_a_node_that_no_rule_can_read_is_said_to_be_wrong(case, words):
+    with pytest.raises(UnreadableFile, match=words):
+        bridge.load(model_of(case)[0])
+
+
+@pytest.mark.parametrize("target", ["tflite", "savedmodel", "torchscript", "coreml"])
+def test_what_a_rule_needs_is_said(tmp_path, target):
+    case = Case(
+        "MatMulNBits", [f(3, 32), u8(5, 2, 8), f(10)], {"K": 32, "N": 5, "block_size": 16}, fed=[0, 1]
+    )
+    with pytest.raises(UnsupportedModel, match="MatMulNBits .*needs a constant B"):
+        bridge.convert(model_of(case)[0], tmp_path / "model", to=target)

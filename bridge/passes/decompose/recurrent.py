@@ -194,8 +194,8 @@ def _projected(op: Any, node: ir.Node, x: Any, w: Any, b: Any, size: int, cell: 
 def walked(
     op: Any, elements: ir.Value, steps: Any, states: list, step: Any, reverse_steps: bool = False
 ) -> tuple[ir.Value, list]:
-    """What `step`, (builder, place, element, states) to (shown, states), shows of each of the elements along
-    the first axis, and its last states: few steps one by one, others in a Loop."""
+    """Outputs of `step`, from (builder, place, element, states) to (output, states), for each of the elements
+    along the first axis, and its last states: few steps one by one, others in a Loop."""
     walk = _unrolled if isinstance(steps, int) and 0 < steps <= STEPS * 4 else _looped
     return walk(op, elements, steps, states, step, reverse_steps)
 

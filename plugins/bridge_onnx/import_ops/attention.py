@@ -123,7 +123,7 @@ def attend(
 def bias_of(
     op: hub.Builder, node: ir.Node, q: ir.Value, mask: Any, attention_bias: Any, total: ir.Value
 ) -> ir.Value | None:
-    """What is added to scores: the mask's part, of every query where later keys are hidden too, which ONNX
+    """The bias of scores: the mask's part, of every query where later keys are hidden too, which ONNX
     Runtime asks for, and what the node is given. A mask of one column masks nothing."""
     if rank_of(mask) == 2 and size_at(mask, 1) == 1:
         mask = None
@@ -135,7 +135,9 @@ def bias_of(
     return op.Add(masked, attention_bias)
 
 
-def attend_buffer(op, node, q, k, v, mask, attention_bias, cache):
+def attend_buffer(
+    op: hub.Builder, node: ir.Node, q: Any, k: Any, v: Any, mask: Any, attention_bias: Any, cache: Cache
+) -> Any:
     """Attention over the filled part of a buffer and what is written behind it."""
     heads, new = attr(node, "num_heads"), op.Shape(q, start=1, end=2)
     filled = op.Reshape(op.Cast(cache.filled, to=ir.DataType.INT64), ints(1))
@@ -189,7 +191,15 @@ def attention(op, node, x, weights, bias=None, mask=None, past=None, attention_b
     return attend_packed(op, node, projected, sizes, mask, past, attention_bias)
 
 
-def attend_packed(op, node, projected, sizes, mask, past, attention_bias=None):
+def attend_packed(
+    op: hub.Builder,
+    node: ir.Node,
+    projected: Any,
+    sizes: list[int],
+    mask: Any,
+    past: Any,
+    attention_bias: Any = None,
+) -> Any:
     """Attention of query, key and value that lie side by side; keys and values are of one tensor."""
     q, k, v = op.Split(projected, ints(*sizes), axis=2, _outputs=3)
     cache = [] if past is None else [op.Gather(past, np.array(i, np.int64), axis=0) for i in (0, 1)]

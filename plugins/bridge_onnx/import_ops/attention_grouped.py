@@ -23,7 +23,7 @@ AFTER = 2
 
 
 class Steps(NamedTuple):
-    """Where new tokens stand: their number, how many are in every row with them (`ends` [batch]) and without
+    """Places of new tokens: their number, how many are in every row with them (`ends` [batch]) and without
     (`before` [batch]), the most of `ends`, and whether all are new."""
 
     new: hub.Length
@@ -76,7 +76,7 @@ def merged(op: hub.Builder, y: ir.Value) -> ir.Value:
 
 
 def seen(op: hub.Builder, node: ir.Node, steps: Steps) -> ir.Value:
-    """Which keys a token sees, [batch, 1, new, total]: those up to itself and not before its window, or with
+    """The keys a token sees, [batch, 1, new, total]: those up to itself and not before its window, or with
     causal=0 all of its row."""
     keys = arange(op, steps.total)
     if attr(node, "causal", 1) == 0:
@@ -128,7 +128,7 @@ def places_of(op: hub.Builder, steps: Steps, given: ir.Value | None) -> ir.Value
 
 
 def as_bias(op: hub.Builder, allowed: ir.Value, attention_bias: ir.Value | None, dtype: Any) -> ir.Value:
-    """What is added to scores: minus infinity where they are not allowed."""
+    """The bias of scores: minus infinity where they are not allowed."""
     open_to = op.const(np.zeros((), dtype)) if attention_bias is None else attention_bias
     return op.Where(allowed, open_to, op.const(np.array(-np.inf, dtype)))
 
@@ -149,7 +149,7 @@ def scores_of(op: hub.Builder, node: ir.Node, q: ir.Value, k: ir.Value, bias: ir
 
 
 def weights_of(op: hub.Builder, scores: ir.Value, sink: ir.Value | None) -> ir.Value:
-    """What softmax makes of scores; a `sink` [heads] is one more score of every row, that nothing has."""
+    """The weights softmax makes of scores; a `sink` [heads] is one more score of every row, of nothing."""
     if sink is None:
         return op.Softmax(scores, axis=-1)
     batch, heads, new, _ = lengths(op, scores)

@@ -21,7 +21,7 @@ ops = OpTable()
 
 
 class Heads(NamedTuple):
-    """How many heads queries have, and keys and values; and their sizes."""
+    """Numbers of the heads of queries, and of keys and values; and their sizes."""
 
     queries: int
     values: int
@@ -67,7 +67,7 @@ def linear_attention(op, node, q, k, v, past=None, decay=None, beta=None):
         split = iter(inner.Split(element, ints(*widths), axis=1, _outputs=len(widths)))
         token = [next(split) if there else None for there in is_there]
         state = written(inner, heads, states[0], *token[1:])
-        return read(inner, heads, state, token[0], attr(node, "scale")), [state]
+        return answered(inner, heads, state, token[0], attr(node, "scale")), [state]
 
     y, (state,) = walked(op, together, steps, [past], step)
     return op.Transpose(y, perm=[1, 0, 2]), state
@@ -93,8 +93,8 @@ def written(
     return op.Add(state, op.Mul(column, row))
 
 
-def read(op: hub.Builder, heads: Heads, state: ir.Value, query: ir.Value, scale: Any) -> ir.Value:
-    """What the matrix answers to one query, [batch, width]; of more matrices than queries, or fewer, several
+def answered(op: hub.Builder, heads: Heads, state: ir.Value, query: ir.Value, scale: Any) -> ir.Value:
+    """The answer of the matrix to one query, [batch, width]; of more matrices than queries, or fewer, several
     share one."""
     count = max(heads.queries, heads.values)
     row = by_head(op, query, heads.queries, 1, heads.key_size)

@@ -68,8 +68,8 @@ def rotary_embedding(op, node, x, positions, cos, sin):
 
 
 def stream_of(sections: list[int], layout: int) -> np.ndarray:
-    """Which of three positions every column of the tables is turned by: in parts one after another, or by
-    turns as far as the parts of the second and third reach."""
+    """The one of three positions that every column of the tables is turned by: in parts one after another, or
+    by turns as far as the parts of the second and third reach."""
     if layout == 0:
         return np.repeat(np.arange(3), sections)
     streams = np.zeros(sum(sections), np.int64)

@@ -28,7 +28,7 @@ ops = OpTable()
 
 
 def layouts(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Which blocks of keys each block of queries sees, [layouts, queries, keys], from the sparse form."""
+    """Blocks of keys that each block of queries sees, [layouts, queries, keys], from the sparse form."""
     count = rows.shape[1] - 1
     dense = np.zeros((len(rows), count, count), bool)
     for layout, (ends, places) in enumerate(zip(rows, columns, strict=True)):
@@ -38,7 +38,7 @@ def layouts(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def seen(op: hub.Builder, node: ir.Node, steps: Steps, blocks: np.ndarray) -> ir.Value:
-    """Which keys a token sees, [batch, heads, new, total]: those of its blocks, up to itself."""
+    """The keys a token sees, [batch, heads, new, total]: those of its blocks, up to itself."""
     size, heads = attr(node, "sparse_block_size"), attr(node, "num_heads")
     table = op.const(np.repeat(blocks.transpose(1, 0, 2), size, axis=2)[:, np.arange(heads) % len(blocks)])
     places = steps.positions(op)

@@ -55,7 +55,7 @@ def image_scaler(op, node, x):
 
 @ops.op("Crop", needs=(rank(4),))
 def crop(op, node, x):
-    """What is left between the borders, or as many rows and columns as `scale` says from the first two on."""
+    """The part between the borders, or as many rows and columns as `scale` says from the first two on."""
     left, top, right, bottom = attr(node, "border")
     height, width = attr(node, "scale") or (None, None)
     size = op.Shape(x, start=2, end=4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
 from bridge.hub import attr
 from bridge.importing import ints
 from bridge.needs import attribute, condition
@@ -13,7 +15,7 @@ from bridge_onnx.import_ops.common import MS
 ops = OpTable()
 
 
-def small_and_square(node) -> bool:
+def small_and_square(node: ir.Node) -> bool:
     shape = node.inputs[0].shape
     sides = [] if shape is None else list(shape)[-2:]
     return len(sides) == 2 and all(isinstance(n, int) and n <= LARGEST for n in sides) and len({*sides}) == 1

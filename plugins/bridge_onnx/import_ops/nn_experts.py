@@ -49,7 +49,7 @@ def projected(op: hub.Builder, x: ir.Value, weights: ir.Value, bias: ir.Value | 
 
 
 def gates(op: hub.Builder, node: ir.Node, y: ir.Value) -> list[ir.Value]:
-    """What is gated and its gate, which one product made: side by side, or by turns."""
+    """Something gated and its gate, which one product made: side by side, or by turns."""
     experts, tokens, width = lengths(op, y)
     pairs, axis = ([width // 2, 2], 3) if attr(node, "swiglu_fusion") == 1 else ([2, width // 2], 2)
     parts = op.Split(reshape(op, y, [experts, tokens, *pairs]), axis=axis, num_outputs=2, _outputs=2)
