@@ -16,8 +16,10 @@ from vendor_nodes import (
     i8,
     in_onnx_runtime,
     model_of,
+    one_of_each,
     require_as_onnx_runtime,
     require_equal,
+    require_in_tflite,
     u8,
 )
 
@@ -298,3 +300,11 @@ def test_packed_token_means_what_its_parts_mean():
         )
     )
     require_equal(in_onnx_runtime(apart, given), bridge.run(bridge.load(packed), fed))
+
+
+ALL = {**GROUPED, **ROTARY, **WHOLE}
+
+
+@pytest.mark.parametrize("name", one_of_each(ALL))
+def test_operator_equals_onnx_runtime_in_tflite(tmp_path, name):
+    require_in_tflite(ALL[name], tmp_path)

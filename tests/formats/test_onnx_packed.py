@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-from vendor_nodes import Case, f, model_of, require_as_onnx_runtime, require_equal, u8
+from vendor_nodes import (
+    Case,
+    f,
+    model_of,
+    one_of_each,
+    require_as_onnx_runtime,
+    require_equal,
+    require_in_tflite,
+    u8,
+)
 
 import bridge
 
@@ -199,3 +208,8 @@ def test_products_fused_behind_a_norm_are_what_the_specification_says(added):
     gated = run(Case("MatMulNBitsMlp", given[:3] + given[6:], {**options, "N": 4, "activation": "silu"}, 2))
     gate, raised = (bits(normed(total, scale, 1e-5), *part) for part in parts[1:])
     require_equal({"y0": gate / (1 + np.exp(-gate)) * raised, "y1": total}, gated)
+
+
+@pytest.mark.parametrize("name", one_of_each(LINEAR))
+def test_operator_equals_onnx_runtime_in_tflite(tmp_path, name):
+    require_in_tflite(LINEAR[name], tmp_path)

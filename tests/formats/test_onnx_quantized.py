@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from vendor_nodes import RNG, Case, f, i8, require_as_onnx_runtime, u8
+from vendor_nodes import RNG, Case, f, i8, one_of_each, require_as_onnx_runtime, require_in_tflite, u8
 
 S = np.float32
 
@@ -110,8 +110,8 @@ for last in (0, 1):
         f"averages with pads, channels last {last}": Case(
             "QLinearAveragePool",
             [*given, S(0.05), z(110)],
-            {**layout, "kernel_shape": [2, 2], "pads": [1, 1, 0, 0], "strides": [2, 2], "ceil_mode": 1,
-             "count_include_pad": 1},
+            {**layout, "kernel_shape": [2, 2], "pads": [1, 1, 0, 0], "strides": [2, 2], "ceil_mode": last,
+             "count_include_pad": 1 - last},
         ),
         f"one average, channels last {last}": Case("QLinearGlobalAveragePool", [*given, S(0.05), z(110)], layout),
     }  # fmt: skip
@@ -146,3 +146,12 @@ for shape in (None, (3, 4), (1,), (3, 1)):
 @pytest.mark.parametrize("name", CASES)
 def test_quantized_operator_equals_onnx_runtime(name):
     require_as_onnx_runtime(CASES[name])
+
+
+@pytest.mark.parametrize("name", one_of_each(CASES))
+def test_operator_equals_onnx_runtime_in_tflite(tmp_path, name):
+    require_in_tflite(CASES[name], tmp_path)
+
+
+def test_softmax_of_columns_is_of_columns_in_tflite(tmp_path):
+    require_in_tflite(CASES["softmax with sign"], tmp_path)

@@ -14,8 +14,10 @@ from vendor_nodes import (
     f,
     in_onnx_runtime,
     model_of,
+    one_of_each,
     require_as_onnx_runtime,
     require_equal,
+    require_in_tflite,
     u8,
 )
 
@@ -245,3 +247,11 @@ def test_quantized_mixture_of_experts_equals_onnx_runtime(name):
 def test_blocks_of_bytes_are_what_the_specification_says():
     """ONNX Runtime rounds tokens to bytes before it multiplies such blocks."""
     require_as_onnx_runtime(quantized(8, 32), worst=2e-2)
+
+
+ALL = {**PRODUCTS, **ROWS, **MIXTURES, **QUANTIZED}
+
+
+@pytest.mark.parametrize("name", one_of_each(ALL))
+def test_operator_equals_onnx_runtime_in_tflite(tmp_path, name):
+    require_in_tflite(ALL[name], tmp_path)

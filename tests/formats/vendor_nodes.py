@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,3 +90,23 @@ def require_as_onnx_runtime(
     read = bridge.load(model)
     assert not any(node.domain == MS for node in bridge.hub.all_nodes(read)), case.op
     require_equal(expected, bridge.run(read, inputs), worst)
+
+
+def one_of_each(cases: dict[str, Case]) -> list[str]:
+    """The name of the first case of every operator."""
+    names: dict[str, str] = {}
+    for name, case in cases.items():
+        names.setdefault(case.op, name)
+    return list(names.values())
+
+
+def require_in_tflite(case: Case, folder: Path, worst: float = 1e-3) -> None:
+    """A TFLite file computes what ONNX Runtime computes for the node."""
+    model, inputs = model_of(case)
+    expected = in_onnx_runtime(model, inputs)
+    for output in model.graph.output:
+        array = expected[output.name]
+        dtype = helper.np_dtype_to_tensor_dtype(array.dtype)
+        output.CopyFrom(helper.make_tensor_value_info(output.name, dtype, array.shape))
+    conversion = bridge.convert(model, folder / "m.tflite")
+    require_equal(expected, bridge.run(conversion.path, inputs), worst)

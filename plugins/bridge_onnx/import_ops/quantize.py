@@ -140,9 +140,15 @@ def qlinear_binary(op, node, a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_
     return quantized(op, op.node(node.op_type.removeprefix("QLinear"), left, right), y_scale, y_zero, a)
 
 
+COUNTED = condition(
+    "ceil_mode=0 where padding counts, which ONNX Runtime counts otherwise there",
+    lambda n: not (attr(n, "ceil_mode") and attr(n, "count_include_pad")),
+)
+
+
 @ops.op(
     *(MS + f"QLinear{name}" for name in ("Sigmoid", "LeakyRelu", "AveragePool", "GlobalAveragePool")),
-    needs=LAYOUT,
+    needs=(*LAYOUT, COUNTED),
 )
 def qlinear_unary(op, node, x, x_scale, x_zero, y_scale, y_zero=None):
     name = node.op_type.removeprefix("QLinear")
