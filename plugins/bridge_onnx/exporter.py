@@ -13,6 +13,7 @@ from bridge.errors import ExecutionFailed
 from bridge.formats import Exporter, Option, flag, within
 from bridge.ops import OpTable
 from bridge.passes.groups import CentredGroups
+from bridge.passes.masks import MasksOfQueries
 from bridge.passes.opset.down import lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
 from bridge.report import Report
@@ -79,7 +80,7 @@ class OwnGroups(CentredGroups):
 
 exporter = Exporter(
     table=OpTable(),
-    legalize=lambda options: [PadsAtRunTime(), OwnGroups()],
+    legalize=lambda options: [PadsAtRunTime(), OwnGroups(), MasksOfQueries()],
     write=write,
     accepts_all_operators=True,
     options=(

@@ -123,13 +123,10 @@ def attend(
 def bias_of(
     op: hub.Builder, node: ir.Node, q: ir.Value, mask: Any, attention_bias: Any, total: ir.Value
 ) -> ir.Value | None:
-    """The bias of scores: the mask's part, of every query where later keys are hidden too, which ONNX
-    Runtime asks for, and what the node is given. A mask of one column masks nothing."""
+    """The bias of scores: the mask's part, and what the node is given. A mask of one column masks nothing."""
     if rank_of(mask) == 2 and size_at(mask, 1) == 1:
         mask = None
     masked = None if mask is None else float_mask(op, node, mask, q, total)
-    if masked is not None and attr(node, "unidirectional"):
-        masked = op.Expand(masked, op.Concat(ints(1, 1), op.Shape(q, start=1, end=2), ints(1), axis=0))
     if masked is None or attention_bias is None:
         return attention_bias if masked is None else masked
     return op.Add(masked, attention_bias)

@@ -38,8 +38,15 @@ def activation(op: hub.Builder, node: ir.Node, x: ir.Value) -> Any:
 LAYOUT = (ranked(0, "an input"),)
 
 
-@ops.op(MS + "NhwcConv", MS + "NhwcFusedConv", needs=LAYOUT)
-def conv_of_channels_last(op, node, x, w, bias=None, z=None):
+@ops.op(MS + "NhwcConv", needs=(*LAYOUT, ranked(1, "weights")))
+def conv_of_channels_last(op, node, x, w, bias=None):
+    """Weights have their channels last too, as ONNX Runtime's optimizer writes them."""
+    weights = to_channels_first(op, w)
+    return channels_last(op, x, lambda data: op.Conv(data, weights, bias, **node_attributes(node)))
+
+
+@ops.op(MS + "NhwcFusedConv", needs=LAYOUT)
+def fused_conv_of_channels_last(op, node, x, w, bias=None, z=None):
     """Weights have their channels before the window all the same."""
     z = None if z is None else to_channels_first(op, z)
     return channels_last(op, x, lambda data: fused_conv(op, node, data, w, bias, z))
