@@ -10,9 +10,9 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.hub import attr, input_at, rank_of, shape_of
-from bridge.importing import to_channels_first, to_channels_last
 from bridge.needs import condition
 from bridge.ops import Need
+from bridge.passes.channels_last import to_first, to_last
 
 DOMAIN = "com.microsoft"
 MS = f"{DOMAIN}::"
@@ -64,7 +64,8 @@ def node_attributes(node: ir.Node, *without: str) -> dict[str, Any]:
 
 def channels_last(op: hub.Builder, x: ir.Value, compute: Callable[[ir.Value], ir.Value]) -> ir.Value:
     """`compute` of `x` with channels first, and its result with channels last as `x` has them."""
-    return to_channels_last(op, compute(to_channels_first(op, x)))
+    rank = rank_of(x) or 0
+    return op.Transpose(compute(op.Transpose(x, perm=to_first(rank))), perm=to_last(rank))
 
 
 def alike(op: hub.Builder, number: float, x: ir.Value) -> ir.Value:

@@ -9,10 +9,11 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import lengths, reshape
-from bridge.hub import attr, const, shape_of
+from bridge.hub import attr, const, rank_of, shape_of
 from bridge.importing import ints, to_channels_first
 from bridge.needs import attribute, constant
 from bridge.ops import OpTable
+from bridge.passes.channels_last import to_first
 from bridge_onnx.import_ops.common import MS, alike, channels_last, node_attributes, ranked, static
 
 ops = OpTable()
@@ -48,7 +49,7 @@ def conv_of_channels_last(op, node, x, w, bias=None):
 @ops.op(MS + "NhwcFusedConv", needs=LAYOUT)
 def fused_conv_of_channels_last(op, node, x, w, bias=None, z=None):
     """Weights have their channels before the window all the same."""
-    z = None if z is None else to_channels_first(op, z)
+    z = None if z is None else op.Transpose(z, perm=to_first(rank_of(x) or 0))
     return channels_last(op, x, lambda data: fused_conv(op, node, data, w, bias, z))
 
 
