@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from build import model_of_nodes
 from onnx import TensorProto, helper
@@ -308,3 +309,21 @@ ALL = {**GROUPED, **ROTARY, **WHOLE}
 @pytest.mark.parametrize("name", one_of_each(ALL))
 def test_operator_equals_onnx_runtime_in_tflite(tmp_path, name):
     require_in_tflite(ALL[name], tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 1, 5), (5,), (1, 5)])
+def test_a_mask_of_one_row_is_written_as_onnx_runtime_reads_it(tmp_path, shape):
+    """ONNX Runtime takes no mask of Attention but one with a row for every query."""
+    mask = RNG.integers(0, 2, shape).astype(bool)
+    mask[..., 0] = True
+    node = helper.make_node("Attention", ["q", "q", "q", "mask"], ["y"], q_num_heads=2, kv_num_heads=2)
+    model = model_of_nodes(
+        node, {"q": (np.float32, ["b", "t", 8])}, {"y": (np.float32, ["b", "t", 8])}, {"mask": mask}, {"": 23}
+    )
+    converted = bridge.convert(model, tmp_path / "m.onnx").path
+    q = f(2, 5, 8)
+    heads = q.reshape(2, 5, 2, 4).transpose(0, 2, 1, 3)
+    scores = np.where(mask, heads @ heads.transpose(0, 1, 3, 2) / 2, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    y = (weights / weights.sum(-1, keepdims=True) @ heads).transpose(0, 2, 1, 3).reshape(2, 5, 8)
+    require_equal({"y": y.astype(np.float32)}, in_onnx_runtime(onnx.load(converted), {"q": q}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from vendor_nodes import (
@@ -255,3 +256,14 @@ ALL = {**PRODUCTS, **ROWS, **MIXTURES, **QUANTIZED}
 @pytest.mark.parametrize("name", one_of_each(ALL))
 def test_operator_equals_onnx_runtime_in_tflite(tmp_path, name):
     require_in_tflite(ALL[name], tmp_path)
+
+
+@pytest.mark.parametrize("target", ["m.onnx", "m.tflite"])
+def test_tokens_that_onnx_runtime_rounds_to_bytes_are_verified(tmp_path, target):
+    case = quantized(8, 32, True)
+    model, _ = model_of(case)
+    model.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("y0", TensorProto.FLOAT, case.inputs[0].shape)
+    )
+    onnx.save(model, tmp_path / "source.onnx")
+    assert bridge.convert(tmp_path / "source.onnx", tmp_path / target, verify=True).verification.ok
