@@ -93,6 +93,23 @@ GROUPED = {
 }
 
 
+def of_bytes(case: Case, kind: str, scales: tuple[int, ...]) -> Case:
+    """The case with a cache of int8."""
+    inputs = [*case.inputs, *[None] * 5]
+    for index in (3, 4):
+        inputs[index] = i8(*case.inputs[index].shape)
+    inputs[12:] = [np.abs(f(*scales)) * np.float32(0.01) + np.float32(0.02) for _ in range(2)]
+    kinds = {"k_quant_type": kind, "v_quant_type": kind, "kv_cache_bit_width": 8}
+    return case._replace(inputs=inputs, attributes={**case.attributes, **kinds})
+
+
+PLAIN = grouped(2, 1, 6, [4, 7])
+GROUPED |= {
+    "a cache of bytes": of_bytes(PLAIN, "PER_TENSOR", (1,)),
+    "a cache of bytes by channel": of_bytes(PLAIN, "PER_CHANNEL", (1, GROUPS, 1, SIZE)),
+}
+
+
 @pytest.mark.parametrize("name", GROUPED)
 def test_grouped_attention_equals_onnx_runtime(name):
     require_as_onnx_runtime(GROUPED[name], worst=4e-3 if name == "half" else 1e-4)

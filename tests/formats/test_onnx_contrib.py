@@ -10,7 +10,7 @@ import onnxruntime.capi.onnxruntime_pybind11_state as state
 import pytest
 from bridge_onnx.import_ops import ops, unsupported
 from build import model_of_nodes, spec_of
-from onnx import helper
+from onnx import helper, numpy_helper
 from vendor_nodes import (
     MS,
     RNG,
@@ -317,3 +317,20 @@ def test_what_a_rule_needs_is_said(tmp_path, target):
 @pytest.mark.parametrize("name", one_of_each(CASES))
 def test_operator_equals_onnx_runtime_in_tflite(tmp_path, name):
     require_in_tflite(CASES[name], tmp_path)
+
+
+def test_what_is_filled_in_half_precision_is_of_the_dtype_it_is_computed_in(tmp_path):
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node(
+            "ConstantOfShape", ["s"], ["c"], value=numpy_helper.from_array(np.array([-7], np.float16))
+        ),
+        helper.make_node("Trilu", ["c"], ["d"], upper=1),
+        helper.make_node("Add", ["x", "d"], ["y"]),
+    ]
+    model = model_of_nodes(
+        nodes, {"x": (np.float16, ["t", "u"])}, {"y": (np.float16, ["t", "u"])}, None, {"": 17}
+    )
+    x = {"x": half(4, 5)}
+    converted = bridge.convert(model, tmp_path / "m.tflite").path
+    require_equal(in_onnx_runtime(model, x), bridge.run(converted, x), 1e-3)

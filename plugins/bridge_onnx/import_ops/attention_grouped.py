@@ -13,7 +13,7 @@ from bridge.hub import attr, input_at, largest
 from bridge.importing import ints
 from bridge.needs import attribute, condition, rank
 from bridge.ops import Need, OpTable
-from bridge_onnx.import_ops.common import MS, size_at, sized
+from bridge_onnx.import_ops.common import MS, alike, size_at, sized
 
 ops = OpTable()
 
@@ -68,6 +68,19 @@ def extended(op: hub.Builder, past: ir.Value | None, new: ir.Value, steps: Steps
 def filled_part(op: hub.Builder, x: ir.Value, steps: Steps) -> ir.Value:
     """A buffer [batch, heads, length, size] as far as there are tokens."""
     return op.Slice(x, ints(0), op.Reshape(scalar(op, steps.total), ints(1)), ints(2))
+
+
+def cached(
+    op: hub.Builder, past: ir.Value | None, new: ir.Value, scale: ir.Value | None, steps: Steps
+) -> tuple[ir.Value, ir.Value]:
+    """The cache with what is `new`, in int8 where it has a scale; and its filled part as it is read."""
+    if scale is None:
+        whole = extended(op, past, new, steps)
+        return whole, whole if past is None else filled_part(op, whole, steps)
+    codes = op.Clip(op.Round(op.Div(new, scale)), alike(op, -128, new), alike(op, 127, new))
+    whole = extended(op, past, op.Cast(codes, to=int(ir.DataType.INT8)), steps)
+    part = whole if past is None else filled_part(op, whole, steps)
+    return whole, op.Mul(op.CastLike(part, new), scale)
 
 
 def merged(op: hub.Builder, y: ir.Value) -> ir.Value:
@@ -172,6 +185,16 @@ def smooth(op: hub.Builder, node: ir.Node, sink: ir.Value | None, dtype: Any) ->
     return sink
 
 
+def readable_cache(node: ir.Node) -> bool:
+    """Keys and values lie there as floats, or both as int8 with scales."""
+    coded = {attr(node, f"{part}_quant_type") or "NONE" for part in "kv"}
+    past, scales = input_at(node, 3), [input_at(node, i) for i in (12, 13)]
+    if coded == {"NONE"}:
+        return scales == [None, None]
+    int8 = past is None or past.dtype == ir.DataType.INT8
+    return "NONE" not in coded and int8 and None not in scales and attr(node, "kv_cache_bit_width", 8) == 8
+
+
 WIDTH = sized(0, 2, "a query")
 
 
@@ -188,8 +211,7 @@ def rotation(index: int) -> Need:
     needs=(
         rank(3),
         WIDTH,
-        attribute("k_quant_type", "NONE"),
-        attribute("v_quant_type", "NONE"),
+        condition("a cache of floats, or of int8 of 8 bits", readable_cache),
         attribute("sliding_window_cache", 0),
         rotation(7),
     ),
@@ -208,10 +230,8 @@ def group_query_attention(
     if attr(node, "do_rotary"):
         places = places_of(op, steps, position_ids)
         q, k = (turned(op, node, x, cos, sin, places) for x in (q, k))
-    keys, values = extended(op, past_key, k, steps), extended(op, past_value, v, steps)
-    k, v = keys, values
-    if past_key is not None:
-        k, v = (filled_part(op, x, steps) for x in (keys, values))
+    keys, k = cached(op, past_key, k, k_scale, steps)
+    values, v = cached(op, past_value, v, v_scale, steps)
     scores, y = None, None
     sink, allowed = smooth(op, node, sink, dtype), seen(op, node, steps)
     if sink is None and not attr(node, "softcap") and len(node.outputs) < 4:
