@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,33 @@ GROUPED |= {
 @pytest.mark.parametrize("name", GROUPED)
 def test_grouped_attention_equals_onnx_runtime(name):
     require_as_onnx_runtime(GROUPED[name], worst=4e-3 if name == "half" else 1e-4)
+
+
+def drawn(seed: int) -> Case:
+    """GroupQueryAttention with what it may have, drawn."""
+    draw = random.Random(seed)
+    batch, first = draw.choice([1, 2, 3]), draw.random() < 0.4
+    new = draw.choice([1, 3, 5]) if first or batch == 1 else 1
+    ends = [new if first else draw.randint(new + 1, 9) for _ in range(batch)]
+    held = draw.choice([0, None, new + 3] if first else [max(ends) - new, max(ends), max(ends) + 4])
+    given: dict[str, Any] = {
+        "softcap": draw.choice([0.0, 1.0, 3.0]),
+        "scale": draw.choice([0.0, 0.4]),
+        "packed": draw.random() < 0.4,
+        "sink": f(HEADS) if draw.random() < 0.3 else None,
+        "smooth_softmax": draw.choice([-1, 1]),
+    }
+    if draw.random() < 0.6:
+        given |= {"do_rotary": 1, "rotary_interleaved": draw.randint(0, 1)}
+    if draw.random() < 0.4:
+        given["bias"] = f(draw.choice([1, batch]), draw.choice([1, HEADS]), new, max(ends))
+    given |= draw.choice([{}, {"local_window_size": draw.randint(1, 6)}, {"causal": 0}])
+    return grouped(batch, new, held, ends, **given)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_grouped_attention_as_it_may_come_equals_onnx_runtime(seed):
+    require_as_onnx_runtime(drawn(seed))
 
 
 def test_padded_rows_of_first_tokens_are_as_onnx_runtime_has_them():
