@@ -95,6 +95,9 @@ def _origin(text: str) -> Origin:
 ORIGIN = Fact[Origin]("bridge.source", lambda o: json.dumps([o.index, o.op, o.name]), _origin)
 """The operator of the source it comes from."""
 
+UNREAD = _text("bridge.unread")
+"""Why its importer reads it no further, in words that follow its name."""
+
 APPROXIMATED = _text("bridge.approximated")
 """Why its numbers may differ from the source's."""
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from bridge import hub, plugins
 from bridge.detect import by_name, by_suffix
 from bridge.errors import InternalError, UnknownFormat, stage
-from bridge.facts import APPROXIMATED, Origin
+from bridge.facts import APPROXIMATED, UNREAD, Origin
 from bridge.formats import Exporter, Format
 from bridge.limits import require_sizes
 from bridge.ops import Need
@@ -128,7 +128,10 @@ def _untyped(model: ir.Model, accepts: Accepts, passes: Sequence[ir.passes.PassB
     ]
     if all(output.type is not None for node in unknown for output in node.outputs):
         return []
-    return [Blocker(n.op_type, n.name or "", str(hub.origin(n)), "is not supported") for n in unknown]
+    return [
+        Blocker(n.op_type, n.name or "", str(hub.origin(n)), UNREAD.get(n) or "is not supported")
+        for n in unknown
+    ]
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
@@ -186,8 +189,10 @@ def _custom(model: ir.Model) -> Iterator[str]:
 
 
 def _reason(node: ir.Node, writer: Writer, passes: Sequence[ir.passes.PassBase]) -> str:
-    """Why the target does not take `node`: in the words of its own rules, else of the rewrites that would
-    spell it out."""
+    """Why the target does not take `node`: in the words of its importer, of the rewrites that would spell it
+    out, or of the target's own rules."""
+    if unread := UNREAD.get(node):
+        return unread
     name, table = hub.qualified(node), writer.exporter.table
     rewrites = [p.table for p in passes if isinstance(p, Rewrite) and name in p.table and name not in table]
     title = writer.exporter.version_title

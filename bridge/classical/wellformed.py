@@ -36,7 +36,7 @@ def _linear_problem(node: ir.Node) -> str:
     """What is wrong with coefficients, as many for each class or target as there are columns."""
     count, intercepts = len(attr(node, "coefficients") or ()), attr(node, "intercepts")
     labels = attr(node, "classlabels_ints") or attr(node, "classlabels_strings") or ()
-    likely = [len(intercepts)] if intercepts else [len(labels) or attr(node, "targets", 1), 1]
+    likely = [len(intercepts)] if intercepts else [len(labels) or attr(node, "targets") or 1, 1]
     width = _width(node)
     if count and any(count % scores == 0 and width in (None, count // scores) for scores in likely):
         return ""

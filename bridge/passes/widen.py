@@ -95,9 +95,8 @@ class ComputeWider(ir.passes.InPlacePass):
             else _cast(op, v, target)
             for i, (v, target) in enumerate(zip(node.inputs, targets, strict=True))
         ]
-        wider = ir.Node(
-            "", node.op_type, inputs, list(node.attributes.values()), num_outputs=len(node.outputs)
-        )
+        made = wide.get(_formal(schema.outputs, 0))
+        wider = ir.Node("", node.op_type, inputs, _attributes_of(node, made), num_outputs=len(node.outputs))
         approximate = any(v is not None and v.dtype == T.DOUBLE for v in [*node.inputs, *node.outputs])
         results: list[ir.Value | None] = []
         for i, output in enumerate(node.outputs):
@@ -125,6 +124,17 @@ class ComputeWider(ir.passes.InPlacePass):
                 facts.APPROXIMATED.set(each, "float64 computed as float32")
         replace(graph, node, results, op)
         return True
+
+
+def _attributes_of(node: ir.Node, made: ir.DataType | None) -> list[ir.Attr]:
+    """The attributes of a node of which the first result is of dtype `made`: those that say its dtype do."""
+    attributes = dict(node.attributes)
+    if made is not None and node.op_type == "ConstantOfShape" and "value" in attributes:
+        array = attributes["value"].as_tensor().numpy()
+        attributes["value"] = ir.AttrTensor("value", ir.tensor(array.astype(made.numpy())))
+    if made is not None and "dtype" in attributes and attributes["dtype"].value == node.outputs[0].dtype:
+        attributes["dtype"] = ir.AttrInt64("dtype", int(made))
+    return list(attributes.values())
 
 
 def exceeds(value: ir.Value | None) -> bool:

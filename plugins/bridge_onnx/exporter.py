@@ -13,6 +13,7 @@ from bridge.errors import ExecutionFailed
 from bridge.formats import Exporter, Option, flag, within
 from bridge.ops import OpTable
 from bridge.passes.groups import CentredGroups
+from bridge.passes.masks import MasksOfQueries
 from bridge.passes.opset.down import lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
 from bridge.report import Report
@@ -33,6 +34,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
         facts.ORIGIN.drop(node)
+        facts.UNREAD.drop(node)
         model.graph.opset_imports.setdefault(node.domain, 1)
     weights = sum(
         t.nbytes for g in model.graphs() for v in g.initializers.values() if (t := v.const_value) is not None
@@ -78,7 +80,7 @@ class OwnGroups(CentredGroups):
 
 exporter = Exporter(
     table=OpTable(),
-    legalize=lambda options: [PadsAtRunTime(), OwnGroups()],
+    legalize=lambda options: [PadsAtRunTime(), OwnGroups(), MasksOfQueries()],
     write=write,
     accepts_all_operators=True,
     options=(

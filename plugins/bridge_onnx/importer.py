@@ -28,6 +28,7 @@ from bridge_onnx.declared import (
     varying_lengths,
 )
 from bridge_onnx.import_ops import ops
+from bridge_onnx.import_ops.unsupported import why
 from bridge_onnx.maps import without_maps
 from bridge_onnx.schemas import require_schemas
 
@@ -60,6 +61,9 @@ def load(src: Any, defaults: str = "constants") -> ir.Model:
         _forget_shapes_behind_pools(model)
     lift.lift(model)
     Rewrite(ops)(model)
+    for node in hub.all_nodes(model):
+        if node.domain not in hub.STANDARD_OPSETS and node.op_identifier() not in model.functions:
+            facts.UNREAD.set(node, why(ops, node))
     computed_shapes(model)
     blockers = lift.unknown_operators(model)
     if blockers:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from bridge_onnx import maps
 
 EXACT = 1
 """The accuracy level of products in float32."""
+EXPERTS = "ORT_QMOE_CPU_QNBIT_GEMM"
+"""ONNX Runtime's switch for the products of quantized experts, which round tokens to bytes."""
 
 
 class OnnxSession(Session):
@@ -58,10 +62,11 @@ class OnnxSession(Session):
         """Without optimizations, and with products of quantized weights in float32."""
         if self._refused is None:
             yield from self._session.variants()
-            if exact_products(self._proto()):
+            if exact_products(self._proto()) or has_experts(self._proto()):
                 proto = self._proto(whole=True)
                 exact_products(proto)
-                yield OnnxRuntimeSession(proto.SerializeToString(), optimized=False)
+                with exact_experts():
+                    yield OnnxRuntimeSession(proto.SerializeToString(), optimized=False)
 
     def _proto(self, whole: bool = False) -> onnx.ModelProto:
         return onnx.load(self.path, load_external_data=whole)
@@ -74,6 +79,21 @@ def exact_products(proto: onnx.ModelProto) -> bool:
     for attribute in asked:
         attribute.i = EXACT
     return bool(asked)
+
+
+def has_experts(proto: onnx.ModelProto) -> bool:
+    return any(node.op_type == "QMoE" for node in proto.graph.node)
+
+
+@contextmanager
+def exact_experts() -> Iterator[None]:
+    """A context in which sessions that are made multiply quantized experts in float32."""
+    before = os.environ.get(EXPERTS)
+    os.environ[EXPERTS] = "0"
+    try:
+        yield
+    finally:
+        os.environ.pop(EXPERTS) if before is None else os.environ.update({EXPERTS: before})
 
 
 runtime = Runtime(OnnxSession, foreign=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Iterable, Iterator
 
 import onnx_ir as ir
@@ -9,8 +11,32 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import UnreadableFile
 from bridge.schemas import problems_of
+from bridge_onnx.import_ops import ops
+from bridge_onnx.import_ops.common import DOMAIN
 
 SHOWN = 5
+MANY = 2**31 - 1
+VENDOR_ATTRIBUTES = {
+    **dict.fromkeys(("Attention", "QAttention", "MultiHeadAttention", "PackedAttention"), "num_heads"),
+    **dict.fromkeys(("PackedMultiHeadAttention", "DecoderMaskedMultiHeadAttention"), "num_heads"),
+    "FusedMatMulActivation": "activation",
+    "GroupNorm": "groups activation",
+    "GroupQueryAttention": "num_heads kv_num_heads",
+    "LinearAttention": "q_num_heads kv_num_heads",
+    "MRotaryEmbedding": "mrope_section",
+    "MatMulBnb4": "K N block_size quant_type",
+    "MatMulNBits": "K N block_size",
+    "MatMulNBitsMlp": "K N block_size activation",
+    "MatMulNBitsQkv": "K Nq Nkv block_size",
+    "NhwcMaxPool": "kernel_shape",
+    "QLinearAveragePool": "kernel_shape",
+    "QLinearReduceMean": "axes keepdims",
+    "ReduceSumInteger": "axes keepdims",
+    "SkipGroupNorm": "groups activation",
+    "SparseAttention": "num_heads kv_num_heads sparse_block_size",
+    "UnfoldTensor": "size",
+}
+"""Attributes without which operators of com.microsoft are none."""
 
 
 def require_schemas(model: ir.Model, title: str) -> None:
@@ -23,6 +49,7 @@ def require_schemas(model: ir.Model, title: str) -> None:
                 f"{title} imports opset {version} of {domain or 'ai.onnx'}.", "Is the file complete?"
             )
     problems = list(_problems(hub.all_nodes(model), model.graph.opset_imports))
+    problems += _vendor_problems(hub.all_nodes(model))
     for function in model.functions.values():
         problems += _problems(function, function.opset_imports)
     if problems:
@@ -41,3 +68,28 @@ def _problems(nodes: Iterable[ir.Node], opsets: dict[str, int]) -> Iterator[str]
         if schema is not None and not schema.deprecated:
             for problem in problems_of(node, schema):
                 yield f"{node.op_type} {node.name or ''} {problem}"
+
+
+def _vendor_problems(nodes: Iterable[ir.Node]) -> Iterator[str]:
+    """Nodes of domains without schemas that have fewer or more inputs than the rules that read them take, or
+    lack an attribute."""
+    for node in nodes:
+        least, most = _input_counts().get(hub.qualified(node), (0, MANY))
+        if node.domain not in hub.STANDARD_OPSETS and not least <= len(node.inputs) <= most:
+            yield f"{node.op_type} {node.name or ''} has {len(node.inputs)} inputs, not {least} to {most}"
+        for name in VENDOR_ATTRIBUTES.get(node.op_type, "").split() if node.domain == DOMAIN else ():
+            if name not in node.attributes:
+                yield f"{node.op_type} {node.name or ''} has no attribute {name}"
+
+
+@functools.cache
+def _input_counts() -> dict[str, tuple[int, int]]:
+    """Numbers of inputs that the rules of an operator take at least and at most."""
+    counts: dict[str, tuple[int, int]] = {}
+    for rule in ops:
+        parameters = list(inspect.signature(rule.handler).parameters.values())[2:]
+        least = sum(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+        many = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        before = counts.get(rule.op, (MANY, 0))
+        counts[rule.op] = (min(before[0], least), max(before[1], MANY if many else len(parameters)))
+    return counts

@@ -161,7 +161,6 @@ def _direction(
     recurrence = op.Transpose(r, perm=[1, 0])
     limit = None if sequence_lens is None else op.Unsqueeze(op.Cast(sequence_lens, to=7), [1])
     reverse_steps = backwards and sequence_lens is None
-    walk = _unrolled if isinstance(steps, int) and 0 < steps <= STEPS * 4 else _looped
 
     def step(inner: Any, at: Any, element: Any, before: list) -> tuple[Any, list]:
         after = cell.step(inner, element, before, recurrence, extra, peepholes)
@@ -171,7 +170,7 @@ def _direction(
         after = [inner.Where(there, new, old) for new, old in zip(after, before, strict=True)]
         return inner.Where(there, after[0], inner.Mul(after[0], 0.0)), after
 
-    outputs, last = walk(op, gates, steps, states, step, reverse_steps)
+    outputs, last = walked(op, gates, steps, states, step, reverse_steps)
     if backwards and sequence_lens is not None:
         outputs = op.ReverseSequence(outputs, op.Cast(sequence_lens, to=7), time_axis=0, batch_axis=1)
     return outputs, last
@@ -190,6 +189,15 @@ def _projected(op: Any, node: ir.Node, x: Any, w: Any, b: Any, size: int, cell: 
         recurrent_bias, op.const(np.array([2 * size, size])), axis=0, _outputs=2
     )
     return op.Add(gates, op.Add(input_bias, op.Pad(update_reset, op.const(np.array([0, size]))))), hidden_bias
+
+
+def walked(
+    op: Any, elements: ir.Value, steps: Any, states: list, step: Any, reverse_steps: bool = False
+) -> tuple[ir.Value, list]:
+    """Outputs of `step`, from (builder, place, element, states) to (output, states), for each of the elements
+    along the first axis, and its last states: few steps one by one, others in a Loop."""
+    walk = _unrolled if isinstance(steps, int) and 0 < steps <= STEPS * 4 else _looped
+    return walk(op, elements, steps, states, step, reverse_steps)
 
 
 def _unrolled(

@@ -18,6 +18,7 @@ from bridge.passes.constants import LiftConstants
 from bridge.passes.decompose import Decompose
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.groups import CentredGroups
+from bridge.passes.masks import MasksOfQueries
 from bridge.passes.names import NameValues
 from bridge.passes.opset.up import REDUCTIONS
 from bridge.passes.pads import PadsAtRunTime
@@ -392,6 +393,7 @@ def for_runtime(model: ir.Model) -> ir.Model:
     PadsAtRunTime()(copy)
     TimeMajor()(copy)
     CentredGroups()(copy)
+    MasksOfQueries()(copy)
     restamp(copy, runtime_opset(model))
     copy.ir_version = RUNTIME_IR_VERSION
     return copy

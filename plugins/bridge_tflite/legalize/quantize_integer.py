@@ -18,6 +18,7 @@ from bridge import hub
 from bridge.facts import QUANTIZED
 from bridge.hub import const, rank_of
 from bridge.quant import QuantParams, is_dequantize, is_quantize
+from bridge_tflite.export_ops import ops as written
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
 from bridge_tflite.legalize.bodies import add_bodies
 from bridge_tflite.legalize.quantize import (
@@ -116,8 +117,8 @@ class IntegerKernels(ir.passes.InPlacePass):
     2. A QuantizeLinear after a DequantizeLinear of equal parameters is removed; of others, it is a
        requantization.
     3. An operator between dequantized inputs and a quantized output becomes an integer kernel if LiteRT has
-       one for these parameters. A kernel with fixed parameters, no coarser than the requested ones, is
-       followed by a requantization.
+       one for these parameters, and a kernel of floats that takes it in this form. A kernel with fixed
+       parameters, no coarser than the requested ones, is followed by a requantization.
     4. The remaining quantizations between floats and integers become QUANTIZE and DEQUANTIZE.
     """
 
@@ -308,6 +309,8 @@ def _integer_pad_value(graph: ir.Graph, value: ir.Value, params: QuantParams) ->
 
 def _use_integer_kernel(graph: ir.Graph, node: ir.Node, below: ir.Node, target: QuantParams) -> None:
     name = hub.qualified(node)
+    if name in written and written.refusal(name, node) is not None:
+        return
     if name in LAYERS:
         layer = _layer_inputs(graph, node, target)
         if layer is not None:
