@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,9 +13,15 @@ from bridge.hub import const
 from bridge.passes.fold import RANDOM, evaluate
 from bridge.report import Blocker
 from bridge_torchscript.decompose import decompose
+from bridge_torchscript.destinations import (
+    fill_destinations,
+    split_destinations,
+    takes_destinations,
+    without_destinations,
+)
 from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.import_ops import ops
-from bridge_torchscript.import_ops.common import cast, lengths_vector, tensor
+from bridge_torchscript.import_ops.common import cast, lengths_vector, parameters_of, tensor
 from bridge_torchscript.import_ops.quantize import (
     propagated_quantization,
     requantize,
@@ -127,13 +131,24 @@ class Interpreter:
         """Result of an operator: by Python for Python values, else by its rule."""
         if operator == "aten::Bool" and is_mask_hint(node):
             return False
+        schema = parsed_schema(node)
+        if takes_destinations(schema):
+            names, values, destinations = split_destinations(operator, schema, inputs)
+            functional = without_destinations(operator, schema)
+            return fill_destinations(
+                op, self.named(op, operator, names, values, functional), destinations
+            )
+        names = [f"_{i}" for i in range(len(inputs))] if schema is None else [a.name for a in schema.arguments]
+        return self.named(op, operator, names, inputs, node.schema())
+
+    def named(self, op: Builder, operator: str, names: list[str], inputs: list[Any], schema: str) -> Any:
+        """Result of an operator of that schema, from its arguments by name."""
         requested, operator = operator, self.base_operator(operator)
-        names = argument_names(node)
         writes = operator in INPLACE or (operator.endswith("_") and not operator.endswith("__"))
         if operator in PYTHON or operator in ops or writes:
             result = self.operator(op, operator, names, inputs)
             return result if operator == requested else copy_views(op, result)
-        return wrap(op, decompose(self, op, operator, node.schema(), inputs))
+        return wrap(op, decompose(self, op, operator, schema, inputs))
 
     def base_operator(self, operator: str) -> str:
         """Operator without `_copy`, which copies what that operator views."""
@@ -427,14 +442,12 @@ def location(node: Any) -> str:
     return f"%{outputs[0].debugName()}" if outputs else ""
 
 
-def argument_names(node: Any) -> list[str]:
-    """Argument names of the operator's schema; numbered if it has none."""
+def parsed_schema(node: Any) -> Any:
+    """The operator's schema; None if it has none."""
     import torch
 
     text = node.schema()
-    if text == "(no schema)":
-        return [f"_{i}" for i, _ in enumerate(node.inputs())]
-    return [a.name for a in torch._C.parse_schema(text).arguments]
+    return None if text == "(no schema)" else torch._C.parse_schema(text)
 
 
 def handler_value(op: Builder, value: Any) -> Any:
@@ -508,15 +521,9 @@ def constant_value(value: ir.Value) -> Any:
     return np.asarray(results[0]).astype(value.dtype.numpy())
 
 
-@functools.cache
-def _parameters(handler: Callable[..., Any]) -> frozenset[str]:
-    """Names of a handler's parameters, without the builder."""
-    return frozenset(list(inspect.signature(handler).parameters)[1:])
-
-
 def select_arguments(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments that a handler takes. Raises Unsupported for another argument that is set and matters."""
-    parameters = _parameters(handler)
+    parameters = parameters_of(handler)
     for name, value in arguments.items():
         if name not in parameters and name not in IGNORED and value not in (None, False, []):
             raise Unsupported(f"is read without {name}={value!r}"[:160])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,12 @@ BY_CODE = {entry.code: dtype for dtype, entry in TORCH_DTYPES.items()}
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
 FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E4M3FNUZ, T.FLOAT8E5M2, T.FLOAT8E5M2FNUZ)
 INT64 = np.int64
+
+
+@functools.cache
+def parameters_of(handler: Callable[..., Any]) -> frozenset[str]:
+    """Names of a handler's parameters, without the builder."""
+    return frozenset(list(inspect.signature(handler).parameters)[1:])
 
 
 def dtype_of(code: Any) -> ir.DataType:
