@@ -135,10 +135,10 @@ class Interpreter:
         if takes_destinations(schema):
             names, values, destinations = split_destinations(operator, schema, inputs)
             functional = without_destinations(operator, schema)
-            return fill_destinations(
-                op, self.named(op, operator, names, values, functional), destinations
-            )
-        names = [f"_{i}" for i in range(len(inputs))] if schema is None else [a.name for a in schema.arguments]
+            return fill_destinations(op, self.named(op, operator, names, values, functional), destinations)
+        names = (
+            [f"_{i}" for i in range(len(inputs))] if schema is None else [a.name for a in schema.arguments]
+        )
         return self.named(op, operator, names, inputs, node.schema())
 
     def named(self, op: Builder, operator: str, names: list[str], inputs: list[Any], schema: str) -> Any:

@@ -163,6 +163,37 @@ def promote(op: Any, *args: Any) -> list[ir.Value]:
     return [tensor(op, a, dtype) for a in args]
 
 
+def promoting(*names: str) -> Callable:
+    """The decorated handler gets the tensors and lists of tensors `names` in the dtype in which torch
+    computes them together.
+    """
+
+    def decorate(handler: Callable) -> Callable:
+        @functools.wraps(handler)
+        def promoted(op: Any, *operands: Any, **keywords: Any) -> Any:
+            bound = inspect.signature(handler).bind(op, *operands, **keywords)
+            given = bound.arguments
+            together = [v for n in names for v in _listed(given.get(n)) if isinstance(v, ir.Value)]
+            if len({v.dtype for v in together}) > 1:
+                dtype = result_type(*together)
+                given.update({n: _cast_all(op, given[n], dtype) for n in names if n in given})
+            return handler(*bound.args, **bound.kwargs)
+
+        return promoted
+
+    return decorate
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _cast_all(op: Any, value: Any, dtype: ir.DataType) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_cast_all(op, v, dtype) for v in value]
+    return cast(op, value, dtype) if isinstance(value, ir.Value) else value
+
+
 def lengths_vector(op: Any, lengths: Any) -> ir.Value:
     """Int64 vector of ints and run-time ints."""
     return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in lengths])

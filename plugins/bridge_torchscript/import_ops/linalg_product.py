@@ -17,6 +17,8 @@ from bridge_torchscript.import_ops.common import (
     axis,
     multiply_by,
     number,
+    promote,
+    promoting,
     rank,
     static_shape,
     swap_last_axes,
@@ -36,6 +38,7 @@ def matmul(op, x, other=None, mat2=None, vec=None, tensor=None, tensor2=None):
 
 
 @ops.op("aten::inner")
+@promoting("x", "other")
 def inner(op, x, other):
     if not rank(x) or not rank(other):
         return op.Mul(x, other)
@@ -47,6 +50,7 @@ def inner(op, x, other):
 
 
 @ops.op("aten::outer", "aten::ger")
+@promoting("x", "vec2")
 def outer(op, x, vec2):
     return op.Mul(op.Unsqueeze(x, ints(1)), op.Unsqueeze(vec2, ints(0)))
 
@@ -72,7 +76,8 @@ def addmm(
     alpha=1,
 ):
     if vec1 is not None:
-        return _add_scaled(op, x, outer(op, vec1, vec2), beta, alpha)
+        x, product = promote(op, op.Unsqueeze(x, ints(0)) if not rank(x) else x, outer(op, vec1, vec2))
+        return _add_scaled(op, x, product, beta, alpha)
     first = next(v for v in (mat1, mat, batch1) if v is not None)
     second = next(v for v in (mat2, vec, batch2) if v is not None)
     return _add_scaled(op, x, op.MatMul(first, second), beta, alpha)
@@ -92,12 +97,14 @@ def multi_dot(op, tensors):
 
 
 @ops.op("aten::linalg_vecdot")
+@promoting("x", "y")
 def vecdot(op, x, y, dim=-1):
     product = op.Mul(x, y)
     return op.ReduceSum(product, ints(axis(product, dim)), keepdims=0)
 
 
 @ops.op("aten::linalg_cross", "aten::cross")
+@promoting("x", "other")
 def cross(op, x, other, dim=-1):
     if dim is None:
         dim = static_shape(x).index(3)
@@ -110,6 +117,7 @@ def cross(op, x, other, dim=-1):
 
 
 @ops.op("aten::einsum")
+@promoting("tensors")
 def einsum(op, equation, tensors, path=None):
     """Einstein sum.
 
@@ -148,6 +156,7 @@ def tensordot(op, x, other, dims_self, dims_other):
 
 
 @ops.op("aten::kron")
+@promoting("x", "other")
 def kron(op, x, other):
     count = max(rank(x), rank(other))
     one, two = ([1] * (count - rank(v)) + static_shape(v) for v in (x, other))
@@ -163,6 +172,7 @@ def bilinear(op, input1, input2, weight, bias=None):
 
 
 @ops.op("aten::cdist")
+@promoting("x1", "x2")
 def cdist(op, x1, x2, p=2.0, compute_mode=None):
     gap = op.Sub(op.Unsqueeze(x1, ints(-2)), op.Unsqueeze(x2, ints(-3)))
     return norm_of(op, gap, p, [-1], False)

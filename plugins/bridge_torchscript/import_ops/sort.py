@@ -14,6 +14,7 @@ from bridge_torchscript.import_ops.common import (
     T,
     axis,
     cast,
+    is_float,
     length,
     lengths_vector,
     number,
@@ -113,7 +114,7 @@ def searchsorted(op, sorted_sequence, x, out_int32=False, right=False, side=None
     values = tensor(op, x)
     a, b = (
         promote(op, sorted_sequence, values)
-        if isinstance(x, ir.Value)
+        if isinstance(x, ir.Value) or not is_float(sorted_sequence)
         else (sorted_sequence, tensor(op, x, sorted_sequence.dtype))
     )
     table = a if rank(sorted_sequence) == 1 else op.Unsqueeze(a, ints(-2))
