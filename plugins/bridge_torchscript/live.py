@@ -1,149 +1,105 @@
-"""Import of live PyTorch objects: an nn.Module or ExportedProgram, by torch's own ONNX exporter."""
+"""Live PyTorch modules as exported programs, by torch.export."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
+import itertools
+import re
+from collections.abc import Iterator
 from typing import Any
 
-import ml_dtypes
-import numpy as np
-import onnx_ir as ir
-
-from bridge import facts, hub
 from bridge.errors import InvalidOption, UnsupportedModel
-from bridge.passes.constants import LiftConstants
-from bridge.passes.opset.lift import lift, unknown_operators
-from bridge.passes.shapes import InferShapes
 from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.input_specs import SYNTAX, InputSpec
-from bridge_torchscript.program import names_of_results
-from bridge_torchscript.tracer_lock import TRACER
+from bridge_torchscript.tracer_lock import TRACER, quiet
 
-EXAMPLE_LENGTH = 4
-COORDINATES = "coordinate_transformation_mode"
+FIRST_LENGTH = 4
+UNITS = (8, 32, 112, 400, 16000)
+"""Multiples that windows, strides and images ask for."""
+ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+ADVICE = re.compile(r"\n\s*\nThe error above occurred when calling torch\.export\.export\..*", re.DOTALL)
 
 
-def export_model(src: Any, specs: dict[str, InputSpec]) -> ir.Model:
-    """Hub model of an nn.Module, whose inputs need specifications, or of an ExportedProgram.
+def export_module(module: Any, specs: dict[str, InputSpec]) -> Any:
+    """torch.export.ExportedProgram of an nn.Module in evaluation, its named dimensions symbolic.
 
-    Named dimensions stay symbolic. Raises InvalidOption for inputs without specification, UnsupportedModel in
-    torch's words.
+    The lengths it is exported at are found by running the module. Raises InvalidOption for inputs without
+    specification, UnsupportedModel in torch's words.
     """
-    import torch
-
-    arguments: dict[str, Any] = {}
-    if isinstance(src, torch.nn.Module):
-        names, examples, dims = _example(src, specs)
-        arguments = {
-            "kwargs": dict(zip(names, examples, strict=True)),
-            "dynamic_shapes": dims,
-            "input_names": names,
-        }
-        src.eval()
-    try:
-        with TRACER, _quiet():
-            program = torch.onnx.export(src, (), dynamo=True, verbose=False, **arguments)
-    except Exception as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UnsupportedModel(
-            f"torch cannot export this {type(src).__name__}: {first}",
-            [],
-            "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without"
-            " torch's exporter.",
-        ) from error
-    assert program is not None
-    model = program.model
-    names = names_of_results(program.exported_program)
-    if len(names) == len(model.graph.outputs):
-        _rename(model.graph, names)
-    LiftConstants()(model)
-    InferShapes()(model)
-    lift(model)
-    _resize_as_torch(model)
-    _mask_as_torch(model)
-    blockers = unknown_operators(model)
-    if blockers:
-        raise UnsupportedModel(f"{len(blockers)} operators torch wrote are unknown:", blockers)
-    facts.FORMAT.set(model, "torch")
-    facts.VERSION.set(model, torch.__version__)
-    return model
-
-
-def _resize_as_torch(model: ir.Model) -> None:
-    """Replace pytorch_half_pixel, which torch's exporter writes: it samples a single element elsewhere than
-    torch does.
-    """
-    for node in hub.all_nodes(model):
-        if node.op_type == "Resize" and hub.attr(node, COORDINATES) == "pytorch_half_pixel":
-            node.attributes[COORDINATES] = ir.AttrString(COORDINATES, "half_pixel")
-
-
-def _mask_as_torch(model: ir.Model) -> None:
-    """Hide keys from attention by -inf, where torch's exporter writes the lowest number: the weights of a row
-    that is hidden wholly are then NaN, which it makes 0, as torch has them.
-    """
-    for node in list(hub.all_nodes(model)):
-        score = _maker(node.inputs[0], "Softmax") if node.op_type == "IsNaN" else None
-        added = _maker(score.inputs[0], "Add") if score is not None else None
-        for bias in () if added is None else added.inputs:
-            mask = _maker(bias, "Where")
-            lowest = None if mask is None else hub.const(mask.inputs[2])
-            if mask is None or lowest is None or lowest.size != 1 or mask.graph is None:
-                continue
-            if lowest == ml_dtypes.finfo(lowest.dtype).min:
-                op = hub.Builder(mask.graph, before=mask)
-                mask.replace_input_with(2, op.const(np.full_like(lowest, -np.inf)))
-
-
-def _maker(value: ir.Value | None, op_type: str) -> ir.Node | None:
-    """The node that makes `value`, if its operator is `op_type`."""
-    node = None if value is None else value.producer()
-    return node if node is not None and node.op_type == op_type else None
-
-
-def _rename(graph: ir.Graph, names: list[str]) -> None:
-    """Rename outputs as names_of_results does."""
-    input_names = {v.name for v in graph.inputs}
-    for output in graph.outputs:
-        output.name = hub.fresh_name(graph, "output")
-    for output, name in zip(graph.outputs, names, strict=True):
-        output.name = f"{name}_output" if name in input_names else name
-
-
-def _example(module: Any, specs: dict[str, InputSpec]) -> tuple[list[str], list[Any], dict[str, Any]]:
-    """Names, example tensors and dynamic dimensions of the specified inputs."""
     import torch
 
     if not specs:
         raise InvalidOption(
             f"{type(module).__name__} does not say what its inputs are.", f"Describe them with {SYNTAX}."
         )
-    symbols = {d for g in specs.values() for d in g.dims or () if isinstance(d, str)}
-    dims_by_name = {d: torch.export.Dim(d) for d in sorted(symbols)}
-    examples: list[Any] = []
-    dims: dict[str, Any] = {}
-    for name, item in specs.items():
-        if item.fixed is not None:
-            examples.append(item.fixed)
-            dims[name] = None
-            continue
-        torch_dtype = TORCH_DTYPES[item.type.dtype]  # type: ignore[union-attr]
-        shape = [d if isinstance(d, int) else EXAMPLE_LENGTH for d in item.dims or ()]
-        examples.append(torch.ones(shape, dtype=getattr(torch, torch_dtype.name)))
-        dims[name] = {i: dims_by_name[d] for i, d in enumerate(item.dims or ()) if isinstance(d, str)}
-    return list(specs), examples, dims
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    training = module.training
+    module.eval()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
+        with TRACER, quiet(), torch.no_grad():
+            examples = _examples(module, specs)
+            dynamic = torch.export.Dim.DYNAMIC
+            dims = {
+                name: {i: dynamic for i, d in enumerate(spec.dims or ()) if isinstance(d, str)} or None
+                for name, spec in specs.items()
+            }
+            return torch.export.export(module, (), examples, dynamic_shapes=dims, strict=False)
+    except UnsupportedModel:
+        raise
+    except Exception as error:
+        raise UnsupportedModel(
+            f"torch cannot export this {type(module).__name__}: {torch_words(error)}",
+            [],
+            "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without torch.export.",
+        ) from error
     finally:
-        logging.disable(level)
+        module.train(training)
+
+
+def torch_words(error: Exception) -> str:
+    """What torch says, whole, without colours and what it advises on its own functions."""
+    return ADVICE.sub("", ESCAPES.sub("", str(error))).strip() or type(error).__name__
+
+
+def _examples(module: Any, specs: dict[str, InputSpec]) -> dict[str, Any]:
+    """Arguments that the module runs with."""
+    names = list(dict.fromkeys(d for s in specs.values() for d in s.dims or () if isinstance(d, str)))
+    first: Exception | None = None
+    for lengths in _settings(names):
+        examples = {name: _example(spec, lengths) for name, spec in specs.items()}
+        try:
+            module(**examples)
+        except Exception as error:
+            first = first or error
+            continue
+        return {name: _example(spec, lengths) for name, spec in specs.items()}
+    tried = ", ".join(f"{n}={length}" for n, length in next(_settings(names)).items())
+    raise UnsupportedModel(
+        f"{type(module).__name__} runs at none of the lengths tried (first {tried or 'as given'}): "
+        f"{torch_words(first) if first else ''}",
+        [],
+        "Give lengths that go together as numbers.",
+    ) from first
+
+
+def _settings(names: list[str]) -> Iterator[dict[str, int]]:
+    """Lengths to try: all different, one the sum of two others, all alike, multiples of units."""
+    distinct = {name: FIRST_LENGTH + i for i, name in enumerate(names)}
+    yield distinct
+    for whole in reversed(names):
+        for one, two in itertools.combinations([n for n in names if n != whole], 2):
+            yield distinct | {whole: distinct[one] + distinct[two]}
+    if len(names) > 1:
+        yield dict.fromkeys(names, FIRST_LENGTH)
+    for unit in UNITS if names else ():
+        yield {name: unit * (i + 2) for i, name in enumerate(names)}
+        yield dict.fromkeys(names, unit * 2)
+
+
+def _example(spec: InputSpec, lengths: dict[str, int]) -> Any:
+    import torch
+
+    if spec.fixed is not None:
+        return spec.fixed
+    dtype = getattr(torch, TORCH_DTYPES[spec.type.dtype].name)  # type: ignore[union-attr]
+    return torch.ones(
+        [d if isinstance(d, int) else lengths.get(str(d), FIRST_LENGTH) for d in spec.dims or ()], dtype=dtype
+    )

@@ -7,6 +7,7 @@ Everything else is removed, and a file that needs it is refused.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import re
@@ -22,7 +23,8 @@ from bridge_torchscript.tracer_lock import TRACER
 
 WORD = re.compile(r"[\w.\-+: ]*")
 TARGET = re.compile(
-    r"torch\.ops\.aten\.(?!from_file\b|save\b|load\b)\w+\.\w+|torch\.ops\.(?:higher_order|torchvision)\.\w+(?:\.\w+)?|torch\.sym_\w+"
+    r"torch\.ops\.aten\.(?!from_file\b|save\b|load\b)\w+\.\w+"
+    r"|torch\.ops\.(?:higher_order|prims|quantized_decomposed|torchao|torchvision)\.\w+(?:\.\w+)?|torch\.sym_\w+"
     r"|_operator\.(?:add|sub|mul|floordiv|mod|neg|pos|pow|truediv|eq|ne|lt|le|gt|ge|and_|or_|getitem)|math\.(?:ceil|floor|trunc)"
 )
 SYMBOL = re.compile(r"Symbol\('[su]\d+'(?:, (?:positive|integer|nonnegative)=(?:True|False))*\)")
@@ -49,6 +51,8 @@ def open_program(path: Path) -> Any:
             check_members(path, archive)
             sanitized = _sanitized(path, archive)
         with TRACER:
+            # Declares quantized_decomposed, which programs may call
+            importlib.import_module("torch.ao.quantization.fx._decomposed")
             return torch.export.load(sanitized)
     except (BridgeError, MemoryError):
         raise

@@ -254,6 +254,14 @@ def multiply_by(op: Any, value: ir.Value, factor: Any) -> ir.Value:
     return value if factor == 1 else op.Mul(value, number(op, factor, value))
 
 
+def is_zero(value: ir.Value) -> bool:
+    """True if every element is zero, whatever the lengths."""
+    array, node = const(value), value.producer()
+    if array is None and node is not None and node.op_type in ("Expand", "Identity"):
+        return is_zero(node.inputs[0])
+    return array is not None and not array.any()
+
+
 def swap_last_axes(op: Any, x: ir.Value) -> ir.Value:
     """Matrices [..., m, n] transposed to [..., n, m]."""
     order = [*range(rank(x) - 2), rank(x) - 1, rank(x) - 2]

@@ -171,14 +171,14 @@ def bilinear(op, input1, input2, weight, bias=None):
     return product if bias is None else op.Add(product, bias)
 
 
-@ops.op("aten::cdist")
+@ops.op("aten::cdist", "aten::_cdist_forward")
 @promoting("x1", "x2")
 def cdist(op, x1, x2, p=2.0, compute_mode=None):
     gap = op.Sub(op.Unsqueeze(x1, ints(-2)), op.Unsqueeze(x2, ints(-3)))
     return norm_of(op, gap, p, [-1], False)
 
 
-@ops.op("aten::pdist")
+@ops.op("aten::pdist", "aten::_pdist_forward")
 def pdist(op, x, p=2.0):
     one, two = np.triu_indices(static_shape(x)[0], 1)
     gap = op.Sub(op.Gather(x, op.const(one), axis=0), op.Gather(x, op.const(two), axis=0))

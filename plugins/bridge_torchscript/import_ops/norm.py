@@ -156,6 +156,11 @@ def native_batch_norm(
     )
 
 
+@ops.op("aten::_native_batch_norm_legit_no_training")
+def native_batch_norm_no_training(op, x, weight, bias, running_mean, running_var, momentum, eps):
+    return native_batch_norm(op, x, weight, bias, running_mean, running_var, False, momentum, eps)
+
+
 @ops.op("aten::native_group_norm")
 def native_group_norm(op, x, weight, bias, N, C, HxW, group, eps):
     flat = op.Reshape(x, ints(N, group, int(C) * int(HxW) // int(group)), allowzero=1)

@@ -14,7 +14,7 @@ from bridge.hub import const
 from bridge.importing import ints, like
 from bridge.ops import OpTable
 from bridge.recurrent import GATES, order, reorder
-from bridge_torchscript.import_ops.common import T, int64_scalar, number, rank, static_shape
+from bridge_torchscript.import_ops.common import T, int64_scalar, is_zero, number, rank, static_shape
 from bridge_torchscript.import_ops.nn import linear
 from bridge_torchscript.values import Unsupported
 
@@ -163,14 +163,6 @@ def _projected(op: Any, states: ir.Value, projections: list[ir.Value]) -> ir.Val
     """States […, direction, sequence, hidden], each direction by its own projection."""
     matrices = [op.Unsqueeze(op.Transpose(p, perm=[1, 0]), ints(0)) for p in projections]
     return op.MatMul(states, op.Concat(*matrices, axis=0) if len(matrices) > 1 else matrices[0])
-
-
-def is_zero(value: ir.Value) -> bool:
-    """True if every element is zero, whatever the lengths."""
-    array, node = const(value), value.producer()
-    if array is None and node is not None and node.op_type in ("Expand", "Identity"):
-        return is_zero(node.inputs[0])
-    return array is not None and not array.any()
 
 
 def register_recurrent(cell: str, name: str, activation: str = "") -> None:
