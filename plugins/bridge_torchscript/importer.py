@@ -23,7 +23,7 @@ from bridge_torchscript.import_ops import ops
 from bridge_torchscript.input_specs import SYNTAX, InputSpec, parse_specs, split_specs
 from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.interpreter import Raised, nodes_in, output_name
-from bridge_torchscript.live import export_module
+from bridge_torchscript.live import capture
 from bridge_torchscript.live_session import torch_session
 from bridge_torchscript.outputs import add_outputs, open_containers
 from bridge_torchscript.program import open_program
@@ -47,10 +47,11 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
         if method != "forward":
             raise InvalidOption("An exported program has no method but forward.")
         return _stamped(read_program(open_program(Path(src)), specs, str(src)), digest(Path(src)))
-    if isinstance(src, torch.export.ExportedProgram):
-        return read_program(src, specs, "the program")
+    title = "the program"
     if isinstance(src, torch.nn.Module) and not isinstance(src, torch.jit.ScriptModule):
-        return read_program(export_module(src, specs), specs, type(src).__name__)
+        title, src = type(src).__name__, capture(src, specs)
+    if isinstance(src, torch.export.ExportedProgram):
+        return read_program(src, specs, title)
     if isinstance(src, (str, Path)):
         module, interface = open_archive(Path(src))
         sha256 = digest(Path(src))

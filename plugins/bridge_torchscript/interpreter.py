@@ -278,7 +278,7 @@ class Interpreter:
         return hash((*layout, tensor.dtype)) if tensor.numel() else id(tensor)
 
     def weight(self, tensor: Any, name: str) -> Any:
-        """Stored tensor as an initializer of the root graph, of pairs if it is complex. The memory is shared."""
+        """Stored tensor as an initializer of the root graph, pairs if complex. The memory is shared."""
         import torch
 
         if tensor.is_complex():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,11 +20,12 @@ ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 ADVICE = re.compile(r"\n\s*\nThe error above occurred when calling torch\.export\.export\..*", re.DOTALL)
 
 
-def export_module(module: Any, specs: dict[str, InputSpec]) -> Any:
+def capture(module: Any, specs: dict[str, InputSpec]) -> Any:
     """torch.export.ExportedProgram of an nn.Module in evaluation, its named dimensions symbolic.
 
-    The lengths it is exported at are found by running the module. Raises InvalidOption for inputs without
-    specification, UnsupportedModel in torch's words.
+    A trace where torch.export takes a length for a constant, as that of the steps of recurrent layers, which
+    it unrolls, and the trace holds at other lengths. The lengths of the examples are found by running the
+    module. Raises InvalidOption for inputs without specification, UnsupportedModel in torch's words.
     """
     import torch
 
@@ -35,23 +37,67 @@ def export_module(module: Any, specs: dict[str, InputSpec]) -> Any:
     module.eval()
     try:
         with TRACER, quiet(), torch.no_grad():
-            examples = _examples(module, specs)
-            dynamic = torch.export.Dim.DYNAMIC
-            dims = {
-                name: {i: dynamic for i, d in enumerate(spec.dims or ()) if isinstance(d, str)} or None
-                for name, spec in specs.items()
-            }
-            return torch.export.export(module, (), examples, dynamic_shapes=dims, strict=False)
-    except UnsupportedModel:
-        raise
-    except Exception as error:
-        raise UnsupportedModel(
-            f"torch cannot export this {type(module).__name__}: {torch_words(error)}",
-            [],
-            "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without torch.export.",
-        ) from error
+            settings = _running(module, specs)
+            try:
+                return _exported(module, specs, next(settings))
+            except Exception as error:
+                traced = _traced(module, specs, settings)
+                if traced is None:
+                    raise _refusal(module, torch_words(error)) from error
+                return traced
     finally:
         module.train(training)
+
+
+def _refusal(module: Any, why: str) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"torch cannot export this {type(module).__name__}: {why}",
+        [],
+        "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without torch.export.",
+    )
+
+
+def _exported(module: Any, specs: dict[str, InputSpec], lengths: dict[str, int]) -> Any:
+    import torch
+
+    dynamic = torch.export.Dim.DYNAMIC
+    dims = {
+        name: {i: dynamic for i, d in enumerate(spec.dims or ()) if isinstance(d, str)} or None
+        for name, spec in specs.items()
+    }
+    return torch.export.export(module, (), _arguments(specs, lengths), dynamic_shapes=dims, strict=False)
+
+
+def _traced(module: Any, specs: dict[str, InputSpec], settings: Iterator[dict[str, int]]) -> Any:
+    """Trace of the module; None if torch warns that it may hold for the example alone, or it does."""
+    import torch
+
+    first = next(_running(module, specs))
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        torch.jit.TracerWarning.ignore_lib_warnings()
+        try:
+            traced = torch.jit.trace(
+                module, example_kwarg_inputs=_arguments(specs, first), strict=False, check_trace=False
+            )
+        except Exception:
+            return None
+    if any(issubclass(w.category, torch.jit.TracerWarning) for w in warned):
+        return None
+    others = list(itertools.islice((s for s in settings if s != first), 2))
+    agree = [_same(module, traced, _arguments(specs, lengths, random=True)) for lengths in others]
+    return traced if agree and all(agree) else None
+
+
+def _same(module: Any, traced: Any, arguments: dict[str, Any]) -> bool:
+    """True if a trace gives what the module does."""
+    import torch
+
+    try:
+        torch.testing.assert_close(traced(**arguments), module(**arguments), equal_nan=True)
+    except (AssertionError, RuntimeError, ValueError, TypeError):
+        return False
+    return True
 
 
 def torch_words(error: Exception) -> str:
@@ -59,47 +105,53 @@ def torch_words(error: Exception) -> str:
     return ADVICE.sub("", ESCAPES.sub("", str(error))).strip() or type(error).__name__
 
 
-def _examples(module: Any, specs: dict[str, InputSpec]) -> dict[str, Any]:
-    """Arguments that the module runs with."""
+def _running(module: Any, specs: dict[str, InputSpec]) -> Iterator[dict[str, int]]:
+    """Lengths that the module runs with. Raises UnsupportedModel if there are none."""
     names = list(dict.fromkeys(d for s in specs.values() for d in s.dims or () if isinstance(d, str)))
     first: Exception | None = None
+    found = False
     for lengths in _settings(names):
-        examples = {name: _example(spec, lengths) for name, spec in specs.items()}
         try:
-            module(**examples)
+            module(**_arguments(specs, lengths))
         except Exception as error:
             first = first or error
-            continue
-        return {name: _example(spec, lengths) for name, spec in specs.items()}
-    tried = ", ".join(f"{n}={length}" for n, length in next(_settings(names)).items())
-    raise UnsupportedModel(
-        f"{type(module).__name__} runs at none of the lengths tried (first {tried or 'as given'}): "
-        f"{torch_words(first) if first else ''}",
-        [],
-        "Give lengths that go together as numbers.",
-    ) from first
+        else:
+            found = True
+            yield lengths
+    if not found and first is not None:
+        tried = ", ".join(f"{n}={length}" for n, length in next(_settings(names)).items())
+        at = f" at {tried}, nor at other lengths that were tried" if tried else ""
+        raise _refusal(module, f"it does not run{at}: {torch_words(first)}") from first
 
 
 def _settings(names: list[str]) -> Iterator[dict[str, int]]:
     """Lengths to try: all different, one the sum of two others, all alike, multiples of units."""
-    distinct = {name: FIRST_LENGTH + i for i, name in enumerate(names)}
-    yield distinct
-    for whole in reversed(names):
-        for one, two in itertools.combinations([n for n in names if n != whole], 2):
-            yield distinct | {whole: distinct[one] + distinct[two]}
-    if len(names) > 1:
-        yield dict.fromkeys(names, FIRST_LENGTH)
+    for start in (FIRST_LENGTH, FIRST_LENGTH + 3) if names else (FIRST_LENGTH,):
+        distinct = {name: start + i for i, name in enumerate(names)}
+        yield distinct
+        for whole in reversed(names):
+            for one, two in itertools.combinations([n for n in names if n != whole], 2):
+                yield distinct | {whole: distinct[one] + distinct[two]}
+        if len(names) > 1:
+            yield dict.fromkeys(names, start)
     for unit in UNITS if names else ():
         yield {name: unit * (i + 2) for i, name in enumerate(names)}
         yield dict.fromkeys(names, unit * 2)
 
 
-def _example(spec: InputSpec, lengths: dict[str, int]) -> Any:
+def _arguments(specs: dict[str, InputSpec], lengths: dict[str, int], random: bool = False) -> dict[str, Any]:
+    """Ones of the lengths, or numbers between zero and one; fixed arguments as they are."""
+    return {
+        name: spec.fixed if spec.fixed is not None else _example(spec, lengths, random)
+        for name, spec in specs.items()
+    }
+
+
+def _example(spec: InputSpec, lengths: dict[str, int], random: bool) -> Any:
     import torch
 
-    if spec.fixed is not None:
-        return spec.fixed
     dtype = getattr(torch, TORCH_DTYPES[spec.type.dtype].name)  # type: ignore[union-attr]
-    return torch.ones(
-        [d if isinstance(d, int) else lengths.get(str(d), FIRST_LENGTH) for d in spec.dims or ()], dtype=dtype
+    shape = [d if isinstance(d, int) else lengths.get(str(d), FIRST_LENGTH) for d in spec.dims or ()]
+    return (
+        torch.rand(shape).to(dtype) if random and dtype.is_floating_point else torch.ones(shape, dtype=dtype)
     )

@@ -14,7 +14,7 @@ from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.common import cast
 from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.rules import has_rule, refusing
-from bridge_torchscript.values import Builder, Items, Unsupported, Var
+from bridge_torchscript.values import Builder, Items, Poison, Unsupported, Var
 
 LENGTHS: dict[str, str] = {
     **{name: f"aten::{name}" for name in ("add", "sub", "mul", "floordiv", "neg", "pow")},
@@ -138,7 +138,7 @@ def settled(reader: Any, op: Builder, result: Any, example: Any) -> Any:
         and isinstance(example, (list, tuple))
         and len(result) == len(example)
     ):
-        parts = [settled(reader, op, r, e) for r, e in zip(result, example, strict=True)]
+        parts = [_settled_part(reader, op, r, e) for r, e in zip(result, example, strict=True)]
         return Items(op, parts) if isinstance(result, Items) else type(result)(parts)
     if not (isinstance(result, Var) and isinstance(example, torch.Tensor)):
         return result
@@ -158,6 +158,14 @@ def settled(reader: Any, op: Builder, result: Any, example: Any) -> Any:
         pairs = zip(known, dims, strict=True)
         value.shape = ir.Shape([a if isinstance(a, int) else d for a, d in pairs])
     return result
+
+
+def _settled_part(reader: Any, op: Builder, result: Any, example: Any) -> Any:
+    """One of several results, of which perhaps not all are read."""
+    try:
+        return settled(reader, op, result, example)
+    except Unsupported as error:
+        return Poison(str(error))
 
 
 def lacking(module: Any) -> dict[str, str]:

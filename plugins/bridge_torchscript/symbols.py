@@ -12,7 +12,7 @@ SMALLEST = 2
 
 
 class Symbols:
-    """Names for the symbols of a program: those of the user's `specs`, else those that the dimensions had when
+    """Names for the symbols of a program: those of the user's `specs`, else those that dimensions had when
     it was exported, else torch's own.
 
     `notes` tells what torch made of a name of `specs`: another expression, or a range.
