@@ -97,7 +97,7 @@ def _read_node(reader: Any, op: Builder, node: Any, hub_value: Callable[[Any], A
             raise Unsupported("is not supported")
         if result is NotImplemented:
             raise Unsupported("is not supported of what it is given here")
-        return settled(reader, op, result, node.meta.get("val"))
+        return settled(reader, op, result, node.meta.get("val"), name.startswith(("aten::", "prims::")))
 
 
 def node_name(node: Any) -> str:
@@ -127,8 +127,9 @@ def _overload(reader: Any, op: Builder, schema: Any, operands: dict[str, Any]) -
     return reader.call(op, name, schema, inputs)
 
 
-def settled(reader: Any, op: Builder, result: Any, example: Any) -> Any:
-    """A result in the dtype and shape that torch recorded. Raises Unsupported where its rank or a length is
+def settled(reader: Any, op: Builder, result: Any, example: Any, exact: bool) -> Any:
+    """A result in the shape that torch recorded, and in the dtype if that is `exact`: quantized_decomposed
+    records others than it makes. Raises Unsupported where its rank or a length is
     another.
     """
     import torch
@@ -138,7 +139,7 @@ def settled(reader: Any, op: Builder, result: Any, example: Any) -> Any:
         and isinstance(example, (list, tuple))
         and len(result) == len(example)
     ):
-        parts = [_settled_part(reader, op, r, e) for r, e in zip(result, example, strict=True)]
+        parts = [_settled_part(reader, op, r, e, exact) for r, e in zip(result, example, strict=True)]
         return Items(op, parts) if isinstance(result, Items) else type(result)(parts)
     if not (isinstance(result, Var) and isinstance(example, torch.Tensor)):
         return result
@@ -146,7 +147,7 @@ def settled(reader: Any, op: Builder, result: Any, example: Any) -> Any:
     if not isinstance(value, ir.Value) or example.is_complex() or example.is_sparse:
         return result
     dtype = next((d for d, h in TORCH_DTYPES.items() if getattr(torch, h.name) == example.dtype), None)
-    if dtype is not None and value.dtype not in (None, dtype) and result.base is None:
+    if dtype is not None and value.dtype not in (None, dtype) and result.base is None and exact:
         result.value = value = cast(op, value, dtype)
     dims = [reader.dimension(d) for d in example.shape]
     known = list(value.shape) if value.shape is not None else dims
@@ -160,10 +161,10 @@ def settled(reader: Any, op: Builder, result: Any, example: Any) -> Any:
     return result
 
 
-def _settled_part(reader: Any, op: Builder, result: Any, example: Any) -> Any:
+def _settled_part(reader: Any, op: Builder, result: Any, example: Any, exact: bool) -> Any:
     """One of several results, of which perhaps not all are read."""
     try:
-        return settled(reader, op, result, example)
+        return settled(reader, op, result, example, exact)
     except Unsupported as error:
         return Poison(str(error))
 

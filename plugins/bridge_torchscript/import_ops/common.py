@@ -257,7 +257,7 @@ def multiply_by(op: Any, value: ir.Value, factor: Any) -> ir.Value:
 def is_zero(value: ir.Value) -> bool:
     """True if every element is zero, whatever the lengths."""
     array, node = const(value), value.producer()
-    if array is None and node is not None and node.op_type in ("Expand", "Identity"):
+    if array is None and node is not None and node.op_type in ("Cast", "Expand", "Identity"):
         return is_zero(node.inputs[0])
     return array is not None and not array.any()
 
