@@ -165,7 +165,7 @@ def _arguments(program: Any) -> list[Any]:
 def call(program: Any, tensors: dict[str, Any]) -> dict[str, Any]:
     """Run the program; arguments and results are dicts by name.
 
-    A name that is no argument sets the buffer of that name for this call; `NAME.next` is its value afterwards.
+    A name that is no argument sets the buffer of that name for this call; `NAME.next` is its value then.
     """
     from torch.utils import _pytree as pytree
 
