@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bridge.errors import InvalidOption, UnsupportedModel
@@ -13,9 +15,15 @@ from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.input_specs import SYNTAX, InputSpec
 from bridge_torchscript.tracer_lock import TRACER, quiet
 
-FIRST_LENGTH = 4
-UNITS = (8, 32, 112, 400, 16000)
-"""Multiples that windows, strides and images ask for."""
+UNITS = {32: 2, 16000: 1, 1: 4, 224: 1, 8: 2}
+"""Lengths are multiples of these, from the multiple given on: what strides divide, seconds of sound, any
+number, images, patches.
+"""
+SMALL, BATCH = 32, 4
+"""Of lengths in larger units the first is that of a batch."""
+TRIES = 3
+LARGEST = 2**24
+"""Elements of the examples, at most."""
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 ADVICE = re.compile(r"\n\s*\nThe error above occurred when calling torch\.export\.export\..*", re.DOTALL)
 
@@ -33,20 +41,28 @@ def capture(module: Any, specs: dict[str, InputSpec]) -> Any:
         raise InvalidOption(
             f"{type(module).__name__} does not say what its inputs are.", f"Describe them with {SYNTAX}."
         )
-    training = module.training
-    module.eval()
+    module = _shared_copy(module).eval()
+    with TRACER, quiet(), torch.no_grad():
+        try:
+            return _least_bound(module, specs)
+        except UnsupportedModel:
+            raise
+        except Exception as error:
+            traced = _traced(module, specs)
+            if traced is None:
+                raise _refusal(module, torch_words(error)) from error
+            return traced
+
+
+def _shared_copy(module: Any) -> Any:
+    """The module with weights shared and attributes of its own, which running it may change."""
+    import torch
+
+    kept = [*module.parameters(), *(b for b in module.buffers() if isinstance(b, torch.nn.Parameter))]
     try:
-        with TRACER, quiet(), torch.no_grad():
-            settings = _running(module, specs)
-            try:
-                return _exported(module, specs, next(settings))
-            except Exception as error:
-                traced = _traced(module, specs, settings)
-                if traced is None:
-                    raise _refusal(module, torch_words(error)) from error
-                return traced
-    finally:
-        module.train(training)
+        return copy.deepcopy(module, {id(p): p for p in kept})
+    except Exception:
+        return module
 
 
 def _refusal(module: Any, why: str) -> UnsupportedModel:
@@ -57,22 +73,43 @@ def _refusal(module: Any, why: str) -> UnsupportedModel:
     )
 
 
+def _least_bound(module: Any, specs: dict[str, InputSpec]) -> Any:
+    """Program exported at lengths in the midst of those it holds for: at the edge torch takes for 1, or for
+    whole, what is not so at others, and binds them.
+    """
+    best, highest, first = None, -1, None
+    for lengths in itertools.islice(_running(module, specs, UNITS), TRIES):
+        try:
+            program = _exported(module, specs, lengths)
+        except Exception as error:
+            first = first or error
+            continue
+        bounds = [int(v.upper) for v in program.range_constraints.values() if v.upper.is_Integer]
+        if not bounds:
+            return program
+        if min(bounds) > highest:
+            best, highest = program, min(bounds)
+    if best is None and first is not None:
+        raise first
+    return best
+
+
 def _exported(module: Any, specs: dict[str, InputSpec], lengths: dict[str, int]) -> Any:
     import torch
 
     dynamic = torch.export.Dim.DYNAMIC
     dims = {
-        name: {i: dynamic for i, d in enumerate(spec.dims or ()) if isinstance(d, str)} or None
+        name: {i: dynamic for i, d in enumerate(_dims(name, spec)) if isinstance(d, str)} or None
         for name, spec in specs.items()
     }
     return torch.export.export(module, (), _arguments(specs, lengths), dynamic_shapes=dims, strict=False)
 
 
-def _traced(module: Any, specs: dict[str, InputSpec], settings: Iterator[dict[str, int]]) -> Any:
+def _traced(module: Any, specs: dict[str, InputSpec]) -> Any:
     """Trace of the module; None if torch warns that it may hold for the example alone, or it does."""
     import torch
 
-    first = next(_running(module, specs))
+    first, *others = itertools.islice(_running(module, specs, sorted(UNITS)), 3)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         torch.jit.TracerWarning.ignore_lib_warnings()
@@ -84,7 +121,6 @@ def _traced(module: Any, specs: dict[str, InputSpec], settings: Iterator[dict[st
             return None
     if any(issubclass(w.category, torch.jit.TracerWarning) for w in warned):
         return None
-    others = list(itertools.islice((s for s in settings if s != first), 2))
     agree = [_same(module, traced, _arguments(specs, lengths, random=True)) for lengths in others]
     return traced if agree and all(agree) else None
 
@@ -105,53 +141,79 @@ def torch_words(error: Exception) -> str:
     return ADVICE.sub("", ESCAPES.sub("", str(error))).strip() or type(error).__name__
 
 
-def _running(module: Any, specs: dict[str, InputSpec]) -> Iterator[dict[str, int]]:
+def _running(module: Any, specs: dict[str, InputSpec], units: Iterable[int]) -> Iterator[dict[str, int]]:
     """Lengths that the module runs with. Raises UnsupportedModel if there are none."""
-    names = list(dict.fromkeys(d for s in specs.values() for d in s.dims or () if isinstance(d, str)))
+    names = list(dict.fromkeys(d for n, s in specs.items() for d in _dims(n, s) if isinstance(d, str)))
     first: Exception | None = None
     found = False
-    for lengths in _settings(names):
-        try:
-            module(**_arguments(specs, lengths))
-        except Exception as error:
+    for lengths in _settings(names, units):
+        shapes = [[d if isinstance(d, int) else lengths[d] for d in _dims(n, s)] for n, s in specs.items()]
+        if first is not None and sum(math.prod(shape) for shape in shapes) > LARGEST:
+            continue
+        error = _failure(module, _arguments(specs, lengths))
+        if error is not None:
             first = first or error
         else:
             found = True
             yield lengths
     if not found and first is not None:
-        tried = ", ".join(f"{n}={length}" for n, length in next(_settings(names)).items())
+        tried = ", ".join(f"{n}={length}" for n, length in next(_settings(names, units)).items())
         at = f" at {tried}, nor at other lengths that were tried" if tried else ""
         raise _refusal(module, f"it does not run{at}: {torch_words(first)}") from first
 
 
-def _settings(names: list[str]) -> Iterator[dict[str, int]]:
-    """Lengths to try: all different, one the sum of two others, all alike, multiples of units."""
-    for start in (FIRST_LENGTH, FIRST_LENGTH + 3) if names else (FIRST_LENGTH,):
-        distinct = {name: start + i for i, name in enumerate(names)}
+def _failure(module: Any, arguments: dict[str, Any]) -> Exception | None:
+    """Why the module does not run: with shapes alone, or with numbers where it looks at them."""
+    from torch._subclasses import fake_tensor
+
+    mode = fake_tensor.FakeTensorMode(allow_non_fake_inputs=True)
+    looks = (fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException)
+    try:
+        with mode:
+            module(**{n: mode.from_tensor(v) if hasattr(v, "shape") else v for n, v in arguments.items()})
+    except looks:
+        try:
+            module(**arguments)
+        except Exception as failure:
+            return failure
+    except Exception as error:
+        return error
+    return None
+
+
+def _settings(names: list[str], units: Iterable[int]) -> Iterator[dict[str, int]]:
+    """Lengths to try, multiples of a unit: all different, one the sum of two others, all alike."""
+    for unit in units if names else (1,):
+        least = UNITS[unit]
+        distinct = {name: unit * (least + i) for i, name in enumerate(names)}
+        if unit > SMALL and len(names) > 1:
+            distinct[names[0]] = BATCH
         yield distinct
         for whole in reversed(names):
             for one, two in itertools.combinations([n for n in names if n != whole], 2):
                 yield distinct | {whole: distinct[one] + distinct[two]}
         if len(names) > 1:
-            yield dict.fromkeys(names, start)
-    for unit in UNITS if names else ():
-        yield {name: unit * (i + 2) for i, name in enumerate(names)}
-        yield dict.fromkeys(names, unit * 2)
+            yield dict.fromkeys(names, unit * least)
 
 
 def _arguments(specs: dict[str, InputSpec], lengths: dict[str, int], random: bool = False) -> dict[str, Any]:
     """Ones of the lengths, or numbers between zero and one; fixed arguments as they are."""
     return {
-        name: spec.fixed if spec.fixed is not None else _example(spec, lengths, random)
+        name: spec.fixed if spec.fixed is not None else _example(name, spec, lengths, random)
         for name, spec in specs.items()
     }
 
 
-def _example(spec: InputSpec, lengths: dict[str, int], random: bool) -> Any:
+def _dims(name: str, spec: InputSpec) -> list[int | str]:
+    """Dimensions of an input; those without a name have one of their own."""
+    return [f"{name}.{i}" if d is None else d for i, d in enumerate(spec.dims or ())]
+
+
+def _example(name: str, spec: InputSpec, lengths: dict[str, int], random: bool) -> Any:
     import torch
 
     dtype = getattr(torch, TORCH_DTYPES[spec.type.dtype].name)  # type: ignore[union-attr]
-    shape = [d if isinstance(d, int) else lengths.get(str(d), FIRST_LENGTH) for d in spec.dims or ()]
+    shape = [d if isinstance(d, int) else lengths[d] for d in _dims(name, spec)]
     return (
         torch.rand(shape).to(dtype) if random and dtype.is_floating_point else torch.ones(shape, dtype=dtype)
     )

@@ -31,6 +31,9 @@ class Symbols:
         self._take_names_of_export(inputs.values())
         for example, spec in described:
             self._tell(getattr(example, "shape", ()), spec)
+        for name, low, high in self.ranges():
+            most = "" if high is None else f", {high} at most"
+            self.notes.append(f"torch.export finds that {name} is {low} at least{most}.")
 
     def _take_names_of_export(self, examples: Any) -> None:
         """Names of torch.export.Dim, which a program in memory remembers."""

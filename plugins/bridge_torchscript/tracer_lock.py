@@ -16,7 +16,7 @@ TRACER = threading.RLock()
 def quiet() -> Iterator[None]:
     """Nothing that torch prints, logs or warns of while it traces."""
     level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         said = io.StringIO()
         with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
