@@ -77,20 +77,18 @@ def _least_bound(module: Any, specs: dict[str, InputSpec]) -> Any:
     """Program exported at lengths in the midst of those it holds for: at the edge torch takes for 1, or for
     whole, what is not so at others, and binds them.
     """
-    best, highest, first = None, -1, None
-    for lengths in itertools.islice(_running(module, specs, UNITS), TRIES):
-        try:
-            program = _exported(module, specs, lengths)
-        except Exception as error:
-            first = first or error
-            continue
+    import torch
+
+    recurrent = any(isinstance(m, torch.nn.RNNBase) for m in module.modules())
+    units = sorted(UNITS) if recurrent else UNITS  # torch.export unrolls every step
+    best, highest = None, -1
+    for lengths in itertools.islice(_running(module, specs, units), TRIES):
+        program = _exported(module, specs, lengths)
         bounds = [int(v.upper) for v in program.range_constraints.values() if v.upper.is_Integer]
         if not bounds:
             return program
         if min(bounds) > highest:
             best, highest = program, min(bounds)
-    if best is None and first is not None:
-        raise first
     return best
 
 
