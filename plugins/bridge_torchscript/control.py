@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -64,9 +65,8 @@ def branch(reader: Reader, op: Builder, node: Any, condition: Any) -> list[Any]:
     reshaped = _guarded_reshape(reader, op, node)
     if reshaped is not None:
         return [reshaped]
-    return choose(
-        reader, op, static, [lambda inner, block=b: reader.block(inner, block) for b in (then, other)]
-    )
+    runs: list[Run] = [functools.partial(reader.block, block=block) for block in (then, other)]
+    return choose(reader, op, static, runs)
 
 
 def choose(reader: Reader, op: Builder, condition: ir.Value, branches: list[Run]) -> list[Any]:

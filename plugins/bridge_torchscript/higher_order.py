@@ -8,7 +8,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub
-from bridge_torchscript.control import ENDLESS, as_value, choose, nested_builder, repeat
+from bridge_torchscript.control import ENDLESS, Run, as_value, choose, nested_builder, repeat
 from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.interpreter import condition_value, wrap
 from bridge_torchscript.recorded import read_graph
@@ -38,12 +38,14 @@ def _truth(op: Builder, value: Any) -> Any:
 
 
 @higher_order("wrap_with_set_grad_enabled")
-def with_gradients(reader, op, enabled, graph, *inputs):
+def with_gradients(reader: Any, op: Builder, enabled: Any, graph: Any, *inputs: Any) -> list[Any]:
     return _run(reader, op, graph, inputs)
 
 
 @higher_order("wrap_with_autocast")
-def with_autocast(reader, op, device, dtype, enabled, cached, graph, *inputs):
+def with_autocast(
+    reader: Any, op: Builder, device: Any, dtype: Any, enabled: Any, cached: Any, graph: Any, *inputs: Any
+) -> list[Any]:
     if enabled and device == "cpu":
         raise Unsupported(
             "computes in a dtype that autocast chooses at run time; export the module without it"
@@ -52,31 +54,36 @@ def with_autocast(reader, op, device, dtype, enabled, cached, graph, *inputs):
 
 
 @higher_order("strict_mode", "hints_wrapper")
-def as_it_is(reader, op, graph, inputs, *rest, **hints):
+def as_it_is(reader: Any, op: Builder, graph: Any, inputs: Any, *rest: Any, **hints: Any) -> list[Any]:
     return _run(reader, op, graph, inputs)
 
 
 @higher_order("wrap", "tag_activation_checkpoint")
-def wrapped(reader, op, graph, *inputs, **options):
+def wrapped(reader: Any, op: Builder, graph: Any, *inputs: Any, **options: Any) -> list[Any]:
     return _run(reader, op, graph, inputs)
 
 
 @higher_order("invoke_subgraph")
-def invoked(reader, op, graph, name, *inputs):
+def invoked(reader: Any, op: Builder, graph: Any, name: str, *inputs: Any) -> list[Any]:
     return _run(reader, op, graph, inputs)
 
 
 @higher_order("cond")
-def cond(reader, op, condition, then, other, operands=()):
+def cond(reader: Any, op: Builder, condition: Any, then: Any, other: Any, operands: Any = ()) -> list[Any]:
     chosen = condition_value(op, _truth(op, condition))
     if isinstance(chosen, bool):
         return Items(op, _run(reader, op, then if chosen else other, operands))
-    branches = [lambda inner, graph=g: _run(reader, inner, graph, operands) for g in (then, other)]
-    return Items(op, choose(reader, op, chosen, branches))
+
+    def branch(graph: Any) -> Run:
+        return lambda inner: _run(reader, inner, graph, operands)
+
+    return Items(op, choose(reader, op, chosen, [branch(then), branch(other)]))
 
 
-@higher_order("while_loop", "while_loop_stack_output")
-def while_loop(reader, op, condition, body, carried, additional=()):
+@higher_order("while_loop")
+def while_loop(
+    reader: Any, op: Builder, condition: Any, body: Any, carried: Any, additional: Any = ()
+) -> list[Any]:
     def again(inner: Builder, values: list[Any]) -> Any:
         return _truth(inner, _run(reader, inner, condition, [*values, *additional])[0])
 
@@ -89,7 +96,7 @@ def while_loop(reader, op, condition, body, carried, additional=()):
 
 
 @higher_order("scan")
-def scan(reader, op, body, start, elements, additional=()):
+def scan(reader: Any, op: Builder, body: Any, start: Any, elements: Any, additional: Any = ()) -> list[Any]:
     """States after the last element, then the stacked results of every step."""
     states = [_hub(op, v) for v in start]
     stacks = [_hub(op, v) for v in elements]
@@ -113,7 +120,7 @@ def scan(reader, op, body, start, elements, additional=()):
 
 
 @higher_order("map_impl")
-def map_(reader, op, body, elements, additional=()):
+def map_(reader: Any, op: Builder, body: Any, elements: Any, additional: Any = ()) -> list[Any]:
     return scan(reader, op, body, [], elements, additional)
 
 
