@@ -19,8 +19,8 @@ from typing import Any
 
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge_torchscript.interface import leaves
-from bridge_torchscript.safe_open import check_members, first_line
-from bridge_torchscript.tracer_lock import TRACER
+from bridge_torchscript.safe_open import check_members, declare_operators, first_line
+from bridge_torchscript.tracer_lock import TRACER, quiet
 
 WORD = re.compile(r"[\w.\-+: ]*")
 TARGET = re.compile(
@@ -52,7 +52,8 @@ def open_program(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             check_members(path, archive)
             sanitized = _sanitized(path, archive)
-        with TRACER:
+        declare_operators(path)
+        with TRACER, quiet():
             # Declares quantized_decomposed, which programs may call
             importlib.import_module("torch.ao.quantization.fx._decomposed")
             return torch.export.load(sanitized)

@@ -48,17 +48,30 @@ def _single(op: Any, value: Any, axis: int | None) -> Any:
 
 
 def quantized(
-    op: Any, x: ir.Value, scale: Any, zero: Any, low: Any, high: Any, dtype: Any, axis: int | None = None
+    op: Any,
+    x: ir.Value,
+    scale: Any,
+    zero: Any,
+    low: Any,
+    high: Any,
+    dtype: Any,
+    axis: int | None = None,
+    **blocks: int,
 ) -> ir.Value:
     """Integers of `dtype`, from `low` to `high`: round(x / scale) + zero."""
     target, x = dtype_of(dtype), cast(op, x, T.FLOAT)
     scale, zero = _single(op, scale, axis), _single(op, 0 if zero is None else zero, axis)
     if target not in STORED:
+        if blocks:
+            raise Unsupported("makes integers of another dtype than 8 or 16 bits for groups of a row")
         steps = op.Round(op.Div(x, tensor(op, _along(op, scale, x, axis), T.FLOAT)))
         moved = op.Add(steps, tensor(op, _along(op, zero, x, axis), T.FLOAT))
         return cast(op, clamp(op, moved, low, high), target)
-    attributes = {} if axis is None else {"axis": axis % rank(x)}
-    made = op.QuantizeLinear(x, tensor(op, scale, T.FLOAT), tensor(op, zero, target), **attributes)
+    attributes = blocks if axis is None else {"axis": axis % rank(x), **blocks}
+    scales = tensor(op, scale, T.FLOAT)
+    if not isinstance(zero, ir.Value) and axis is not None:
+        zero = op.Expand(tensor(op, zero, target), op.Shape(scales))
+    made = op.QuantizeLinear(x, scales, tensor(op, zero, target), **attributes)
     if (low, high) == limits(target):
         return made
     narrow = clamp(op, cast(op, made, T.INT32), low, high)
