@@ -28,6 +28,7 @@ from bridge_torchscript.import_ops.quantize import (
     stored_quantized,
 )
 from bridge_torchscript.import_ops.scalar import PYTHON
+from bridge_torchscript.import_ops.signal_fft import by_component, components, is_complex, paired
 from bridge_torchscript.import_ops.tensor import INPLACE, VIEWS, MayCopy, size_list
 from bridge_torchscript.rules import refusing
 from bridge_torchscript.runtime import to_numpy
@@ -172,6 +173,9 @@ class Interpreter:
             parameter = RENAMED.get(name, name)
             arguments[name if parameter in arguments else parameter] = handler_value(op, value)
         rule = self.rule(operator, arguments)
+        if any(map(is_complex, arguments.values())) and by_component(operator, rule.handler):
+            taken = select_arguments(rule.handler, arguments)
+            return wrap(op, paired(op, *(rule.apply(op, **components(op, taken, i)) for i in (0, 1))))
         values = rule.apply(op, **select_arguments(rule.handler, arguments))
         values = fold_small(op, values, arguments)
         quantization = propagated_quantization(op, operator, inputs)

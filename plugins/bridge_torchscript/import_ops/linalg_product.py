@@ -24,6 +24,8 @@ from bridge_torchscript.import_ops.common import (
     swap_last_axes,
 )
 from bridge_torchscript.import_ops.reduce import norm_of
+from bridge_torchscript.import_ops.signal_fft import alike, as_complex, component, pair
+from bridge_torchscript.values import Complex
 
 ops = OpTable()
 
@@ -34,7 +36,15 @@ MATMUL = "matmul mm bmm mv dot vdot linalg_matmul chain_matmul __rmatmul__"
 @ops.op(*(f"aten::{name}" for name in MATMUL.split()))
 def matmul(op, x, other=None, mat2=None, vec=None, tensor=None, tensor2=None):
     second = next(v for v in (other, mat2, vec, tensor, tensor2) if v is not None)
+    if isinstance(x, Complex) or isinstance(second, Complex):
+        return _complex_product(op, as_complex(op, x), as_complex(op, second))
     return op.MatMul(x, second)
+
+
+def _complex_product(op: Any, x: Complex, other: Complex) -> Complex:
+    (a, b), (c, d) = ([component(op, v, i) for i in (0, 1)] for v in alike(op, x, other))
+    real = op.Sub(op.MatMul(a, c), op.MatMul(b, d))
+    return pair(op, real, op.Add(op.MatMul(a, d), op.MatMul(b, c)))
 
 
 @ops.op("aten::inner")

@@ -117,7 +117,7 @@ def remainder(op, x, y):
 def register_comparison(name: str, function: Callable, hub_name: str) -> None:
     @PYTHON.op(name)
     def compare(op, x, y):
-        if isinstance(x, Var) or isinstance(y, Var):
+        if isinstance(x, (Var, Complex)) or isinstance(y, (Var, Complex)):
             return NotImplemented
         if isinstance(x, Sym) or isinstance(y, Sym):
             result = op.node(hub_name if hub_name != "NotEqual" else "Equal", *operands(op, x, y))
@@ -252,14 +252,14 @@ def item(op, x):
 
 @PYTHON.op("aten::len")
 def len_(op, x):
-    if isinstance(x, Var):
-        return length(op, x.read(op), 0)
+    if isinstance(x, (Var, Complex)):
+        return length(op, _read(op, x), 0)
     return Sym(op.SequenceLength(x.value)) if isinstance(x, Sequence) else len(x)
 
 
 @PYTHON.op("aten::dim", "prim::ndim")
 def dim(op, x):
-    return rank(x.read(op))
+    return rank(_read(op, x))
 
 
 def _read(op: Any, x: Any) -> Any:
@@ -284,10 +284,15 @@ def numel(op, x):
 
 @PYTHON.op("aten::is_floating_point")
 def is_floating_point(op, x):
-    return x.read(op).dtype.is_floating_point()
+    return not isinstance(x, Complex) and x.read(op).dtype.is_floating_point()
 
 
-@PYTHON.op("aten::is_complex", "aten::is_sparse", "aten::is_nested", "aten::is_cuda")
+@PYTHON.op("aten::is_complex")
+def is_complex(op, x):
+    return isinstance(x, Complex)
+
+
+@PYTHON.op("aten::is_sparse", "aten::is_nested", "aten::is_cuda")
 def never(op, x):
     return False
 
