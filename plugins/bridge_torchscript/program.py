@@ -25,7 +25,8 @@ from bridge_torchscript.tracer_lock import TRACER, quiet
 WORD = re.compile(r"[\w.\-+: ]*")
 TARGET = re.compile(
     r"torch\.ops\.aten\.(?!from_file\b|save\b|load\b)\w+\.\w+"
-    r"|torch\.ops\.(?:higher_order|prims|quantized_decomposed|torchao|torchvision)\.\w+(?:\.\w+)?|torch\.sym_\w+"
+    r"|torch\.ops\.(?:higher_order|prims|quantized_decomposed|torchvision)\.\w+(?:\.\w+)?|torch\.sym_\w+"
+    r"|torch\.ops\.torchao\.(?:choose_qparams|dequantize|quantize)_affine\.default"
     r"|_operator\.(?:add|sub|mul|floordiv|mod|neg|pos|pow|truediv|eq|ne|lt|le|gt|ge|and_|or_|getitem)|math\.(?:ceil|floor|trunc)"
 )
 SYMBOL = re.compile(r"Symbol\('[su]\d+'(?:, (?:positive|integer|nonnegative)=(?:True|False))*\)")
