@@ -140,40 +140,45 @@ def torch_words(error: Exception) -> str:
 
 
 def _running(module: Any, specs: dict[str, InputSpec], units: Iterable[int]) -> Iterator[dict[str, int]]:
-    """Lengths that the module runs with. Raises UnsupportedModel if there are none."""
+    """Lengths that the module runs with: with shapes alone, else, the smallest first, with numbers. Raises
+    UnsupportedModel if there are none.
+    """
     names = list(dict.fromkeys(d for n, s in specs.items() for d in _dims(n, s) if isinstance(d, str)))
     first: Exception | None = None
-    found = False
-    for lengths in _settings(names, units):
-        shapes = [[d if isinstance(d, int) else lengths[d] for d in _dims(n, s)] for n, s in specs.items()]
-        if first is not None and sum(math.prod(shape) for shape in shapes) > LARGEST:
-            continue
-        error = _failure(module, _arguments(specs, lengths))
-        if error is not None:
+    for failure, order in ((_failure_of_shapes, units), (_failure, sorted(UNITS))):
+        first, found = None, False
+        for lengths in _settings(names, order):
+            shapes = [
+                [d if isinstance(d, int) else lengths[d] for d in _dims(n, s)] for n, s in specs.items()
+            ]
+            if first is not None and sum(math.prod(shape) for shape in shapes) > LARGEST:
+                continue
+            error = failure(module, _arguments(specs, lengths))
+            if error is None:
+                found = True
+                yield lengths
             first = first or error
-        else:
-            found = True
-            yield lengths
-    if not found and first is not None:
-        tried = ", ".join(f"{n}={length}" for n, length in next(_settings(names, units)).items())
-        at = f" at {tried}, nor at other lengths that were tried" if tried else ""
-        raise _refusal(module, f"it does not run{at}: {torch_words(first)}") from first
+        if found:
+            return
+    tried = ", ".join(f"{n}={length}" for n, length in next(_settings(names, sorted(UNITS))).items())
+    at = f" at {tried}, nor at other lengths that were tried" if tried else ""
+    raise _refusal(module, f"it does not run{at}: {torch_words(first) if first else ''}") from first
+
+
+def _failure_of_shapes(module: Any, arguments: dict[str, Any]) -> Exception | None:
+    """Why the module does not run with shapes alone."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with mode:
+        fake = {n: mode.from_tensor(v) if hasattr(v, "shape") else v for n, v in arguments.items()}
+        return _failure(module, fake)
 
 
 def _failure(module: Any, arguments: dict[str, Any]) -> Exception | None:
-    """Why the module does not run: with shapes alone, or with numbers where it looks at them."""
-    from torch._subclasses import fake_tensor
-
-    mode = fake_tensor.FakeTensorMode(allow_non_fake_inputs=True)
-    looks = (fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException)
+    """Why the module does not run."""
     try:
-        with mode:
-            module(**{n: mode.from_tensor(v) if hasattr(v, "shape") else v for n, v in arguments.items()})
-    except looks:
-        try:
-            module(**arguments)
-        except Exception as failure:
-            return failure
+        module(**arguments)
     except Exception as error:
         return error
     return None

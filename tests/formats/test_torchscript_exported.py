@@ -360,3 +360,14 @@ def test_a_branch_on_numbers_is_no_trace() -> None:
     type(module).forward = lambda self, x: x * 2 if x.sum() > 0 else x
     with pytest.raises(UnsupportedModel, match="data-dependent"):
         bridge.load(module, inputs=["x:float32[n,6]"])
+
+
+def test_rows_of_experts() -> None:
+    pytest.importorskip("transformers.integrations.moe")
+    module = module_of(lambda x, w, ends: torch.ops.transformers.grouped_mm_fallback(x, w, ends))
+    weights = torch.rand(3, 4, 5)
+    settings = [
+        (torch.rand(n, 4), weights, torch.tensor(ends)) for n, ends in ((6, [2, 2, 6]), (4, [0, 1, 3]))
+    ]
+    program = exported(module, settings[0], (({0: DYNAMIC}, None, None),))
+    agree(program, module, settings)
