@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,6 +29,9 @@ from bridge_torchscript.values import (
 )
 
 ENDLESS = 2**62
+Run = Callable[[Builder], list[Any]]
+Step = Callable[[Builder, Any, list[Any]], list[Any]]
+"""One round of a loop, from its number and what is carried: whether there is another, and what it carries."""
 MAX_ROUNDS = 4
 
 
@@ -61,8 +65,14 @@ def branch(reader: Reader, op: Builder, node: Any, condition: Any) -> list[Any]:
     reshaped = _guarded_reshape(reader, op, node)
     if reshaped is not None:
         return [reshaped]
-    traces = retry_with_sequences(op, lambda: [_trace_branch(reader, op, block) for block in (then, other)])
-    return _merge_branches(reader, op, static, traces)
+    runs: list[Run] = [functools.partial(reader.block, block=block) for block in (then, other)]
+    return choose(reader, op, static, runs)
+
+
+def choose(reader: Reader, op: Builder, condition: ir.Value, branches: list[Run]) -> list[Any]:
+    """Emit an If of two branches, each read by a function of its builder."""
+    traces = retry_with_sequences(op, lambda: [_trace_branch(reader, op, run) for run in branches])
+    return _merge_branches(reader, op, condition, traces)
 
 
 RESHAPING = ("prim::Constant", "prim::ListConstruct", "aten::reshape")
@@ -109,10 +119,10 @@ class BranchTrace:
         self.attributes: dict[Any, Any] = {}
 
 
-def _trace_branch(reader: Reader, op: Builder, block: Any) -> BranchTrace:
-    trace = BranchTrace(_nested_builder(reader, op, "branch"))
+def _trace_branch(reader: Reader, op: Builder, run: Run) -> BranchTrace:
+    trace = BranchTrace(nested_builder(reader, op, "branch"))
     with reader.memory.branch() as changes:
-        trace.raw = reader.block(trace.builder, block)
+        trace.raw = run(trace.builder)
         trace.results = [_snapshot(trace.builder, r) for r in trace.raw]
         trace.attributes = {
             (owner, name): _snapshot(trace.builder, owner.attributes[name])
@@ -122,7 +132,7 @@ def _trace_branch(reader: Reader, op: Builder, block: Any) -> BranchTrace:
     return trace
 
 
-def _nested_builder(reader: Reader, op: Builder, name: str, inputs: list[ir.Value] | None = None) -> Builder:
+def nested_builder(reader: Reader, op: Builder, name: str, inputs: list[ir.Value] | None = None) -> Builder:
     """Builder of a new graph inside the graph that `op` builds."""
     graph = ir.Graph(inputs or [], [], nodes=[], name=name, opset_imports={"": hub.HUB_OPSET})
     return Builder(graph, reader.memory, op.source)
@@ -241,60 +251,64 @@ def _common_shape(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None
 
 
 def loop(reader: Reader, op: Builder, node: Any, limit: Any, going: Any, carried: list[Any]) -> list[Any]:
-    """Unroll a loop of static length; emit a Loop otherwise."""
+    """What a loop node carries at its end."""
     (block,) = node.blocks()
+
+    def step(inner: Builder, number: Any, values: list[Any]) -> list[Any]:
+        for name, value in zip(block.inputs(), [number, *values], strict=True):
+            reader.env[name.debugName()] = value
+        return reader.block(inner, block)
+
+    return repeat(reader, op, step, limit, going, carried)
+
+
+def repeat(reader: Reader, op: Builder, step: Step, limit: Any, going: Any, carried: list[Any]) -> list[Any]:
+    """What a loop carries at its end: unrolled if its length is static, a Loop otherwise."""
     count = const(limit.value) if isinstance(limit, Sym) else limit
     start = condition_value(op, going)
     if (
         count is not None
         and isinstance(start, bool)
-        and (int(count) <= MAX_STEPS or _has_static_condition(reader, op, block, carried))
+        and (int(count) <= MAX_STEPS or _has_static_condition(reader, op, step, carried))
     ):
-        return _unroll(reader, op, block, int(count), start, carried)
-    return _emit_loop(reader, op, block, limit, start, carried)
+        return _unroll(reader, op, step, int(count), start, carried)
+    return _emit_loop(reader, op, step, limit, start, carried)
 
 
-def _bind(reader: Reader, block: Any, step: Any, carried: list[Any]) -> None:
-    for name, value in zip(block.inputs(), [step, *carried], strict=True):
-        reader.env[name.debugName()] = value
-
-
-def _has_static_condition(reader: Reader, op: Builder, block: Any, carried: list[Any]) -> bool:
+def _has_static_condition(reader: Reader, op: Builder, step: Step, carried: list[Any]) -> bool:
     """True if the body decides before run time whether it runs again.
 
     The body is traced once, and its writes undone.
     """
-    builder = _nested_builder(reader, op, "trial")
+    builder = nested_builder(reader, op, "trial")
     try:
         with reader.memory.branch():
-            _bind(reader, block, 0, carried)
-            again = reader.block(builder, block)[0]
+            again = step(builder, 0, carried)[0]
             return isinstance(condition_value(builder, again), bool)
     except ListGrows:
         return False
 
 
 def _unroll(
-    reader: Reader, op: Builder, block: Any, count: int, going: bool, carried: list[Any]
+    reader: Reader, op: Builder, step: Step, count: int, going: bool, carried: list[Any]
 ) -> list[Any]:
-    step = 0
-    while going and step < count:
-        if step >= MAX_STEPS:
+    number = 0
+    while going and number < count:
+        if number >= MAX_STEPS:
             raise Unsupported(f"runs more than {MAX_STEPS} steps")
-        _bind(reader, block, step, carried)
-        again, *carried = reader.block(op, block)
+        again, *carried = step(op, number, carried)
         decided = condition_value(op, again)
         if not isinstance(decided, bool):
-            return _emit_loop(reader, op, block, count - step - 1, decided, carried, step + 1)
-        going, step = decided, step + 1
+            return _emit_loop(reader, op, step, count - number - 1, decided, carried, number + 1)
+        going, number = decided, number + 1
     return carried
 
 
 def _emit_loop(
-    reader: Reader, op: Builder, block: Any, limit: Any, going: Any, carried: list[Any], first: int = 0
+    reader: Reader, op: Builder, step: Step, limit: Any, going: Any, carried: list[Any], first: int = 0
 ) -> list[Any]:
     """Emit a Loop of dynamic length whose first step has the number `first`."""
-    body = LoopBody(reader, op, block, carried, first)
+    body = LoopBody(reader, op, step, carried, first)
     graph, results = body.fixed_point()
     trips = None if isinstance(limit, int) and limit >= ENDLESS else int64_scalar(op, limit)
     start = op.const(np.array(going)) if isinstance(going, bool) else going
@@ -316,8 +330,8 @@ class LoopBody:
     the shapes of all carried values, with None for lengths that change from step to step.
     """
 
-    def __init__(self, reader: Reader, op: Builder, block: Any, carried: list[Any], first: int) -> None:
-        self.reader, self.op, self.block, self.carried, self.first = reader, op, block, carried, first
+    def __init__(self, reader: Reader, op: Builder, step: Step, carried: list[Any], first: int) -> None:
+        self.reader, self.op, self.step, self.carried, self.first = reader, op, step, carried, first
         starts = [_initial_value(op, c) for c in carried]
         self.fixed = {i: c for i, c in enumerate(carried) if starts[i] is None}
         self.starts = [s for s in starts if s is not None]
@@ -358,12 +372,11 @@ class LoopBody:
     def _read(self) -> tuple[ir.Graph, list[ir.Value], list[Var]]:
         """Trace of the body: graph, results, and the outside tensors it writes to."""
         inputs = self._inputs()
-        builder = _nested_builder(self.reader, self.op, "body", inputs)
+        builder = nested_builder(self.reader, self.op, "body", inputs)
         with self.reader.memory.branch() as changes:
             bound = self.bind(builder, inputs[2:])
-            step = builder.Add(inputs[0], np.array(self.first)) if self.first else inputs[0]
-            _bind(self.reader, self.block, Sym(step), bound)
-            again, *after = self.reader.block(builder, self.block)
+            number = builder.Add(inputs[0], np.array(self.first)) if self.first else inputs[0]
+            again, *after = self.step(builder, Sym(number), bound)
             self._check(bound, after)
             moved = [a for i, a in enumerate(after) if i not in self.fixed]
             results = [as_value(builder, v) for v in (again, *moved)]

@@ -7,29 +7,35 @@ The record is valid for these shapes only, so they must be static.
 from __future__ import annotations
 
 import functools
-import inspect
 from typing import Any
 
 from bridge.hub import shape_of
-from bridge_torchscript.dtypes import TORCH_DTYPES
-from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.common import torch_dtype
-from bridge_torchscript.import_ops.scalar import PYTHON
-from bridge_torchscript.import_ops.tensor import INPLACE
+from bridge_torchscript.recorded import read_graph
+from bridge_torchscript.rules import Refused, has_rule
 from bridge_torchscript.tracer_lock import TRACER
-from bridge_torchscript.values import Builder, Items, Sequence, Sym, Unsupported, Var
+from bridge_torchscript.values import Builder, Sequence, Sym, Unsupported, Var
 
 
 @functools.cache
-def decompositions() -> Any:
+def decompositions() -> dict[Any, Any]:
     """torch's decomposition table, without operators that have a rule."""
     from torch._decomp import decomposition_table
 
-    table: dict[Any, Any] = decomposition_table
+    return _without_rule(decomposition_table)
+
+
+@functools.cache
+def all_decompositions() -> dict[Any, Any]:
+    """Also the operators that torch composes of others."""
+    import torch
+
+    return _without_rule(dict(torch.export.default_decompositions().items())) | decompositions()
+
+
+def _without_rule(table: Any) -> dict[Any, Any]:
     return {
-        op: rule
-        for op, rule in table.items()
-        if op.namespace == "aten" and f"aten::{op._schema.name.partition('::')[2]}" not in ops
+        op: rule for op, rule in table.items() if op.namespace == "aten" and not has_rule(op._schema.name)
     }
 
 
@@ -76,7 +82,11 @@ def decompose(reader: Any, op: Builder, operator_name: str, schema: str, inputs:
         ) from error
     if any(n.target is target for n in graph.graph.nodes):
         raise Unsupported("is not supported")
-    return _replay(reader, op, graph, tensor_vars)
+    try:
+        results = read_graph(reader, op, graph, tensor_vars, begin=False)
+    except Refused as refused:
+        raise Unsupported(f"is made of {refused.blocker.op}, which {refused.blocker.reason}") from refused
+    return tuple(results) if isinstance(results, list) else results
 
 
 def _placeholder(op: Builder, value: Any, tensors: list[Any]) -> Any:
@@ -101,59 +111,3 @@ def _fill_placeholders(value: Any, queue: Any) -> Any:
     if value is PLACEHOLDER:
         return next(queue)
     return [_fill_placeholders(v, queue) for v in value] if isinstance(value, list) else value
-
-
-def _replay(reader: Any, op: Builder, module: Any, inputs: list[Any]) -> Any:
-    """Run the recorded graph on hub values."""
-    env: dict[Any, Any] = {}
-    queue = iter(inputs)
-
-    def hub_value(value: Any) -> Any:
-        import torch
-
-        if isinstance(value, torch.fx.Node):
-            return env[value]
-        if isinstance(value, (list, tuple)):
-            return Items(op, (hub_value(v) for v in value))
-        if isinstance(value, torch.dtype):
-            return next(h.code for h in TORCH_DTYPES.values() if getattr(torch, h.name) == value)
-        return None if isinstance(value, (torch.device, torch.layout, torch.memory_format)) else value
-
-    for node in module.graph.nodes:
-        if node.op == "placeholder":
-            env[node] = next(queue)
-        elif node.op == "get_attr":
-            env[node] = reader.weight(getattr(module, node.target), "constant")
-        elif node.op == "output":
-            return _results(hub_value(node.args[0]))
-        elif getattr(node.target, "__name__", "") == "getitem":
-            env[node] = hub_value(node.args[0])[node.args[1]]
-        else:
-            env[node] = _call(reader, op, node, hub_value)
-    return None
-
-
-def _results(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _call(reader: Any, op: Builder, node: Any, hub_value: Any) -> Any:
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        raise Unsupported(f"is made of {node.target}, which is not supported")
-    names, inputs = [], []
-    values = dict(zip([a.name for a in schema.arguments], node.args, strict=False)) | dict(node.kwargs)
-    for argument in schema.arguments:
-        names.append(argument.name)
-        default = argument.default_value if argument.has_default_value() else None
-        inputs.append(hub_value(values.get(argument.name, default)))
-    operator = reader.base_operator(schema.name)
-    if operator.startswith("prims::") and f"aten::{operator[7:]}" in ops:
-        operator = f"aten::{operator[7:]}"
-        rule = reader.rule(operator, {})
-        names = list(inspect.signature(rule.handler).parameters)[1 : len(inputs) + 1]
-        inputs = inputs[: len(names)]
-    known = (ops, PYTHON, INPLACE)
-    if not any(operator in names for names in known) and operator.removesuffix("_") not in ops:
-        raise Unsupported(f"is made of {operator}, which is not supported")
-    return reader.operator(op, operator, names, inputs)

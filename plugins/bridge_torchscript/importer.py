@@ -16,19 +16,20 @@ from bridge.errors import BridgeError, InvalidOption, UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge.report import Blocker
 from bridge_torchscript import state
-from bridge_torchscript.control import Reader, as_sequence, as_value
+from bridge_torchscript.control import Reader
 from bridge_torchscript.dtypes import SCALAR_TYPES, STAND_IN
+from bridge_torchscript.exported import read_program
 from bridge_torchscript.import_ops import ops
-from bridge_torchscript.import_ops.scalar import PYTHON
-from bridge_torchscript.import_ops.tensor import INPLACE
 from bridge_torchscript.input_specs import SYNTAX, InputSpec, parse_specs, split_specs
 from bridge_torchscript.interface import leaves, type_of
-from bridge_torchscript.interpreter import Raised, Refused, nodes_in, output_name
-from bridge_torchscript.live import export_model
+from bridge_torchscript.interpreter import Raised, nodes_in, output_name
+from bridge_torchscript.live import capture
 from bridge_torchscript.live_session import torch_session
+from bridge_torchscript.outputs import add_outputs, open_containers
 from bridge_torchscript.program import open_program
+from bridge_torchscript.rules import Refused, has_rule
 from bridge_torchscript.safe_open import is_program, open_archive
-from bridge_torchscript.values import Builder, Complex, Items, Object, Poison, Sequence, Sym, Unsupported, Var
+from bridge_torchscript.values import Builder, Items, Object, Sequence, Sym, Unsupported, Var
 
 
 def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
@@ -45,12 +46,12 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
     if isinstance(src, (str, Path)) and is_program(Path(src)):
         if method != "forward":
             raise InvalidOption("An exported program has no method but forward.")
-        model = export_model(open_program(Path(src)), specs)
-        return _stamped(model, digest(Path(src)))
-    if isinstance(src, torch.export.ExportedProgram) or (
-        isinstance(src, torch.nn.Module) and not isinstance(src, torch.jit.ScriptModule)
-    ):
-        return export_model(src, specs)
+        return _stamped(read_program(open_program(Path(src)), specs, str(src)), digest(Path(src)))
+    title = "the program"
+    if isinstance(src, torch.nn.Module) and not isinstance(src, torch.jit.ScriptModule):
+        title, src = type(src).__name__, capture(src, specs)
+    if isinstance(src, torch.export.ExportedProgram):
+        return read_program(src, specs, title)
     if isinstance(src, (str, Path)):
         module, interface = open_archive(Path(src))
         sha256 = digest(Path(src))
@@ -125,12 +126,7 @@ class MethodImport:
 
         for node in nodes_in(self.block, may_run):
             operator = node.kind()
-            plain_name = operator.removesuffix("_")
-            is_copy = operator.removesuffix("_copy") in ops
-            known = (
-                operator in ops or operator in PYTHON or plain_name in ops or operator in INPLACE or is_copy
-            )
-            known = known or (operator.startswith("aten::") and not operator.endswith("_"))
+            known = has_rule(operator) or (operator.startswith("aten::") and not operator.endswith("_"))
             if known or (
                 operator.startswith("prim::") and hasattr(Reader, f"_{operator.partition('::')[2]}")
             ):
@@ -187,7 +183,8 @@ class MethodImport:
         except Raised as raised:
             raise UnsupportedModel(f"{self.title} raises for inputs as described: {raised}", []) from raised
         try:
-            self._outputs(graph, op, results[0] if len(results) == 1 else tuple(results), reader.notes)
+            result = results[0] if len(results) == 1 else tuple(results)
+            add_outputs(graph, op, self.title, self._results(result), reader.notes)
         except Unsupported as error:
             raise UnsupportedModel(f"{self.title} {error}.", []) from error
         return graph, reader
@@ -280,24 +277,6 @@ class MethodImport:
         items = [elements[str(i)] for i in range(len(elements))]
         return tuple(items) if type_name.startswith(("Tuple", "Optional[Tuple")) else Items(op, items)
 
-    def _outputs(self, graph: ir.Graph, op: Builder, result: Any, notes: list[str]) -> None:
-        results = list(self._results(result))
-        input_names = {v.name for v in graph.inputs}
-        for name, leaf, declared_type in results:
-            if leaf is None:
-                continue
-            value = _value(op, leaf, declared_type)
-            if value is None:
-                reason = leaf.reason if isinstance(leaf, Poison) else f"is no tensor ({type(leaf).__name__})"
-                raise UnsupportedModel(f"{self.title} returns {name}, which {reason}.", [])
-            if isinstance(leaf, Complex) or (isinstance(leaf, Var) and isinstance(leaf.value, Complex)):
-                notes.append(f"{name} is complex: its last axis holds the real and the imaginary part.")
-            value = op.Identity(value)
-            value.name = f"{name}_output" if name in input_names else name
-            graph.outputs.append(value)
-        if not graph.outputs:
-            raise UnsupportedModel(f"{self.title} returns no tensor.", [])
-
     def _results(self, result: Any) -> Iterator[tuple[str, Any, ir.TypeProtocol | None]]:
         """Name, value and declared type of every output: as kept in archives of bridge, else flattened."""
         declared = self.interface.get("outputs", [])
@@ -306,30 +285,8 @@ class MethodImport:
             for facts, part in zip(declared, elements, strict=True):
                 yield facts["name"], part, type_of(facts.get("type", ""))
             return
-        for name, leaf in leaves(_open_containers(result), (list, tuple, dict)):
+        for name, leaf in leaves(open_containers(result), (list, tuple, dict)):
             yield name, leaf, None
-
-
-def _open_containers(result: Any) -> Any:
-    """Attributes of an object by name, sequences of lists of run-time length."""
-    if isinstance(result, Items) and result.sequence is not None:
-        return Sequence(result.sequence.value, result.shape)  # type: ignore[arg-type]
-    if isinstance(result, Object):
-        return {name: _open_containers(v) for name, v in result.attributes.items()}
-    if isinstance(result, list):
-        return [_open_containers(v) for v in result]
-    return tuple(_open_containers(v) for v in result) if isinstance(result, tuple) else result
-
-
-def _value(op: Builder, leaf: Any, declared_type: ir.TypeProtocol | None) -> ir.Value | None:
-    """Hub value, of the declared type, of a result. None if it is no tensor, number or list of them."""
-    if isinstance(leaf, (list, tuple)) and isinstance(declared_type, ir.SequenceType):
-        return as_sequence(op, leaf, declared_type.elem_type.dtype)
-    value = as_value(op, leaf)
-    dtype = declared_type.dtype if isinstance(declared_type, ir.TensorType) else None
-    if value is not None and dtype in STAND_IN and value.dtype == STAND_IN[dtype]:
-        return op.Cast(value, to=int(dtype))
-    return value
 
 
 def _element_kind(type_name: str, key: str) -> str:

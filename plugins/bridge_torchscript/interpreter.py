@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -13,11 +11,16 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.hub import const
 from bridge.passes.fold import RANDOM, evaluate
-from bridge.report import Blocker
 from bridge_torchscript.decompose import decompose
+from bridge_torchscript.destinations import (
+    fill_destinations,
+    split_destinations,
+    takes_destinations,
+    without_destinations,
+)
 from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.import_ops import ops
-from bridge_torchscript.import_ops.common import cast, lengths_vector, tensor
+from bridge_torchscript.import_ops.common import cast, lengths_vector, parameters_of, tensor
 from bridge_torchscript.import_ops.quantize import (
     propagated_quantization,
     requantize,
@@ -25,10 +28,12 @@ from bridge_torchscript.import_ops.quantize import (
     stored_quantized,
 )
 from bridge_torchscript.import_ops.scalar import PYTHON
+from bridge_torchscript.import_ops.signal_fft import by_component, components, is_complex, paired
 from bridge_torchscript.import_ops.tensor import INPLACE, VIEWS, MayCopy, size_list
+from bridge_torchscript.rules import refusing
 from bridge_torchscript.runtime import to_numpy
 from bridge_torchscript.slots import Slots, stored_attribute
-from bridge_torchscript.values import Builder, Items, Memory, Object, Sequence, Sym, Unsupported, Var
+from bridge_torchscript.values import Builder, Complex, Items, Memory, Object, Sequence, Sym, Unsupported, Var
 
 MAX_STEPS = 512
 FOLD_LIMIT = 16
@@ -70,19 +75,14 @@ IN_PLACE_RESHAPES = frozenset(
 RENAMED = {"self": "x", "input": "x", "A": "x", "from": "low", "to": "high"}
 
 
-class Refused(Exception):
-    """Error: reading stops at the operator of `blocker`."""
-
-    def __init__(self, blocker: Blocker) -> None:
-        super().__init__(blocker.reason)
-        self.blocker = blocker
-
-
 class Interpreter:
     """State of one reading: root graph, memory of writes, attributes, and the value of every name.
 
-    `state` are attributes whose values differ from the stored ones.
+    `state` are attributes whose values differ from the stored ones, `higher_order` reads operators that take
+    graphs, by name.
     """
+
+    higher_order: ClassVar[Mapping[str, Callable[..., Any]]] = {}
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph, self.memory = graph, Memory()
@@ -95,6 +95,10 @@ class Interpreter:
         self.stored: dict[str, Any] = {}
         self.touched: dict[str, Any] = {}
         self.notes: list[str] = []
+
+    def dimension(self, length: Any) -> int | str | None:
+        """A length that torch recorded; None if it is known only at run time."""
+        return length if isinstance(length, int) else None
 
     def block(self, op: Builder, block: Any) -> list[Any]:
         """Execute every node; return the values of the block's outputs."""
@@ -109,31 +113,41 @@ class Interpreter:
         if operator not in PASSES_LISTS:
             inputs = [current_value(op, v) for v in inputs]
         op.begin(node.kind(), output_name(node))
-        try:
+        with refusing(operator, location(node)):
             space, _, name = operator.partition("::")
             method = getattr(self, f"_{name}", None) if space == "prim" else None
-            results = method(op, node, *inputs) if method else self.call(op, node, operator, inputs)
-        except Unsupported as error:
-            raise Refused(Blocker(operator, location(node), "", str(error))) from error
-        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-            reason = f"is used in a way its rule does not read ({type(error).__name__}: {error})"
-            raise Refused(Blocker(operator, location(node), "", reason[:200])) from error
+            if method:
+                results = method(op, node, *inputs)
+            elif operator == "aten::Bool" and is_mask_hint(node):
+                results = False
+            else:
+                results = self.call(op, operator, parsed_schema(node), inputs)
         outputs = list(node.outputs())
         values = results if len(outputs) > 1 else [results] * len(outputs)
         for output, value in zip(outputs, values, strict=True):
             self.env[output.debugName()] = value
 
-    def call(self, op: Builder, node: Any, operator: str, inputs: list[Any]) -> Any:
-        """Result of an operator: by Python for Python values, else by its rule."""
-        if operator == "aten::Bool" and is_mask_hint(node):
-            return False
+    def call(self, op: Builder, operator: str, schema: Any, inputs: list[Any]) -> Any:
+        """Result of an operator of that parsed schema, if it has one: by Python for Python values, else by
+        its rule.
+        """
+        if takes_destinations(schema):
+            names, values, destinations = split_destinations(operator, schema, inputs)
+            functional = without_destinations(operator, schema)
+            return fill_destinations(op, self.named(op, operator, names, values, functional), destinations)
+        names = (
+            [f"_{i}" for i in range(len(inputs))] if schema is None else [a.name for a in schema.arguments]
+        )
+        return self.named(op, operator, names, inputs, str(schema))
+
+    def named(self, op: Builder, operator: str, names: list[str], inputs: list[Any], schema: str) -> Any:
+        """Result of an operator of that schema, from its arguments by name."""
         requested, operator = operator, self.base_operator(operator)
-        names = argument_names(node)
         writes = operator in INPLACE or (operator.endswith("_") and not operator.endswith("__"))
         if operator in PYTHON or operator in ops or writes:
             result = self.operator(op, operator, names, inputs)
             return result if operator == requested else copy_views(op, result)
-        return wrap(op, decompose(self, op, operator, node.schema(), inputs))
+        return wrap(op, decompose(self, op, operator, schema, inputs))
 
     def base_operator(self, operator: str) -> str:
         """Operator without `_copy`, which copies what that operator views."""
@@ -159,6 +173,9 @@ class Interpreter:
             parameter = RENAMED.get(name, name)
             arguments[name if parameter in arguments else parameter] = handler_value(op, value)
         rule = self.rule(operator, arguments)
+        if any(map(is_complex, arguments.values())) and by_component(operator, rule.handler):
+            taken = select_arguments(rule.handler, arguments)
+            return wrap(op, paired(op, *(rule.apply(op, **components(op, taken, i)) for i in (0, 1))))
         values = rule.apply(op, **select_arguments(rule.handler, arguments))
         values = fold_small(op, values, arguments)
         quantization = propagated_quantization(op, operator, inputs)
@@ -264,8 +281,12 @@ class Interpreter:
         layout = (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))
         return hash((*layout, tensor.dtype)) if tensor.numel() else id(tensor)
 
-    def weight(self, tensor: Any, name: str) -> Var:
-        """Stored tensor as an initializer of the root graph. The memory is shared."""
+    def weight(self, tensor: Any, name: str) -> Any:
+        """Stored tensor as an initializer of the root graph, pairs if complex. The memory is shared."""
+        import torch
+
+        if tensor.is_complex():
+            return Complex(self.weight(torch.view_as_real(tensor.detach().resolve_conj()), name).value)
         key = self.key(tensor)
         if key not in self.weights and tensor.is_quantized:
             self.weights[key] = stored_quantized(Builder(self.graph, self.memory), tensor)
@@ -300,7 +321,8 @@ class Interpreter:
 
         if isinstance(native, torch.Tensor):
             value = self.weight(native, path)
-            value.label = path
+            if isinstance(value, Var):
+                value.label = path
             return value
         if isinstance(native, (torch._C.ScriptObject, Slots)):
             return Object(native if hasattr(native, "getattr") else None, path, str(type(native)))
@@ -427,14 +449,12 @@ def location(node: Any) -> str:
     return f"%{outputs[0].debugName()}" if outputs else ""
 
 
-def argument_names(node: Any) -> list[str]:
-    """Argument names of the operator's schema; numbered if it has none."""
+def parsed_schema(node: Any) -> Any:
+    """The operator's schema; None if it has none."""
     import torch
 
     text = node.schema()
-    if text == "(no schema)":
-        return [f"_{i}" for i, _ in enumerate(node.inputs())]
-    return [a.name for a in torch._C.parse_schema(text).arguments]
+    return None if text == "(no schema)" else torch._C.parse_schema(text)
 
 
 def handler_value(op: Builder, value: Any) -> Any:
@@ -508,15 +528,9 @@ def constant_value(value: ir.Value) -> Any:
     return np.asarray(results[0]).astype(value.dtype.numpy())
 
 
-@functools.cache
-def _parameters(handler: Callable[..., Any]) -> frozenset[str]:
-    """Names of a handler's parameters, without the builder."""
-    return frozenset(list(inspect.signature(handler).parameters)[1:])
-
-
 def select_arguments(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments that a handler takes. Raises Unsupported for another argument that is set and matters."""
-    parameters = _parameters(handler)
+    parameters = parameters_of(handler)
     for name, value in arguments.items():
         if name not in parameters and name not in IGNORED and value not in (None, False, []):
             raise Unsupported(f"is read without {name}={value!r}"[:160])

@@ -1,149 +1,222 @@
-"""Import of live PyTorch objects: an nn.Module or ExportedProgram, by torch's own ONNX exporter."""
+"""Live PyTorch modules as exported programs, by torch.export."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
+import copy
+import itertools
+import math
+import re
 import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import ml_dtypes
-import numpy as np
-import onnx_ir as ir
-
-from bridge import facts, hub
 from bridge.errors import InvalidOption, UnsupportedModel
-from bridge.passes.constants import LiftConstants
-from bridge.passes.opset.lift import lift, unknown_operators
-from bridge.passes.shapes import InferShapes
 from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.input_specs import SYNTAX, InputSpec
-from bridge_torchscript.program import names_of_results
-from bridge_torchscript.tracer_lock import TRACER
+from bridge_torchscript.tracer_lock import TRACER, quiet
 
-EXAMPLE_LENGTH = 4
-COORDINATES = "coordinate_transformation_mode"
+UNITS = {32: 2, 16000: 1, 1: 4, 224: 1, 8: 2}
+"""Lengths are multiples of these, from the multiple given on: what strides divide, seconds of sound, any
+number, images, patches.
+"""
+SMALL, BATCH = 32, 4
+"""Of lengths in larger units the first is that of a batch."""
+TRIES = 3
+LARGEST = 2**24
+"""Elements of the examples, at most."""
+ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+ADVICE = re.compile(r"\n\s*\nThe error above occurred when calling torch\.export\.export\..*", re.DOTALL)
 
 
-def export_model(src: Any, specs: dict[str, InputSpec]) -> ir.Model:
-    """Hub model of an nn.Module, whose inputs need specifications, or of an ExportedProgram.
+def capture(module: Any, specs: dict[str, InputSpec]) -> Any:
+    """torch.export.ExportedProgram of an nn.Module in evaluation, its named dimensions symbolic.
 
-    Named dimensions stay symbolic. Raises InvalidOption for inputs without specification, UnsupportedModel in
-    torch's words.
+    A trace where torch.export takes a length for a constant, as that of the steps of recurrent layers, which
+    it unrolls, and the trace holds at other lengths. The lengths of the examples are found by running the
+    module. Raises InvalidOption for inputs without specification, UnsupportedModel in torch's words.
     """
-    import torch
-
-    arguments: dict[str, Any] = {}
-    if isinstance(src, torch.nn.Module):
-        names, examples, dims = _example(src, specs)
-        arguments = {
-            "kwargs": dict(zip(names, examples, strict=True)),
-            "dynamic_shapes": dims,
-            "input_names": names,
-        }
-        src.eval()
-    try:
-        with TRACER, _quiet():
-            program = torch.onnx.export(src, (), dynamo=True, verbose=False, **arguments)
-    except Exception as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UnsupportedModel(
-            f"torch cannot export this {type(src).__name__}: {first}",
-            [],
-            "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without"
-            " torch's exporter.",
-        ) from error
-    assert program is not None
-    model = program.model
-    names = names_of_results(program.exported_program)
-    if len(names) == len(model.graph.outputs):
-        _rename(model.graph, names)
-    LiftConstants()(model)
-    InferShapes()(model)
-    lift(model)
-    _resize_as_torch(model)
-    _mask_as_torch(model)
-    blockers = unknown_operators(model)
-    if blockers:
-        raise UnsupportedModel(f"{len(blockers)} operators torch wrote are unknown:", blockers)
-    facts.FORMAT.set(model, "torch")
-    facts.VERSION.set(model, torch.__version__)
-    return model
-
-
-def _resize_as_torch(model: ir.Model) -> None:
-    """Replace pytorch_half_pixel, which torch's exporter writes: it samples a single element elsewhere than
-    torch does.
-    """
-    for node in hub.all_nodes(model):
-        if node.op_type == "Resize" and hub.attr(node, COORDINATES) == "pytorch_half_pixel":
-            node.attributes[COORDINATES] = ir.AttrString(COORDINATES, "half_pixel")
-
-
-def _mask_as_torch(model: ir.Model) -> None:
-    """Hide keys from attention by -inf, where torch's exporter writes the lowest number: the weights of a row
-    that is hidden wholly are then NaN, which it makes 0, as torch has them.
-    """
-    for node in list(hub.all_nodes(model)):
-        score = _maker(node.inputs[0], "Softmax") if node.op_type == "IsNaN" else None
-        added = _maker(score.inputs[0], "Add") if score is not None else None
-        for bias in () if added is None else added.inputs:
-            mask = _maker(bias, "Where")
-            lowest = None if mask is None else hub.const(mask.inputs[2])
-            if mask is None or lowest is None or lowest.size != 1 or mask.graph is None:
-                continue
-            if lowest == ml_dtypes.finfo(lowest.dtype).min:
-                op = hub.Builder(mask.graph, before=mask)
-                mask.replace_input_with(2, op.const(np.full_like(lowest, -np.inf)))
-
-
-def _maker(value: ir.Value | None, op_type: str) -> ir.Node | None:
-    """The node that makes `value`, if its operator is `op_type`."""
-    node = None if value is None else value.producer()
-    return node if node is not None and node.op_type == op_type else None
-
-
-def _rename(graph: ir.Graph, names: list[str]) -> None:
-    """Rename outputs as names_of_results does."""
-    input_names = {v.name for v in graph.inputs}
-    for output in graph.outputs:
-        output.name = hub.fresh_name(graph, "output")
-    for output, name in zip(graph.outputs, names, strict=True):
-        output.name = f"{name}_output" if name in input_names else name
-
-
-def _example(module: Any, specs: dict[str, InputSpec]) -> tuple[list[str], list[Any], dict[str, Any]]:
-    """Names, example tensors and dynamic dimensions of the specified inputs."""
     import torch
 
     if not specs:
         raise InvalidOption(
             f"{type(module).__name__} does not say what its inputs are.", f"Describe them with {SYNTAX}."
         )
-    symbols = {d for g in specs.values() for d in g.dims or () if isinstance(d, str)}
-    dims_by_name = {d: torch.export.Dim(d) for d in sorted(symbols)}
-    examples: list[Any] = []
-    dims: dict[str, Any] = {}
-    for name, item in specs.items():
-        if item.fixed is not None:
-            examples.append(item.fixed)
-            dims[name] = None
-            continue
-        torch_dtype = TORCH_DTYPES[item.type.dtype]  # type: ignore[union-attr]
-        shape = [d if isinstance(d, int) else EXAMPLE_LENGTH for d in item.dims or ()]
-        examples.append(torch.ones(shape, dtype=getattr(torch, torch_dtype.name)))
-        dims[name] = {i: dims_by_name[d] for i, d in enumerate(item.dims or ()) if isinstance(d, str)}
-    return list(specs), examples, dims
+    module = _shared_copy(module).eval()
+    with TRACER, quiet(), torch.no_grad():
+        try:
+            return _least_bound(module, specs)
+        except UnsupportedModel:
+            raise
+        except Exception as error:
+            traced = _traced(module, specs)
+            if traced is None:
+                raise _refusal(module, torch_words(error)) from error
+            return traced
 
 
-@contextlib.contextmanager
-def _quiet() -> Any:
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+def _shared_copy(module: Any) -> Any:
+    """The module with weights shared and attributes of its own, which running it may change."""
+    import torch
+
+    kept = [*module.parameters(), *(b for b in module.buffers() if isinstance(b, torch.nn.Parameter))]
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
+        return copy.deepcopy(module, {id(p): p for p in kept})
+    except Exception:
+        return module
+
+
+def _refusal(module: Any, why: str) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"torch cannot export this {type(module).__name__}: {why}",
+        [],
+        "A scripted or traced module (torch.jit.script, torch.jit.trace) is read without torch.export.",
+    )
+
+
+def _least_bound(module: Any, specs: dict[str, InputSpec]) -> Any:
+    """Program exported at lengths in the midst of those it holds for: at the edge torch takes for 1, or for
+    whole, what is not so at others, and binds them.
+    """
+    import torch
+
+    recurrent = any(isinstance(m, torch.nn.RNNBase) for m in module.modules())
+    units = sorted(UNITS) if recurrent else UNITS  # torch.export unrolls every step
+    best, highest = None, -1
+    for lengths in itertools.islice(_running(module, specs, units), TRIES):
+        program = _exported(module, specs, lengths)
+        bounds = [int(v.upper) for v in program.range_constraints.values() if v.upper.is_Integer]
+        if not bounds:
+            return program
+        if min(bounds) > highest:
+            best, highest = program, min(bounds)
+    return best
+
+
+def _exported(module: Any, specs: dict[str, InputSpec], lengths: dict[str, int]) -> Any:
+    import torch
+
+    dynamic = torch.export.Dim.DYNAMIC
+    dims = {
+        name: {i: dynamic for i, d in enumerate(_dims(name, spec)) if isinstance(d, str)} or None
+        for name, spec in specs.items()
+    }
+    return torch.export.export(module, (), _arguments(specs, lengths), dynamic_shapes=dims, strict=False)
+
+
+def _traced(module: Any, specs: dict[str, InputSpec]) -> Any:
+    """Trace of the module; None if torch warns that it may hold for the example alone, or it does."""
+    import torch
+
+    first, *others = itertools.islice(_running(module, specs, sorted(UNITS)), 3)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        torch.jit.TracerWarning.ignore_lib_warnings()
+        try:
+            traced = torch.jit.trace(
+                module, example_kwarg_inputs=_arguments(specs, first), strict=False, check_trace=False
+            )
+        except Exception:
+            return None
+    if any(issubclass(w.category, torch.jit.TracerWarning) for w in warned):
+        return None
+    agree = [_same(module, traced, _arguments(specs, lengths, random=True)) for lengths in others]
+    return traced if agree and all(agree) else None
+
+
+def _same(module: Any, traced: Any, arguments: dict[str, Any]) -> bool:
+    """True if a trace gives what the module does."""
+    import torch
+
+    try:
+        torch.testing.assert_close(traced(**arguments), module(**arguments), equal_nan=True)
+    except (AssertionError, RuntimeError, ValueError, TypeError):
+        return False
+    return True
+
+
+def torch_words(error: Exception) -> str:
+    """What torch says, whole, without colours and what it advises on its own functions."""
+    return ADVICE.sub("", ESCAPES.sub("", str(error))).strip() or type(error).__name__
+
+
+def _running(module: Any, specs: dict[str, InputSpec], units: Iterable[int]) -> Iterator[dict[str, int]]:
+    """Lengths that the module runs with: with shapes alone, else, the smallest first, with numbers. Raises
+    UnsupportedModel if there are none.
+    """
+    names = list(dict.fromkeys(d for n, s in specs.items() for d in _dims(n, s) if isinstance(d, str)))
+    first: Exception | None = None
+    for failure, order in ((_failure_of_shapes, units), (_failure, sorted(UNITS))):
+        first, found = None, False
+        for lengths in _settings(names, order):
+            shapes = [
+                [d if isinstance(d, int) else lengths[d] for d in _dims(n, s)] for n, s in specs.items()
+            ]
+            if first is not None and sum(math.prod(shape) for shape in shapes) > LARGEST:
+                continue
+            error = failure(module, _arguments(specs, lengths))
+            if error is None:
+                found = True
+                yield lengths
+            first = first or error
+        if found:
+            return
+    tried = ", ".join(f"{n}={length}" for n, length in next(_settings(names, sorted(UNITS))).items())
+    at = f" at {tried}, nor at other lengths that were tried" if tried else ""
+    raise _refusal(module, f"it does not run{at}: {torch_words(first) if first else ''}") from first
+
+
+def _failure_of_shapes(module: Any, arguments: dict[str, Any]) -> Exception | None:
+    """Why the module does not run with shapes alone."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with mode:
+        fake = {n: mode.from_tensor(v) if hasattr(v, "shape") else v for n, v in arguments.items()}
+        return _failure(module, fake)
+
+
+def _failure(module: Any, arguments: dict[str, Any]) -> Exception | None:
+    """Why the module does not run."""
+    try:
+        module(**arguments)
+    except Exception as error:
+        return error
+    return None
+
+
+def _settings(names: list[str], units: Iterable[int]) -> Iterator[dict[str, int]]:
+    """Lengths to try, multiples of a unit: all different, one the sum of two others, all alike."""
+    for unit in units if names else (1,):
+        least = UNITS[unit]
+        distinct = {name: unit * (least + i) for i, name in enumerate(names)}
+        if unit > SMALL and len(names) > 1:
+            distinct[names[0]] = BATCH
+        yield distinct
+        for whole in reversed(names):
+            for one, two in itertools.combinations([n for n in names if n != whole], 2):
+                yield distinct | {whole: distinct[one] + distinct[two]}
+        if len(names) > 1:
+            yield dict.fromkeys(names, unit * least)
+
+
+def _arguments(specs: dict[str, InputSpec], lengths: dict[str, int], random: bool = False) -> dict[str, Any]:
+    """Ones of the lengths, or numbers between zero and one; fixed arguments as they are."""
+    return {
+        name: spec.fixed if spec.fixed is not None else _example(name, spec, lengths, random)
+        for name, spec in specs.items()
+    }
+
+
+def _dims(name: str, spec: InputSpec) -> list[int | str]:
+    """Dimensions of an input; those without a name have one of their own."""
+    return [f"{name}.{i}" if d is None else d for i, d in enumerate(spec.dims or ())]
+
+
+def _example(name: str, spec: InputSpec, lengths: dict[str, int], random: bool) -> Any:
+    import torch
+
+    dtype = getattr(torch, TORCH_DTYPES[spec.type.dtype].name)  # type: ignore[union-attr]
+    shape = [d if isinstance(d, int) else lengths[d] for d in _dims(name, spec)]
+    return (
+        torch.rand(shape).to(dtype) if random and dtype.is_floating_point else torch.ones(shape, dtype=dtype)
+    )

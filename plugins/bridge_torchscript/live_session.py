@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import inspect
 from typing import Any
 
 import onnx_ir as ir
@@ -13,7 +12,7 @@ from bridge.ports import port_of
 from bridge.session import Outputs, Session
 from bridge_torchscript.input_specs import parse_specs
 from bridge_torchscript.interface import leaves
-from bridge_torchscript.program import call
+from bridge_torchscript.program import arguments_of, buffers_set, call
 from bridge_torchscript.runtime import to_numpy, to_torch
 
 
@@ -36,7 +35,7 @@ class ModuleSession(Session):
 
         arguments = self._fixed | {name: to_torch(array) for name, array in inputs.items()}
         try:
-            with torch.no_grad(), _kept(self._module):
+            with torch.no_grad():
                 results = self._called(arguments)
                 arrays = [to_numpy(v, t) for v, t in zip(results, self._types, strict=True)]
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
@@ -48,34 +47,32 @@ class ModuleSession(Session):
 
         if isinstance(self._module, torch.export.ExportedProgram):
             return list(call(self._module, arguments).values())
-        result = self._module(**arguments)
-        return [value for _, value in leaves(result, (list, tuple)) if value is not None]
+        state = {n: v for n, v in arguments.items() if n in _state_names(self._module)}
+        with buffers_set(self._module, state) as buffers:
+            result = self._module(**{n: v for n, v in arguments.items() if n not in state})
+            results = [value for _, value in leaves(result, (list, tuple)) if value is not None]
+            return [*results, *(buffers[name].clone() for name in state)]
 
 
-@contextmanager
-def _kept(module: Any) -> Iterator[None]:
-    """Buffers of a module as they were."""
-    buffers = dict(module.named_buffers()) if hasattr(module, "eval") else {}
-    before = {name: buffer.clone() for name, buffer in buffers.items()}
-    try:
-        yield
-    finally:
-        for name, buffer in buffers.items():
-            buffer.copy_(before[name])
+def _state_names(module: Any) -> set[str]:
+    """Names of the buffers of a module that are no arguments."""
+    return {name for name, _ in module.named_buffers()} - set(inspect.signature(module.forward).parameters)
 
 
 def torch_session(src: Any, model: ir.Model, inputs: Any = None, method: str = "forward") -> Session | None:
     """A session of a module or exported program; None for a script module, and where the hub model has
-    inputs that are no arguments."""
+    inputs that are no arguments and no buffers."""
     import torch
 
     if method != "forward" or isinstance(src, torch.jit.ScriptModule):
         return None
-    names = [v.name or "" for v in model.graph.inputs]
+    names = {v.name or "" for v in model.graph.inputs}
     if isinstance(src, torch.export.ExportedProgram):
-        known = list(src.graph_signature.user_inputs)
-        return ModuleSession(src, model, {}) if sorted(known) == sorted(names) else None
+        arguments = set(arguments_of(src))
+        known = arguments | set(src.graph_signature.buffers)
+        return ModuleSession(src, model, {}) if arguments <= names <= known else None
     if not isinstance(src, torch.nn.Module):
         return None
     fixed = {name: spec.fixed for name, spec in parse_specs(inputs).items() if spec.fixed is not None}
-    return ModuleSession(src, model, fixed) if not any("." in name for name in names) else None
+    containers = {name for name in names if "." in name} - _state_names(src)
+    return None if containers else ModuleSession(src, model, fixed)

@@ -7,29 +7,34 @@ Everything else is removed, and a file that needs it is refused.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import re
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
 from bridge_torchscript.interface import leaves
-from bridge_torchscript.safe_open import check_members, first_line
-from bridge_torchscript.tracer_lock import TRACER
+from bridge_torchscript.safe_open import check_members, declare_operators, first_line
+from bridge_torchscript.tracer_lock import TRACER, quiet
 
 WORD = re.compile(r"[\w.\-+: ]*")
 TARGET = re.compile(
-    r"torch\.ops\.aten\.(?!from_file\b|save\b|load\b)\w+\.\w+|torch\.ops\.(?:higher_order|torchvision)\.\w+(?:\.\w+)?|torch\.sym_\w+"
+    r"torch\.ops\.aten\.(?!from_file\b|save\b|load\b)\w+\.\w+"
+    r"|torch\.ops\.(?:higher_order|prims|quantized_decomposed|torchvision)\.\w+(?:\.\w+)?|torch\.sym_\w+"
+    r"|torch\.ops\.torchao\.(?:choose_qparams|dequantize|quantize)_affine\.default"
     r"|_operator\.(?:add|sub|mul|floordiv|mod|neg|pos|pow|truediv|eq|ne|lt|le|gt|ge|and_|or_|getitem)|math\.(?:ceil|floor|trunc)"
 )
 SYMBOL = re.compile(r"Symbol\('[su]\d+'(?:, (?:positive|integer|nonnegative)=(?:True|False))*\)")
 POWER = re.compile(r"Pow\(s, Integer\([0-4]\)\)")
 SIZES = re.compile(
     r"(?:s|p|-?\d{1,19}|True|False|[(), ]|Integer|Rational|Add|Mul|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv"
-    r"|ModularIndexing|IntTrueDiv|FloatTrueDiv|TruncToInt|FloorToInt|CeilToInt|ToFloat)*"
+    r"|ModularIndexing|IntTrueDiv|FloatTrueDiv|TruncToInt|FloorToInt|CeilToInt|ToFloat"
+    r"|And|Or|Not|Equality|Unequality|(?:Strict)?(?:Greater|Less)Than)*"
 )
 CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 TEXTS = frozenset(["as_string", "as_strings"])
@@ -48,7 +53,10 @@ def open_program(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             check_members(path, archive)
             sanitized = _sanitized(path, archive)
-        with TRACER:
+        declare_operators(path)
+        with TRACER, quiet():
+            # Declares quantized_decomposed, which programs may call
+            importlib.import_module("torch.ao.quantization.fx._decomposed")
             return torch.export.load(sanitized)
     except (BridgeError, MemoryError):
         raise
@@ -147,11 +155,46 @@ def names_of_results(program: Any) -> list[str]:
     return [name for name, _ in leaves(pytree.tree_unflatten(range(spec.num_leaves), spec), (list, tuple))]
 
 
+def arguments_of(program: Any) -> list[str]:
+    """Names of the arguments that are no constants."""
+    return [a.name for a in _arguments(program) if type(a).__name__ != "ConstantArgument"]
+
+
+def _arguments(program: Any) -> list[Any]:
+    return [s.arg for s in program.graph_signature.input_specs if s.kind.name == "USER_INPUT"]
+
+
 def call(program: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-    """Run the program; arguments and results are dicts by name."""
+    """Run the program; arguments and results are dicts by name.
+
+    A name that is no argument sets the buffer of that name for this call; `NAME.next` is its value then.
+    """
     from torch.utils import _pytree as pytree
 
-    flat = [tensors[name] for name in program.graph_signature.user_inputs]
+    flat = []
+    for argument in _arguments(program):
+        kind = type(argument).__name__
+        value = argument.value if kind == "ConstantArgument" else tensors[argument.name]
+        flat.append(value if kind in ("TensorArgument", "ConstantArgument") else value.item())
     args, kwargs = pytree.tree_unflatten(flat, program.call_spec.in_spec)
-    results, _ = pytree.tree_flatten(program.module()(*args, **kwargs))
-    return dict(zip(names_of_results(program), results, strict=True))
+    module, known = program.module(), arguments_of(program)
+    state = {name: value for name, value in tensors.items() if name not in known}
+    with buffers_set(module, state) as buffers:
+        results, _ = pytree.tree_flatten(module(*args, **kwargs))
+        named = dict(zip(names_of_results(program), results, strict=True))
+        named |= {f"{name}.next": buffers[name].clone() for name in state}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+@contextmanager
+def buffers_set(module: Any, state: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Buffers of a module by name, those of `state` with its values, all as they were afterwards."""
+    buffers = dict(module.named_buffers()) if hasattr(module, "eval") else {}
+    before = {name: buffer.clone() for name, buffer in buffers.items()}
+    try:
+        for name, value in state.items():
+            buffers[name].copy_(value)
+        yield buffers
+    finally:
+        for name, buffer in buffers.items():
+            buffer.copy_(before[name])

@@ -15,7 +15,7 @@ from bridge.runtime import Outputs, Session
 from bridge_torchscript.dtypes import STAND_IN, TORCH_DTYPES, storage_dtype
 from bridge_torchscript.input_specs import parse_specs
 from bridge_torchscript.interface import leaves, type_of
-from bridge_torchscript.program import call, open_program
+from bridge_torchscript.program import arguments_of, call, open_program
 from bridge_torchscript.safe_open import is_program, open_archive
 from bridge_torchscript.snapshot import ModuleState
 
@@ -98,13 +98,14 @@ class ProgramSession(Session):
         import torch
 
         self.program, self.engine = open_program(path), f"torch {torch.__version__}"
-        self.inputs = tuple(Port(name) for name in self.program.graph_signature.user_inputs)
+        self.inputs = tuple(Port(name) for name in arguments_of(self.program))
+        self.state = {*self.program.graph_signature.buffers}
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
         import torch
 
         names = [port.name for port in self.inputs]
-        if set(names) != set(inputs):
+        if not set(names) <= set(inputs) <= {*names, *self.state}:
             raise InvalidInput(f"The file's inputs are {', '.join(names)}, not {', '.join(inputs)}.")
         try:
             with torch.no_grad():

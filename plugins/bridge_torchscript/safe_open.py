@@ -31,6 +31,17 @@ TORCHVISION = {
     " SymInt offset_groups, bool use_mask) -> Tensor",
     "box_iou_rotated": "(Tensor boxes1, Tensor boxes2) -> Tensor",
 }
+TORCHAO = {
+    "quantize_affine": "(Tensor input, SymInt[] block_size, Tensor scale, Tensor? zero_point,"
+    " ScalarType output_dtype, Scalar? quant_min=None, Scalar? quant_max=None) -> Tensor",
+    "dequantize_affine": "(Tensor input, SymInt[] block_size, Tensor scale, Tensor? zero_point,"
+    " ScalarType input_dtype, Scalar? quant_min=None, Scalar? quant_max=None, ScalarType output_dtype=6)"
+    " -> Tensor",
+    "choose_qparams_affine": "(Tensor? input, str mapping_type, SymInt[] block_size, ScalarType target_dtype,"
+    " Scalar? quant_min=None, Scalar? quant_max=None, float? eps=None, ScalarType? scale_dtype=None,"
+    " ScalarType? zero_point_dtype=None, bool keepdim=False) -> (Tensor, Tensor)",
+}
+LIBRARIES = {"torchvision": TORCHVISION, "torchao": TORCHAO}
 # What a library declares is gone with the object
 _LIBRARIES_CACHE: list[Any] = []
 _DECLARING = threading.Lock()
@@ -46,7 +57,7 @@ def open_archive(path: Path) -> Any:
     import torch
 
     inspect_archive(path)
-    declare_torchvision(path)
+    declare_operators(path)
     extra = {INTERFACE: ""}
     try:
         module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
@@ -74,25 +85,30 @@ def inspect_archive(path: Path) -> None:
         raise UnreadableFile(f"{path} is not a readable archive: {error}", "Is the file complete?") from error
 
 
-def declare_torchvision(path: Path) -> None:
-    """Declare the torchvision operators that the code calls: by torchvision itself, or by their schemas if it
-    does not load.
+def declare_operators(path: Path) -> None:
+    """Declare the operators of torchvision and torchao that a file calls: by these themselves, or by their
+    schemas if they do not load.
     """
+    with zipfile.ZipFile(path) as archive:
+        code = b"".join(archive.read(n) for n in archive.namelist() if n.endswith((".py", "model.json")))
+    for library, schemas in LIBRARIES.items():
+        called = [n for n in schemas if re.search(rf"ops\.{library}\.{n}\b".encode(), code)]
+        _declare(library, {name: schemas[name] for name in called})
+
+
+def _declare(library: str, schemas: dict[str, str]) -> None:
     import torch
 
-    with zipfile.ZipFile(path) as archive:
-        code = b"".join(archive.read(n) for n in archive.namelist() if n.endswith(".py"))
-    called = [name for name in TORCHVISION if f"ops.torchvision.{name}(".encode() in code]
-    if not called or all(hasattr(torch.ops.torchvision, name) for name in called):
+    if all(hasattr(getattr(torch.ops, library), name) for name in schemas):
         return
     with contextlib.suppress(Exception):
-        importlib.import_module("torchvision")
+        importlib.import_module(library)
     with _DECLARING:
-        for name in called:
-            if not hasattr(torch.ops.torchvision, name):
-                library = torch.library.Library("torchvision", "FRAGMENT")
-                library.define(name + TORCHVISION[name])
-                _LIBRARIES_CACHE.append(library)
+        for name, schema in schemas.items():
+            if not hasattr(getattr(torch.ops, library), name):
+                fragment = torch.library.Library(library, "FRAGMENT")
+                fragment.define(name + schema)
+                _LIBRARIES_CACHE.append(fragment)
 
 
 def is_program(path: Path) -> bool:

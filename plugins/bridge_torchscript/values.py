@@ -212,6 +212,13 @@ class Var:
         self.base.write(op, keep_shape(self.backward(op, before, value), before))
         self.value, self.seen = value, self.base.current()
 
+    def replace(self, op: hub.Builder, value: ir.Value) -> None:
+        """Write a value whose shape the tensor takes, as `out=` does."""
+        before = self.read(op).shape
+        if (self.base is not None or self.viewed) and (before != value.shape or value.shape is None):
+            raise Unsupported("writes its results into a tensor that shows another one's memory")
+        self.write(op, value)
+
     def become_view(self, view: Callable[[Var], Var]) -> None:
         """Become a view of the old value, as in-place operators do that change a shape."""
         if self.viewed or self.depth < self.memory.depth:

@@ -23,6 +23,7 @@ from bridge_torchscript.import_ops.common import (
 )
 from bridge_torchscript.import_ops.nn import dropout, linear
 from bridge_torchscript.import_ops.norm import layer_norm
+from bridge_torchscript.values import Poison
 
 ops = OpTable()
 
@@ -57,6 +58,12 @@ def attention(
     if attn_mask is not None:
         weights = op.Where(op.IsNaN(weights), like(op, weights), weights)
     return op.MatMul(dropout(op, weights, dropout_p, True), value)
+
+
+@ops.op("aten::_scaled_dot_product_flash_attention_for_cpu")
+def flash_attention(op, query, key, value, dropout_p=0.0, is_causal=False, attn_mask=None, scale=None):
+    unread = Poison("has logarithms of sums, which are not read")
+    return attention(op, query, key, value, attn_mask, dropout_p, is_causal, scale), unread
 
 
 def _project_part(op: Any, x: ir.Value, weight: ir.Value, bias: ir.Value, part: int, width: int) -> ir.Value:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,12 @@ BY_CODE = {entry.code: dtype for dtype, entry in TORCH_DTYPES.items()}
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
 FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E4M3FNUZ, T.FLOAT8E5M2, T.FLOAT8E5M2FNUZ)
 INT64 = np.int64
+
+
+@functools.cache
+def parameters_of(handler: Callable[..., Any]) -> frozenset[str]:
+    """Names of a handler's parameters, without the builder."""
+    return frozenset(list(inspect.signature(handler).parameters)[1:])
 
 
 def dtype_of(code: Any) -> ir.DataType:
@@ -154,6 +163,37 @@ def promote(op: Any, *args: Any) -> list[ir.Value]:
     return [tensor(op, a, dtype) for a in args]
 
 
+def promoting(*names: str) -> Callable:
+    """The decorated handler gets the tensors and lists of tensors `names` in the dtype in which torch
+    computes them together.
+    """
+
+    def decorate(handler: Callable) -> Callable:
+        @functools.wraps(handler)
+        def promoted(op: Any, *operands: Any, **keywords: Any) -> Any:
+            bound = inspect.signature(handler).bind(op, *operands, **keywords)
+            given = bound.arguments
+            together = [v for n in names for v in _listed(given.get(n)) if isinstance(v, ir.Value)]
+            if len({v.dtype for v in together}) > 1:
+                dtype = result_type(*together)
+                given.update({n: _cast_all(op, given[n], dtype) for n in names if n in given})
+            return handler(*bound.args, **bound.kwargs)
+
+        return promoted
+
+    return decorate
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _cast_all(op: Any, value: Any, dtype: ir.DataType) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_cast_all(op, v, dtype) for v in value]
+    return cast(op, value, dtype) if isinstance(value, ir.Value) else value
+
+
 def lengths_vector(op: Any, lengths: Any) -> ir.Value:
     """Int64 vector of ints and run-time ints."""
     return vector(op, [op.Reshape(p.value, ints(1)) if isinstance(p, Sym) else int(p) for p in lengths])
@@ -212,6 +252,14 @@ def constant_of_shape(op: Any, shape: Any, value: Any, dtype: ir.DataType) -> ir
 def multiply_by(op: Any, value: ir.Value, factor: Any) -> ir.Value:
     """Product of `value` and a number; `value` itself if the number is 1."""
     return value if factor == 1 else op.Mul(value, number(op, factor, value))
+
+
+def is_zero(value: ir.Value) -> bool:
+    """True if every element is zero, whatever the lengths."""
+    array, node = const(value), value.producer()
+    if array is None and node is not None and node.op_type in ("Cast", "Expand", "Identity"):
+        return is_zero(node.inputs[0])
+    return array is not None and not array.any()
 
 
 def swap_last_axes(op: Any, x: ir.Value) -> ir.Value:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from bridge.geometry import halves
 from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import rank, spatial_list, static_shape
+from bridge_torchscript.import_ops.common import cast, rank, spatial_list, static_shape
 from bridge_torchscript.import_ops.pool import with_batch
 
 ops = OpTable()
@@ -59,6 +59,9 @@ def conv_transpose(op, x, weight, bias=None, stride=1, padding=0, output_padding
     is_padding_beyond_stride = any(e >= s for e, s in zip(output_pads, strides, strict=True))
     after = [p - e for p, e in zip(pads, output_pads, strict=True)] if is_padding_beyond_stride else pads
     attributes = {"strides": strides, "dilations": spatial_list(dilation, count), "group": groups}
+
+    if bias is not None:
+        bias = cast(op, bias, x.dtype)
 
     def make(v: ir.Value) -> ir.Value:
         if not is_padding_beyond_stride:

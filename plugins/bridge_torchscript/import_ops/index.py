@@ -420,12 +420,12 @@ def trace(op, x):
 
 @ops.op("aten::select_scatter")
 def select_scatter(op, x, src, dim, index):
-    return select_back(op, x, src, dim, index)
+    return select_back(op, x, cast(op, src, x.dtype), dim, index)
 
 
 @ops.op("aten::slice_scatter")
 def slice_scatter(op, x, src, dim=0, start=None, end=None, step=1):
-    return slice_back(op, x, src, dim, start, end, step)
+    return slice_back(op, x, cast(op, src, x.dtype), dim, start, end, step)
 
 
 @ops.op("aten::diagonal_scatter")
@@ -436,7 +436,7 @@ def diagonal_scatter(op, x, src, offset=0, dim1=0, dim2=1):
     indices = np.stack([np.arange(rows) + max(-offset, 0), np.arange(rows) + max(offset, 0)], -1)
     order = [one, two, *(i for i in range(len(shape)) if i not in (one, two))]
     back = [order.index(i) for i in range(len(order))]
-    first = op.Transpose(src, perm=[rank(src) - 1, *range(rank(src) - 1)])
+    first = op.Transpose(cast(op, src, x.dtype), perm=[rank(src) - 1, *range(rank(src) - 1)])
     return op.Transpose(op.ScatterND(op.Transpose(x, perm=order), op.const(indices), first), perm=back)
 
 

@@ -167,6 +167,7 @@ def triangle(op: Any, x: ir.Value, upper: bool, unitriangular: bool) -> ir.Value
 
 @matrices.op("aten::linalg_solve_triangular")
 def solve_triangular(op, x, B, upper, left=True, unitriangular=False):
+    B = cast(op, B, x.dtype)
     return solve_system(op, triangle(op, x, bool(upper), bool(unitriangular)), B, bool(left))
 
 

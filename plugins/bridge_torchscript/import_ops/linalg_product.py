@@ -17,11 +17,15 @@ from bridge_torchscript.import_ops.common import (
     axis,
     multiply_by,
     number,
+    promote,
+    promoting,
     rank,
     static_shape,
     swap_last_axes,
 )
 from bridge_torchscript.import_ops.reduce import norm_of
+from bridge_torchscript.import_ops.signal_fft import alike, as_complex, component, pair
+from bridge_torchscript.values import Complex
 
 ops = OpTable()
 
@@ -32,10 +36,19 @@ MATMUL = "matmul mm bmm mv dot vdot linalg_matmul chain_matmul __rmatmul__"
 @ops.op(*(f"aten::{name}" for name in MATMUL.split()))
 def matmul(op, x, other=None, mat2=None, vec=None, tensor=None, tensor2=None):
     second = next(v for v in (other, mat2, vec, tensor, tensor2) if v is not None)
+    if isinstance(x, Complex) or isinstance(second, Complex):
+        return _complex_product(op, as_complex(op, x), as_complex(op, second))
     return op.MatMul(x, second)
 
 
+def _complex_product(op: Any, x: Complex, other: Complex) -> Complex:
+    (a, b), (c, d) = ([component(op, v, i) for i in (0, 1)] for v in alike(op, x, other))
+    real = op.Sub(op.MatMul(a, c), op.MatMul(b, d))
+    return pair(op, real, op.Add(op.MatMul(a, d), op.MatMul(b, c)))
+
+
 @ops.op("aten::inner")
+@promoting("x", "other")
 def inner(op, x, other):
     if not rank(x) or not rank(other):
         return op.Mul(x, other)
@@ -47,6 +60,7 @@ def inner(op, x, other):
 
 
 @ops.op("aten::outer", "aten::ger")
+@promoting("x", "vec2")
 def outer(op, x, vec2):
     return op.Mul(op.Unsqueeze(x, ints(1)), op.Unsqueeze(vec2, ints(0)))
 
@@ -72,7 +86,8 @@ def addmm(
     alpha=1,
 ):
     if vec1 is not None:
-        return _add_scaled(op, x, outer(op, vec1, vec2), beta, alpha)
+        x, product = promote(op, op.Unsqueeze(x, ints(0)) if not rank(x) else x, outer(op, vec1, vec2))
+        return _add_scaled(op, x, product, beta, alpha)
     first = next(v for v in (mat1, mat, batch1) if v is not None)
     second = next(v for v in (mat2, vec, batch2) if v is not None)
     return _add_scaled(op, x, op.MatMul(first, second), beta, alpha)
@@ -92,12 +107,14 @@ def multi_dot(op, tensors):
 
 
 @ops.op("aten::linalg_vecdot")
+@promoting("x", "y")
 def vecdot(op, x, y, dim=-1):
     product = op.Mul(x, y)
     return op.ReduceSum(product, ints(axis(product, dim)), keepdims=0)
 
 
 @ops.op("aten::linalg_cross", "aten::cross")
+@promoting("x", "other")
 def cross(op, x, other, dim=-1):
     if dim is None:
         dim = static_shape(x).index(3)
@@ -110,6 +127,7 @@ def cross(op, x, other, dim=-1):
 
 
 @ops.op("aten::einsum")
+@promoting("tensors")
 def einsum(op, equation, tensors, path=None):
     """Einstein sum.
 
@@ -148,6 +166,7 @@ def tensordot(op, x, other, dims_self, dims_other):
 
 
 @ops.op("aten::kron")
+@promoting("x", "other")
 def kron(op, x, other):
     count = max(rank(x), rank(other))
     one, two = ([1] * (count - rank(v)) + static_shape(v) for v in (x, other))
@@ -162,13 +181,14 @@ def bilinear(op, input1, input2, weight, bias=None):
     return product if bias is None else op.Add(product, bias)
 
 
-@ops.op("aten::cdist")
+@ops.op("aten::cdist", "aten::_cdist_forward")
+@promoting("x1", "x2")
 def cdist(op, x1, x2, p=2.0, compute_mode=None):
     gap = op.Sub(op.Unsqueeze(x1, ints(-2)), op.Unsqueeze(x2, ints(-3)))
     return norm_of(op, gap, p, [-1], False)
 
 
-@ops.op("aten::pdist")
+@ops.op("aten::pdist", "aten::_pdist_forward")
 def pdist(op, x, p=2.0):
     one, two = np.triu_indices(static_shape(x)[0], 1)
     gap = op.Sub(op.Gather(x, op.const(one), axis=0), op.Gather(x, op.const(two), axis=0))

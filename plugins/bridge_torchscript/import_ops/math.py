@@ -125,15 +125,15 @@ def frac(op, x):
 
 def _complex_terms(op: Any, x: Any, other: Any, alpha: Any) -> tuple[ir.Value, ir.Value]:
     """Pairs of both, the second times `alpha`."""
-    one, two = (
-        signal_fft.as_complex(op, v if isinstance(v, Complex) else tensor(op, v)).value for v in (x, other)
-    )
+    both = (signal_fft.as_complex(op, v if isinstance(v, Complex) else tensor(op, v)) for v in (x, other))
+    one, two = (v.value for v in signal_fft.alike(op, *both))
     return one, two if alpha == 1 else op.Mul(two, number(op, float(alpha), two))
 
 
 @ops.op("aten::add")
 def add(op, x, other, alpha=1):
-    if isinstance(x, Complex) or isinstance(other, Complex):
+    if signal_fft.complex_among(x, other):
+        x, other = signal_fft.numbers_as_pairs(op, x, other)
         return Complex(op.Add(*_complex_terms(op, x, other, alpha)))
     a, b = promote(op, x, other)
     if alpha != 1:
@@ -143,7 +143,8 @@ def add(op, x, other, alpha=1):
 
 @ops.op("aten::sub", "aten::subtract")
 def sub(op, x, other, alpha=1):
-    if isinstance(x, Complex) or isinstance(other, Complex):
+    if signal_fft.complex_among(x, other):
+        x, other = signal_fft.numbers_as_pairs(op, x, other)
         return Complex(op.Sub(*_complex_terms(op, x, other, alpha)))
     a, b = promote(op, x, other)
     return op.Sub(a, b if alpha == 1 else op.Mul(b, tensor(op, alpha, b.dtype)))
@@ -156,7 +157,8 @@ def rsub(op, x, other, alpha=1):
 
 @ops.op("aten::mul", "aten::multiply")
 def mul(op, x, other):
-    if isinstance(x, Complex) or isinstance(other, Complex):
+    if signal_fft.complex_among(x, other):
+        x, other = signal_fft.numbers_as_pairs(op, x, other)
         return signal_fft.multiply_complex(op, x, other)
     a, b = promote(op, x, other)
     return op.And(a, b) if a.dtype == T.BOOL else op.Mul(a, b)
@@ -164,6 +166,9 @@ def mul(op, x, other):
 
 @ops.op("aten::div", "aten::divide", "aten::true_divide")
 def div(op, x, other, rounding_mode=None):
+    if signal_fft.complex_among(x, other):
+        x, other = signal_fft.numbers_as_pairs(op, x, other)
+        return signal_fft.divide_complex(op, x, other)
     a, b = promote(op, x, other)
     if rounding_mode == "floor":
         return floor_divide(op, a, b)

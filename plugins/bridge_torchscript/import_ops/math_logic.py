@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import T, as_bool, cast, is_float, number, promote
+from bridge_torchscript.import_ops.signal_fft import equal_complex
+from bridge_torchscript.values import Complex
 
 ops = OpTable()
 
@@ -11,6 +13,8 @@ ops = OpTable()
 def register_comparison(hub_name: str, *names: str) -> None:
     @ops.op(*(f"aten::{n}" for n in names))
     def compare(op, x, other):
+        if hub_name == "Equal" and (isinstance(x, Complex) or isinstance(other, Complex)):
+            return equal_complex(op, x, other)
         a, b = promote(op, x, other)
         if a.dtype == T.BOOL and hub_name != "Equal":
             a, b = (cast(op, v, T.INT32) for v in (a, b))
@@ -26,6 +30,8 @@ register_comparison("GreaterOrEqual", "ge", "greater_equal")
 
 @ops.op("aten::ne", "aten::not_equal")
 def not_equal(op, x, other):
+    if isinstance(x, Complex) or isinstance(other, Complex):
+        return op.Not(equal_complex(op, x, other))
     return op.Not(op.Equal(*promote(op, x, other)))
 
 

@@ -37,6 +37,13 @@ def dropout(op, x, p=0.5, train=False):
     return op.Dropout(x, np.array(p, np.float32), np.array(True))
 
 
+@ops.op("aten::native_dropout")
+def native_dropout(op, x, p, train=None):
+    if train is not False and p:
+        raise Unsupported("drops at random, as in training")
+    return op.Identity(x), op.Expand(op.const(np.array(True)), op.Shape(x))
+
+
 @ops.op("aten::feature_dropout")
 def feature_dropout(op, x, p=0.5, train=False):
     """Dropout of whole channels."""

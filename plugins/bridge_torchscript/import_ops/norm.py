@@ -17,9 +17,12 @@ from bridge.passes.decompose.nn import centre
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
+    cast,
     constant_of_shape,
     dims_of,
     number,
+    promote,
+    promoting,
     rank,
     static_value,
 )
@@ -153,6 +156,11 @@ def native_batch_norm(
     )
 
 
+@ops.op("aten::_native_batch_norm_legit_no_training")
+def native_batch_norm_no_training(op, x, weight, bias, running_mean, running_var, momentum, eps):
+    return native_batch_norm(op, x, weight, bias, running_mean, running_var, False, momentum, eps)
+
+
 @ops.op("aten::native_group_norm")
 def native_group_norm(op, x, weight, bias, N, C, HxW, group, eps):
     flat = op.Reshape(x, ints(N, group, int(C) * int(HxW) // int(group)), allowzero=1)
@@ -176,13 +184,16 @@ def reduce_loss(op: Any, loss: ir.Value, reduction: int) -> ir.Value:
     )
 
 
-def loss(name: str) -> Callable:
-    """Register the decorated formula of predictions and targets as torch's loss `name`."""
+def loss(name: str, like_x: bool = False) -> Callable:
+    """Register the decorated formula of predictions and targets as torch's loss `name`, in the dtype of the
+    predictions if `like_x`.
+    """
 
     def register(formula: Callable[[Any, ir.Value, ir.Value], ir.Value]) -> Callable:
         @ops.op(f"aten::{name}")
         def compute(op, x, target, reduction=1):
-            return reduce_loss(op, formula(op, x, target), reduction)
+            losses = formula(op, *promote(op, x, target))
+            return reduce_loss(op, cast(op, losses, x.dtype) if like_x else losses, reduction)
 
         return formula
 
@@ -200,12 +211,13 @@ def l1(op: Any, x: ir.Value, target: ir.Value) -> ir.Value:
     return op.Abs(op.Sub(x, target))
 
 
-@loss("soft_margin_loss")
+@loss("soft_margin_loss", like_x=True)
 def soft_margin(op: Any, x: ir.Value, target: ir.Value) -> ir.Value:
     return op.Log(op.Add(op.Exp(op.Neg(op.Mul(target, x))), number(op, 1.0, x)))
 
 
 @ops.op("aten::smooth_l1_loss")
+@promoting("x", "target")
 def smooth_l1(op, x, target, reduction=1, beta=1.0):
     gap = op.Abs(op.Sub(x, target))
     if not beta:
@@ -218,7 +230,7 @@ def smooth_l1(op, x, target, reduction=1, beta=1.0):
 
 @ops.op("aten::huber_loss")
 def huber(op, x, target, reduction=1, delta=1.0):
-    gap = op.Abs(op.Sub(x, target))
+    gap = cast(op, op.Abs(op.Sub(*promote(op, x, target))), x.dtype)
     bound = number(op, delta, x)
     quadratic = op.Mul(op.Mul(gap, gap), number(op, 0.5, x))
     linear = op.Mul(op.Sub(gap, number(op, 0.5 * delta, x)), bound)
@@ -227,14 +239,17 @@ def huber(op, x, target, reduction=1, delta=1.0):
 
 @ops.op("aten::binary_cross_entropy")
 def binary_cross_entropy(op, x, target, weight=None, reduction=1):
+    target = cast(op, target, x.dtype)
     floor, one = number(op, -100.0, x), number(op, 1.0, x)
     hit, miss = op.Max(op.Log(x), floor), op.Max(op.Log(op.Sub(one, x)), floor)
     losses = op.Neg(op.Add(op.Mul(target, hit), op.Mul(op.Sub(one, target), miss)))
-    return reduce_loss(op, losses if weight is None else op.Mul(losses, weight), reduction)
+    losses = losses if weight is None else op.Mul(losses, cast(op, weight, x.dtype))
+    return reduce_loss(op, losses, reduction)
 
 
 @ops.op("aten::binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(op, x, target, weight=None, pos_weight=None, reduction=1):
+    x, pos_weight, weight = (v if v is None else cast(op, v, target.dtype) for v in (x, pos_weight, weight))
     one = number(op, 1.0, x)
     tail = op.Add(log1p(op, op.Exp(op.Neg(op.Abs(x)))), op.Max(op.Neg(x), like(op, x)))
     if pos_weight is not None:
@@ -244,6 +259,7 @@ def binary_cross_entropy_with_logits(op, x, target, weight=None, pos_weight=None
 
 
 @ops.op("aten::kl_div")
+@promoting("x", "target")
 def kl_div(op, x, target, reduction=1, log_target=False):
     if log_target:
         return reduce_loss(op, op.Mul(op.Exp(target), op.Sub(target, x)), reduction)
@@ -253,6 +269,7 @@ def kl_div(op, x, target, reduction=1, log_target=False):
 
 
 @ops.op("aten::poisson_nll_loss")
+@promoting("x", "target")
 def poisson_nll(op, x, target, log_input, full, eps, reduction):
     if log_input:
         losses = op.Sub(op.Exp(x), op.Mul(target, x))
@@ -276,12 +293,14 @@ def hinge_embedding(op, x, target, margin=1.0, reduction=1):
 
 
 @ops.op("aten::margin_ranking_loss")
+@promoting("input1", "input2", "target")
 def margin_ranking(op, input1, input2, target, margin=0.0, reduction=1):
     losses = op.Add(op.Mul(op.Neg(target), op.Sub(input1, input2)), number(op, margin, input1))
     return reduce_loss(op, op.Max(losses, like(op, losses)), reduction)
 
 
 @ops.op("aten::cosine_similarity")
+@promoting("x1", "x2")
 def cosine_similarity(op, x1, x2, dim=1, eps=1e-8):
     if x1.shape != x2.shape:
         shape = shape_tensor(op, op.Add(x1, x2))
@@ -294,6 +313,7 @@ def cosine_similarity(op, x1, x2, dim=1, eps=1e-8):
 
 
 @ops.op("aten::cosine_embedding_loss")
+@promoting("input1", "input2")
 def cosine_embedding(op, input1, input2, target, margin=0.0, reduction=1):
     """Cosine embedding loss, with torch's epsilon inside the norms."""
     last = ints(rank(input1) - 1)
@@ -312,12 +332,14 @@ def cosine_embedding(op, input1, input2, target, margin=0.0, reduction=1):
 
 
 @ops.op("aten::pairwise_distance")
+@promoting("x1", "x2")
 def pairwise_distance(op, x1, x2, p=2, eps=1e-6, keepdim=False):
     gap = op.Add(op.Sub(x1, x2), number(op, eps, x1))
     return norm_of(op, gap, p, [-1], keepdim)
 
 
 @ops.op("aten::triplet_margin_loss")
+@promoting("anchor", "positive", "negative")
 def triplet_margin(op, anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, reduction=1):
     near, far = (
         pairwise_distance(op, anchor, positive, p, eps),
@@ -359,7 +381,7 @@ def _soft_cross_entropy(
         )
     else:
         probabilities = target
-    losses = op.Neg(op.Mul(scores, probabilities))
+    losses = op.Neg(op.Mul(*promote(op, scores, probabilities)))
     if weight is not None:
         losses = op.Mul(losses, op.Reshape(weight, ints(-1, *[1] * (rank(x) - 1 - at))))
     summed = op.ReduceSum(losses, ints(at), keepdims=0)

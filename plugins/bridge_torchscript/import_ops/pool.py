@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.dims import on_last_axis
+from bridge.dims import lengths, on_last_axis, reshape
 from bridge.hub import shape_of
 from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
@@ -308,39 +308,37 @@ def affine_grid(op, theta, size, align_corners=False):
 
 @ops.op("aten::pixel_shuffle")
 def pixel_shuffle(op, x, upscale_factor):
-    image = op.Reshape(x, ints(-1, *static_shape(x)[-3:])) if rank(x) != 4 else x
+    image = reshape(op, x, [-1, *lengths(op, x)[-3:]]) if rank(x) != 4 else x
     result = op.DepthToSpace(image, blocksize=upscale_factor, mode="CRD")
-    return (
-        result if rank(x) == 4 else op.Reshape(result, ints(*static_shape(x)[:-3], *static_shape(result)[1:]))
-    )
+    return result if rank(x) == 4 else reshape(op, result, [*lengths(op, x)[:-3], *lengths(op, result)[1:]])
 
 
 @ops.op("aten::pixel_unshuffle")
 def pixel_unshuffle(op, x, downscale_factor):
-    *lead, c, h, w = static_shape(x)
+    *lead, c, h, w = lengths(op, x)
     r = downscale_factor
     if r == 1:
         return op.Identity(x)
     count = len(lead)
-    blocks = op.Reshape(x, ints(*lead, c, h // r, r, w // r, r))
+    blocks = reshape(op, x, [*lead, c, h // r, r, w // r, r])
     order = [*range(count), count, count + 2, count + 4, count + 1, count + 3]
-    return op.Reshape(op.Transpose(blocks, perm=order), ints(*lead, c * r * r, h // r, w // r))
+    return reshape(op, op.Transpose(blocks, perm=order), [*lead, c * (r * r), h // r, w // r])
 
 
 @ops.op("aten::channel_shuffle", "aten::native_channel_shuffle")
 def channel_shuffle(op, x, groups):
-    n, c, *lengths = static_shape(x)
-    grouped = op.Reshape(x, ints(n, groups, c // groups, *lengths))
-    shuffled = op.Transpose(grouped, perm=[0, 2, 1, *range(3, 3 + len(lengths))])
-    return op.Reshape(shuffled, ints(n, c, *lengths))
+    n, c, *rest = lengths(op, x)
+    grouped = reshape(op, x, [n, groups, c // groups, *rest])
+    shuffled = op.Transpose(grouped, perm=[0, 2, 1, *range(3, 3 + len(rest))])
+    return reshape(op, shuffled, [n, c, *rest])
 
 
 def _window_indices(
-    kernel: list[int], dilation: list[int], stride: list[int], lengths: list[int]
+    kernel: list[int], dilation: list[int], stride: list[int], sizes: list[int]
 ) -> list[np.ndarray]:
     """Indices [kernel, window] of padded elements, for each axis."""
     tables = []
-    for k, d, s, n in zip(kernel, dilation, stride, lengths, strict=True):
+    for k, d, s, n in zip(kernel, dilation, stride, sizes, strict=True):
         starts = np.arange(0, n - d * (k - 1), s)
         tables.append(np.arange(k)[:, None] * d + starts[None])
     return tables

@@ -89,7 +89,8 @@ def normal(op, mean=0.0, std=1.0, size=None, dtype=None):
     shape = (
         size if size is not None else size_list(op, op.Add(*(tensor(op, v, T.FLOAT) for v in (mean, std))))
     )
-    drawn = _random(op, "RandomNormal", shape, dtype_or(dtype, T.FLOAT))
+    given = next((v.dtype for v in (mean, std) if isinstance(v, ir.Value)), T.FLOAT)
+    drawn = _random(op, "RandomNormal", shape, dtype_or(dtype, given))
     return op.Add(op.Mul(drawn, tensor(op, std, drawn.dtype)), tensor(op, mean, drawn.dtype))
 
 

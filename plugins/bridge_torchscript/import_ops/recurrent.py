@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.dims import arange
+from bridge.dims import lengths as lengths_of
 from bridge.hub import const
-from bridge.importing import ints
+from bridge.importing import ints, like
 from bridge.ops import OpTable
 from bridge.recurrent import GATES, order, reorder
-from bridge_torchscript.import_ops.common import T, int64_scalar, number, rank, static_shape
+from bridge_torchscript.import_ops.common import T, int64_scalar, is_zero, number, rank, static_shape
 from bridge_torchscript.import_ops.nn import linear
 from bridge_torchscript.values import Unsupported
 
@@ -66,10 +68,8 @@ class Layers:
         return (x, *(op.Concat(*v, axis=0) if len(v) > 1 else v[0] for v in last))
 
     def _weights(self, params: Any) -> list[list[Any]]:
-        """Weights by layer and direction: input, recurrence, and their biases if any."""
-        each = 4 if self.has_biases else 2
-        if len(params) != each * self.num_layers * self.directions:
-            raise Unsupported("projects its states")
+        """Weights by layer and direction: input, recurrence, their biases and the projection if any."""
+        each = len(params) // (self.num_layers * self.directions)
         groups = [params[i : i + each] for i in range(0, len(params), each)]
         return [groups[i : i + self.directions] for i in range(0, len(groups), self.directions)]
 
@@ -82,9 +82,17 @@ class Layers:
         states: list[Any],
         lengths: ir.Value | None,
     ) -> list[ir.Value]:
-        """Outputs [step, sequence, direction · hidden] and final states [direction, sequence, hidden]."""
+        """Outputs [step, sequence, direction · hidden] and final states [direction, sequence, hidden].
+
+        A projected state P·h is never seen by the cell: its recurrence W·P takes the state before it, and
+        what W makes of the initial projected state comes with the input of the first step.
+        """
+        initial: list[Any] = [self._start(op, s, layer) for s in states]
+        projections = [group[-1] for group in weights] if len(weights[0]) % 2 else []
+        if projections:
+            x, weights = _folded(op, x, weights, initial[0], lengths)
+            initial[0] = None
         bias = op.Concat(*(self._joined(op, weights, i) for i in (2, 3)), axis=1) if self.has_biases else None
-        initial = [self._start(op, s, layer) for s in states]
         size = static_shape(weights[0][1], "weights")[-1]
         w, r = (self._joined(op, weights, i) for i in (0, 1))
         outputs, *finals = op.node(
@@ -101,6 +109,9 @@ class Layers:
             linear_before_reset=1 if self.cell == "GRU" else None,
             activations=[self.activation] * self.directions if self.activation else None,
         )
+        if projections:
+            outputs, finals[0] = (_projected(op, v, projections) for v in (outputs, finals[0]))
+            size = static_shape(projections[0], "weights")[0]
         x = op.Transpose(outputs, perm=[0, 2, 1, 3])
         return [op.Reshape(x, ints(0, 0, self.directions * size)), *finals]
 
@@ -115,6 +126,43 @@ class Layers:
             return state
         first = layer * self.directions
         return op.Slice(state, ints(first), ints(first + self.directions), ints(0))
+
+
+def _folded(
+    op: Any, x: ir.Value, weights: list[Any], start: ir.Value, lengths: ir.Value | None
+) -> tuple[ir.Value, list[Any]]:
+    """Inputs and weights of the cell whose states are projected afterwards, starting from zero."""
+    starts = [] if is_zero(start) else [op.Gather(start, np.array(i), axis=0) for i in range(len(weights))]
+    folded = []
+    for index, (w, r, *biases, projection) in enumerate(weights):
+        nothing = op.Expand(like(op, r), op.Shape(r)) if len(starts) > 1 else None
+        wide = [w, *(r if other == index else nothing for other in range(len(starts)))]
+        joined = op.Concat(*wide, axis=1) if starts else w
+        folded.append([joined, op.MatMul(r, projection), *biases])
+    firsts = [_first_step_only(op, s, x, lengths, backward=i == 1) for i, s in enumerate(starts)]
+    return (op.Concat(x, *firsts, axis=2) if starts else x), folded
+
+
+def _first_step_only(
+    op: Any, state: ir.Value, x: ir.Value, lengths: ir.Value | None, backward: bool
+) -> ir.Value:
+    """`state` [sequence, feature] at the step that each sequence starts with, zero at all others."""
+    steps = op.Unsqueeze(arange(op, lengths_of(op, x)[0]), ints(1))
+    if not backward:
+        first = op.const(np.zeros((1, 1), np.int64))
+    elif lengths is not None:
+        first = op.Sub(op.Unsqueeze(op.Cast(lengths, to=int(T.INT64)), ints(0)), ints(1))
+    else:
+        first = op.Sub(op.Shape(x, start=0, end=1), ints(1))
+    return op.Where(
+        op.Unsqueeze(op.Equal(steps, first), ints(2)), op.Unsqueeze(state, ints(0)), like(op, state)
+    )
+
+
+def _projected(op: Any, states: ir.Value, projections: list[ir.Value]) -> ir.Value:
+    """States […, direction, sequence, hidden], each direction by its own projection."""
+    matrices = [op.Unsqueeze(op.Transpose(p, perm=[1, 0]), ints(0)) for p in projections]
+    return op.MatMul(states, op.Concat(*matrices, axis=0) if len(matrices) > 1 else matrices[0])
 
 
 def register_recurrent(cell: str, name: str, activation: str = "") -> None:

@@ -23,6 +23,7 @@ from bridge_torchscript.import_ops.common import (
     is_float,
     length,
     number,
+    promoting,
     rank,
     static_value,
     tensor,
@@ -320,6 +321,7 @@ def matrix_norm(op, x, ord="fro", dim=(-2, -1), keepdim=False, dtype=None):
 
 
 @ops.op("aten::dist")
+@promoting("x", "other")
 def dist(op, x, other, p=2):
     return norm_of(op, op.Sub(x, other), p, None, False)
 
@@ -415,6 +417,7 @@ def logcumsumexp(op, x, dim):
 
 
 @ops.op("aten::diff")
+@promoting("x", "prepend", "append")
 def diff(op, x, n=1, dim=-1, prepend=None, append=None):
     if not n:
         return op.Identity(x)
@@ -428,6 +431,7 @@ def diff(op, x, n=1, dim=-1, prepend=None, append=None):
 
 
 @ops.op("aten::trapezoid", "aten::trapz")
+@promoting("y", "x")
 def trapezoid(op, y, x=None, dx=1, dim=-1):
     at = axis(y, dim)
     pairs = op.Add(op.Slice(y, ints(1), ints(2**62), ints(at)), op.Slice(y, ints(0), ints(-1), ints(at)))

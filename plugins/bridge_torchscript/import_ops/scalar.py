@@ -117,7 +117,7 @@ def remainder(op, x, y):
 def register_comparison(name: str, function: Callable, hub_name: str) -> None:
     @PYTHON.op(name)
     def compare(op, x, y):
-        if isinstance(x, Var) or isinstance(y, Var):
+        if isinstance(x, (Var, Complex)) or isinstance(y, (Var, Complex)):
             return NotImplemented
         if isinstance(x, Sym) or isinstance(y, Sym):
             result = op.node(hub_name if hub_name != "NotEqual" else "Equal", *operands(op, x, y))
@@ -242,7 +242,7 @@ def to_bool(op, x):
     return convert_scalar(op, x, bool, T.BOOL)
 
 
-@PYTHON.op("aten::item", "aten::ScalarImplicit")
+@PYTHON.op("aten::item", "aten::ScalarImplicit", "aten::_local_scalar_dense")
 def item(op, x):
     value = x.read(op)
     if value.dtype == T.BOOL:
@@ -252,14 +252,14 @@ def item(op, x):
 
 @PYTHON.op("aten::len")
 def len_(op, x):
-    if isinstance(x, Var):
-        return length(op, x.read(op), 0)
+    if isinstance(x, (Var, Complex)):
+        return length(op, _read(op, x), 0)
     return Sym(op.SequenceLength(x.value)) if isinstance(x, Sequence) else len(x)
 
 
 @PYTHON.op("aten::dim", "prim::ndim")
 def dim(op, x):
-    return rank(x.read(op))
+    return rank(_read(op, x))
 
 
 def _read(op: Any, x: Any) -> Any:
@@ -267,7 +267,7 @@ def _read(op: Any, x: Any) -> Any:
     return op.Gather(x.value, np.array(0), axis=-1) if isinstance(x, Complex) else x.read(op)
 
 
-@PYTHON.op("aten::size")
+@PYTHON.op("aten::size", "aten::sym_size")
 def size(op, x, dim=None):
     value = _read(op, x)
     if dim is None:
@@ -275,7 +275,7 @@ def size(op, x, dim=None):
     return length(op, value, dim)
 
 
-@PYTHON.op("aten::numel")
+@PYTHON.op("aten::numel", "aten::sym_numel")
 def numel(op, x):
     value = _read(op, x)
     lengths = [length(op, value, i) for i in range(rank(value))]
@@ -284,10 +284,15 @@ def numel(op, x):
 
 @PYTHON.op("aten::is_floating_point")
 def is_floating_point(op, x):
-    return x.read(op).dtype.is_floating_point()
+    return not isinstance(x, Complex) and x.read(op).dtype.is_floating_point()
 
 
-@PYTHON.op("aten::is_complex", "aten::is_sparse", "aten::is_nested", "aten::is_cuda")
+@PYTHON.op("aten::is_complex")
+def is_complex(op, x):
+    return isinstance(x, Complex)
+
+
+@PYTHON.op("aten::is_sparse", "aten::is_nested", "aten::is_cuda")
 def never(op, x):
     return False
 
@@ -455,11 +460,30 @@ def derive_index(op, index, start, step):
     return sym(op.Add(int64_scalar(op, start), op.Mul(int64_scalar(op, index), int64_scalar(op, step))))
 
 
+ON_HUB = {"sqrt": "Sqrt", "log": "Log", "exp": "Exp", "sin": "Sin", "cos": "Cos", "isnan": "IsNaN"}
+
+
+def _of_run_time(op: Any, name: str, x: Any, y: Any = None) -> Any:
+    """Function of numbers known at run time: floors and ceilings are integers, as in Python."""
+    if name in ("ceil", "floor"):
+        whole = x.python_type is not float
+        return x if whole else sym(op.Cast(op.node(name.capitalize(), x.value), to=int(T.INT64)))
+    if name == "pow" and all(isinstance(v, (*NUMBER, Sym)) for v in (x, y)):
+        return sym(op.Pow(*operands(op, x, y)))
+    if name in ON_HUB and y is None:
+        return sym(op.node(ON_HUB[name], tensor(op, x, T.DOUBLE)))
+    if name == "abs":
+        return sym(op.Abs(x.value))
+    return NotImplemented
+
+
 def register_math(**functions: Callable) -> None:
     for name, function in functions.items():
 
         @PYTHON.op(f"aten::{name}")
-        def compute(op, *inputs, function=function):
+        def compute(op, *inputs, name=name, function=function):
+            if any(isinstance(v, Sym) for v in inputs):
+                return _of_run_time(op, name, *inputs)
             if not all(isinstance(v, NUMBER) for v in inputs):
                 return NotImplemented
             return function(*inputs)
@@ -503,6 +527,8 @@ register_extreme("max", max, "Max")
 
 @PYTHON.op("prim::abs")
 def absolute(op, x):
+    if isinstance(x, Sym):
+        return sym(op.Abs(x.value))
     return abs(x) if isinstance(x, NUMBER) else NotImplemented
 
 
@@ -511,7 +537,14 @@ def device(op, *inputs):
     return "cpu"
 
 
-@PYTHON.op("aten::warn", "aten::manual_seed", "aten::set_grad_enabled", "prim::Enter", "prim::Exit")
+NOTHING = (
+    "aten::warn aten::manual_seed aten::set_grad_enabled prim::Enter prim::Exit aten::_assert_scalar"
+    " aten::_assert_async aten::_assert_tensor_metadata aten::sym_constrain_range"
+    " aten::sym_constrain_range_for_size"
+)
+
+
+@PYTHON.op(*NOTHING.split())
 def nothing(op, *inputs):
     return None
 

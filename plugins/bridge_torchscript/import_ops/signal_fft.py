@@ -11,7 +11,17 @@ import onnx_ir as ir
 
 from bridge.importing import ints, like, shape_tensor
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import as_floating, length, number, rank, static_value
+from bridge_torchscript.import_ops.common import (
+    FLOATS,
+    T,
+    as_floating,
+    cast,
+    length,
+    number,
+    rank,
+    result_type,
+    static_value,
+)
 from bridge_torchscript.values import Complex, Unsupported
 
 ops = OpTable()
@@ -37,6 +47,20 @@ def as_complex(op: Any, x: Any) -> Complex:
         return x
     x = as_floating(op, x)
     return pair(op, x, op.Mul(x, like(op, x)))
+
+
+def complex_among(*values: Any) -> bool:
+    return any(isinstance(v, (Complex, complex)) for v in values)
+
+
+def numbers_as_pairs(op: Any, *operands: Any) -> list[Any]:
+    """Operands with complex numbers of Python as pairs, in the float dtype of the tensor among them."""
+    values = [v.value if isinstance(v, Complex) else v for v in operands]
+    dtype = next((v.dtype for v in values if isinstance(v, ir.Value) and v.dtype in FLOATS), T.FLOAT)
+    return [
+        Complex(op.const(np.array([v.real, v.imag], dtype.numpy()))) if isinstance(v, complex) else v
+        for v in operands
+    ]
 
 
 def conjugate(op: Any, x: Complex) -> Complex:
@@ -202,16 +226,92 @@ def imag(op, x):
     return component(op, x, 1) if isinstance(x, Complex) else _refuse()
 
 
+def alike(op: Any, x: Complex, other: Complex) -> tuple[Complex, Complex]:
+    """Both in one dtype; a single number takes the other's."""
+    a, b = x.value, other.value
+    if a.dtype != b.dtype:
+        alone = [rank(v) == 1 for v in (a, b)]
+        dtype = result_type(a, b) if alone[0] == alone[1] else (b if alone[0] else a).dtype
+        a, b = cast(op, a, dtype), cast(op, b, dtype)
+    return Complex(a), Complex(b)
+
+
 def multiply_complex(op: Any, x: Any, other: Any) -> Complex:
     if not isinstance(x, Complex) or not isinstance(other, Complex):
         pairs, factor = (x, other) if isinstance(x, Complex) else (other, x)
-        if isinstance(factor, ir.Value) and rank(factor):
-            factor = op.Unsqueeze(factor, ints(rank(factor)))
-        return Complex(
-            op.Mul(pairs.value, factor if isinstance(factor, ir.Value) else number(op, factor, pairs.value))
-        )
+        if not isinstance(factor, ir.Value):
+            return Complex(op.Mul(pairs.value, number(op, factor, pairs.value)))
+        one, two = alike(op, pairs, Complex(op.Unsqueeze(as_floating(op, factor), ints(rank(factor)))))
+        return Complex(op.Mul(one.value, two.value))
+    x, other = alike(op, x, other)
     (a, b), (c, d) = ((component(op, v, 0), component(op, v, 1)) for v in (x, other))
     return pair(op, op.Sub(op.Mul(a, c), op.Mul(b, d)), op.Add(op.Mul(a, d), op.Mul(b, c)))
+
+
+def divide_complex(op: Any, x: Any, other: Any) -> Complex:
+    """x / y = x · conjugate(y) / |y|²."""
+    if not isinstance(other, Complex):
+        return multiply_complex(op, x, op.Reciprocal(as_floating(op, other)))
+    x, other = alike(op, as_complex(op, x), other)
+    size = op.ReduceSum(op.Mul(other.value, other.value), ints(rank(other.value) - 1), keepdims=1)
+    return Complex(op.Div(multiply_complex(op, x, conjugate(op, other)).value, size))
+
+
+def equal_complex(op: Any, x: Any, other: Any) -> ir.Value:
+    """True where both parts are equal."""
+    one, two = alike(op, as_complex(op, x), as_complex(op, other))
+    hits = op.Equal(one.value, two.value)
+    return op.And(*(op.Gather(hits, np.array(i), axis=-1) for i in (0, 1)))
+
+
+BY_COMPONENT = """
+alias cat clone contiguous cumsum detach diagonal expand flatten flip hstack index_select mT mean movedim
+narrow neg permute repeat reshape roll select slice split split_with_sizes squeeze stack sum t tile
+transpose unbind unflatten unsqueeze view vstack
+"""
+"""Operators that give complex numbers what they give their real and their imaginary parts."""
+WHOLE = """
+_conj abs absolute add bmm conj conj_physical div divide eq matmul mm mul multiply ne not_equal real
+resolve_conj rsub sub subtract true_divide
+"""
+"""Operators of other families whose rules take complex numbers."""
+
+
+def by_component(operator: str, handler: Any) -> bool:
+    """True if an operator takes the parts of complex numbers one by one, False if it takes them whole. Raises
+    Unsupported if it takes none.
+    """
+    name = operator.partition("::")[2]
+    if name in BY_COMPONENT.split():
+        return True
+    if name in WHOLE.split() or handler.__module__.rpartition(".")[2].startswith("signal_"):
+        return False
+    raise Unsupported("is not supported on complex numbers")
+
+
+def is_complex(value: Any) -> bool:
+    """True for complex numbers and lists that hold some."""
+    return isinstance(value, Complex) or (isinstance(value, list) and any(map(is_complex, value)))
+
+
+def components(op: Any, arguments: dict[str, Any], index: int) -> dict[str, Any]:
+    """Arguments with the real (index 0) or imaginary (1) parts of what is complex in them."""
+    if arguments.get("dtype") is not None:
+        raise Unsupported("makes complex numbers of another dtype")
+
+    def part(value: Any) -> Any:
+        if isinstance(value, list) and is_complex(value):
+            return [component(op, as_complex(op, v), index) for v in value]
+        return component(op, value, index) if isinstance(value, Complex) else value
+
+    return {name: part(value) for name, value in arguments.items()}
+
+
+def paired(op: Any, real: Any, imaginary: Any) -> Any:
+    """Complex numbers of their parts, or lists of them."""
+    if isinstance(real, (list, tuple)):
+        return [paired(op, r, i) for r, i in zip(real, imaginary, strict=True)]
+    return pair(op, real, imaginary)
 
 
 def magnitude(op: Any, x: Complex) -> ir.Value:

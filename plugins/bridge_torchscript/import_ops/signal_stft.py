@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from bridge.importing import ints, like
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import int64_scalar, number, rank, static_value
+from bridge_torchscript.import_ops.common import int64_scalar, number, promoting, rank, static_value
 from bridge_torchscript.import_ops.pool import PADDING, pad_with_mode
 from bridge_torchscript.import_ops.signal_fft import component
 from bridge_torchscript.values import Complex, Unsupported
@@ -26,6 +26,7 @@ def _window(op: Any, window: Any, size: int, width: int, dtype: ir.DataType) -> 
 
 
 @ops.op("aten::stft")
+@promoting("x", "window")
 def stft(
     op,
     x,

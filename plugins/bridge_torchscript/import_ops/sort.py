@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.hub import const
 from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     axis,
     cast,
+    is_float,
     length,
     lengths_vector,
     number,
@@ -112,7 +114,7 @@ def searchsorted(op, sorted_sequence, x, out_int32=False, right=False, side=None
     values = tensor(op, x)
     a, b = (
         promote(op, sorted_sequence, values)
-        if isinstance(x, ir.Value)
+        if isinstance(x, ir.Value) or not is_float(sorted_sequence)
         else (sorted_sequence, tensor(op, x, sorted_sequence.dtype))
     )
     table = a if rank(sorted_sequence) == 1 else op.Unsqueeze(a, ints(-2))
@@ -169,3 +171,26 @@ def bincount(op, x, weights=None, minlength=0):
         op.Expand(tensor(op, 1, dtype), op.Shape(indices)) if weights is None else cast(op, weights, dtype)
     )
     return op.ScatterElements(zeros, indices, added, axis=0, reduction="add")
+
+
+@ops.op("aten::histc")
+def histc(op, x, bins=100, min=0, max=0):
+    """Count of the elements in each of `bins` equal intervals, the last of which holds its end; of all
+    elements from the least to the greatest if `min` equals `max`, and one more on either side if these are
+    equal too. Elements outside and NaN count nowhere.
+    """
+    bins, flat = static_value(bins, "bins"), op.Reshape(x, ints(-1))
+    low, high = number(op, min, x), number(op, max, x)
+    if const(low) is None or const(high) is None or const(low) == const(high):
+        unset = op.Equal(low, high)
+        low = op.Where(unset, op.ReduceMin(flat, keepdims=0), low)
+        high = op.Where(unset, op.ReduceMax(flat, keepdims=0), high)
+        margin = cast(op, op.Equal(low, high), x.dtype)
+        low, high = op.Sub(low, margin), op.Add(high, margin)
+    inside = op.And(op.GreaterOrEqual(flat, low), op.LessOrEqual(flat, high))
+    scaled = op.Div(op.Mul(op.Sub(flat, low), number(op, bins, x)), op.Sub(high, low))
+    places = cast(op, op.Where(inside, scaled, number(op, 0, x)), T.INT64)
+    places = op.Where(inside, op.Min(places, np.array(bins - 1)), np.array(bins))
+    ones = op.Expand(tensor(op, 1, T.INT64), op.Shape(places))
+    counts = op.ScatterElements(op.const(np.zeros(bins + 1, np.int64)), places, ones, axis=0, reduction="add")
+    return cast(op, op.Slice(counts, ints(0), ints(bins), ints(0)), x.dtype)
