@@ -12,6 +12,7 @@ from bridge import facts, hub
 from bridge.errors import UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge.passes.affine import FoldAffine
+from bridge.passes.blocks import ExpandBlocks, FoldDilations
 from bridge.passes.dense import MergeFlattenedMatMul
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.transposes import SinkTransposes
@@ -127,6 +128,8 @@ def _import_graph(source: Source, facts: Facts, explicit: bool, features: bool, 
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(source.metadata)
     _unique_names(graph)
+    FoldDilations()(model)
+    ExpandBlocks()(model)
     MergeFlattenedMatMul()(model)
     RaiseGelu()(model)
     RemoveUnusedNodesPass()(model)
