@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import UnreadableFile
-from bridge_savedmodel.reader import Source, read_folder, read_function, read_graph, split
+from bridge_savedmodel.reader import Source, output_names, read_folder, read_function, read_graph, split
 from bridge_savedmodel.tensorflow import tensorflow
 
 KERAS = (".keras", ".h5", ".hdf5")
@@ -61,10 +61,7 @@ def trace_keras(model: Any) -> tuple[Any, list[str], list[str]]:
         return model(tf.nest.pack_sequence_as(specs, list(tensors)), training=False)
 
     function = tf.function(infer, autograph=False).get_concrete_function(*leaves)
-    count, declared = len(function.outputs), list(getattr(model, "output_names", None) or [])
-    names = (
-        declared if len(declared) == count == len(set(declared)) else [f"output_{n}" for n in range(count)]
-    )
+    names = output_names(function, getattr(model, "output_names", None) or ())
     return function, [leaf.name for leaf in leaves], names
 
 
