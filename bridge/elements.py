@@ -41,7 +41,7 @@ def elements(value: ir.Value | None, depth: int = DEPTH) -> np.ndarray | None:
 
 
 def difference(one: Linear, other: Linear) -> int | None:
-    """What one is more than the other, where that is known."""
+    """The number by which `one` is larger, where that is known."""
     return (one - other).whole
 
 
@@ -52,10 +52,23 @@ def length(value: ir.Value, axis: int) -> Linear:
         if isinstance(dim, int):
             return number(dim)
         node = value.producer()
+        counted = _counted(node)
         source = None if node is None or node.domain else _source(node, axis)
-        if source is None:
-            return variable(f"{id(value)}.{axis}")
+        if counted is not None or source is None:
+            return counted or variable(f"{id(value)}.{axis}")
         value, axis = source
+
+
+def _counted(node: ir.Node | None) -> Linear | None:
+    """The number of elements of a Range from 0 to a length."""
+    if node is None or node.op_type != "Range" or node.domain:
+        return None
+    start, step, limit = const(node.inputs[0]), const(node.inputs[2]), elements(node.inputs[1])
+    if start is None or start != 0 or step is None or step != 1 or limit is None:
+        return None
+    count = limit.item()
+    single = len(count.terms) == 1 and not count.constant and next(iter(count.terms))[1] == 1
+    return count if single and "." in next(iter(count.names)) else None
 
 
 def _source(node: ir.Node, axis: int) -> tuple[ir.Value, int] | None:
@@ -100,6 +113,11 @@ def _shape(node: ir.Node, read: Any) -> Any:
 def _reshaped(node: ir.Node, read: Any) -> Any:
     items, shape = read(node.inputs[0]), shape_of(node.outputs[0])
     return None if items is None or shape is None else items.reshape(shape)
+
+
+def _single(node: ir.Node, read: Any) -> Any:
+    items = read(node.inputs[0])
+    return _objects(shape_of(node.outputs[0]) or (), items.ravel()) if items.size == 1 else None
 
 
 def _concat(node: ir.Node, read: Any) -> Any:
@@ -154,6 +172,7 @@ def _times(a: Linear, b: Linear) -> Linear | None:
 RULES: dict[str, Callable[[ir.Node, Any], Any]] = {
     **dict.fromkeys(["Reshape", "Squeeze", "Unsqueeze"], _reshaped),
     **dict.fromkeys(["Cast", "Identity"], _first),
+    **dict.fromkeys([f"Reduce{kind}" for kind in ("Max", "Min", "Prod", "Sum")], _single),
     "Add": _pairwise(lambda a, b: a + b),
     "Concat": _concat,
     "Gather": _gather,

@@ -158,7 +158,7 @@ def _data_input(node: ir.Node) -> int:
 
 
 def _axes_above(node: ir.Node, axes: list[int]) -> list[int] | None:
-    """Where dimensions of the result are in the input; None where the operator does more to them."""
+    """Places of dimensions of the result in the input; None where the operator does more to them."""
     rank, result_rank = rank_of(node.inputs[_data_input(node)]), rank_of(node.outputs[0])
     if rank is None or result_rank is None:
         return None

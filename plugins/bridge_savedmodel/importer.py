@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bridge import facts, hub
 from bridge.errors import UnsupportedModel
@@ -16,6 +15,7 @@ from bridge.passes.blocks import ExpandBlocks, FoldDilations
 from bridge.passes.dense import MergeFlattenedMatMul
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.transposes import SinkTransposes
+from bridge.passes.unused import RemoveUnused
 from bridge.report import Blocker
 from bridge_savedmodel.control_flow_v1 import functionalize
 from bridge_savedmodel.import_context import Frame, ImportContext
@@ -132,7 +132,7 @@ def _import_graph(source: Source, facts: Facts, explicit: bool, features: bool, 
     ExpandBlocks()(model)
     MergeFlattenedMatMul()(model)
     RaiseGelu()(model)
-    RemoveUnusedNodesPass()(model)
+    RemoveUnused()(model)
     for _ in range(2):
         SinkTransposes()(model)
     FoldAffine()(model)

@@ -77,6 +77,8 @@ def known_elements(value: Any, depth: int = 8) -> list[int | None] | None:
 
 def reshape_to(op: Any, x: Any, shape: Any) -> Any:
     """`x` reshaped to an int64 vector of lengths; known lengths become its static shape."""
+    if const(shape) is not None and not len(const(shape)) and rank_of(x):
+        return op.Squeeze(x, ints(*range(rank_of(x) or 0)))
     reshaped = op.Reshape(x, shape, allowzero=1 if 0 in (known_elements(shape) or []) else None)
     known = known_elements(shape)
     if known is not None:

@@ -139,8 +139,8 @@ def _transposed_padding(node: Any, totals: list[int]) -> tuple[list[int], list[i
 
 
 def _cut_to(op: Any, node: Any, full: Any, sizes: Any, spans: list[int], strides: list[int]) -> Any:
-    """What a transposed convolution without padding gives, cut, or filled with zeros behind, to lengths known
-    at run time alone."""
+    """The result of a transposed convolution without padding, cut, or filled with zeros behind, to lengths
+    known at run time alone."""
     count = len(spans)
     wide = as_int64(op, sizes)
     first = 0 if shape_of(sizes) == [count] else 1 if channels_last(node) else 2
