@@ -340,6 +340,7 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
     if ML in model.graph.opset_imports:
         trees = any(node.op_type == "TreeEnsemble" for node in hub.all_nodes(model))
         model.graph.opset_imports[ML] = hub.ML_OPSET if trees else BEFORE_TREE_ENSEMBLE
+    NameValues()(model)
     return [
         Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
         for graph in (model.graph, *model.functions.values())
