@@ -16,6 +16,7 @@ __all__ = ["difference", "elements", "length"]
 
 SMALL = 64
 DEPTH = 64
+FAR = 2**31 - 1
 
 
 def elements(value: ir.Value | None, depth: int = DEPTH) -> np.ndarray | None:
@@ -81,6 +82,8 @@ def _source(node: ir.Node, axis: int) -> tuple[ir.Value, int] | None:
         return x, axis
     if rank is None:
         return None
+    if node.op_type == "Slice":
+        return (x, axis) if _keeps_length(node, axis, rank) else None
     if node.op_type == "Transpose":
         return x, (attr(node, "perm") or list(range(rank))[::-1])[axis]
     axes = const(input_at(node, 1))
@@ -90,6 +93,20 @@ def _source(node: ir.Node, axis: int) -> tuple[ir.Value, int] | None:
     if node.op_type == "Squeeze" and axes is not None:
         return x, [i for i in range(rank) if i not in {int(a) % rank for a in axes}][axis]
     return None
+
+
+def _keeps_length(node: ir.Node, axis: int, rank: int) -> bool:
+    """True if a Slice takes all of a dimension, forwards or backwards."""
+    starts, ends, axes, steps = (const(input_at(node, i)) for i in range(1, 5))
+    if axes is None or starts is None or ends is None:
+        return False
+    found = [i for i, a in enumerate(axes) if int(a) % rank == axis]
+    step = 1 if steps is None or not found else int(steps[found[0]])
+    bounds = [(int(starts[i]), int(ends[i])) for i in found]
+    return all(
+        (step == 1 and start == 0 and end >= FAR) or (step == -1 and start == -1 and end <= -FAR)
+        for start, end in bounds
+    )
 
 
 def _objects(shape: Any, items: Any) -> np.ndarray:

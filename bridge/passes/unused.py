@@ -21,10 +21,10 @@ class RemoveUnused(ir.passes.InPlacePass):
             if not gone:
                 return ir.passes.PassResult(model, modified)
             for node in gone:
-                _release(node)
+                release(node)
 
 
-def _release(node: ir.Node) -> None:
+def release(node: ir.Node) -> None:
     """Let the bodies of a node read nothing any more."""
     for graph in hub.subgraphs(node):
         for inner in traversal.RecursiveGraphIterator(graph):

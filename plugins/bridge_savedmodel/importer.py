@@ -23,6 +23,7 @@ from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.keras_and_frozen import open_source
 from bridge_savedmodel.live_session import keras_session
 from bridge_savedmodel.reader import Port, Source, read_folder, split
+from bridge_savedmodel.recurrent_loops import RaiseRecurrent
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.values import Pair
 from bridge_savedmodel.variables import Facts
@@ -136,6 +137,8 @@ def _import_graph(source: Source, facts: Facts, explicit: bool, features: bool, 
     for _ in range(2):
         SinkTransposes()(model)
     FoldAffine()(model)
+    if RaiseRecurrent()(model).modified:
+        RemoveUnused()(model)
     return model
 
 

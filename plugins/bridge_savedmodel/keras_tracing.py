@@ -1,4 +1,4 @@
-"""What Keras's own layers need to be traced for lengths that vary."""
+"""Keras's own layers, traced for lengths that vary."""
 
 from __future__ import annotations
 

@@ -196,6 +196,74 @@ def test_keras_files_of_any_time_are_checked_by_keras(tmp_path: Path) -> None:
     assert bridge.convert(tmp_path / "model.keras", tmp_path / "model.onnx", verify=True).verification.ok
 
 
+def randomized(model: Any) -> Any:
+    for weight in model.weights:
+        weight.assign(RNG.standard_normal(weight.shape) * 0.4)
+    return model
+
+
+EVERYTHING = {"return_sequences": True, "return_state": True, "go_backwards": True}
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"return_sequences": True},
+    {"return_state": True},
+    EVERYTHING,
+    {"use_bias": False},
+    {"activation": None, "return_sequences": True},
+    {"activation": "leaky_relu"},
+    {"activation": "elu", "dropout": 0.3, "recurrent_dropout": 0.2},
+)
+GATED: tuple[dict[str, Any], ...] = (
+    {"recurrent_activation": "tanh", "activation": "sigmoid"},
+    {"recurrent_activation": "linear"},
+    {"implementation": 1},
+)
+RECURRENT = [
+    *(("LSTM", "LSTM", options) for options in (*OPTIONS, *GATED, {"unit_forget_bias": False})),
+    *(("GRU", "GRU", options) for options in (*OPTIONS, *GATED, {"reset_after": False})),
+    ("GRU", "GRU", {"reset_after": False, "use_bias": False, "implementation": 1}),
+    *(("SimpleRNN", "RNN", options) for options in OPTIONS),
+]
+
+
+def hold(model: Any, arrays: Sequence[dict[str, np.ndarray]]) -> Any:
+    """The hub model, after all its results were held against Keras's."""
+    read = bridge.load(model)
+    for given in arrays:
+        results = bridge.run(read, given).values()
+        expected = tf.nest.flatten(model(list(given.values()) if len(given) > 1 else given["x"]))
+        for result, value in zip(results, expected, strict=True):
+            np.testing.assert_allclose(result, np.asarray(value), 1e-4, 1e-4, strict=True)
+    return read
+
+
+@pytest.mark.parametrize(("layer", "operator", "options"), RECURRENT, ids=str)
+def test_loops_of_recurrent_layers_are_their_operators(layer: str, operator: str, options: dict) -> None:
+    x = L.Input((None, 3), name="x")
+    model = randomized(keras.Model(x, getattr(L, layer)(4, **options)(x)))
+    read = hold(model, [{"x": f(2, 5, 3)}, {"x": f(3, 7, 3)}])
+    assert operators(read)[operator] == 1
+    assert not operators(read)["Loop"]
+
+
+@pytest.mark.parametrize(("layer", "states"), [("LSTM", 2), ("GRU", 1), ("SimpleRNN", 1)])
+def test_initial_states_of_recurrent_layers_are_kept(layer: str, states: int) -> None:
+    x, given = L.Input((None, 3), name="x"), [L.Input((4,), name=f"s{i}") for i in range(states)]
+    model = randomized(keras.Model([x, *given], getattr(L, layer)(4)(x, initial_state=given)))
+    arrays = [{"x": f(n, 5, 3), **{v.name: f(n, 4) for v in given}} for n in (2, 3)]
+    assert not operators(hold(model, arrays))["Loop"]
+
+
+@pytest.mark.parametrize("make", [
+    lambda: L.LSTM(4, activation="gelu"),
+    lambda: L.GRU(4, recurrent_activation="hard_sigmoid"),
+    lambda: L.RNN([L.LSTMCell(4), L.LSTMCell(2)], return_sequences=True),
+])  # fmt: skip
+def test_loops_that_are_no_operator_of_the_hub_stay(make: Callable[[], Any]) -> None:
+    model = randomized(sequential([None, 3], make()))
+    assert operators(hold(model, [{"x": f(2, 5, 3)}, {"x": f(3, 7, 3)}]))["Loop"] == 1
+
+
 def two_inputs() -> tuple[Any, Any]:
     return L.Input((3,), name="p"), L.Input((None, 3), name="q")
 
