@@ -228,7 +228,7 @@ RECURRENT = [
 
 def hold(model: Any, arrays: Sequence[dict[str, np.ndarray]]) -> Any:
     """The hub model, after all its results were held against Keras's."""
-    read = bridge.load(model)
+    read = bridge.load(model, state="initial")
     for given in arrays:
         results = bridge.run(read, given).values()
         expected = tf.nest.flatten(model(list(given.values()) if len(given) > 1 else given["x"]))
@@ -305,3 +305,25 @@ NAMED: dict[str, tuple[list[int | None], Callable[[], Any], str]] = {
 def test_dimensions_of_outputs_are_named_by_those_of_inputs(name: str) -> None:
     shape, make, expected = NAMED[name]
     assert str(bridge.load(sequential(shape, make())).graph.outputs[0].shape) == expected
+
+
+MASKED: dict[str, Callable[[Any], Any]] = {
+    "LSTM": lambda x: L.LSTM(4, return_sequences=True)(L.Masking()(x)),
+    "GRU backwards": lambda x: L.GRU(4, return_sequences=True, go_backwards=True)(L.Masking()(x)),
+    "SimpleRNN, its last": lambda x: L.SimpleRNN(4)(L.Masking()(x)),
+    "both ways": lambda x: L.Bidirectional(L.LSTM(4, return_sequences=True))(L.Masking()(x)),
+}
+
+
+@pytest.mark.parametrize("target", ["onnx", "tflite"])
+@pytest.mark.parametrize("name", MASKED)
+def test_masked_steps_are_left_out_on_every_target(name: str, target: str, tmp_path: Path) -> None:
+    x = L.Input((None, 3), name="x")
+    model = randomized(keras.Model(x, MASKED[name](x)))
+    arrays = [f(2, 5, 3), f(3, 7, 3)]
+    for array in arrays:
+        array[0, 2], array[1, -2:] = 0, 0
+    path = bridge.convert(model, tmp_path / f"model.{target}", to=target).path
+    for array in arrays:
+        (result,) = bridge.run(path, {"x": array}).values()
+        np.testing.assert_allclose(result, np.asarray(model(array)), 1e-4, 1e-4, strict=True)
