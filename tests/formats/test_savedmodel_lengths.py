@@ -145,6 +145,49 @@ def test_transposed_convolutions_to_sizes_known_at_run_time(padding: str, size: 
             np.testing.assert_allclose(result, function(tf.constant(x), tf.constant(n)).numpy(), 1e-4, 1e-4)
 
 
+SIZES = (((5, 7), (8, 9)), ((6, 4), (3, 2)), ((4, 8), (8, 4)), ((3, 3), (6, 1)))
+METHODS = ("bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian", "mitchellcubic")
+RAW = {
+    f"{name} {options}": (name, options)
+    for name in ("ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea")
+    for options in ({}, {"align_corners": True}, {"half_pixel_centers": True})
+    if name != "ResizeArea" or "half_pixel_centers" not in options
+}
+
+
+def resized(work: Callable[[Any, Any], Any]) -> None:
+    specs = tf.TensorSpec([None, None, None, 2], tf.float32, "x"), tf.TensorSpec([2], tf.int32, "n")
+    function = tf.function(work, autograph=False).get_concrete_function(*specs)
+    read = bridge.load(function)
+    for before, after in SIZES:
+        x, n = f(2, *before, 2), np.int32(after)
+        (result,) = bridge.run(read, {"x": x, "n": n}).values()
+        np.testing.assert_allclose(result, function(tf.constant(x), tf.constant(n)).numpy(), 1e-3, 1e-4)
+
+
+@pytest.mark.parametrize("antialias", [False, True], ids=["as it is", "antialias"])
+@pytest.mark.parametrize("method", METHODS)
+def test_images_of_any_size_are_resized_to_any_size(method: str, antialias: bool) -> None:
+    resized(lambda x, n: tf.image.resize(x, n, method, antialias=antialias))
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_images_of_any_size_are_resized_by_every_operator(name: str) -> None:
+    operator, options = RAW[name]
+    resized(lambda x, n: getattr(tf.raw_ops, operator)(images=x, size=n, **options))
+
+
+@pytest.mark.parametrize("kernel", ["box", "triangle", "keyscubic", "lanczos1", "gaussian"])
+def test_images_are_scaled_by_what_is_known_at_run_time(kernel: str) -> None:
+    def work(x: Any, n: Any) -> Any:
+        scale = tf.cast(n, tf.float32) / tf.cast(tf.shape(x)[1:3], tf.float32) * 1.3
+        return tf.raw_ops.ScaleAndTranslate(
+            images=x, size=n, scale=scale, translation=scale * 0.7, kernel_type=kernel, antialias=True
+        )
+
+    resized(work)
+
+
 def inner() -> Any:
     layers = [L.Conv2D(3, 2, padding="same"), L.BatchNormalization(), L.MaxPooling2D(), L.Flatten()]
     return keras.Sequential([L.Input((6, 6, 2)), *layers, L.Dense(4, activation="softmax")])
