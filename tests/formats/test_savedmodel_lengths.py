@@ -370,3 +370,20 @@ def test_masked_steps_are_left_out_on_every_target(name: str, target: str, tmp_p
     for array in arrays:
         (result,) = bridge.run(path, {"x": array}).values()
         np.testing.assert_allclose(result, np.asarray(model(array)), 1e-4, 1e-4, strict=True)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (1, 5)])
+def test_boxes_are_cut_out_of_images_of_any_size(size: tuple[int, int]) -> None:
+    def work(x: Any, boxes: Any) -> Any:
+        return tf.raw_ops.CropAndResize(
+            image=x, boxes=boxes, box_ind=[0, 1, 0], crop_size=size, extrapolation_value=7.0
+        )
+
+    specs = tf.TensorSpec([None, None, None, 2], tf.float32, "x"), tf.TensorSpec([None, 4], tf.float32, "b")
+    function = tf.function(work, autograph=False).get_concrete_function(*specs)
+    read = bridge.load(function)
+    boxes = np.float32([[0, 0, 1, 1], [0.2, 0.3, 0.9, 1.2], [-0.1, 0.8, 0.5, 0.1]])
+    for lengths in ((6, 5), (9, 3), (1, 4)):
+        x = f(2, *lengths, 2)
+        (result,) = bridge.run(read, {"x": x, "b": boxes}).values()
+        np.testing.assert_allclose(result, function(tf.constant(x), tf.constant(boxes)).numpy(), 1e-4, 1e-5)

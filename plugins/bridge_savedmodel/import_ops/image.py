@@ -133,13 +133,9 @@ def _nearest_elements(op: Any, x: Any, axis: int, size: Any, index: int, mode: s
 
 CROP = condition("a constant crop size", lambda n: const(n.inputs[3]) is not None)
 BILINEAR = condition("method=bilinear", lambda n: n.get("method") == "bilinear")
-STATIC_IMAGES = condition(
-    "images of known size over 1",
-    lambda n: all(isinstance(d, int) and d > 1 for d in list(n.inputs[0].shape or [0, 0, 0])[1:3]),
-)
 
 
-@ops.op("CropAndResize", needs=(CROP, BILINEAR, STATIC_IMAGES))
+@ops.op("CropAndResize", needs=(known_rank(), CROP, BILINEAR))
 def crop_and_resize(op, node, images, boxes, box_indices, size):
     """Samples on a grid over each box; beyond the image the extrapolation value."""
     height, width = (int(v) for v in const(size))
@@ -161,11 +157,20 @@ def crop_and_resize(op, node, images, boxes, box_indices, size):
     sampled = op.GridSample(
         selected, op.Sub(op.Mul(grid, 2.0), 1.0), align_corners=1, mode="linear", padding_mode="border"
     )
-    in_range = [op.And(op.GreaterOrEqual(v, 0.0), op.LessOrEqual(v, 1.0)) for v in (rows, columns)]
+    in_range = [
+        op.And(op.GreaterOrEqual(place, 0.0), op.LessOrEqual(place, last))
+        for place, last in (_places(op, images, i + 1, v) for i, v in enumerate((rows, columns)))
+    ]
     is_inside = op.Unsqueeze(op.And(*in_range), ints(1))
     result = op.Where(is_inside, sampled, op.const(np.array(node.get("extrapolation_value"), np.float32)))
     result.shape = ir.Shape([None, list(images.shape)[3], height, width])
     return to_channels_last(op, result)
+
+
+def _places(op: Any, images: Any, axis: int, places: Any) -> tuple[Any, Any]:
+    """Places from 0 to 1 along an axis as places of elements, and that of the last element."""
+    last = op.Cast(op.Sub(op.Shape(images, start=axis, end=axis + 1), ints(1)), to=int(T.FLOAT))
+    return op.Mul(places, last), last
 
 
 SUPPRESSIONS = ("NonMaxSuppression", "NonMaxSuppressionV2", "NonMaxSuppressionV3", "NonMaxSuppressionV4")
