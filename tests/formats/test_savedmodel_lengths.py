@@ -350,6 +350,31 @@ def test_dimensions_of_outputs_are_named_by_those_of_inputs(name: str) -> None:
     assert str(bridge.load(sequential(shape, make())).graph.outputs[0].shape) == expected
 
 
+@pytest.mark.parametrize("kind", ["MaxPooling", "AveragePooling"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_pools_whose_steps_are_wider_than_their_windows(kind: str, rank: int, tmp_path: Path) -> None:
+    layer = getattr(L, f"{kind}{rank}D")(2, strides=3, padding="same")
+    model = sequential([None, *(11, 10)[: rank - 1], 4], layer)
+    path = bridge.convert(model, tmp_path / "model.onnx").path
+    for length in (3, 7, 8):
+        x = f(2, length, *(11, 10)[: rank - 1], 4)
+        (result,) = bridge.run(path, {"x": x}).values()
+        np.testing.assert_allclose(result, np.asarray(model(x)), 1e-5, 1e-5)
+
+
+def test_causal_attention_is_written_as_what_onnx_runtime_runs(tmp_path: Path) -> None:
+    x = L.Input((None, 6), name="x")
+    model = keras.Model(x, L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True))
+    assert bridge.convert(model, tmp_path / "model.onnx", verify=True).verification.ok
+
+
+def test_truth_values_are_selected(tmp_path: Path) -> None:
+    spec = tf.TensorSpec([None], tf.bool)
+    function = tf.function(lambda c, x, y: tf.where(c, x, y), autograph=False)
+    traced = function.get_concrete_function(*(tf.TensorSpec(spec.shape, spec.dtype, n) for n in "cxy"))
+    assert bridge.convert(traced, tmp_path / "model.onnx", verify=True).verification.ok
+
+
 MASKED: dict[str, Callable[[Any], Any]] = {
     "LSTM": lambda x: L.LSTM(4, return_sequences=True)(L.Masking()(x)),
     "GRU backwards": lambda x: L.GRU(4, return_sequences=True, go_backwards=True)(L.Masking()(x)),

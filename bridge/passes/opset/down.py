@@ -20,7 +20,7 @@ from bridge.passes.expand import ExpandFunctions
 from bridge.passes.groups import CentredGroups
 from bridge.passes.names import NameValues
 from bridge.passes.opset.up import REDUCTIONS
-from bridge.passes.pads import PadsAtRunTime
+from bridge.passes.pads import PadsAtRunTime, WholePads
 from bridge.passes.rewrite import replace
 from bridge.passes.time_major import TimeMajor
 from bridge.report import Blocker
@@ -322,6 +322,7 @@ def lower(model: ir.Model, target: int) -> None:
 
 def restamp(model: ir.Model, target: int) -> list[Blocker]:
     """To opset `target` in place, as far as operators allow; the ones that have no form there."""
+    WholePads()(model)
     _steps(model.graph, target)
     if any(_blocks(node, target) for node in hub.all_nodes(model)):
         Decompose(lambda node: node.op_type not in CENTRED or not _blocks(node, target))(model)
