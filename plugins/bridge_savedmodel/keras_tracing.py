@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from bridge_savedmodel.tensorflow import tensorflow
+
 
 @contextmanager
 def varying_lengths() -> Iterator[None]:
-    """A context in which TimeDistributed takes every step of a time that varies: Keras 3 takes as many steps
-    as there are samples."""
+    """A context in which TimeDistributed takes every step of a time that varies, where Keras 3 takes as many
+    steps as there are samples, and UpSampling2D interpolates images of any size, which Keras 3 does not."""
     import keras
 
-    layer = keras.layers.TimeDistributed
+    layer, upsampling = keras.layers.TimeDistributed, keras.layers.UpSampling2D
     own = layer.call
 
     def call(self: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
@@ -25,8 +27,25 @@ def varying_lengths() -> Iterator[None]:
     if not keras.__version__.startswith("3"):
         yield
         return
-    with patch.object(layer, "call", call):
+    enlarge = _enlarging(upsampling._resize_images)
+    with patch.object(layer, "call", call), patch.object(upsampling, "_resize_images", enlarge):
         yield
+
+
+def _enlarging(own: Any) -> Any:
+    def enlarge(
+        self: Any, x: Any, high: int, wide: int, data_format: str, interpolation: str = "nearest"
+    ) -> Any:
+        axes = (2, 3) if data_format == "channels_first" else (1, 2)
+        if interpolation == "nearest" or all(x.shape[axis] is not None for axis in axes):
+            return own(self, x, high, wide, data_format, interpolation=interpolation)
+        tf = tensorflow()
+        image = tf.transpose(x, [0, 2, 3, 1]) if axes == (2, 3) else x
+        resized = tf.image.resize(image, tf.shape(image)[1:3] * [high, wide], interpolation)
+        resized = tf.cast(resized, x.dtype)
+        return tf.transpose(resized, [0, 3, 1, 2]) if axes == (2, 3) else resized
+
+    return enlarge
 
 
 def _every_step(layer: Any, inputs: Any, training: Any, mask: Any) -> Any:

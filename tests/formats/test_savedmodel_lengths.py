@@ -362,6 +362,12 @@ def test_pools_whose_steps_are_wider_than_their_windows(kind: str, rank: int, tm
         np.testing.assert_allclose(result, np.asarray(model(x)), 1e-5, 1e-5)
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+def test_images_of_any_size_are_enlarged(interpolation: str) -> None:
+    model = sequential([None, None, 2], L.UpSampling2D((2, 3), interpolation=interpolation))
+    agree(model, [f(2, 4, 5, 2), f(1, 6, 3, 2)])
+
+
 def test_causal_attention_is_written_as_what_onnx_runtime_runs(tmp_path: Path) -> None:
     x = L.Input((None, 6), name="x")
     model = keras.Model(x, L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True))
