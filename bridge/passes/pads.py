@@ -105,36 +105,6 @@ def _beyond_onnxruntime(node: ir.Node) -> bool:
     )
 
 
-class WholePads(ir.passes.InPlacePass):
-    """1. A Pad along some axes names an amount for each dimension.
-
-    ONNX Runtime 1.31, which moves a Transpose behind a Pad, reads amounts along axes as if they were of all
-    dimensions: it computes other numbers, or fails.
-    """
-
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        nodes = [n for n in hub.all_nodes(model) if n.op_type == "Pad" and not n.domain and len(n.inputs) > 3]
-        return ir.passes.PassResult(model, any([_whole(node) for node in nodes]))
-
-
-def _whole(node: ir.Node) -> bool:
-    pads, axes, rank = node.inputs[1], const(node.inputs[3]), rank_of(node.inputs[0])
-    if axes is None or rank is None or pads is None:
-        return False
-    named = [int(a) % rank for a in axes]
-    amounts = [named.index(a) if a in named else None for a in range(rank)]
-    places = [2 * len(named) if i is None else i + side * len(named) for side in (0, 1) for i in amounts]
-    op = hub.Builder(node.graph, before=node, source=hub.origin(node))  # type: ignore[arg-type]
-    known = const(pads)
-    if known is not None:
-        whole = op.const(np.append(known, 0)[places].astype(np.int64))
-    else:
-        whole = op.Gather(op.Concat(pads, np.zeros(1, np.int64), axis=0), np.array(places), axis=0)
-    node.replace_input_with(1, whole)
-    node.replace_input_with(3, None)
-    return True
-
-
 class JoinPads(ir.passes.InPlacePass):
     """1. A Pad that puts zeros around the spatial dimensions of an image, which a Conv alone reads, itself or
     transposed, joins the padding of the Conv.

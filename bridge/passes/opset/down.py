@@ -20,7 +20,7 @@ from bridge.passes.expand import ExpandFunctions
 from bridge.passes.groups import CentredGroups
 from bridge.passes.names import NameValues
 from bridge.passes.opset.up import REDUCTIONS
-from bridge.passes.pads import PadsAtRunTime, WholePads
+from bridge.passes.pads import PadsAtRunTime
 from bridge.passes.rewrite import replace
 from bridge.passes.time_major import TimeMajor
 from bridge.report import Blocker
@@ -150,16 +150,20 @@ def dropout(op: Any, node: ir.Node, x: Any, ratio: Any = None, training: Any = N
     return op.Identity(x), op.ConstantOfShape(op.Shape(x), value=ir.tensor(np.ones(1, bool)))
 
 
-@below(18, "Pad")
+@below(hub.HUB_OPSET, "Pad")
 def pad_axes(op: Any, node: ir.Node, x: Any, pads: Any, value: Any = None, axes: Any = None) -> None:
-    """Below 18 every axis has its pads."""
+    """Every axis has its pads. Of some between transpositions ONNX Runtime 1.31 says that they are all."""
     amounts, along, rank = hub.const(pads), hub.const(axes), hub.rank_of(x)
-    if amounts is None or along is None or rank is None:
+    if along is None or rank is None:
         return
-    whole = np.zeros(2 * rank, np.int64)
+    places = np.full(2 * rank, 2 * along.size)
     for index, axis in enumerate(along.flat):
-        whole[[axis % rank, rank + axis % rank]] = amounts[[index, along.size + index]]
-    node.replace_input_with(1, op.const(whole))
+        places[[axis % rank, rank + axis % rank]] = index, along.size + index
+    if amounts is not None:
+        whole = op.const(np.append(amounts, 0)[places].astype(np.int64))
+    else:
+        whole = op.Gather(op.Concat(pads, np.zeros(1, np.int64), axis=0), op.const(places), axis=0)
+    node.replace_input_with(1, whole)
     node.resize_inputs(2 if value is None else 3)
 
 
@@ -322,7 +326,6 @@ def lower(model: ir.Model, target: int) -> None:
 
 def restamp(model: ir.Model, target: int) -> list[Blocker]:
     """To opset `target` in place, as far as operators allow; the ones that have no form there."""
-    WholePads()(model)
     _steps(model.graph, target)
     if any(_blocks(node, target) for node in hub.all_nodes(model)):
         Decompose(lambda node: node.op_type not in CENTRED or not _blocks(node, target))(model)
