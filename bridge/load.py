@@ -15,6 +15,7 @@ from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel, stage
 from bridge.formats import Format, Importer
 from bridge.passes import clean
 from bridge.passes.dimensions import FixDimensions
+from bridge.passes.lengths import NameLengths, names_of
 from bridge.sources import found
 
 __all__ = ["Reader", "load", "reader"]
@@ -95,7 +96,9 @@ class Reader:
             hub.stamp_origins(model)
             for function in plugins.functions():
                 model.functions.setdefault(function.identifier(), function)
+            given = names_of(model.graph.outputs)
             clean(model)
+            NameLengths(given)(model)
             return model
         except ModuleNotFoundError as error:
             raise self.format.missing(error) from error

@@ -6,7 +6,6 @@ import onnx_ir as ir
 from onnx_ir.passes.common import (
     CommonSubexpressionEliminationPass,
     RemoveUnusedFunctionsPass,
-    RemoveUnusedNodesPass,
     TopologicalSortPass,
 )
 
@@ -19,6 +18,7 @@ from bridge.passes.pads import ExplicitPads, TransposedPads
 from bridge.passes.resizes import ResizeToLengths
 from bridge.passes.shapes import InferShapes
 from bridge.passes.slices import ReachableStarts, RisingRanges
+from bridge.passes.unused import RemoveUnused
 
 ROUNDS = 8
 
@@ -39,7 +39,7 @@ def clean(model: ir.Model) -> None:
         _run(model, InferShapes(), FoldConstants())
     _run(
         model,
-        RemoveUnusedNodesPass(),
+        RemoveUnused(),
         InferShapes(),
         ExplicitPads(),
         RisingRanges(),
@@ -75,7 +75,7 @@ def tidy(model: ir.Model) -> None:
 
 
 def tidying() -> tuple[ir.passes.PassBase, ...]:
-    return (RemoveNoOps(), CommonSubexpressionEliminationPass(), RemoveUnusedNodesPass(), NameValues())
+    return (RemoveNoOps(), CommonSubexpressionEliminationPass(), RemoveUnused(), NameValues())
 
 
 def _run(model: ir.Model, *steps: ir.passes.PassBase) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import onnx_ir as ir
@@ -35,7 +35,8 @@ class InferShapes(ir.passes.InPlacePass):
     """1. Types and shapes are inferred with partial data propagation where `propagate` is given and no vector
        is longer than 4 Mi elements; weights stay out of it.
 
-    2. Dimensions nobody named get names that are unique in the model.
+    2. Dimensions nobody named get names that are unique in the model: those of inputs before anything is
+       inferred, so that results have them too.
     3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent,
        and a name where the length turns out to be known.
     4. Operators a target takes keep the shapes they were made with: their bodies are not asked.
@@ -48,6 +49,7 @@ class InferShapes(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         if all(_known(v) for v in _values(model.graph)):
             return ir.passes.PassResult(model, False)
+        _name_dimensions(model, model.graph.inputs)
         declared = {v: v.shape for v in [*model.graph.inputs, *model.graph.outputs]}
         partial = {
             v: v.shape for v in _values(model.graph) if v.shape is not None and not v.shape.is_static()
@@ -75,7 +77,7 @@ class InferShapes(ir.passes.InPlacePass):
         for value, shape in partial.items():
             value.shape = shape if value.shape is None else value.shape
         if self.propagate:
-            _name_dimensions(model)
+            _name_dimensions(model, _values(model.graph))
         return ir.passes.PassResult(model, True)
 
 
@@ -229,7 +231,7 @@ def _merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | 
     )
 
 
-def _name_dimensions(model: ir.Model) -> None:
+def _name_dimensions(model: ir.Model, values: Iterable[ir.Value]) -> None:
     taken = {
         str(d.value)
         for v in _values(model.graph)
@@ -238,7 +240,7 @@ def _name_dimensions(model: ir.Model) -> None:
         if isinstance(d, ir.SymbolicDim)
     }
     counter = 0
-    for value in _values(model.graph):
+    for value in values:
         if value.shape is None:
             continue
         dims = list(value.shape)

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bridge import facts, hub
 from bridge.errors import UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge.passes.affine import FoldAffine
+from bridge.passes.blocks import ExpandBlocks, FoldDilations
 from bridge.passes.dense import MergeFlattenedMatMul
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.transposes import SinkTransposes
+from bridge.passes.unused import RemoveUnused
 from bridge.report import Blocker
 from bridge_savedmodel.control_flow_v1 import functionalize
 from bridge_savedmodel.import_context import Frame, ImportContext
@@ -22,6 +23,7 @@ from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.keras_and_frozen import open_source
 from bridge_savedmodel.live_session import keras_session
 from bridge_savedmodel.reader import Port, Source, read_folder, split
+from bridge_savedmodel.recurrent_loops import RaiseRecurrent
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.values import Pair
 from bridge_savedmodel.variables import Facts
@@ -127,12 +129,16 @@ def _import_graph(source: Source, facts: Facts, explicit: bool, features: bool, 
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(source.metadata)
     _unique_names(graph)
+    FoldDilations()(model)
+    ExpandBlocks()(model)
     MergeFlattenedMatMul()(model)
     RaiseGelu()(model)
-    RemoveUnusedNodesPass()(model)
+    RemoveUnused()(model)
     for _ in range(2):
         SinkTransposes()(model)
     FoldAffine()(model)
+    if RaiseRecurrent()(model).modified:
+        RemoveUnused()(model)
     return model
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import UnreadableFile
-from bridge_savedmodel.reader import Source, read_folder, read_function, read_graph, split
+from bridge_savedmodel.keras_tracing import varying_lengths
+from bridge_savedmodel.reader import Source, output_names, read_folder, read_function, read_graph, split
 from bridge_savedmodel.tensorflow import tensorflow
 
 KERAS = (".keras", ".h5", ".hdf5")
@@ -60,11 +61,9 @@ def trace_keras(model: Any) -> tuple[Any, list[str], list[str]]:
     def infer(*tensors: Any) -> Any:
         return model(tf.nest.pack_sequence_as(specs, list(tensors)), training=False)
 
-    function = tf.function(infer, autograph=False).get_concrete_function(*leaves)
-    count, declared = len(function.outputs), list(getattr(model, "output_names", None) or [])
-    names = (
-        declared if len(declared) == count == len(set(declared)) else [f"output_{n}" for n in range(count)]
-    )
+    with varying_lengths():
+        function = tf.function(infer, autograph=False).get_concrete_function(*leaves)
+    names = output_names(function, getattr(model, "output_names", None) or ())
     return function, [leaf.name for leaf in leaves], names
 
 
@@ -87,11 +86,15 @@ def call_file(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
     """Outputs of a Keras file or a frozen graph for arrays by input name."""
     tf = tensorflow()
     if path.suffix.lower() in KERAS:
-        function, inputs, outputs = trace_keras(load_keras(path))
-    else:
-        source = read_graph(path)
-        inputs, outputs = [p.name for p in source.inputs], [p.name for p in source.outputs]
-        function = _frozen_function(tf, path, source)
+        model = load_keras(path)
+        function, inputs, outputs = trace_keras(model)
+        specs = keras_specs(tf, model)
+        tensors = [tf.constant(arrays[name]) for name in inputs]
+        results = model(tf.nest.pack_sequence_as(specs, tensors), training=False)
+        return dict(zip(outputs, tf.nest.flatten(results), strict=True))
+    source = read_graph(path)
+    inputs, outputs = [p.name for p in source.inputs], [p.name for p in source.outputs]
+    function = _frozen_function(tf, path, source)
     results = function(*(tf.constant(arrays[n]) for n in inputs))
     return dict(zip(outputs, tf.nest.flatten(results), strict=True))
 

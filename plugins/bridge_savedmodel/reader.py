@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -274,20 +274,35 @@ def read_function(function: Any, what: str) -> Source:
     for spec, tensor in zip(specs, inputs, strict=False):
         name = getattr(spec, "name", None) or split(tensor.name)[0]
         source.inputs.append(_port_of_tensor(name, tensor))
-    results = function.structured_outputs
-    output_names = _output_names(results)
-    for index, tensor in enumerate(function.outputs):
-        source.outputs.append(
-            _port_of_tensor(output_names[index] if index < len(output_names) else f"output_{index}", tensor)
-        )
+    names = output_names(function)
+    source.outputs += [_port_of_tensor(n, t) for n, t in zip(names, function.outputs, strict=True)]
     return source
 
 
-def _output_names(results: Any) -> list[str]:
-    if isinstance(results, dict):
-        return [str(k) for k in sorted(results)]
-    count = len(tensorflow().nest.flatten(results))
-    return [f"output_{i}" for i in range(count)]
+def output_names(function: Any, declared: Sequence[str] = ()) -> list[str]:
+    """Names of the outputs of a ConcreteFunction: the keys of dictionaries, joined by _ where they are
+    nested; without any the declared ones, else their positions."""
+    paths, count = list(_paths(function.structured_outputs)), len(function.outputs)
+    if any(isinstance(key, str) for path in paths for key in path):
+        rooted = [path if isinstance(path[0], str) else ("output", *path) for path in paths]
+        declared = ["_".join(map(str, path)) for path in rooted]
+    is_whole = len(set(declared)) == len(declared) == count
+    return list(declared) if is_whole else [f"output_{i}" for i in range(count)]
+
+
+def _paths(structure: Any) -> Iterator[tuple[Any, ...]]:
+    """The keys and positions that lead to each tensor, in TensorFlow's order."""
+    if isinstance(structure, Mapping):
+        items: Any = sorted(structure.items())
+    elif isinstance(structure, (list, tuple)):
+        fields = getattr(structure, "_fields", None)
+        items = zip(fields, structure, strict=True) if fields else enumerate(structure)
+    else:
+        if structure is not None:
+            yield ()
+        return
+    for key, inner in items:
+        yield from ((key, *path) for path in _paths(inner))
 
 
 def _port_of_tensor(name: str, tensor: Any) -> Port:

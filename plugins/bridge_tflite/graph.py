@@ -255,6 +255,8 @@ class Node:
                 continue
             if "COMPLEX" in tensor.type:
                 return "has complex numbers"
+            if tensor.block and self.op != "FULLY_CONNECTED":
+                return "reads weights quantized in blocks, which LiteRT's kernel of it does not"
             if tensor.type == "STRING" and self.op not in TEXT and not self.operator.custom:
                 return "has strings, which the ONNX operator does not take"
         if (
@@ -447,7 +449,8 @@ class Scope:
         if tensor.type == "INT32" and np.any(tensor.zero_point):
             raise UnreadableFile(f"{self.file.path}: {tensor.name} has a zero point in 32 bits.")
         try:
-            return QuantParams.of(tensor.scale, tensor.zero_point, dtype_of(tensor), tensor.axis)
+            along = tensor.axis, tensor.block
+            return QuantParams.of(tensor.scale, tensor.zero_point, dtype_of(tensor), *along)
         except ValueError:
             raise UnreadableFile(
                 f"{self.file.path}: {tensor.name} is quantized along no axis of it."

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from bridge import facts, hub
 from bridge.errors import BridgeError, InvalidOption, SeveralModels, UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option, flag
+from bridge.passes.blocks import ExpandBlocks, FoldDilations
 from bridge.passes.transposes import SinkTransposes
 from bridge.report import Blocker
 from bridge_tflite import metadata
@@ -98,6 +99,8 @@ def _model(file: File, key: str, state_mode: str, allow_custom: bool) -> ir.Mode
         if t.quantized and t.scale.size == 1
     }
     metadata.note_quantization(model, quantized)
+    FoldDilations()(model)
+    ExpandBlocks()(model)
     for _ in range(2):
         SinkTransposes()(model)
     return model

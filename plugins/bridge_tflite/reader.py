@@ -54,7 +54,8 @@ QUANTIZED = frozenset(["INT4", "INT8", "UINT8", "INT16", "INT32", "INT64"])
 
 @dataclass
 class Tensor:
-    """One tensor of a subgraph. `dims` has None where the size is known at run time only."""
+    """One tensor of a subgraph. `dims` has None where the size is known at run time only. With `block` there
+    is a scale for each block of so many elements along `axis`."""
 
     name: str
     type: str
@@ -65,6 +66,7 @@ class Tensor:
     axis: int
     variable: bool
     sparsity: Any
+    block: int = 0
 
     @property
     def quantized(self) -> bool:
@@ -111,11 +113,11 @@ class File:
             raise UnreadableFile(f"{path} is not a TFLite file: it has no TFL3 identifier.")
         try:
             self.model = schema.Model.GetRootAs(raw, 0)
+            self.buffers = self.model.BuffersLength()
             self.subgraphs = self._all(self.model.SubgraphsLength, self.model.Subgraphs, self._subgraph)
             self.signatures = self._all(
                 self.model.SignatureDefsLength, self.model.SignatureDefs, self._signature
             )
-            self.buffers = self.model.BuffersLength()
             self.description = _text(self.model.Description())
             self.metadata = dict(self._all(self.model.MetadataLength, self.model.Metadata, self._metadata))
         except UnreadableFile:
@@ -182,6 +184,8 @@ class File:
 
     def _subgraph(self, graph: Any) -> Subgraph:
         tensors = self._all(graph.TensorsLength, graph.Tensors, self._tensor)
+        for index, tensor in enumerate(tensors):
+            self._read_blocks(tensor, graph.Tensors(index).Quantization(), tensors)
         subgraph = Subgraph(
             _text(graph.Name()),
             tensors,
@@ -221,6 +225,27 @@ class File:
             tensor.IsVariable(),
             tensor.Sparsity(),
         )
+
+    def _read_blocks(self, tensor: Tensor, quantization: Any, tensors: list[Tensor]) -> None:
+        """Read the scales and zero points that a tensor has in blocks, from the tensors that hold them."""
+        kinds = schema.QuantizationDetails
+        kind = kinds.NONE if quantization is None else quantization.DetailsType()
+        if kind != kinds.BlockwiseQuantization:
+            return
+        details = schema.QuantizationDetailsCreator(kind, quantization.Details())
+        shape, block = [d or 0 for d in tensor.dims], details.blockSize
+        scale = self._side_tensor(details.scales, tensors)
+        zero = self._side_tensor(details.zeroPoints, tensors) if details.zeroPoints > 0 else None
+        axes = [a for a, d in enumerate(shape) if scale is not None and scale.ndim == len(shape)
+                and block > 0 and [*shape[:a], d // block, *shape[a + 1:]] == list(scale.shape)
+                and d % block == 0]  # fmt: skip
+        if scale is None or not axes or (zero is not None and zero.shape != scale.shape):
+            raise UnreadableFile(f"{self.path}: {tensor.name} has no scale for each of its blocks.")
+        tensor.scale, tensor.block, tensor.axis = scale.astype(np.float32), block, axes[-1]
+        tensor.zero_point = np.zeros(scale.shape, np.int64) if zero is None else zero.astype(np.int64)
+
+    def _side_tensor(self, index: int, tensors: list[Tensor]) -> np.ndarray | None:
+        return self.array(tensors[index]) if 0 <= index < len(tensors) else None
 
     def _operator(self, operator: Any) -> Operator:
         if operator.OpcodeIndex() >= self.model.OperatorCodesLength():

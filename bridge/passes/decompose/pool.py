@@ -100,9 +100,8 @@ def pad_at_run_time(op, node, x, *others):
     padding = _lowest(x) if node.op_type == "MaxPool" else 0
     own_pads = np.array(attr(node, "pads") or [0] * 2 * rank)
     pairs = pads_of(node, lengths(op, x)[2:], ceil=True)
-    axes = op.const(np.arange(2, 2 + rank))
-    pads = vector(op, [pair[side] for side in (0, 1) for pair in pairs])
-    padded = op.Pad(x, pads, zero(op, x, padding), axes)
+    pads = vector(op, [n for side in (0, 1) for n in (0, 0, *(pair[side] for pair in pairs))])
+    padded = op.Pad(x, pads, zero(op, x, padding))
     dropped = ("auto_pad", "pads", "ceil_mode")
     attributes = {name: attr(node, name) for name in node.attributes if name not in dropped}
     result = op.node(node.op_type, padded, *others, **attributes)
@@ -111,9 +110,10 @@ def pad_at_run_time(op, node, x, *others):
         return result
     ones = op.Expand(zero(op, x, 1), sizes_of(op, x))
     if count_include_pad:
-        ones = op.Pad(ones, op.const(own_pads), zero(op, x, 1), axes)
+        own_pads = np.pad(own_pads.reshape(2, rank), ((0, 0), (2, 0))).ravel()
+        ones = op.Pad(ones, op.const(own_pads), zero(op, x, 1))
         pads = op.Sub(pads, op.const(own_pads))
-    return op.Div(result, op.AveragePool(op.Pad(ones, pads, zero(op, x), axes), **attributes))
+    return op.Div(result, op.AveragePool(op.Pad(ones, pads, zero(op, x)), **attributes))
 
 
 def _lowest(x: ir.Value) -> Any:

@@ -157,6 +157,8 @@ def _direction(
     if blank is not None:
         blank.shape = ir.Shape([x.shape[1], size])
     states = [blank if v is None else v for v in states]
+    for state in states:
+        state.shape = state.shape or ir.Shape([x.shape[1], size])
     peepholes = [] if p is None else list(op.Split(p, axis=0, num_outputs=3, _outputs=3))
     recurrence = op.Transpose(r, perm=[1, 0])
     limit = None if sequence_lens is None else op.Unsqueeze(op.Cast(sequence_lens, to=7), [1])
@@ -214,13 +216,18 @@ def _unrolled(
 def _looped(
     op: Any, gates: Any, steps: Any, states: list, step: Any, reverse_steps: bool
 ) -> tuple[Any, list]:
-    """A Loop that writes each step's output into its place of a tensor it carries."""
+    """A Loop that writes each step's output into its place of a tensor it carries. States are as many as the
+    sequences, whatever else says how many."""
     count = scalar(op, steps)
     at, going = (
         ir.Value(name=hub.fresh_name(op.graph, n), type=ir.TensorType(k), shape=ir.Shape([]))
         for n, k in (("step", ir.DataType.INT64), ("going", ir.DataType.BOOL))
     )
-    carried = [ir.Value(name=hub.fresh_name(op.graph, "state"), type=v.type, shape=v.shape) for v in states]
+    kept = [ir.Shape([gates.shape[1], v.shape[-1]]) for v in states]
+    carried = [
+        ir.Value(name=hub.fresh_name(op.graph, "state"), type=v.type, shape=s)
+        for v, s in zip(states, kept, strict=True)
+    ]
     body = ir.Graph(
         [at, going, *carried],
         [],
@@ -236,9 +243,10 @@ def _looped(
     loop = ir.Node(
         "", "Loop", [count, None, *states], [ir.AttrGraph("body", body)], num_outputs=len(states) + 1
     )
-    for output, value in zip(loop.outputs, [*states, shown], strict=True):
-        output.type, output.shape = value.type, value.shape
-    loop.outputs[-1].shape = ir.Shape([None, *shown.shape]) if shown.shape is not None else None
+    body.outputs[-1].shape = kept[0]
+    shapes = [*kept, ir.Shape([gates.shape[0], *kept[0]])]
+    for output, value, shape in zip(loop.outputs, [*states, shown], shapes, strict=True):
+        output.type, output.shape = value.type, shape
     op.insert(loop)
     *last, outputs = loop.outputs
     if reverse_steps:

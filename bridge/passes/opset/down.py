@@ -151,16 +151,20 @@ def dropout(op: Any, node: ir.Node, x: Any, ratio: Any = None, training: Any = N
     return op.Identity(x), op.ConstantOfShape(op.Shape(x), value=ir.tensor(np.ones(1, bool)))
 
 
-@below(18, "Pad")
+@below(hub.HUB_OPSET, "Pad")
 def pad_axes(op: Any, node: ir.Node, x: Any, pads: Any, value: Any = None, axes: Any = None) -> None:
-    """Below 18 every axis has its pads."""
+    """Every axis has its pads. Of some between transpositions ONNX Runtime 1.31 says that they are all."""
     amounts, along, rank = hub.const(pads), hub.const(axes), hub.rank_of(x)
-    if amounts is None or along is None or rank is None:
+    if along is None or rank is None:
         return
-    whole = np.zeros(2 * rank, np.int64)
+    places = np.full(2 * rank, 2 * along.size)
     for index, axis in enumerate(along.flat):
-        whole[[axis % rank, rank + axis % rank]] = amounts[[index, along.size + index]]
-    node.replace_input_with(1, op.const(whole))
+        places[[axis % rank, rank + axis % rank]] = index, along.size + index
+    if amounts is not None:
+        whole = op.const(np.append(amounts, 0)[places].astype(np.int64))
+    else:
+        whole = op.Gather(op.Concat(pads, np.zeros(1, np.int64), axis=0), op.const(places), axis=0)
+    node.replace_input_with(1, whole)
     node.resize_inputs(2 if value is None else 3)
 
 
@@ -341,6 +345,7 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
     if ML in model.graph.opset_imports:
         trees = any(node.op_type == "TreeEnsemble" for node in hub.all_nodes(model))
         model.graph.opset_imports[ML] = hub.ML_OPSET if trees else BEFORE_TREE_ENSEMBLE
+    NameValues()(model)
     return [
         Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
         for graph in (model.graph, *model.functions.values())

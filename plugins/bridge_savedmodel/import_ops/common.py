@@ -77,6 +77,8 @@ def known_elements(value: Any, depth: int = 8) -> list[int | None] | None:
 
 def reshape_to(op: Any, x: Any, shape: Any) -> Any:
     """`x` reshaped to an int64 vector of lengths; known lengths become its static shape."""
+    if const(shape) is not None and not len(const(shape)) and rank_of(x):
+        return op.Squeeze(x, ints(*range(rank_of(x) or 0)))
     reshaped = op.Reshape(x, shape, allowzero=1 if 0 in (known_elements(shape) or []) else None)
     known = known_elements(shape)
     if known is not None:
@@ -97,14 +99,19 @@ def spatial_attribute(node: Any, name: str, rank: int) -> list[int]:
     return list(values[1:-1] if channels_last(node) else values[2:])
 
 
+def explicit_pairs(node: Any) -> list[tuple[int, int]]:
+    """The explicit padding before and after each spatial dimension."""
+    paddings = node.get("explicit_paddings")
+    pairs = list(zip(paddings[::2], paddings[1::2], strict=True))
+    return pairs[1:-1] if channels_last(node) else pairs[2:]
+
+
 def window_padding(node: Any) -> dict[str, Any]:
     """The padding of a window as ONNX attributes."""
     if node.get("padding") == "SAME":
         return {"auto_pad": "SAME_UPPER"}
     if node.get("padding") == "EXPLICIT":
-        paddings = node.get("explicit_paddings")
-        pairs = list(zip(paddings[::2], paddings[1::2], strict=True))
-        pairs = pairs[1:-1] if channels_last(node) else pairs[2:]
+        pairs = explicit_pairs(node)
         return {"pads": [p[0] for p in pairs] + [p[1] for p in pairs]}
     return {}
 

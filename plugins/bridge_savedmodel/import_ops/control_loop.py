@@ -15,6 +15,7 @@ from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import FAR, T
 from bridge_savedmodel.import_ops.control import add_outputs, as_bool, common_shape, subgraph
+from bridge_savedmodel.import_ops.control_elements import taken_elements
 from bridge_savedmodel.import_ops.sequence import fill_with_zeros, has_known_elements
 from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.values import TensorList
@@ -55,6 +56,17 @@ class Loop:
         ]
         self.carried = [i for i in changing if i not in self.mirrored and i not in self.collected]
         self.stacked = [i for i in tensors if i in self.carried]
+
+    def made_by(self, reference: str | None) -> Any:
+        """The body node a value of the body comes from; None for an argument."""
+        return None if reference is None else self.nodes.get(self._source(reference))
+
+    def constant_argument(self, reference: str) -> ir.Value | None:
+        """The tensor that a value of the body is at every step; None for any other."""
+        name = self._source(reference)
+        index = self.names.index(name) if name in self.names else -1
+        value = self.arguments[index] if index in self.unchanged else None
+        return value if isinstance(value, ir.Value) else None
 
     def producer(self, index: int) -> Any:
         """The body node that computes the next value of a variable; None for an argument."""
@@ -317,7 +329,10 @@ def _loop_results(op: Any, loop: Loop, outputs: list[Any], runs: bool) -> Any:
         results[i] = TensorList(op.Unsqueeze(results[j], ints(0)), None, results[j].dtype)
     for i in loop.collected:
         items = results[i].items
-        if loop.has_one_element(i) and loop.producer(i).op in SETTERS:
+        taken = taken_elements(op, loop, i)
+        if taken is not None:
+            items = taken
+        elif loop.has_one_element(i) and loop.producer(i).op in SETTERS:
             items = _final_element(op, loop.arguments[i], items, runs)
         else:
             items = _list_elements(op, loop, i, items)

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from bridge import dims, geometry
-from bridge.geometry import crop_pads, halves, same_total, transposed_total
-from bridge.hub import const, rank_of, shape_of
-from bridge.importing import ints, permuted, to_channels_first, to_channels_last
+from bridge import dims, elements, geometry
+from bridge.geometry import crop_pads, halves, same_total
+from bridge.hub import const, largest, rank_of, shape_of
+from bridge.importing import as_int64, ints, permuted, to_channels_first, to_channels_last
+from bridge.inputs.linear import Linear, number
 from bridge.needs import condition, constant
 from bridge.ops import OpTable
 from bridge_savedmodel.import_ops.common import (
     T,
     channels_last,
+    explicit_pairs,
     from_data_format,
-    known_elements,
     known_rank,
     spatial_attribute,
     to_data_format,
@@ -98,38 +99,65 @@ def conv_backprop(op, node, sizes, w, x, group=1):
     rank, shape = rank_of(x), shape_of(w)
     strides, dilations = spatial_attribute(node, "strides", rank), spatial_attribute(node, "dilations", rank)
     source = from_data_format(op, node, x)
-    output_shape = known_elements(sizes)
-    lengths = list(source.shape)[2:]
-    output_lengths = (
-        None if output_shape is None else output_shape[1:-1] if channels_last(node) else output_shape[2:]
-    )
-    channels = None if output_shape is None else output_shape[-1 if channels_last(node) else 1]
-    if output_lengths is None or (channels is not None and channels != shape[-2] * group):
+    asked = _asked_lengths(node, sizes, shape[-2] * group, rank)
+    if asked is None:
         return NotImplemented
-    totals = []
-    for i, (input_length, output_length) in enumerate(zip(lengths, output_lengths, strict=True)):
-        span = (shape[i] - 1) * dilations[i] + 1
-        if isinstance(input_length, int) and output_length is not None:
-            totals.append(transposed_total(input_length, span, strides[i], 0, output_length))
-        elif node.get("padding") == "VALID":
-            return NotImplemented
-        else:
-            totals.append(span - strides[i])
-        if node.get("padding") == "EXPLICIT":
-            return NotImplemented
-    pads, output_padding = crop_pads(totals)
+    spans = [(k - 1) * d + 1 for k, d in zip(shape[:-2], dilations, strict=True)]
+    rows = zip([elements.length(source, i) for i in range(2, rank)], spans, strides, asked, strict=True)
+    totals = [elements.difference(n.times(stride) + number(span - stride), o) for n, span, stride, o in rows]
+    attributes = {"kernel_shape": shape[:-2], "strides": strides, "dilations": dilations, "group": group}
     weights = permuted(op, w, [rank - 1, rank - 2, *range(rank - 2)])
-    result = op.ConvTranspose(
-        source,
-        weights,
-        kernel_shape=shape[:-2],
-        strides=strides,
-        dilations=dilations,
-        pads=pads,
-        output_padding=output_padding if any(output_padding) else None,
-        group=group,
-    )
+    if None in totals:
+        result = _cut_to(op, node, op.ConvTranspose(source, weights, **attributes), sizes, spans, strides)
+    else:
+        pads, more = _transposed_padding(node, totals)
+        more = more if any(more) else None
+        result = op.ConvTranspose(source, weights, pads=pads, output_padding=more, **attributes)
     return to_data_format(op, node, result)
+
+
+def _asked_lengths(node: Any, sizes: Any, channels: int, rank: int) -> list[Linear] | None:
+    """Lengths of the result; None where their number, or that of its channels, is not what the filters say.
+    Lengths may come without those of the batch and the channels."""
+    asked = elements.elements(sizes)
+    if asked is None or asked.shape not in ((rank,), (rank - 2,)):
+        return None
+    if len(asked) == rank - 2:
+        return list(asked)
+    last = channels_last(node)
+    known = asked[-1 if last else 1].whole
+    return list(asked[1:-1] if last else asked[2:]) if known in (None, channels) else None
+
+
+def _transposed_padding(node: Any, totals: list[int]) -> tuple[list[int], list[int]]:
+    """`pads` and `output_padding` of a ConvTranspose that cuts off `totals` elements of each axis."""
+    if node.get("padding") != "EXPLICIT":
+        return crop_pads(totals)
+    begins = [before for before, _ in explicit_pairs(node)]
+    ends = [total - before for total, before in zip(totals, begins, strict=True)]
+    return [*begins, *(max(end, 0) for end in ends)], [max(-end, 0) for end in ends]
+
+
+def _cut_to(op: Any, node: Any, full: Any, sizes: Any, spans: list[int], strides: list[int]) -> Any:
+    """The result of a transposed convolution without padding, cut, or filled with zeros behind, to lengths
+    known at run time alone."""
+    count = len(spans)
+    wide = as_int64(op, sizes)
+    first = 0 if shape_of(sizes) == [count] else 1 if channels_last(node) else 2
+    asked = dims.entries(op, wide, range(first, first + count))
+    lengths = dims.lengths(op, full)[2:]
+    if node.get("padding") == "EXPLICIT":
+        begins: list[Any] = [before for before, _ in explicit_pairs(node)]
+    elif node.get("padding") == "VALID":
+        begins = [0] * count
+    else:
+        begins = [largest(n - o, 0) // 2 for n, o in zip(lengths, asked, strict=True)]
+    missing = [largest(b + o - n, 0) for b, o, n in zip(begins, asked, lengths, strict=True)]
+    padded = op.Pad(full, dims.vector(op, [0] * (count + 4 - 2) + [0, 0, *missing]))
+    ends = [b + o for b, o in zip(begins, asked, strict=True)]
+    axes = np.arange(2, count + 2, dtype=np.int64)
+    result = op.Slice(padded, dims.vector(op, begins), dims.vector(op, ends), op.const(axes))
+    return result
 
 
 def _one_hot_filters(sizes: list[int]) -> np.ndarray:

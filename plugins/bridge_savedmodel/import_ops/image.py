@@ -36,7 +36,7 @@ from bridge_savedmodel.import_ops.common import T, as_scalar, known_rank, window
 ops = OpTable()
 
 
-def _transformation_mode(node: Any) -> str:
+def transformation_mode(node: Any) -> str:
     if node.get("align_corners"):
         return "align_corners"
     return "half_pixel" if node.get("half_pixel_centers") else "asymmetric"
@@ -46,7 +46,7 @@ def _transformation_mode(node: Any) -> str:
 def resize_bilinear(op, node, x, size):
     source = to_channels_first(op, x if x.dtype.is_floating_point() else op.Cast(x, to=int(T.FLOAT)))
     source = source if source.dtype == T.FLOAT else op.Cast(source, to=int(T.FLOAT))
-    mode = _transformation_mode(node)
+    mode = transformation_mode(node)
     return to_channels_last(op, _resize(op, source, size, mode="linear", coordinate_transformation_mode=mode))
 
 
@@ -55,7 +55,7 @@ def resize_nearest(op, node, x, size):
     """Half-pixel centers: floor after adding the half. Aligned corners: round half up. Else: floor.
     TensorFlow multiplies positions by a quotient of lengths, ONNX Runtime divides by its inverse: a Resize
     where that leads to the same elements."""
-    mode, images, asked = _transformation_mode(node), to_channels_first(op, x), const(size)
+    mode, images, asked = transformation_mode(node), to_channels_first(op, x), const(size)
     lengths = list(images.shape)[2:]
     known = asked is not None and all(isinstance(n, int) for n in lengths)
     if known and mode == "asymmetric" and all(map(same_elements, lengths, asked.ravel().tolist())):
@@ -80,7 +80,7 @@ DISTANCE_STEPS = 1024
 def resize_bicubic(op, node, x, size):
     """Matrix products with the weights of rows, then of columns. TensorFlow rounds distances to 1/1024."""
     rows, columns = (
-        _cubic_weights(int(in_length), int(out_length), _transformation_mode(node))
+        _cubic_weights(int(in_length), int(out_length), transformation_mode(node))
         for in_length, out_length in zip(list(x.shape)[1:3], const(size).ravel(), strict=True)
     )
     source = to_channels_first(op, x if x.dtype == T.FLOAT else op.Cast(x, to=int(T.FLOAT)))
@@ -109,16 +109,22 @@ def _resize(op: Any, x: Any, size: Any, **attributes: Any) -> Any:
     return op.Resize(x, None, None, int64_vector(op, size), axes=[2, 3], **attributes)
 
 
+def step_of(op: Any, length: Any, resized: Any, aligned: bool) -> Any:
+    """The distance of two new elements, in old ones, of lengths in float32."""
+    step = op.Div(length, resized)
+    if not aligned:
+        return step
+    gaps = op.Div(op.Sub(length, 1.0), op.Max(op.Sub(resized, 1.0), 1.0))
+    return op.Where(op.Greater(resized, 1.0), gaps, step)
+
+
 def _nearest_elements(op: Any, x: Any, axis: int, size: Any, index: int, mode: str) -> Any:
     """Element of `axis` nearest to each sample, int64, computed in float32."""
     out_length = op.Slice(int64_vector(op, size), ints(index), ints(index + 1), ints(0))
     length, resized = (
         op.Cast(n, to=int(T.FLOAT)) for n in (op.Shape(x, start=axis, end=axis + 1), out_length)
     )
-    step = op.Div(length, resized)
-    if mode == "align_corners":
-        gaps = op.Div(op.Sub(length, 1.0), op.Max(op.Sub(resized, 1.0), 1.0))
-        step = op.Where(op.Greater(resized, 1.0), gaps, step)
+    step = step_of(op, length, resized, mode == "align_corners")
     positions = op.Cast(arange(op, out_length), to=int(T.FLOAT))
     positions = op.Mul(op.Add(positions, 0.5) if mode == "half_pixel" else positions, step)
     positions = op.Floor(op.Add(positions, 0.5) if mode == "align_corners" else positions)
@@ -127,13 +133,9 @@ def _nearest_elements(op: Any, x: Any, axis: int, size: Any, index: int, mode: s
 
 CROP = condition("a constant crop size", lambda n: const(n.inputs[3]) is not None)
 BILINEAR = condition("method=bilinear", lambda n: n.get("method") == "bilinear")
-STATIC_IMAGES = condition(
-    "images of known size over 1",
-    lambda n: all(isinstance(d, int) and d > 1 for d in list(n.inputs[0].shape or [0, 0, 0])[1:3]),
-)
 
 
-@ops.op("CropAndResize", needs=(CROP, BILINEAR, STATIC_IMAGES))
+@ops.op("CropAndResize", needs=(known_rank(), CROP, BILINEAR))
 def crop_and_resize(op, node, images, boxes, box_indices, size):
     """Samples on a grid over each box; beyond the image the extrapolation value."""
     height, width = (int(v) for v in const(size))
@@ -155,11 +157,20 @@ def crop_and_resize(op, node, images, boxes, box_indices, size):
     sampled = op.GridSample(
         selected, op.Sub(op.Mul(grid, 2.0), 1.0), align_corners=1, mode="linear", padding_mode="border"
     )
-    in_range = [op.And(op.GreaterOrEqual(v, 0.0), op.LessOrEqual(v, 1.0)) for v in (rows, columns)]
+    in_range = [
+        op.And(op.GreaterOrEqual(place, 0.0), op.LessOrEqual(place, last))
+        for place, last in (_places(op, images, i + 1, v) for i, v in enumerate((rows, columns)))
+    ]
     is_inside = op.Unsqueeze(op.And(*in_range), ints(1))
     result = op.Where(is_inside, sampled, op.const(np.array(node.get("extrapolation_value"), np.float32)))
     result.shape = ir.Shape([None, list(images.shape)[3], height, width])
     return to_channels_last(op, result)
+
+
+def _places(op: Any, images: Any, axis: int, places: Any) -> tuple[Any, Any]:
+    """Places from 0 to 1 along an axis as places of elements, and that of the last element."""
+    last = op.Cast(op.Sub(op.Shape(images, start=axis, end=axis + 1), ints(1)), to=int(T.FLOAT))
+    return op.Mul(places, last), last
 
 
 SUPPRESSIONS = ("NonMaxSuppression", "NonMaxSuppressionV2", "NonMaxSuppressionV3", "NonMaxSuppressionV4")

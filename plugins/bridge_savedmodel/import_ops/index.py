@@ -46,10 +46,10 @@ MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axi
 
 
 def _has_known_spec(node: Any) -> bool:
-    return shape_of(node.inputs[1]) is not None and const(node.inputs[3]) is not None
+    return const(node.inputs[3]) is not None
 
 
-@ops.op("StridedSlice", needs=(condition("a known number of axes, and constant strides", _has_known_spec),))
+@ops.op("StridedSlice", needs=(condition("constant strides", _has_known_spec),))
 def strided_slice(op, node, x, begin, end, strides):
     """Slice, squeeze and unsqueeze: an entry of the specification slices an axis, selects one of its
     elements, adds an axis, or (ellipsis) skips axes."""
@@ -233,7 +233,7 @@ def sparse_to_dense(op, node, indices, target, values, default):
 
 @ops.op(
     "TensorStridedSliceUpdate",
-    needs=(condition("a known number of axes, and constant strides", _has_known_spec),),
+    needs=(condition("constant strides", _has_known_spec),),
 )
 def strided_slice_update(op, node, x, begin, end, strides, value):
     return update_slice(op, node, x, begin, end, strides, value)

@@ -13,7 +13,7 @@ from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose import linalg as matrices
 from bridge.passes.decompose.linalg import LARGEST, swap_last_axes
-from bridge_savedmodel.import_ops.common import FAR, as_scalar, known_rank
+from bridge_savedmodel.import_ops.common import FAR, T, as_scalar, known_rank
 
 ops = OpTable()
 
@@ -30,7 +30,7 @@ def matrix_band_part(op, node, x, lower, upper):
         bound = as_scalar(op, as_int64(op, limit))
         in_band = op.Or(op.Less(bound, zero), op.LessOrEqual(offset, bound))
         mask = in_band if mask is None else op.And(mask, in_band)
-    return op.Where(mask, x, like(op, x, 0))
+    return op.And(mask, x) if x.dtype == T.BOOL else op.Where(mask, x, like(op, x, 0))
 
 
 MAIN_DIAGONAL = condition(

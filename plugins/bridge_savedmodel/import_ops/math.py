@@ -313,6 +313,8 @@ def select(op, node, condition, x, y):
     rank, condition_rank = rank_of(x), rank_of(condition)
     if node.op == "Select" and condition_rank == 1 and rank is not None and rank > 1:
         condition = op.Unsqueeze(condition, np.arange(1, rank, dtype=np.int64))
+    if x.dtype == T.BOOL:
+        return op.Or(op.And(condition, x), op.And(op.Not(condition), y))
     return op.Where(condition, x, y)
 
 

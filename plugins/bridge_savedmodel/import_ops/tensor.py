@@ -142,19 +142,24 @@ def pack(op, node, *inputs):
 @ops.op("Unpack")
 def unpack(op, node, x):
     axis, count = node.get("axis"), node.get("num")
+    return [op.Squeeze(p, ints(axis)) for p in _parts(op, x, axis, count)]
+
+
+def _parts(op: Any, x: Any, axis: int, count: int) -> list[Any]:
+    """`x` in `count` parts of the same length; vectors of integers as slices, through which shapes are
+    inferred."""
     if count == 1:
-        return [op.Squeeze(x, ints(axis))]
-    return [op.Squeeze(p, ints(axis)) for p in op.Split(x, axis=axis, num_outputs=count, _outputs=count)]
+        return [op.Identity(x)]
+    known = shape_of(x)
+    if known is None or len(known) != 1 or not x.dtype.is_integer() or known[0] % count:
+        return list(op.Split(x, axis=axis, num_outputs=count, _outputs=count))
+    size = known[0] // count
+    return [op.Slice(x, ints(i * size), ints((i + 1) * size), ints(0)) for i in range(count)]
 
 
 @ops.op("Split", needs=(constant(0, "axis"),))
 def split(op, node, axis, x):
-    count = node.get("num_split")
-    return (
-        [op.Identity(x)]
-        if count == 1
-        else list(op.Split(x, axis=constant_ints(axis)[0], num_outputs=count, _outputs=count))
-    )
+    return _parts(op, x, constant_ints(axis)[0], node.get("num_split"))
 
 
 @ops.op("SplitV", needs=(constant(2, "axis"),))
@@ -177,6 +182,9 @@ def split_v(op, node, x, sizes, axis):
 
 @ops.op("Tile")
 def tile(op, node, x, repeats):
+    known = const(repeats)
+    if known is not None and (known == 1).all() and len(known) == rank_of(x):
+        return x
     return op.Tile(x, as_int64(op, repeats))
 
 

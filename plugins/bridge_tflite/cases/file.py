@@ -66,6 +66,8 @@ class T:
     name: str = ""
     sparsity: Any = None
     shape: list[int] | None = None
+    blocks: T | None = None
+    """The scales of blocks along the last axis, one for each."""
 
     @property
     def type(self) -> int:
@@ -140,8 +142,9 @@ class Writer:
             if t is None:
                 return -1
             if id(t) not in indices:
+                scales = place(t.blocks)
                 indices[id(t)] = len(graph.tensors)
-                graph.tensors.append(self.tensor(t, f"{name}_{len(indices)}"))
+                graph.tensors.append(self.tensor(t, f"{name}_{len(indices)}", scales))
             return indices[id(t)]
 
         graph.inputs = [place(t) for t in sub.inputs]
@@ -150,7 +153,7 @@ class Writer:
         graph.outputs = [place(t) for t in sub.outputs]
         return graph
 
-    def tensor(self, t: T, name: str) -> schema.TensorT:
+    def tensor(self, t: T, name: str, scales: int = -1) -> schema.TensorT:
         tensor = schema.TensorT()
         tensor.name, tensor.type = t.name or name, t.type
         shape = list(np.shape(t.value)) if t.shape is None else t.shape
@@ -164,6 +167,12 @@ class Writer:
                 np.asarray(t.zero, np.int64), tensor.quantization.scale.shape
             ).copy()
             tensor.quantization.quantizedDimension = t.axis
+        if t.blocks is not None:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+            tensor.quantization.details = details = schema.BlockwiseQuantizationT()
+            details.scales, details.zeroPoints = scales, -1
+            details.blockSize = t.value.shape[-1] // t.blocks.value.shape[-1]
         if t.sparsity is not None:
             tensor.sparsity = t.sparsity
         tensor.buffer = self.buffer(content(t)) if t.const else 0

@@ -277,6 +277,17 @@ for _axis in (None, 0):
 hybrid(
     "FULLY_CONNECTED", f(3, 20), w8(5, 20, axis=0), [cf(5)], 0, "-asymmetric", asymmetricQuantizeInputs=True
 )
+for _block in (32, 64):
+    _blocks = const(RNG.random((5, 64 // _block)).astype(np.float16) * np.float16(0.1))
+    _w = const(RNG.integers(-7, 8, (5, 64), dtype=np.int8), type_name="INT4", blocks=_blocks)
+    _x = f(3, 64)
+    _sums = (np.abs(_w.value) * np.repeat(_blocks.value.astype(np.float32), _block, 1)).sum(1)
+    case(
+        "FULLY_CONNECTED",
+        [_x, _w, cf(5)],
+        name=f"int4 in blocks of {_block}",
+        bound=float(_sums.max() * np.abs(_x.value).max()) / 127 / 2,
+    )
 hybrid("DEPTHWISE_CONV_2D", f(2, 6, 7, 8), w8(1, 3, 3, 8, axis=3), [cf(8)], 3, depthMultiplier=1, **_plain)
 hybrid("BATCH_MATMUL", f(2, 3, 20), w8(2, 20, 5), [], 2)
 for _name, _padding in PADDINGS.items():

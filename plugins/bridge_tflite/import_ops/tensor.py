@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from bridge.hub import const, rank_of
 from bridge.importing import as_int64, constant, constant_ints, int64_vector, ints
 from bridge.needs import condition
 from bridge.ops import Need, OpTable
+from bridge.passes.blocks import blocks_node
 from bridge_tflite.import_ops.common import (
     FLOAT,
     FUSED,
@@ -204,44 +206,11 @@ def reverse_sequence(op, node, x, lengths):
     return op.Transpose(reversed_x, perm=[order.index(a) for a in range(rank)])
 
 
-@ops.op("SPACE_TO_BATCH_ND", needs=(constant(1, "block shape"),))
-def space_to_batch_nd(op, node, x, block, paddings):
-    blocks, rank = constant_ints(block), len(node.shape(0))
-    count = len(blocks)
-    padded = op.Pad(x, _to_onnx_pads(op, paddings), None, ints(*range(1, count + 1)))
-    dims = [op.Shape(padded, start=i, end=i + 1) for i in range(rank)]
-    inner = [v for i, b in enumerate(blocks) for v in (op.Div(dims[1 + i], ints(b)), op.const(ints(b)))]
-    blocked = op.Reshape(padded, op.Concat(dims[0], *inner, *dims[1 + count :], axis=0))
-    perm = [
-        *(2 + 2 * i for i in range(count)),
-        0,
-        *(1 + 2 * i for i in range(count)),
-        *range(1 + 2 * count, rank + count),
-    ]
-    transposed = op.Transpose(blocked, perm=perm)
-    batch = op.Mul(dims[0], ints(int(np.prod(blocks))))
-    outer = [op.Div(dims[1 + i], ints(b)) for i, b in enumerate(blocks)]
-    return op.Reshape(transposed, op.Concat(batch, *outer, *dims[1 + count :], axis=0))
-
-
-@ops.op("BATCH_TO_SPACE_ND", needs=(constant(1, "block shape"),))
-def batch_to_space_nd(op, node, x, block, crops):
-    blocks, rank = constant_ints(block), len(node.shape(0))
-    count = len(blocks)
-    dims = [op.Shape(x, start=i, end=i + 1) for i in range(rank)]
-    batch = op.Div(dims[0], ints(int(np.prod(blocks))))
-    blocked = op.Reshape(x, op.Concat(op.const(ints(*blocks)), batch, *dims[1:], axis=0))
-    perm = [
-        count,
-        *(v for i in range(count) for v in (count + 1 + i, i)),
-        *range(2 * count + 1, rank + count),
-    ]
-    outer = [op.Mul(dims[1 + i], ints(b)) for i, b in enumerate(blocks)]
-    image = op.Reshape(op.Transpose(blocked, perm=perm), op.Concat(batch, *outer, *dims[1 + count :], axis=0))
-    table = op.Reshape(as_int64(op, crops), ints(count, 2))
-    starts = op.Reshape(op.Slice(table, ints(0), ints(1), ints(1)), ints(-1))
-    ends = op.Sub(op.Concat(*outer, axis=0), op.Reshape(op.Slice(table, ints(1), ints(2), ints(1)), ints(-1)))
-    return op.Slice(image, starts, ends, op.const(np.arange(1, count + 1)))
+@ops.op("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", needs=(constant(1, "block shape"),))
+def blocks_of_batch(op, node, x, block, amounts):
+    moved = "SpaceToBatch" if node.op == "SPACE_TO_BATCH_ND" else "BatchToSpace"
+    x.shape = x.shape or ir.Shape([None] * len(node.shape(0)))
+    return blocks_node(op, moved, x, constant_ints(block), amounts)
 
 
 @ops.op("UNIQUE")

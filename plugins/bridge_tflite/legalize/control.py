@@ -14,6 +14,7 @@ from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.control import unrollable
 from bridge_tflite.export_ops.common import TFLITE
+from bridge_tflite.export_ops.control import captured_values
 
 ops = OpTable()
 
@@ -27,13 +28,11 @@ def has_known_elements(node: ir.Node) -> bool:
 
 
 def _find_length(node: ir.Node, dim: Any) -> Any:
-    """Length of a dimension: a number, or (value, axis) of a value outside the loop that has it; else
-    None."""
+    """A dimension's length: a number, or (value, axis) of a value outside the loop that has it; else None."""
     if isinstance(dim, int):
         return dim
-    outside = [
-        v for v in [*list(node.inputs)[2:], *node.graph.inputs] if v is not None and v.shape is not None
-    ]
+    read = [*list(node.inputs)[2:], *node.graph.inputs, *captured_values(node)]
+    outside = [v for v in read if v is not None and v.shape is not None]
     matches = ((v, i) for v in outside for i, d in enumerate(v.shape) if d == dim and dim.value is not None)
     return next(matches, None)
 

@@ -1,0 +1,32 @@
+"""Nodes whose results nobody reads."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir import traversal
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from bridge import hub
+
+
+class RemoveUnused(ir.passes.InPlacePass):
+    """1. Nodes whose results nobody reads go, and with a loop or branch goes what its body alone reads."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        modified = False
+        while True:
+            owners = [node for node in hub.all_nodes(model) if hub.subgraphs(node)]
+            modified |= RemoveUnusedNodesPass()(model).modified
+            gone = [node for node in owners if node.graph is None]
+            if not gone:
+                return ir.passes.PassResult(model, modified)
+            for node in gone:
+                release(node)
+
+
+def release(node: ir.Node) -> None:
+    """Let the bodies of a node read nothing any more."""
+    for graph in hub.subgraphs(node):
+        for inner in traversal.RecursiveGraphIterator(graph):
+            for index in range(len(inner.inputs)):
+                inner.replace_input_with(index, None)
