@@ -15,6 +15,7 @@ from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel, stage
 from bridge.formats import Format, Importer
 from bridge.passes import clean
 from bridge.passes.dimensions import FixDimensions
+from bridge.stored import restore_outputs
 
 __all__ = ["Reader", "load", "reader"]
 
@@ -89,6 +90,7 @@ class Reader:
         try:
             with self.extended:
                 model = self.importer.load(self.source, **self.options)
+            restore_outputs(model)
             hub.stamp_origins(model)
             for function in plugins.functions():
                 model.functions.setdefault(function.identifier(), function)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bridge import facts, hub
 from bridge.errors import ExecutionFailed
-from bridge.formats import Exporter, Option, flag, within
+from bridge.formats import LABELS, Exporter, Option, flag, within
 from bridge.ops import OpTable
 from bridge.passes.groups import CentredGroups
 from bridge.passes.opset.down import lower, restamp, runtime_opset, valid
@@ -98,5 +98,6 @@ exporter = Exporter(
             parser=within("ir_version", 3, onnx.IR_VERSION),
         ),
         Option("external_data", "whether weights are written to a file beside the model", False, flag),
+        LABELS,
     ),
 )
