@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
-from bridge import hub
+from bridge import hub, terms
 from bridge.hub import subgraphs
 
 LONG = 2**22
@@ -55,7 +55,7 @@ class InferShapes(ir.passes.InPlacePass):
         quiet = logging.getLogger("onnx_ir")
         level = quiet.level
         quiet.setLevel(logging.CRITICAL)
-        bodies = {key: f for key, f in model.functions.items() if hub.of_target(f.domain)}
+        bodies = {key: f for key, f in model.functions.items() if hub.of_target(f.domain) or f.domain == terms.DOMAIN}
         for key in bodies:
             del model.functions[key]
         try:

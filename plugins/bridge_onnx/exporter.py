@@ -8,10 +8,11 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from bridge import facts, hub
+from bridge import facts, hub, terms
 from bridge.errors import ExecutionFailed
 from bridge.formats import LABELS, Exporter, Option, flag, within
 from bridge.ops import OpTable
+from bridge.passes.expand import ExpandFunctions
 from bridge.passes.groups import CentredGroups
 from bridge.passes.opset.down import lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
@@ -76,9 +77,16 @@ class OwnGroups(CentredGroups):
         return ir.passes.PassResult(model, False) if own else super().call(model)
 
 
+class CountedTerms(ir.passes.InPlacePass):
+    """1. Terms of text are counted by the operators that ONNX Runtime has for it."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        return ExpandFunctions(lambda node: node.domain != terms.DOMAIN)(model)
+
+
 exporter = Exporter(
     table=OpTable(),
-    legalize=lambda options: [PadsAtRunTime(), OwnGroups()],
+    legalize=lambda options: [PadsAtRunTime(), OwnGroups(), CountedTerms()],
     write=write,
     accepts_all_operators=True,
     options=(

@@ -13,6 +13,7 @@ from bridge.classical.check import Answers, Ask
 from bridge.classical.records import Known, Table
 from bridge.classical.splits import Place
 from bridge_sklearn.columns import encoders
+from bridge_sklearn.text import reads_documents
 
 DENSITIES = ("_estimate_weighted_log_prob",)
 SCORES = ("predict_proba", "decision_function", "transform", "score_samples")
@@ -95,7 +96,7 @@ def arranger(src: Any, model: ir.Model) -> Callable[[Table], Any]:
     columns."""
     names = [str(v.name) for v in model.graph.inputs]
     if names == ["X"]:
-        flat = hasattr(src, "X_thresholds_")
+        flat = hasattr(src, "X_thresholds_") or reads_documents(src)
         return lambda table: matrix_of(table["X"], flat)
     import pandas
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge_sklearn import encoders, functions, splines
+from bridge_sklearn import encoders, functions, splines, text
 from bridge_sklearn.frames import Frame
 from bridge_sklearn.graphs import PartBuilder, Unwritten
 
@@ -143,11 +143,13 @@ def centred_projection(op: PartBuilder, src: Any, frame: Frame) -> Frame:
 TRANSFORMS: dict[str, Transform] = {
     "Binarizer": binarizer,
     "ColumnTransformer": column_transformer,
+    "CountVectorizer": text.count_vectorizer,
     "FeatureUnion": feature_union,
     "FunctionTransformer": functions.function_transformer,
     "MaxAbsScaler": max_abs_scaler,
     "MinMaxScaler": min_max_scaler,
     "MissingIndicator": encoders.missing_indicator,
+    "Normalizer": text.normalizer,
     "OneHotEncoder": encoders.one_hot_encoder,
     "OrdinalEncoder": encoders.ordinal_encoder,
     "PCA": centred_projection,
@@ -159,5 +161,7 @@ TRANSFORMS: dict[str, Transform] = {
     "SplineTransformer": splines.spline_transformer,
     "StandardScaler": standard_scaler,
     "TargetEncoder": encoders.target_encoder,
+    "TfidfTransformer": text.tfidf_transformer,
+    "TfidfVectorizer": text.tfidf_vectorizer,
     "TruncatedSVD": centred_projection,
 }
