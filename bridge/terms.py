@@ -103,7 +103,7 @@ def count_terms(op: hub.Builder, functions: dict[Any, ir.Function], text: ir.Val
 
 def _body(what: Terms, overload: str, attributes: list[ir.Attr]) -> ir.Function:
     text = ir.Value(name="text", type=ir.TensorType(ir.DataType.STRING), shape=ir.Shape(["N", 1]))
-    imports = {"": hub.HUB_OPSET, CONTRIB: 1}
+    imports = {"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET, CONTRIB: 1}
     graph = ir.Graph([text], [], nodes=[], opset_imports=imports)
     op = hub.Builder(ir.Function(DOMAIN, "CountTerms", overload, graph=graph, attributes=attributes))
     flat = op.Reshape(text, op.const(np.array([-1])))

@@ -16,7 +16,7 @@ VECTORIZERS = ("CountVectorizer", "TfidfVectorizer")
 ITEM = r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\[wdsWDS]|\.|[^\\.\[\](){}*+?|^$]"
 COUNT = r"\+|\*|\{\d+,?\d*\}"
 PATTERN = re.compile(rf"(?:\(\?u\))?(?P<start>\\b)?(?P<items>(?:(?:{ITEM})(?:{COUNT})?)+)(?P<end>\\b)?")
-WORD, NEVER = r"\w", BREAK * 2
+WORD = r"\w"
 
 
 def reads_documents(src: Any) -> bool:
@@ -76,7 +76,7 @@ def terms_of(src: Any) -> Terms:
     occurs = in_words(src, stops) if src.analyzer == "word" else in_characters(src)
     if src.analyzer == "word" and high > 1 and re.fullmatch(chars, " "):
         raise Unwritten("it counts phrases of words that have blanks inside")
-    terms = tuple(term if occurs(term) else NEVER for term in listed)
+    terms = tuple(t if occurs(t) else f"{BREAK}{i}" for i, t in enumerate(listed))
     return Terms(terms, src.analyzer, bool(src.lowercase), chars, shortest, stops, int(low), int(high))
 
 
