@@ -84,8 +84,8 @@ def flag(text: str) -> bool:
 
 LABELS = Option(
     "labels",
-    "what text that the model looks up, such as its classes, is in the file: text where the format has it, or "
-    "index, whose names are in the metadata; bridge.run gives back the names",
+    "what text that the model looks up, such as its classes, is in the file: text where the format has it, "
+    "or index, whose names are in the metadata; bridge.run gives back the names",
     "text",
     str,
     ("text", "index"),
@@ -149,9 +149,10 @@ class Exporter:
     `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says which
     operators it then takes at `version(options)` and is not asked with `accepts_all_operators`; `value_need`
     is what every input, output and intermediate value must be; `write(model, path, report, options)` writes
-    it. Where the format has no `text`, labels are written as places in their names. `tolerance(options)` is how far files written with lossy options may be off, as a part of the largest
-    element of each output; None for the usual tolerance. `variant(options, path)` is another exporter for
-    these options and this destination (None when it is not known yet), or None; `hint` is what a refused
+    it. Where the format has no `text`, labels are written as places in their names. `tolerance(options)` is
+    how far files written with lossy options may be off, as a part of the largest element of each output; None
+    for the usual tolerance. `variant(options, path)` is another exporter for these options and this
+    destination (None when it is not known yet), or None; `hint` is what a refused
     model's user may do; `face(model, options)` says how the file's inputs differ from those of the hub model.
     """
 

@@ -55,7 +55,11 @@ class InferShapes(ir.passes.InPlacePass):
         quiet = logging.getLogger("onnx_ir")
         level = quiet.level
         quiet.setLevel(logging.CRITICAL)
-        bodies = {key: f for key, f in model.functions.items() if hub.of_target(f.domain) or f.domain == terms.DOMAIN}
+        bodies = {
+            key: f
+            for key, f in model.functions.items()
+            if hub.of_target(f.domain) or f.domain == terms.DOMAIN
+        }
         for key in bodies:
             del model.functions[key]
         try:

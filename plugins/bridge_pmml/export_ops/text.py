@@ -6,8 +6,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
-
 from bridge.ops import OpTable
 from bridge.terms import BREAK, OPERATOR, Terms, members
 from bridge_pmml.document import Cols, Document, Ref
