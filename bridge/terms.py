@@ -188,7 +188,11 @@ def _word(op: hub.Builder, text: str) -> Any:
 
 def _joined(op: hub.Builder, parts: Any, like: Any) -> Any:
     """The parts [N, parts] of each row as one text, [N]."""
-    types = ((ir.DataType.INT64, []), (ir.DataType.BOOL, []), (ir.DataType.STRING, ["N"]))
+    types: tuple[tuple[ir.DataType, list[str]], ...] = (
+        (ir.DataType.INT64, []),
+        (ir.DataType.BOOL, []),
+        (ir.DataType.STRING, ["N"]),
+    )
     inputs = [
         ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
         for name, (dtype, shape) in zip(("step", "going", "joined"), types, strict=True)
