@@ -110,6 +110,13 @@ def builder(src: Any, builders: dict[str, Build] = BUILDERS) -> Build | None:
     return builders.get(type(src).__name__) if type(src).__module__.startswith("sklearn.") else None
 
 
+def first_builder(src: Any) -> Build | None:
+    """Builder of an estimator that its converter would not do as well: support vector machines with
+    probabilities have theirs in float."""
+    own = builder(src)
+    return builder(src, SECOND) if own is None and getattr(src, "_effective_probability", False) else own
+
+
 def part_builder(src: Any) -> Build | None:
     """Builder of an estimator within another."""
     return builder(src) or builder(src, SECOND)

@@ -23,7 +23,7 @@ from bridge.report import Blocker
 from bridge_sklearn import is_booster, kbins_discretizer
 from bridge_sklearn.answers import decided_records, known_categories, own_answers
 from bridge_sklearn.columns import encoders, is_search, read_columns
-from bridge_sklearn.estimators import JOINED, builder, part_builder
+from bridge_sklearn.estimators import JOINED, first_builder, part_builder
 from bridge_sklearn.frames import Frame
 from bridge_sklearn.graphs import (
     Outputs,
@@ -107,7 +107,7 @@ def attempts(src: Any) -> Iterator[tuple[Make, bool]]:
     be better, through the converters, from its numbers where those fall short. Trees have no converter: what
     a missing value does there it does not know, and it does not end at a threshold of infinity."""
     final = final_of(src)
-    first = builder(final)
+    first = first_builder(final)
     floats = has_trees(src) and not (is_hist_gradient_boosting(final) or first in JOINED)
     alone = final is src
     texts = reads_documents(src)
