@@ -28,6 +28,7 @@ BUILDERS: dict[str, Build] = {
     "BaggingRegressor": ensembles.bagging_regressor,
     "CalibratedClassifierCV": calibration.calibrated_classifier,
     "CategoricalNB": naive_bayes.categorical,
+    "ClassifierChain": multiclass.chain,
     "DecisionTreeClassifier": trees.forest_classifier,
     "DecisionTreeRegressor": trees.forest_regressor,
     "EllipticEnvelope": mixtures.elliptic_envelope,
@@ -57,6 +58,7 @@ BUILDERS: dict[str, Build] = {
     "RadiusNeighborsRegressor": nearest_neighbors.refuse_radius,
     "RandomForestClassifier": trees.forest_classifier,
     "RandomForestRegressor": trees.forest_regressor,
+    "RegressorChain": multiclass.chain,
     "StackingClassifier": ensembles.stacking,
     "StackingRegressor": ensembles.stacking,
     "TunedThresholdClassifierCV": calibration.threshold_classifier,
@@ -101,6 +103,7 @@ JOINED = (
     ensembles.stacking,
     ensembles.voting_classifier,
     ensembles.voting_regressor,
+    multiclass.chain,
 )
 """Whose parts are cast to what each reads, so that what comes before them is computed in double."""
 
