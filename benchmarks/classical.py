@@ -33,7 +33,7 @@ from classical_models import Case, cases
 import bridge
 from bridge.errors import BridgeError
 from bridge.load import reader
-from bridge.ports import Port
+from bridge.ports import Port, port_of
 from bridge.runtime import open_session
 
 TARGETS = ("onnx", "pmml", "coreml", "tflite", "torchscript", "savedmodel")
@@ -49,15 +49,12 @@ SINGLE = ("xgboost", "XGB", "CatBoost", "booster")
 """Words in the names of models whose library computes in floats of 32 bits."""
 
 
-def ports_of(path: Path, target: str, test: Any) -> list[Port]:
-    """The inputs of a file, as the hub reads it; of one that is only run, the columns it names, or texts."""
+def ports_of(source: Any) -> list[Port]:
+    """The inputs of a model, which its files have too."""
     try:
-        return list(bridge.inspect(path, source=target).inputs)
+        return [port_of(value) for value in bridge.load(source).graph.inputs]
     except BridgeError:
-        if isinstance(test, list):
-            return [Port("X", "string")]
-        found = open_session(reader(path, target)).inputs
-        return [p for p in found if p.name in test]
+        return []
 
 
 def tables(case: Case, ports: Any) -> dict[str, np.ndarray]:
@@ -131,12 +128,16 @@ def reason_of(error: Exception) -> str:
     return " ".join(" ".join(lines[:3]).split())[:170]
 
 
-def outcome(case: Case, estimator: Any, target: str, folder: Path) -> tuple[str, str]:
+def source_of(estimator: Any) -> Any:
+    """What is converted."""
+    return getattr(estimator, "source", estimator)
+
+
+def outcome(case: Case, estimator: Any, ports: list[Port], target: str, folder: Path) -> tuple[str, str]:
     path = folder / f"model{SUFFIXES.get(target, '')}"
     try:
-        source = getattr(estimator, "source", estimator)
-        path = bridge.convert(source, path, to=target, overwrite=True).path
-        inputs = tables(case, ports_of(path, target, case.data.test))
+        path = bridge.convert(source_of(estimator), path, to=target, overwrite=True).path
+        inputs = tables(case, ports)
         found = list(open_session(reader(path, target)).run(inputs).values())
     except BridgeError as error:
         return "refused", reason_of(error)
@@ -156,10 +157,11 @@ def done(number: int, targets: list[str]) -> list[dict[str, Any]]:
     warnings.filterwarnings("ignore")
     case, lines = all_cases()[number], []
     estimator = case.model.fit(case.data.train, case.target)
+    ports = ports_of(source_of(estimator))
     with tempfile.TemporaryDirectory() as folder:
         for target in targets:
             start = time.perf_counter()
-            said, detail = outcome(case, estimator, target, Path(folder))
+            said, detail = outcome(case, estimator, ports, target, Path(folder))
             spent = round(time.perf_counter() - start, 2)
             lines.append(
                 {"case": case.name, "target": target, "said": said, "detail": detail, "seconds": spent}

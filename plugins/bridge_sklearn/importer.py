@@ -40,7 +40,7 @@ from bridge_sklearn.live_session import estimator_session
 from bridge_sklearn.model_files import read_estimator
 from bridge_sklearn.text import reads_documents
 from bridge_sklearn.transformed_target import append_inverse
-from bridge_sklearn.transformers import transform, writes
+from bridge_sklearn.transformers import has_own_step, transform, writes
 
 TREES = ("sklearn.tree", "sklearn.ensemble", "xgboost", "lightgbm")
 PARTS = (
@@ -111,7 +111,8 @@ def attempts(src: Any) -> Iterator[tuple[Make, bool]]:
     floats = has_trees(src) and not (is_hist_gradient_boosting(final) or first in JOINED)
     alone = final is src
     texts = reads_documents(src)
-    direct = first is not None or (not alone and has_trees(final)) or read_columns(src) is not None or texts
+    joined = read_columns(src) is not None or has_own_step(src)
+    direct = first is not None or (not alone and has_trees(final)) or joined or texts
     if direct:
         yield build_model, not (floats and alone)
     if texts or (first is not None and has_trees(src)):

@@ -122,7 +122,10 @@ def coupled(op: hub.Builder, src: Any, pairs: ir.Value) -> ir.Value:
     scaled = op.Add(op.Mul(pairs, op.const(row(src.probA_))), op.const(row(src.probB_)))
     first = op.Clip(fine_sigmoid(op, op.Neg(scaled)), op.const(np.array(1e-7)), op.const(np.array(1 - 1e-7)))
     tables = coupling(op, first, count)
-    p: Any = op.Add(op.Mul(op.ReduceSum(first, np.array([1]), keepdims=1), op.const(np.array(0.0))), op.const(np.full((1, count), 1 / count)))
+    p: Any = op.Add(
+        op.Mul(op.ReduceSum(first, np.array([1]), keepdims=1), op.const(np.array(0.0))),
+        op.const(np.full((1, count), 1 / count)),
+    )
     for _ in range(ROUNDS):
         settled, moved = coupling_step(op, tables, p)
         p = op.Where(settled, p, moved)

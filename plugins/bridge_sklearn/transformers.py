@@ -32,6 +32,11 @@ def transform(op: PartBuilder, src: Any, frame: Frame) -> Frame:
     return Frame(op, [outputs.get("transformed") or next(iter(outputs.values()))])
 
 
+def has_own_step(src: Any) -> bool:
+    """True for a pipeline with a step whose converter makes what few targets hold."""
+    return any(type(step).__name__ == "QuantileTransformer" for _, step in getattr(src, "steps", []))
+
+
 def writes(src: Any) -> bool:
     """True if the formula of a transformer is known."""
     if src is None or isinstance(src, str):
@@ -156,6 +161,7 @@ TRANSFORMS: dict[str, Transform] = {
     "Pipeline": pipeline,
     "PolynomialFeatures": polynomial_features,
     "PowerTransformer": functions.power_transformer,
+    "QuantileTransformer": splines.quantile_transformer,
     "RobustScaler": robust_scaler,
     "SimpleImputer": encoders.simple_imputer,
     "SplineTransformer": splines.spline_transformer,
