@@ -12,6 +12,7 @@ import onnx_ir as ir
 from bridge.classical.check import Answers, Ask
 from bridge.classical.records import Known, Table
 from bridge.classical.splits import Place
+from bridge_sklearn.calibration import rounds_scores, settled_records
 from bridge_sklearn.columns import encoders
 from bridge_sklearn.text import reads_documents
 
@@ -51,9 +52,11 @@ def forms(scores: np.ndarray) -> list[np.ndarray]:
 
 
 def decided_records(src: Any, model: ir.Model) -> Callable[[Table], np.ndarray] | None:
-    """Mask of the records whose nearest neighbours, or likeliest component, rounding does not choose; None
-    for other models."""
+    """Mask of the records whose nearest neighbours, likeliest component, or place on a steep curve, rounding
+    does not choose; None for other models."""
     final = src.steps[-1][1] if hasattr(src, "steps") else src
+    if any(map(rounds_scores, getattr(final, "calibrated_classifiers_", []))):
+        return settled_scores(src, final, arranger(src, model))
     density = next((getattr(final, m) for m in DENSITIES if hasattr(final, m)), None)
     neighbors = hasattr(final, "kneighbors") and getattr(final, "n_neighbors", None) is not None
     if density is None and not neighbors:
@@ -75,6 +78,19 @@ def decided_records(src: Any, model: ir.Model) -> Callable[[Table], np.ndarray] 
             except ValueError:
                 return marks
         return distances[:, -1] - distances[:, -2] > 1e-9 * distances[:, -1]
+
+    return decided
+
+
+def settled_scores(src: Any, final: Any, arrange: Callable[[Table], Any]) -> Callable[[Table], np.ndarray]:
+    def decided(table: Table) -> np.ndarray:
+        records = arrange(table)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return settled_records(final, src[:-1].transform(records) if final is not src else records)
+            except ValueError:
+                return np.ones(len(records), bool)
 
     return decided
 

@@ -14,11 +14,34 @@ from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast,
 from bridge_sklearn.linear import fine_sigmoid
 from bridge_sklearn.splines import piecewise
 
+PLACES, SURE = np.float32(8), 1e-7
+
 
 def calibrated_classifier(op: PartBuilder, src: Any, x: Frame) -> Outputs:
     """The class of the highest mean of what its calibrated parts say."""
     shares = weighted_mean(op, [calibrated(op, each, x) for each in src.calibrated_classifiers_])
+    if any(map(rounds_scores, src.calibrated_classifiers_)):
+        shares = op.Cast(shares, to=int(ir.DataType.FLOAT))
     return classify(op, src, shares, shares)
+
+
+def rounds_scores(src: Any) -> bool:
+    """True for a calibrated classifier whose curve, between points, is that of scores in float."""
+    points = getattr(src.calibrators[0], "X_thresholds_", None)
+    return points is not None and np.asarray(points).dtype == np.float32
+
+
+def settled_records(src: Any, records: Any) -> np.ndarray:
+    """Mask of the records whose calibrated probabilities the last places of float scores do not change."""
+    settled = np.ones(len(records), bool)
+    for each in filter(rounds_scores, src.calibrated_classifiers_):
+        scores = np.asarray(each.estimator.predict_proba(records))
+        scores = scores[:, 1:] if scores.shape[1] == 2 else scores
+        for column, curve in zip(scores.T, each.calibrators, strict=True):
+            nudged = [column + side * PLACES * np.spacing(column) for side in (-1, 1)]
+            low, high = (curve.predict(n.astype(np.float32)) for n in nudged)
+            settled &= np.abs(high - low) < SURE
+    return settled
 
 
 def calibrated(op: PartBuilder, src: Any, x: Frame) -> ir.Value:
