@@ -12,7 +12,7 @@ import onnx_ir as ir
 from bridge.classical.check import Answers, Ask
 from bridge.classical.records import Known, Table
 from bridge.classical.splits import Place
-from bridge_sklearn.calibration import rounds_scores, settled_records
+from bridge_sklearn.calibration import rounds_scores, settled_records, takes_complements
 from bridge_sklearn.columns import encoders
 from bridge_sklearn.text import reads_documents
 
@@ -55,7 +55,8 @@ def decided_records(src: Any, model: ir.Model) -> Callable[[Table], np.ndarray] 
     """Mask of the records whose nearest neighbours, likeliest component, or place on a steep curve, rounding
     does not choose; None for other models."""
     final = src.steps[-1][1] if hasattr(src, "steps") else src
-    if any(map(rounds_scores, getattr(final, "calibrated_classifiers_", []))):
+    parts = getattr(final, "calibrated_classifiers_", [])
+    if any(rounds_scores(each) or takes_complements(each) for each in parts):
         return settled_scores(src, final, arranger(src, model))
     density = next((getattr(final, m) for m in DENSITIES if hasattr(final, m)), None)
     neighbors = hasattr(final, "kneighbors") and getattr(final, "n_neighbors", None) is not None
