@@ -12,7 +12,7 @@ from bridge_sklearn.columns import inner_models
 from bridge_sklearn.frames import Frame
 from bridge_sklearn.graphs import PartBuilder, Unwritten
 
-VECTORIZERS = ("CountVectorizer", "TfidfVectorizer")
+VECTORIZERS = ("CountVectorizer", "TfidfVectorizer", "HashingVectorizer")
 ITEM = r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\[wdsWDS]|\.|[^\\.\[\](){}*+?|^$]"
 COUNT = r"\+|\*|\{\d+,?\d*\}"
 PATTERN = re.compile(rf"(?:\(\?u\))?(?P<start>\\b)?(?P<items>(?:(?:{ITEM})(?:{COUNT})?)+)(?P<end>\\b)?")
@@ -100,6 +100,10 @@ def in_characters(src: Any) -> Any:
         return len(term) <= high and (len(term) >= low or whole)
 
     return occurs
+
+
+def hashing_vectorizer(op: PartBuilder, src: Any, frame: Frame) -> Frame:
+    raise Unwritten("it hashes terms, for which ONNX has no operator; a CountVectorizer knows them")
 
 
 def count_vectorizer(op: PartBuilder, src: Any, frame: Frame) -> Frame:

@@ -151,6 +151,7 @@ TRANSFORMS: dict[str, Transform] = {
     "CountVectorizer": text.count_vectorizer,
     "FeatureUnion": feature_union,
     "FunctionTransformer": functions.function_transformer,
+    "HashingVectorizer": text.hashing_vectorizer,
     "MaxAbsScaler": max_abs_scaler,
     "MinMaxScaler": min_max_scaler,
     "MissingIndicator": encoders.missing_indicator,
