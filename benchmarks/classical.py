@@ -14,6 +14,7 @@ importer's own check.
 from __future__ import annotations
 
 import argparse
+import copy
 import functools
 import json
 import multiprocessing
@@ -156,7 +157,7 @@ def done(number: int, targets: list[str]) -> list[dict[str, Any]]:
     """What became of one model on each target."""
     warnings.filterwarnings("ignore")
     case, lines = all_cases()[number], []
-    estimator = case.model.fit(case.data.train, case.target)
+    estimator = copy.deepcopy(case.model).fit(case.data.train, case.target)
     ports = ports_of(source_of(estimator))
     with tempfile.TemporaryDirectory() as folder:
         for target in targets:
