@@ -28,15 +28,17 @@ SECONDS, WALL, MEMORY = 10, 120, 4 << 30
 LARGEST = 100_000
 MADE = 24
 TARGETS = ("onnx", "tflite", "torchscript", "pmml", "coreml")
-FILES = {
-    "onnx": ".onnx",
-    "tflite": ".tflite",
-    "torchscript": ".pt",
-    "pmml": ".pmml",
-    "coreml": ".mlpackage",
-    "savedmodel": "",
-    "xgboost": ".json",
-    "lightgbm": ".txt",
+FILES: dict[str, tuple[str, ...]] = {
+    "onnx": (".onnx",),
+    "tflite": (".tflite",),
+    "torchscript": (".pt",),
+    "pmml": (".pmml",),
+    "coreml": (".mlpackage",),
+    "savedmodel": ("",),
+    "xgboost": (".json", ".ubj"),
+    "lightgbm": (".txt",),
+    "catboost": (".cbm", ".json"),
+    "sklearn": (".skops",),
 }
 
 
@@ -48,10 +50,10 @@ def make_seeds(name: str, folder: Path) -> list[Path]:
 
     made: list[Path] = []
     for number in range(20 * MADE):
-        path = folder / f"seed{number}{FILES[name]}"
+        path = folder / f"seed{number}{FILES[name][number % len(FILES[name])]}"
         try:
-            if name in ("xgboost", "lightgbm"):
-                boosted(name, number, path)
+            if name in FITTED:
+                fitted(name, number, path)
             else:
                 model = regression(number) if name == "pmml" else random_graph(0, number)
                 bridge.convert(model, path, to=name)
@@ -75,7 +77,11 @@ def regression(number: int) -> Any:
     return kinds[number % 3](**settings).fit(rng.normal(size=(40, 3)), rng.integers(0, 2, 40))
 
 
-def boosted(name: str, number: int, path: Path) -> None:
+FITTED = ("xgboost", "lightgbm", "catboost", "sklearn")
+
+
+def fitted(name: str, number: int, path: Path) -> None:
+    """A small model of a library, in its own file."""
     import numpy as np
 
     rng = np.random.default_rng(number)
@@ -87,12 +93,22 @@ def boosted(name: str, number: int, path: Path) -> None:
             "max_depth": 1 + number % 4,
             "objective": ["reg:squarederror", "binary:logistic"][number % 2],
         }
-        booster = xgboost.train(settings, xgboost.DMatrix(records, target), 2)
-    else:
+        xgboost.train(settings, xgboost.DMatrix(records, target), 2).save_model(path)
+    elif name == "lightgbm":
         import lightgbm
 
-        booster = lightgbm.train({"verbose": -1, "num_leaves": 4}, lightgbm.Dataset(records, target), 2)
-    booster.save_model(path)
+        settings = {"verbose": -1, "num_leaves": 4}
+        lightgbm.train(settings, lightgbm.Dataset(records, target), 2).save_model(path)
+    elif name == "catboost":
+        import catboost
+
+        settings = {"iterations": 2, "depth": 1 + number % 3, "verbose": 0, "allow_writing_files": False}
+        model = catboost.CatBoostClassifier(**settings).fit(records, target)
+        model.save_model(str(path), format=path.suffix[1:])
+    else:
+        import skops.io
+
+        skops.io.dump(regression(number), path)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -134,7 +150,7 @@ def child(name: str, folder: Path, start: int, first: int) -> None:
             path = damage(seeds[number % len(seeds)], number, start, Path(own))
             try:
                 model, target = bridge.load(path, source=name), TARGETS[number % len(TARGETS)]
-                bridge.save(model, Path(own) / f"written{FILES[target]}", to=target, overwrite=True)
+                bridge.save(model, Path(own) / f"written{FILES[target][0]}", to=target, overwrite=True)
                 said = "written"
             except InternalError as error:
                 said = f"defect: {str(error).splitlines()[0]}"

@@ -50,10 +50,11 @@ class Fact(Generic[T]):
         return Fact(self.key + name, self.encode, self.decode)
 
     def all(self, holder: Holder) -> Iterator[tuple[str, T]]:
-        """(name, value) of the entries that share this key."""
-        for key, text in holder.metadata_props.items():
-            if key.startswith(self.key):
-                yield key[len(self.key) :], self.decode(text)
+        """(name, value) of the entries that share this key, without text that stands for no value."""
+        for key in holder.metadata_props:
+            name = key.removeprefix(self.key)
+            if key != name and (value := self.of(name).get(holder)) is not None:
+                yield name, value
 
     def owns(self, key: str) -> bool:
         """True if `key` is this entry's, or that of a name among those that share it."""
@@ -141,6 +142,9 @@ FEATURE_NAMES = _data("bridge.feature_names")
 
 CLASSES = _data("bridge.classes.")
 """The classes whose scores are the columns of the output of a name: a list of numbers or texts."""
+
+STORED = _data("bridge.stored.")
+"""How a file holds the output of a name where its format lacks the type of it: {"names": [TEXT, …]}."""
 
 INTERFACE = _text("bridge.interface")
 """Inputs and outputs as the source of a Core ML file has them, as JSON."""

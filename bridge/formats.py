@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bridge.report import Report
     from bridge.session import Session
 
-__all__ = ["Exporter", "Face", "Format", "Importer", "Option", "Part", "Runtime", "flag", "within"]
+__all__ = ["LABELS", "Exporter", "Face", "Format", "Importer", "Option", "Part", "Runtime", "flag", "within"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,17 @@ def flag(text: str) -> bool:
     raise ValueError(text)
 
 
+LABELS = Option(
+    "labels",
+    "what text that the model looks up, such as its classes, is in the file: text where the format has it, "
+    "or index, whose names are in the metadata; bridge.run gives back the names",
+    "text",
+    str,
+    ("text", "index"),
+)
+"""Of every exporter whose files keep metadata."""
+
+
 def parse_options(options: tuple[Option, ...], values: dict[str, Any], whose: str) -> dict[str, Any]:
     """Given values over the declared defaults. Raises InvalidOption for one nobody declared."""
     known = {option.name: option for option in options}
@@ -138,9 +149,10 @@ class Exporter:
     `legalize(options)` lists the passes that rewrite the hub into what the format holds; `table` says which
     operators it then takes at `version(options)` and is not asked with `accepts_all_operators`; `value_need`
     is what every input, output and intermediate value must be; `write(model, path, report, options)` writes
-    it. `tolerance(options)` is how far files written with lossy options may be off, as a part of the largest
-    element of each output; None for the usual tolerance. `variant(options, path)` is another exporter for
-    these options and this destination (None when it is not known yet), or None; `hint` is what a refused
+    it. Where the format has no `text`, labels are written as places in their names. `tolerance(options)` is
+    how far files written with lossy options may be off, as a part of the largest element of each output; None
+    for the usual tolerance. `variant(options, path)` is another exporter for these options and this
+    destination (None when it is not known yet), or None; `hint` is what a refused
     model's user may do; `face(model, options)` says how the file's inputs differ from those of the hub model.
     """
 
@@ -152,6 +164,7 @@ class Exporter:
     version_title: Callable[[int], str] = str
     value_need: Need | None = None
     accepts_all_operators: bool = False
+    text: bool = True
     tolerance: Callable[[dict[str, Any]], float | None] = lambda options: None
     variant: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
     hint: str = "Add a rule: plugins/README.md#one-operator"

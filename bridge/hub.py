@@ -370,6 +370,8 @@ def infer_node(node: ir.Node) -> None:
         return
     if node.domain == "ai.onnx.ml":
         _infer_classical(node)
+    if qualified(node) == "com.microsoft::Tokenizer":
+        _infer_tokens(node)
     described = schema(node)
     if described is None or any(
         a.is_ref() or a.type == ir.AttributeType.GRAPH for a in node.attributes.values()
@@ -417,6 +419,14 @@ def _infer_classical(node: ir.Node) -> None:
         indices_shape = shape_of(node.inputs[1])
         count = None if indices_shape is None else int(np.prod(indices_shape))
         output.shape = output.shape or ir.Shape([*(list(x.shape)[:-1] or [1]), count])
+
+
+def _infer_tokens(node: ir.Node) -> None:
+    """The tokens of each text, in a new last dimension."""
+    x, output = node.inputs[0], node.outputs[0]
+    output.type = output.type or ir.TensorType(ir.DataType.STRING)
+    if x is not None and x.shape is not None:
+        output.shape = output.shape or ir.Shape([*x.shape, None])
 
 
 class NodeProto:

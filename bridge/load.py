@@ -17,6 +17,7 @@ from bridge.passes import clean
 from bridge.passes.dimensions import FixDimensions
 from bridge.passes.lengths import NameLengths, names_of
 from bridge.sources import found
+from bridge.stored import restore_outputs
 
 __all__ = ["Reader", "load", "reader"]
 
@@ -93,6 +94,7 @@ class Reader:
         try:
             with self.extended:
                 model = self.importer.load(self.source, **self.options)
+            restore_outputs(model)
             hub.stamp_origins(model)
             for function in plugins.functions():
                 model.functions.setdefault(function.identifier(), function)

@@ -14,13 +14,14 @@ import onnx_ir as ir
 from bridge import hub, plugins
 from bridge.detect import by_name, by_suffix
 from bridge.errors import InternalError, UnknownFormat, stage
-from bridge.facts import APPROXIMATED, UNREAD, Origin
-from bridge.formats import Exporter, Format
+from bridge.facts import APPROXIMATED, STORED, UNREAD, Origin
+from bridge.formats import LABELS, Exporter, Format
 from bridge.limits import require_sizes
 from bridge.ops import Need
 from bridge.output import require_space
 from bridge.passes import settle, tidy
 from bridge.passes.expand import ExpandFunctions
+from bridge.passes.labels import IndexLabels
 from bridge.passes.order import require_order
 from bridge.passes.rewrite import Accepts, Rewrite
 from bridge.report import Blocker, Crossing, Outcome, Report
@@ -64,6 +65,11 @@ class Writer:
         require_order(passes)
         return passes
 
+    @property
+    def indexes_labels(self) -> bool:
+        """True if text that a model looks up is written as places in its names."""
+        return not self.exporter.text or self.options.get(LABELS.name) == "index"
+
     def refusal(self, name: str, node: ir.Node) -> str | None:
         """Why the format does not take `node`, an operator called `name`; None when it does."""
         if self.exporter.accepts_all_operators:
@@ -87,12 +93,16 @@ class Writer:
         report.variant, report.hint = str(self), self.exporter.hint
         hub.stamp_origins(model)
         before = [(hub.qualified(node), hub.origin(node)) for node in hub.all_nodes(model)]
-        passes = self.passes
+        passes = [*[IndexLabels()] * self.indexes_labels, *self.passes]
         report.blockers.extend(_untyped(model, accepts, passes))
         if report.blockers:
             return
         legalize(model, passes, accepts)
         report.crossings.extend(_crossings(model, before))
+        report.notes.extend(
+            f"output {name}: text is held as places in its names; bridge.run gives back the text"
+            for name, _ in STORED.all(model)
+        )
         report.blockers.extend(
             Blocker(node.op_type, node.name or "", str(hub.origin(node)), _reason(node, self, passes))
             for node in hub.all_nodes(model)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bridge.formats import Format
 from bridge.load import Reader
 from bridge.lower import Writer, target_format, writer
 from bridge.sources import found
@@ -22,6 +23,12 @@ class Route:
     writer: Writer
 
 
+def _choices(target: Format, name: str) -> tuple[Any, ...]:
+    """The choices of an option of a format's exporter; none where it has no such option."""
+    options = target.resolve("exporter").options if target.exporter else ()
+    return next((o.choices for o in options if o.name == name), ())
+
+
 def route(
     src: Any,
     dst: str | Path | None = None,
@@ -33,13 +40,17 @@ def route(
 ) -> Route:
     """The way from `src` to `dst`. Formats are as named, else found: of the source from its content, of the
     target from the suffix of `dst`. An option belongs to the importer if that declares it, else to the
-    exporter.
+    exporter; one of choices that both declare to the one that has the choice.
 
     Raises UnreadableFile, UnknownFormat, MissingDependency, InvalidOption.
     """
     target, all_options = target_format(dst, to), options or {}
     source_reader = Reader(*found(src, source), {}, dims)
-    reader_options = {option.name for option in source_reader.importer.options}
+    reader_options = {
+        option.name
+        for option in source_reader.importer.options
+        if not option.choices or all_options.get(option.name) not in _choices(target, option.name)
+    }
     parsed = source_reader.importer.parse(
         {k: v for k, v in all_options.items() if k in reader_options}, source_reader.format.title
     )

@@ -139,6 +139,7 @@ class OnnxRuntimeSession(Session):
         except Exception as error:
             raise ExecutionFailed(f"ONNX Runtime: {str(error).strip()}") from error
         self.engine = f"ONNX Runtime {ort.__version__}"
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.inputs, self.outputs = (
             tuple(Port(v.name, v.type, tuple(d if d is not None else "?" for d in v.shape)) for v in values)
             for values in (self._session.get_inputs(), self._session.get_outputs())

@@ -19,7 +19,7 @@ PUBLIC = {
         InvalidOption MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
         VerificationFailed WriteFailed""",
     "bridge.dims": "arange entries known length_of lengths on_last_axis product reshape scalar sizes_of vector",
-    "bridge.formats": "Exporter Face Format Importer Option Part Runtime flag within",
+    "bridge.formats": "LABELS Exporter Face Format Importer Option Part Runtime flag within",
     "bridge.geometry": """Window ceil_extra crop_pads halves is_same pads_of plain_resize same_at_run_time same_total
         spatial_lengths transposed_pads transposed_total window_of""",
     "bridge.hookspecs": "bridge_formats bridge_functions bridge_passes bridge_rules hookimpl",

@@ -160,13 +160,14 @@ def close(
     actual: np.ndarray, expected: np.ndarray, least: float, allowed: np.ndarray | float = 0.0
 ) -> np.ndarray:
     """Mask of the records [N, C] that agree, relative to their largest number or `least`; `allowed`, [N] or
-    [1], is added to the tolerance."""
+    [1], is added to the tolerance. Below the smallest normal number no digit is sure."""
     with np.errstate(all="ignore"):
         wanted = expected.astype(np.float64)
         finite = np.isfinite(wanted)
         scale = np.maximum(np.max(np.abs(np.where(finite, wanted, 0.0)), axis=1, initial=0.0), least)
         limit = (TOLERANCE[actual.dtype.itemsize] + np.asarray(allowed)) * scale
-        near = np.abs(actual - wanted) <= limit[:, None]
+        smallest = np.finfo(actual.dtype).tiny
+        near = np.abs(actual - wanted) <= np.maximum(limit, smallest)[:, None]
         beyond = (actual == wanted) | (np.isnan(actual) & np.isnan(wanted))
     return np.where(finite, near, beyond).all(axis=1)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
-from bridge import hub
+from bridge import hub, terms
 from bridge.hub import subgraphs
 
 LONG = 2**22
@@ -60,7 +60,11 @@ class InferShapes(ir.passes.InPlacePass):
         quiet = logging.getLogger("onnx_ir")
         level = quiet.level
         quiet.setLevel(logging.CRITICAL)
-        bodies = {key: f for key, f in model.functions.items() if hub.of_target(f.domain)}
+        bodies = {
+            key: f
+            for key, f in model.functions.items()
+            if hub.of_target(f.domain) or f.domain == terms.DOMAIN
+        }
         for key in bodies:
             del model.functions[key]
         try:

@@ -42,6 +42,8 @@ ONE_OF_MANY = {"MultiClass": links.softmax, "MultiClassOneVsAll": links.logistic
 EXPONENTS = ("Poisson", "Tweedie")
 MEAN_AND_VARIANCE = "RMSEWithUncertainty"
 MOST_DIMENSIONS = 2**16
+SECONDS = 60.0
+"""Of a processor, for CatBoost to read a file."""
 
 
 def document_of(path: Path) -> Any:
@@ -59,21 +61,27 @@ def document_of(path: Path) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.json"
         try:
-            list(isolated(f"{__name__}:rewrite", {"source": str(path), "made": str(made)}))
+            (refusal,) = isolated(f"{__name__}:rewrite", {"source": str(path), "made": str(made)}, SECONDS)
+            if refusal:
+                raise ValueError(refusal)
             return json.loads(made.read_bytes())
         except (WorkerLost, RuntimeError, OSError, ValueError) as error:
-            what = f"{path} is not read by CatBoost: {str(error).splitlines()[0][:200]}"
+            what = f"{path} is not read by CatBoost: {(str(error).splitlines() or [''])[0][:200]}"
             raise UnreadableFile(what, "Is the file complete?") from error
 
 
-def rewrite(source: str, made: str) -> Iterator[bool]:
-    """Write a .cbm as JSON, in a worker process."""
+def rewrite(source: str, made: str) -> Iterator[str]:
+    """Write a .cbm as JSON, in a worker process; why CatBoost does not, empty where it does."""
     import catboost
 
-    model = catboost.CatBoost()
-    model.load_model(source)
-    model.save_model(made, format="json")
-    yield True
+    try:
+        model = catboost.CatBoost()
+        model.load_model(source)
+        model.save_model(made, format="json")
+    except Exception as error:
+        yield str(error) or type(error).__name__
+        return
+    yield ""
 
 
 def is_binary(path: Path) -> bool:

@@ -235,6 +235,7 @@ exporter = Exporter(
     version=version,
     version_title=lambda number: f"iOS {number}",
     value_need=VALUES,
+    text=False,
     tolerance=lambda options: None if kept_float32(options) is None else 1e-2,
     options=PROGRAM,
     face=model_description.face,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bridge.errors import InvalidOption
-from bridge.formats import Option, within
+from bridge.formats import LABELS, Option, within
 
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
 TARGETS = tuple(f"iOS{number}" for number in SPECIFICATION)
@@ -260,4 +260,5 @@ PROGRAM = (
         "ALL",
         choices=UNITS,
     ),
+    LABELS,
 )

@@ -15,7 +15,9 @@ from bridge.formats import Runtime
 from bridge.load import load
 from bridge.ports import port_of
 from bridge.runtime import HubSession, Outputs, Session, check_inputs
+from bridge.stored import restored
 from bridge_coreml.coremltools_import import coremltools
+from bridge_coreml.reader import read
 from bridge_coreml.source_interface import from_text
 
 
@@ -71,6 +73,7 @@ class Apple(Session):
         except Exception as error:
             raise ExecutionFailed(f"Core ML: {str(error).strip()}") from error
         self.engine = f"Core ML through coremltools {ct.__version__}"
+        self.metadata = dict(read(path).message.description.metadata.userDefined)
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
         model = self.model
@@ -101,7 +104,7 @@ class Apple(Session):
                 array = array.reshape([len(array), *[-1] * (len(value.shape) - 1)])
             scalar = value.shape is not None and not len(value.shape)
             outputs[value.name or ""] = array.reshape(()) if scalar else array
-        return Outputs(outputs, self.engine)
+        return Outputs(restored(outputs, self.metadata), self.engine)
 
 
 def run_records(described: Any, inputs: dict[str, np.ndarray], model: ir.Model) -> dict[str, np.ndarray]:

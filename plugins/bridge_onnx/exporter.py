@@ -8,10 +8,11 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from bridge import facts, hub
+from bridge import facts, hub, terms
 from bridge.errors import ExecutionFailed
-from bridge.formats import Exporter, Option, flag, within
+from bridge.formats import LABELS, Exporter, Option, flag, within
 from bridge.ops import OpTable
+from bridge.passes.expand import ExpandFunctions
 from bridge.passes.groups import CentredGroups
 from bridge.passes.masks import MasksOfQueries
 from bridge.passes.opset.down import lower, restamp, runtime_opset, valid
@@ -78,9 +79,16 @@ class OwnGroups(CentredGroups):
         return ir.passes.PassResult(model, False) if own else super().call(model)
 
 
+class CountedTerms(ir.passes.InPlacePass):
+    """1. Terms of text are counted by the operators that ONNX Runtime has for it."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        return ExpandFunctions(lambda node: node.domain != terms.DOMAIN)(model)
+
+
 exporter = Exporter(
     table=OpTable(),
-    legalize=lambda options: [PadsAtRunTime(), OwnGroups(), MasksOfQueries()],
+    legalize=lambda options: [PadsAtRunTime(), OwnGroups(), MasksOfQueries(), CountedTerms()],
     write=write,
     accepts_all_operators=True,
     options=(
@@ -100,5 +108,6 @@ exporter = Exporter(
             parser=within("ir_version", 3, onnx.IR_VERSION),
         ),
         Option("external_data", "whether weights are written to a file beside the model", False, flag),
+        LABELS,
     ),
 )

@@ -13,6 +13,7 @@ import onnx
 from bridge.errors import ExecutionFailed, UnreadableFile
 from bridge.formats import Runtime
 from bridge.runtime import OnnxRuntimeSession, Outputs, Session, second_choice
+from bridge.stored import restored
 from bridge_onnx import maps
 
 EXACT = 1
@@ -46,7 +47,7 @@ class OnnxSession(Session):
         if any(isinstance(v, list) and v and isinstance(v[0], dict) for v in results.values()):
             maps.as_columns(self._proto(), results)
         self.engine = results.engine
-        return results
+        return Outputs(restored(results, self._metadata()), results.engine, results.refusal)
 
     def _run(self, inputs: dict[str, Any]) -> Outputs:
         try:
@@ -57,6 +58,11 @@ class OnnxSession(Session):
             if self._refused is None and maps.map_input_keys(proto := self._proto()):
                 return self._session.run(maps.as_maps(proto, inputs))
             return second_choice(refused, lambda: self._proto(whole=True), inputs)
+
+    def _metadata(self) -> dict[str, str]:
+        if self._refused is None:
+            return self._session.metadata
+        return {entry.key: entry.value for entry in self._proto().metadata_props}
 
     def variants(self) -> Iterator[Session]:
         """Without optimizations, and with products of quantized weights in float32."""

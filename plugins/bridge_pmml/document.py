@@ -270,7 +270,7 @@ class Document:
             row = etree.SubElement(table, "row")
             for index, name in enumerate(names):
                 if name in record:
-                    etree.SubElement(row, f"c{index + 1}").text = format_literal(record[name])
+                    etree.SubElement(row, f"c{index + 1}").text = content(record[name])
         return node
 
     def _dictionary(self, parent: Any, entries: list[tuple[Ref, Any]]) -> None:
@@ -353,8 +353,8 @@ def map_values(column: Ref, pairs: Sequence[tuple[Any, Any]], default: Any, miss
     table = etree.SubElement(node, "InlineTable")
     for key, value in pairs:
         row = etree.SubElement(table, "row")
-        etree.SubElement(row, "key").text = format_literal(key)
-        etree.SubElement(row, "value").text = format_literal(value)
+        etree.SubElement(row, "key").text = content(key)
+        etree.SubElement(row, "value").text = content(value)
     return node
 
 
@@ -367,7 +367,7 @@ def expression(item: Any) -> Any:
     if isinstance(item, Ref):
         return etree.Element("FieldRef", field=item.name)
     node = etree.Element("Constant", dataType=kind_of(item))
-    node.text = format_literal(item)
+    node.text = content(item)
     if isinstance(item, float) and math.isnan(item):
         node.text, node.attrib["missing"] = None, "true"
     return node
@@ -381,6 +381,13 @@ def kind_of(item: Any) -> str:
     if isinstance(item, str):
         return "string"
     return "integer" if isinstance(item, (int, np.integer)) else "double"
+
+
+def content(item: Any) -> Any:
+    """A constant as the content of an element: one piece, since PMML4S reads the last one alone."""
+    text = format_literal(item)
+    pieces = set(text) & set("&<>") or text.count("]") > 1
+    return etree.CDATA(text) if pieces and "]]>" not in text else text
 
 
 def format_literal(item: Any) -> str:

@@ -20,7 +20,7 @@ SPACES = "\t\n\v\f\r"
 LOCALE = "C.UTF-8"
 OPSETS = {"": hub.HUB_OPSET, "ai.onnx.ml": hub.ML_OPSET}
 LONGEST, BITS = 511, 9
-CODES = range(1, 0x2500)
+CONTRIB = "com.microsoft"
 FINAL_SIGMA = r"(?s).*\pLΣ(\PL.*)?"
 
 
@@ -123,32 +123,27 @@ def length(columns: Columns, text: Any) -> Any:
 
 
 def substring(columns: Columns, text: Any, start: int, count: int) -> Any:
-    """The characters from place `start` on; a character beyond U+24FF among them fails the run."""
-    op = columns.op
-    outside = op.RegexFullMatch(text, pattern=f"(?s).{{{start}}}.{{0,{count - 1}}}[^\\x01-\\x{{24FF}}].*")
-    table, joined = op.const(hub.strings(["", *map(chr, CODES)])), None
-    for place in range(start, start + count):
-        code: Any = None
-        for bit, members in enumerate(code_classes()):
-            hit = op.RegexFullMatch(text, pattern=f"(?s).{{{place}}}[{members}].*")
-            part = op.Mul(op.Cast(hit, to=INT64), np.array([[2**bit]]))
-            code = part if code is None else op.Add(code, part)
-        letter = op.Gather(table, code, axis=0)
+    """The characters from place `start` on; one beyond U+FFFF up to there, which Java counts as two, fails
+    the run."""
+    op, end = columns.op, start + count
+    outside = op.RegexFullMatch(text, pattern=rf"(?s).{{0,{end - 1}}}[\x{{10000}}-\x{{10FFFF}}].*")
+    letters = characters(columns, text)
+    size = op.Concat(op.Shape(letters, start=0, end=1), np.array([end]), axis=0)
+    letters = op.Concat(letters, op.Expand(word(op, ""), size), axis=1)
+    joined: Any = None
+    for place in range(start, end):
+        letter = op.Gather(letters, np.array([place]), axis=1)
         joined = letter if joined is None else op.StringConcat(joined, letter)
     return checked(columns, joined, outside)
 
 
-def _character_class(codes: list[int]) -> str:
-    """The inside of a bracket expression of these codes, in order."""
-    array = np.array(codes)
-    groups = np.split(array, np.flatnonzero(np.diff(array) > 1) + 1)
-    return "".join(f"\\x{{{g[0]:X}}}-\\x{{{g[-1]:X}}}" for g in groups)
-
-
-@functools.cache
-def code_classes() -> list[str]:
-    """The characters whose code has each bit."""
-    return [_character_class([c for c in CODES if c >> bit & 1]) for bit in range(CODES[-1].bit_length())]
+def characters(columns: Columns, text: Any) -> Any:
+    """The characters of each text, [N, characters], and empty ones behind them."""
+    op = columns.op
+    op.graph.opset_imports.setdefault(CONTRIB, 1)
+    settings = {"mark": 0, "mincharnum": 1, "pad_value": "", "tokenexp": "(?s)."}
+    shape = [columns.rows_dim, None]
+    return op.node("Tokenizer", flat(columns, text), _domain=CONTRIB, _dtype=STRING, _shape=shape, **settings)
 
 
 @functools.cache

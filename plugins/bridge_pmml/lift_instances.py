@@ -29,14 +29,15 @@ class Distance:
 class LiftInstances(ir.passes.InPlacePass):
     """1. The mean of the table rows of the k nearest stored records, or one weighted by
        1 / (distance + threshold), becomes Neighbors.
-    2. A constant matrix times exp(-gamma Σ (x - row)²) becomes Kernels.
+    2. A constant matrix times exp(-gamma Σ (x - row)²), times a power of gamma x·row + coef0, or times the
+       tanh of such, becomes Kernels.
 
     The model as it was stays with the new one, for nothing runs these.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
-        if not any(n.op_type == "Sub" and match_differences(n.outputs[0]) for n in model.graph):
+        if not any(is_comparison(node) for node in model.graph):
             return ir.passes.PassResult(model, changed)
         before = model.clone()
         for node in list(model.graph):
@@ -59,15 +60,75 @@ class LiftInstances(ir.passes.InPlacePass):
 
     def _kernels(self, graph: ir.Graph, node: ir.Node) -> bool:
         weights = const(node.inputs[1]) if node.op_type == "MatMul" else None
-        grown = producer_of(node.inputs[0], "Exp") if weights is not None else None
-        scaled = None if grown is None else split_constant(producer_of(grown.inputs[0], "Mul"))
-        if weights is None or weights.ndim != 2 or scaled is None or scaled[1].size != 1:
+        if weights is None or weights.ndim != 2:
             return False
-        distance, gamma = match_distance(scaled[0]), -float(scaled[1].ravel()[0])
-        if distance is None or distance.power != 2.0 or gamma <= 0:
+        kernel = match_radial(node.inputs[0]) or match_products(node.inputs[0])
+        if kernel is None:
             return False
-        attributes = {"rows": distance.rows, "weights": weights.astype(np.float64)}
-        return replace_with_model(graph, node, "Kernels", distance.x, attributes, {"gamma": gamma})
+        attributes = {"rows": kernel.rows, "weights": weights.astype(np.float64)}
+        settings = {
+            "kernel": kernel.name,
+            "gamma": kernel.gamma,
+            "coef0": kernel.coef0,
+            "degree": kernel.degree,
+        }
+        return replace_with_model(graph, node, "Kernels", kernel.x, attributes, settings)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel of each record with stored rows: radial exp(-gamma |x - row|²), polynomial
+    (gamma x·row + coef0)^degree, or sigmoid tanh(gamma x·row + coef0)."""
+
+    name: str
+    x: ir.Value
+    rows: np.ndarray
+    gamma: float
+    coef0: float = 0.0
+    degree: float = 1.0
+
+
+def is_comparison(node: ir.Node) -> bool:
+    """True where a record is compared with stored ones."""
+    return bool(node.op_type == "Sub" and match_differences(node.outputs[0])) or (
+        node.op_type in ("Pow", "Tanh") and match_products(node.outputs[0]) is not None
+    )
+
+
+def match_radial(value: ir.Value | None) -> Kernel | None:
+    grown = producer_of(value, "Exp")
+    scaled = None if grown is None else split_constant(producer_of(grown.inputs[0], "Mul"))
+    if scaled is None or scaled[1].size != 1:
+        return None
+    distance, gamma = match_distance(scaled[0]), -float(scaled[1].ravel()[0])
+    if distance is None or distance.power != 2.0 or gamma <= 0:
+        return None
+    return Kernel("radial", distance.x, distance.rows, gamma)
+
+
+def match_products(value: ir.Value | None) -> Kernel | None:
+    """A power, or the tanh, of products with stored rows."""
+    node = producer_of(value, "Pow", "Tanh")
+    if node is None:
+        return None
+    degree = const(node.inputs[1]) if node.op_type == "Pow" else np.ones(1)
+    inner, coef0 = without_constant(node.inputs[0], "Add", 0.0)
+    inner, gamma = without_constant(inner, "Mul", 1.0)
+    product = producer_of(inner, "MatMul")
+    rows = None if product is None else const(product.inputs[1])
+    if product is None or rows is None or rows.ndim != 2 or degree is None or degree.size != 1:
+        return None
+    x = product.inputs[0]
+    if x is None or rank_of(x) != 2 or const(x) is not None:
+        return None
+    name = "polynomial" if node.op_type == "Pow" else "sigmoid"
+    return Kernel(name, x, rows.T, gamma, coef0, float(degree.ravel()[0]))
+
+
+def without_constant(value: ir.Value | None, op_type: str, neutral: float) -> tuple[ir.Value | None, float]:
+    """What a number is added to, or multiplied with, and the number; itself and `neutral` where none is."""
+    parts = split_constant(producer_of(value, op_type))
+    return (value, neutral) if parts is None or parts[1].size != 1 else (parts[0], float(parts[1].ravel()[0]))
 
 
 def replace_with_model(

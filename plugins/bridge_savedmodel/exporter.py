@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.formats import Exporter, Option
+from bridge.formats import LABELS, Exporter, Option
 from bridge.passes.names import callable_names
 from bridge.report import Report
 from bridge_savedmodel.export_ops import ops
@@ -118,5 +118,6 @@ exporter = Exporter(
             str,
             ("variables", "constants"),
         ),
+        LABELS,
     ),
 )

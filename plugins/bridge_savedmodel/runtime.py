@@ -14,6 +14,7 @@ from bridge.formats import Runtime
 from bridge.passes.names import callable_names
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
+from bridge.stored import restored
 from bridge_savedmodel.importer import written_variables
 from bridge_savedmodel.keras_and_frozen import call_file
 from bridge_savedmodel.reader import signature_key
@@ -41,7 +42,10 @@ class TensorFlowSession(Session):
         except Exception as error:
             raise ExecutionFailed(f"TensorFlow: {_error_text(error)}") from error
         self.engine = f"TensorFlow {tf.__version__}"
-        self.order, self.specs = output_order(path), self.function.structured_input_signature[1]
+        written = written_facts(path)
+        self.order = [output["name"] for output in written.get("outputs", ())]
+        self.metadata: dict[str, str] = written.get("metadata", {})
+        self.specs = self.function.structured_input_signature[1]
         self.initial = {name: variable.numpy() for name, variable in self.held.items()}
         self.inputs = tuple(_port_of_spec(name, spec) for name, spec in self.specs.items())
         results = self.function.structured_outputs
@@ -69,9 +73,8 @@ class TensorFlowSession(Session):
         except Exception as error:
             raise ExecutionFailed(f"TensorFlow: {_error_text(error)}") from error
         ordered = [n for n in self.order if n in values]
-        return Outputs(
-            {n: values[n] for n in [*ordered, *(n for n in values if n not in ordered)]}, self.engine
-        )
+        values = {n: values[n] for n in [*ordered, *(n for n in values if n not in ordered)]}
+        return Outputs(restored(values, self.metadata), self.engine)
 
 
 class FileSession(Session):
@@ -170,17 +173,18 @@ def _written_variables(function: Any, written: dict[str, tuple[str, int | None]]
     return {name: variable for name, variable in variables.items() if variable is not None}
 
 
-def output_order(path: Path) -> list[str]:
-    """Names of the outputs in the order recorded by bridge; empty if another tool wrote the file."""
+def written_facts(path: Path) -> dict[str, Any]:
+    """Inputs, outputs in their order, and metadata, as bridge keeps them; empty if another tool wrote the
+    file."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     file = path / "saved_model.pb"
     if not file.is_file():
-        return []
+        return {}
     collection = saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs[0].collection_def
     if "bridge" not in collection:
-        return []
-    return [v["name"] for v in json.loads(collection["bridge"].bytes_list.value[0])["outputs"]]
+        return {}
+    return json.loads(collection["bridge"].bytes_list.value[0])
 
 
 def _tensors(tf: Any, specs: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:

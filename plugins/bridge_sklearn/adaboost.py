@@ -12,7 +12,20 @@ from bridge_sklearn.trees import sum_float_trees, tree_nodes
 
 
 def adaboost_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
-    """SAMME: score_c = Σ w_k [k predicts c] - 1/(C-1) Σ w_k [k does not]."""
+    """The class of the highest score, and the softmax of the scores over the classes but one."""
+    scores = adaboost_scores(op, src, x)
+    shares = op.Softmax(op.Mul(scores, op.const(np.array([1 / (len(src.classes_) - 1)]))), axis=-1)
+    return classify(op, src, scores, shares)
+
+
+def adaboost_decision(op: PartBuilder, src: Any, x: ir.Value) -> ir.Value:
+    """The scores, [N, classes]; of two classes the second's less the first's, [N, 1]."""
+    scores = adaboost_scores(op, src, x)
+    return op.MatMul(scores, op.const(np.array([[-1.0], [1.0]]))) if len(src.classes_) == 2 else scores
+
+
+def adaboost_scores(op: PartBuilder, src: Any, x: ir.Value) -> ir.Value:
+    """SAMME: score_c = Σ w_k [k predicts c] - 1/(C-1) Σ w_k [k does not], [N, classes]."""
     count = len(src.classes_)
     weights = src.estimator_weights_[: len(src.estimators_)] / src.estimator_weights_.sum()
     if has_tree_estimators(src):
@@ -26,15 +39,12 @@ def adaboost_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
                         tree_nodes(each.tree_, weight * np.where(predicted == label, 1, -1 / (count - 1))),
                     )
                 )
-        scores = sum_float_trees(op, x, trees, count)
-    else:
-        votes = [
+        return sum_float_trees(op, x, trees, count)
+    return op.Sum(
+        *(
             samme_votes(op, src, each, weight, x)
             for each, weight in zip(src.estimators_, weights, strict=True)
-        ]
-        scores = op.Sum(*votes)
-    return classify(
-        op, src, scores, op.Softmax(op.Mul(scores, op.const(np.array([1 / (count - 1)]))), axis=-1)
+        )
     )
 
 

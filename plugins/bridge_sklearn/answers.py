@@ -12,7 +12,9 @@ import onnx_ir as ir
 from bridge.classical.check import Answers, Ask
 from bridge.classical.records import Known, Table
 from bridge.classical.splits import Place
+from bridge_sklearn.calibration import rounds_scores, settled_records, takes_complements
 from bridge_sklearn.columns import encoders
+from bridge_sklearn.text import reads_documents
 
 DENSITIES = ("_estimate_weighted_log_prob",)
 SCORES = ("predict_proba", "decision_function", "transform", "score_samples")
@@ -50,9 +52,12 @@ def forms(scores: np.ndarray) -> list[np.ndarray]:
 
 
 def decided_records(src: Any, model: ir.Model) -> Callable[[Table], np.ndarray] | None:
-    """Mask of the records whose nearest neighbours, or likeliest component, rounding does not choose; None
-    for other models."""
+    """Mask of the records whose nearest neighbours, likeliest component, or place on a steep curve, rounding
+    does not choose; None for other models."""
     final = src.steps[-1][1] if hasattr(src, "steps") else src
+    parts = getattr(final, "calibrated_classifiers_", [])
+    if any(rounds_scores(each) or takes_complements(each) for each in parts):
+        return settled_scores(src, final, arranger(src, model))
     density = next((getattr(final, m) for m in DENSITIES if hasattr(final, m)), None)
     neighbors = hasattr(final, "kneighbors") and getattr(final, "n_neighbors", None) is not None
     if density is None and not neighbors:
@@ -78,6 +83,19 @@ def decided_records(src: Any, model: ir.Model) -> Callable[[Table], np.ndarray] 
     return decided
 
 
+def settled_scores(src: Any, final: Any, arrange: Callable[[Table], Any]) -> Callable[[Table], np.ndarray]:
+    def decided(table: Table) -> np.ndarray:
+        records = arrange(table)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return settled_records(final, src[:-1].transform(records) if final is not src else records)
+            except ValueError:
+                return np.ones(len(records), bool)
+
+    return decided
+
+
 def clear_densities(logs: np.ndarray) -> np.ndarray:
     """Mask of the records whose log densities, [N, components], are told apart in spite of rounding."""
     error = 1e-13 * np.max(np.abs(logs), axis=1)
@@ -95,7 +113,7 @@ def arranger(src: Any, model: ir.Model) -> Callable[[Table], Any]:
     columns."""
     names = [str(v.name) for v in model.graph.inputs]
     if names == ["X"]:
-        flat = hasattr(src, "X_thresholds_")
+        flat = hasattr(src, "X_thresholds_") or reads_documents(src)
         return lambda table: matrix_of(table["X"], flat)
     import pandas
 

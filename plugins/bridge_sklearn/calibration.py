@@ -14,11 +14,49 @@ from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast,
 from bridge_sklearn.linear import fine_sigmoid
 from bridge_sklearn.splines import piecewise
 
+PLACES, SURE, SURE_OF_FLOATS = np.float32(8), 1e-7, 1e-5
+LEAST = 1e-12
+"""What is added to a probability before its logarithm is taken."""
+
 
 def calibrated_classifier(op: PartBuilder, src: Any, x: Frame) -> Outputs:
     """The class of the highest mean of what its calibrated parts say."""
     shares = weighted_mean(op, [calibrated(op, each, x) for each in src.calibrated_classifiers_])
+    if any(map(rounds_scores, src.calibrated_classifiers_)):
+        shares = op.Cast(shares, to=int(ir.DataType.FLOAT))
     return classify(op, src, shares, shares)
+
+
+def rounds_scores(src: Any) -> bool:
+    """True for a calibrated classifier whose curve, between points, is that of scores in float."""
+    points = getattr(src.calibrators[0], "X_thresholds_", None)
+    return points is not None and np.asarray(points).dtype == np.float32
+
+
+def takes_complements(src: Any) -> bool:
+    """True for a calibrated classifier that takes the logarithm of one less a probability."""
+    two = src.method == "temperature" and len(src.classes) == 2
+    return two and not hasattr(src.estimator, "decision_function")
+
+
+def settled_records(src: Any, records: Any) -> np.ndarray:
+    """Mask of the records whose calibrated probabilities the last places of scores do not change."""
+    settled = np.ones(len(records), bool)
+    for each in src.calibrated_classifiers_:
+        if not (rounds_scores(each) or takes_complements(each)):
+            continue
+        scores = np.asarray(each.estimator.predict_proba(records))
+        scores = scores[:, 1:] if scores.shape[1] == 2 else scores
+        if takes_complements(each):
+            error = PLACES * np.spacing(scores[:, 0]) / (np.abs(1 - scores[:, 0]) + LEAST)
+            sure = SURE if scores.dtype == np.float64 else SURE_OF_FLOATS
+            settled &= error * float(each.calibrators[0].beta_) < sure
+            continue
+        for column, curve in zip(scores.T, each.calibrators, strict=True):
+            nudged = [column + side * PLACES * np.spacing(column) for side in (-1, 1)]
+            low, high = (curve.predict(n.astype(np.float32)) for n in nudged)
+            settled &= np.abs(high - low) < SURE
+    return settled
 
 
 def calibrated(op: PartBuilder, src: Any, x: Frame) -> ir.Value:
@@ -57,7 +95,7 @@ def tempered(op: PartBuilder, beta: float, scores: ir.Value, count: int, has_dec
     else:
         if count == 2:
             scores = op.Concat(op.Sub(op.const(np.array(1.0)), scores), scores, axis=1)
-        logits = op.Log(op.Add(scores, op.const(np.array(1e-12))))
+        logits = op.Log(op.Add(scores, op.const(np.array(LEAST))))
     return op.Softmax(op.Mul(logits, op.const(np.array(beta))), axis=-1)
 
 

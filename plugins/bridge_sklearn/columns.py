@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bridge_sklearn.documents import documents
+
 
 def is_search(src: Any) -> bool:
     """True for a search of parameters, whose predictions are those of the best estimator it found."""
@@ -58,6 +60,8 @@ def encoders(src: Any, columns: list[Any] | None = None) -> Iterator[tuple[Any, 
     else:
         for each in inner_models(own):
             yield from encoders(each, columns)
+        if hasattr(own, "vocabulary_"):
+            yield (0 if columns is None else columns[0]), documents(own)
         for index, values in enumerate(categories_of(own)):
             if values is not None:
                 yield (index if columns is None else columns[index]), values

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge.load import load
 from bridge_sklearn import is_booster
+from bridge_sklearn.adaboost import adaboost_decision
 from bridge_sklearn.columns import is_search
 from bridge_sklearn.frames import Frame
 from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten, cast, embed_model
@@ -36,6 +37,8 @@ def decision(op: PartBuilder, src: Any, x: Any) -> ir.Value:
         return raw_scores(op, src, x)
     if type(src).__name__ == "GradientBoostingClassifier":
         return boosting_scores(op, src, x)
+    if type(src).__name__ == "AdaBoostClassifier":
+        return adaboost_decision(op, src, x)
     if hasattr(src, "support_vectors_"):
         return svm_scores(op, src, x)
     if hasattr(src, "coef_") and hasattr(src, "intercept_"):

@@ -28,6 +28,7 @@ BUILDERS: dict[str, Build] = {
     "BaggingRegressor": ensembles.bagging_regressor,
     "CalibratedClassifierCV": calibration.calibrated_classifier,
     "CategoricalNB": naive_bayes.categorical,
+    "ClassifierChain": multiclass.chain,
     "DecisionTreeClassifier": trees.forest_classifier,
     "DecisionTreeRegressor": trees.forest_regressor,
     "EllipticEnvelope": mixtures.elliptic_envelope,
@@ -57,6 +58,7 @@ BUILDERS: dict[str, Build] = {
     "RadiusNeighborsRegressor": nearest_neighbors.refuse_radius,
     "RandomForestClassifier": trees.forest_classifier,
     "RandomForestRegressor": trees.forest_regressor,
+    "RegressorChain": multiclass.chain,
     "StackingClassifier": ensembles.stacking,
     "StackingRegressor": ensembles.stacking,
     "TunedThresholdClassifierCV": calibration.threshold_classifier,
@@ -101,6 +103,7 @@ JOINED = (
     ensembles.stacking,
     ensembles.voting_classifier,
     ensembles.voting_regressor,
+    multiclass.chain,
 )
 """Whose parts are cast to what each reads, so that what comes before them is computed in double."""
 
@@ -108,6 +111,13 @@ JOINED = (
 def builder(src: Any, builders: dict[str, Build] = BUILDERS) -> Build | None:
     """Builder of a scikit-learn estimator; None where its converter is used."""
     return builders.get(type(src).__name__) if type(src).__module__.startswith("sklearn.") else None
+
+
+def first_builder(src: Any) -> Build | None:
+    """Builder of an estimator that its converter would not do as well: support vector machines with
+    probabilities have theirs in float."""
+    own = builder(src)
+    return builder(src, SECOND) if own is None and getattr(src, "_effective_probability", False) else own
 
 
 def part_builder(src: Any) -> Build | None:

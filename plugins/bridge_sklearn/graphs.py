@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ Build = Callable[["PartBuilder", Any, Any], Outputs]
 
 
 class PartBuilder(hub.Builder):
-    """Builds the hub model of an estimator in `graph`; `embed_part` the outputs of one it is made of."""
+    """Builds the hub model of an estimator in `graph`, and the `functions` of its own operators; `embed_part`
+    the outputs of one it is made of."""
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class PartBuilder(hub.Builder):
         super().__init__(graph)
         self.begin(type(outermost).__name__)
         self.embed_part, self.outermost = embed_part, outermost
+        self.functions: dict[ir.OperatorIdentifier, ir.Function] = {}
 
     def embed(self, estimator: Any, x: Any) -> Outputs:
         """The outputs of an estimator for records, a matrix [N, F] or a frame of columns."""
@@ -83,11 +85,11 @@ def side_by_side(op: hub.Builder, scores: ir.Value) -> ir.Value:
     return op.Concat(op.Neg(scores), scores, axis=1)
 
 
-def finish_model(graph: ir.Graph, outputs: Outputs) -> ir.Model:
+def finish_model(graph: ir.Graph, outputs: Outputs, functions: Iterable[ir.Function] = ()) -> ir.Model:
     for name, value in outputs.items():
         value.name = name
         graph.outputs.append(value)
-    return ir.Model(graph, ir_version=hub.IR_VERSION)
+    return ir.Model(graph, ir_version=hub.IR_VERSION, functions=tuple(functions))
 
 
 def embed_model(op: hub.Builder, model: ir.Model, x: ir.Value) -> Outputs:

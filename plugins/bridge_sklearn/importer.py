@@ -23,7 +23,7 @@ from bridge.report import Blocker
 from bridge_sklearn import is_booster, kbins_discretizer
 from bridge_sklearn.answers import decided_records, known_categories, own_answers
 from bridge_sklearn.columns import encoders, is_search, read_columns
-from bridge_sklearn.estimators import JOINED, builder, part_builder
+from bridge_sklearn.estimators import JOINED, first_builder, part_builder
 from bridge_sklearn.frames import Frame
 from bridge_sklearn.graphs import (
     Outputs,
@@ -38,8 +38,9 @@ from bridge_sklearn.graphs import (
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting
 from bridge_sklearn.live_session import estimator_session
 from bridge_sklearn.model_files import read_estimator
+from bridge_sklearn.text import reads_documents
 from bridge_sklearn.transformed_target import append_inverse
-from bridge_sklearn.transformers import transform, writes
+from bridge_sklearn.transformers import has_own_step, transform, writes
 
 TREES = ("sklearn.tree", "sklearn.ensemble", "xgboost", "lightgbm")
 PARTS = (
@@ -106,13 +107,15 @@ def attempts(src: Any) -> Iterator[tuple[Make, bool]]:
     be better, through the converters, from its numbers where those fall short. Trees have no converter: what
     a missing value does there it does not know, and it does not end at a threshold of infinity."""
     final = final_of(src)
-    first = builder(final)
+    first = first_builder(final)
     floats = has_trees(src) and not (is_hist_gradient_boosting(final) or first in JOINED)
     alone = final is src
-    direct = first is not None or (not alone and has_trees(final)) or read_columns(src) is not None
+    texts = reads_documents(src)
+    joined = read_columns(src) is not None or has_own_step(src)
+    direct = first is not None or (not alone and has_trees(final)) or joined or texts
     if direct:
         yield build_model, not (floats and alone)
-    if first is not None and has_trees(src):
+    if texts or (first is not None and has_trees(src)):
         return
     if not floats:
         yield convert_model, True
@@ -148,6 +151,8 @@ def features(src: Any) -> tuple[list[str], int]:
     """Names of the columns a model was fitted on, empty when they had none, and their number."""
     names = getattr(src, "feature_names_in_", None)
     count = 1 if hasattr(src, "X_thresholds_") else getattr(src, "n_features_in_", None)
+    if count is None and reads_documents(src):
+        count = 1
     if count is None:
         raise UnreadableFile(
             f"This {type(src).__name__} does not say how many features it takes.", "Is it fitted?"
@@ -215,7 +220,7 @@ def build_model(src: Any, names: list[str], count: int, double: bool) -> ir.Mode
     op = PartBuilder(graph, embed, final_of(src))
     by_name = {str(value.name): value for value in blocks}
     columns = list(by_name.values()) if "X" in by_name else [by_name.get(name) for name in names]
-    model = finish_model(graph, embed(op, src, Frame(op, columns)))
+    model = finish_model(graph, embed(op, src, Frame(op, columns)), op.functions.values())
     op_types = {node.op_type for node in graph}
     if "TreeEnsemble" in op_types and op_types & {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}:
         raise Unwritten("it joins trees in double with trees in float, which no one opset of ai.onnx.ml has")

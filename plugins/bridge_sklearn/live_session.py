@@ -12,6 +12,7 @@ from bridge.errors import ExecutionFailed, MissingDependency
 from bridge.ports import port_of
 from bridge.session import Outputs, Session
 from bridge_sklearn.columns import is_search
+from bridge_sklearn.text import reads_documents
 
 CALLS = {"label": "predict", "probabilities": "predict_proba", "variable": "predict"}
 """The method that computes each output of a hub model."""
@@ -29,6 +30,7 @@ class EstimatorSession(Session):
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """Outputs by name. Raises ExecutionFailed in the library's words."""
         records = inputs["X"] if list(inputs) == ["X"] else _table(inputs)
+        records = np.ravel(records) if reads_documents(self._src) else records
         values = {}
         for output in self._outputs:
             name = output.name or ""

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge_sklearn.decisions import binary_score, decision
+from bridge_sklearn.frames import Frame
 from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, classify, gather_labels
 from bridge_sklearn.linear import fine_sigmoid, linear_scores
 from bridge_sklearn.svm import pair_signs
@@ -102,3 +103,36 @@ def multi_output(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
         if "probabilities" in part:
             outputs[f"probabilities_{index + 1}"] = op.Identity(part["probabilities"])
     return outputs
+
+
+def chain(op: PartBuilder, src: Any, x: Frame) -> Outputs:
+    """What each of a chain of models answers, in the order of the targets: each reads the records, and behind
+    them what those before it answered, as `chain_method` says."""
+    method = getattr(src, "chain_method_", "predict")
+    records, answers = x.matrix(), []
+    for each in src.estimators_:
+        answers.append(chain_answers(op, each, records))
+        records = op.Concat(records, answers[-1][method], axis=1)
+    order = np.argsort(src.order_)
+    columns = {name: op.Concat(*(answers[i][name] for i in order), axis=1) for name in answers[0]}
+    if not hasattr(src, "chain_method_"):
+        return {"variable": columns["predict"]}
+    outputs = {"label": op.Cast(columns["predict"], to=int(ir.DataType.INT64))}
+    return outputs | ({"probabilities": columns["predict_proba"]} if "predict_proba" in columns else {})
+
+
+def chain_answers(op: PartBuilder, each: Any, records: ir.Value) -> dict[str, ir.Value]:
+    """Answers of a model of a chain by the method that gives them, [N, 1] each. Raises Unwritten for classes
+    that are no integers."""
+    outputs, shape = op.embed(each, records), np.array([-1, 1])
+    if "label" not in outputs:
+        return {"predict": op.Reshape(cast(op, outputs["variable"], DOUBLE), shape)}
+    if outputs["label"].dtype == ir.DataType.STRING:
+        raise Unwritten("the classes of its chain are text")
+    answers = {"predict": op.Reshape(cast(op, outputs["label"], DOUBLE), shape)}
+    if "probabilities" in outputs:
+        shares = cast(op, outputs["probabilities"], DOUBLE)
+        answers["predict_proba"] = op.Gather(shares, np.array([1]), axis=1)
+    if hasattr(each, "decision_function"):
+        answers["decision_function"] = decision(op, each, records)
+    return answers

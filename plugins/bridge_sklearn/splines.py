@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge_sklearn.frames import Frame
-from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten
+from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten, cast
 
 
 def spline_transformer(op: PartBuilder, src: Any, frame: Frame) -> Frame:
@@ -72,3 +72,38 @@ def beyond(op: PartBuilder, spline: Any, x: ir.Value, inner: ir.Value, low: floa
     first = op.MatMul(op.Min(gap, zero), op.const(np.asarray(spline(low, nu=1), np.float64)[None]))
     last = op.MatMul(op.Max(gap, zero), op.const(np.asarray(spline(high, nu=1), np.float64)[None]))
     return op.Add(first, last)
+
+
+def quantile_transformer(op: PartBuilder, src: Any, frame: Frame) -> Frame:
+    """The share of the training records below a number, column by column. Raises Unwritten for a normal
+    distribution, whose quantiles ONNX has no operator for."""
+    if src.output_distribution != "uniform":
+        raise Unwritten("it makes a normal distribution, for whose quantiles ONNX has no operator")
+    references = np.asarray(src.references_, np.float64)
+    columns = range(src.quantiles_.shape[1])
+    return Frame(op, [share(op, src.quantiles_[:, i], references, frame.column(i)) for i in columns])
+
+
+def share(op: PartBuilder, quantiles: np.ndarray, references: np.ndarray, x: ir.Value) -> ir.Value:
+    """The line between the references of two quantiles; at one that several share, the middle of theirs; 0 at
+    the first of all and 1 at the last."""
+    points, first, counts = np.unique(quantiles, return_index=True, return_counts=True)
+    low, high = references[first], references[first + counts - 1]
+    x = cast(op, x, DOUBLE)
+    ends = [op.const(np.array([[float(end)]])) for end in (points[0], points[-1])]
+    at = (low + high) / 2
+    at[-1], at[0] = 1.0, 0.0
+    if len(points) == 1:
+        below = op.Less(x, ends[0])
+        line = op.Where(below, op.const(low[:1, None]), op.const(high[:1, None]))
+    else:
+        inner = op.Where(op.Less(x, ends[0]), ends[0], op.Where(op.Greater(x, ends[1]), ends[1], x))
+        slopes = (low[1:] - high[:-1]) / np.diff(points)
+        line = piecewise(op, inner, points, np.stack([slopes[:, None], high[:-1, None]]))
+        line = op.Where(op.Greater(x, ends[1]), op.const(high[-1:, None]), line)
+        line = op.Where(op.Less(x, ends[0]), op.const(low[:1, None]), line)
+    told = np.flatnonzero((counts > 1) | (np.arange(len(points)) % max(len(points) - 1, 1) == 0))
+    marks = op.Cast(op.Equal(x, op.const(points[None, told])), to=int(DOUBLE))
+    hit = op.Greater(op.ReduceSum(marks, np.array([1]), keepdims=1), op.const(np.array(0.5)))
+    line = op.Where(hit, op.MatMul(marks, op.const(at[told, None])), line)
+    return op.Where(op.Equal(x, x), line, x)

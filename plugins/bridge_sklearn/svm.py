@@ -10,7 +10,10 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge_sklearn.graphs import Outputs, PartBuilder, Unwritten, gather_labels, side_by_side
+from bridge_sklearn.linear import fine_sigmoid
 from bridge_sklearn.trees import inliers
+
+ROUNDS, MOST_CLASSES = 8, 16
 
 
 def kernel_values(op: hub.Builder, src: Any, x: ir.Value) -> ir.Value:
@@ -95,18 +98,80 @@ def ranked_votes(op: hub.Builder, pairs: ir.Value, count: int) -> ir.Value:
 
 
 def svc(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
-    """The class most machines choose, the first of those, and the decision function. Raises Unwritten where
-    probabilities are asked for: they are the end of an iteration."""
-    if src._effective_probability:
-        raise Unwritten("its probabilities are the end of an iteration, which is written for no target")
+    """The class most machines choose, the first of those, and the decision function, or the probabilities."""
     count = len(src.classes_)
-    scores = svm_scores(op, src, x)
+    pairs = pair_scores(op, src, x)
+    shares = {"probabilities": coupled(op, src, pairs)} if src._effective_probability else None
     if count == 2:
-        second = op.Cast(op.GreaterOrEqual(scores, op.const(np.array(0.0))), to=int(ir.DataType.INT64))
+        second = op.Cast(op.LessOrEqual(pairs, op.const(np.array(0.0))), to=int(ir.DataType.INT64))
         label = gather_labels(op, src.classes_, op.Squeeze(second, np.array([1])))
-        return {"label": label, "scores": side_by_side(op, scores)}
-    votes = scores if src.break_ties else votes_of(op, pair_scores(op, src, x), count)
-    return {"label": gather_labels(op, src.classes_, op.ArgMax(votes, axis=1, keepdims=0)), "scores": scores}
+        return {"label": label, **(shares or {"scores": side_by_side(op, op.Neg(pairs))})}
+    scores = pairs if src.decision_function_shape == "ovo" else ranked_votes(op, pairs, count)
+    votes = scores if src.break_ties else votes_of(op, pairs, count)
+    label = gather_labels(op, src.classes_, op.ArgMax(votes, axis=1, keepdims=0))
+    return {"label": label, **(shares or {"scores": scores})}
+
+
+def coupled(op: hub.Builder, src: Any, pairs: ir.Value) -> ir.Value:
+    """Probabilities of the classes from those of each pair, [N, classes]: the minimum of p·Q·p, as far as
+    libsvm's iteration goes (Wu, Lin and Weng 2004, algorithm 2). A record for which it takes longer than
+    ROUNDS is answered by NaN."""
+    count = len(src.classes_)
+    if count > MOST_CLASSES:
+        raise Unwritten(f"it couples the probabilities of {count} classes, of at most {MOST_CLASSES}")
+    scaled = op.Add(op.Mul(pairs, op.const(row(src.probA_))), op.const(row(src.probB_)))
+    first = op.Clip(fine_sigmoid(op, op.Neg(scaled)), op.const(np.array(1e-7)), op.const(np.array(1 - 1e-7)))
+    tables = coupling(op, first, count)
+    p: Any = op.Add(
+        op.Mul(op.ReduceSum(first, np.array([1]), keepdims=1), op.const(np.array(0.0))),
+        op.const(np.full((1, count), 1 / count)),
+    )
+    for _ in range(ROUNDS):
+        settled, moved = coupling_step(op, tables, p)
+        p = op.Where(settled, p, moved)
+    settled, _ = coupling_step(op, tables, p)
+    return op.Where(settled, p, op.const(np.array(np.nan)))
+
+
+def coupling(op: hub.Builder, first: ir.Value, count: int) -> list[ir.Value]:
+    """The rows of Q, [N, classes] each, from the probability of the first class of each pair."""
+    second = op.Sub(op.const(np.array(1.0)), first)
+    parts = op.Concat(op.Mul(first, second), op.Mul(second, second), op.Mul(first, first), axis=1)
+    pairs = list(itertools.combinations(range(count), 2))
+    rows = []
+    for t in range(count):
+        weights = np.zeros((3 * len(pairs), count))
+        for index, (i, j) in enumerate(pairs):
+            if t in (i, j):
+                weights[index, i + j - t] = -1.0
+                weights[(1 if t == i else 2) * len(pairs) + index, t] = 1.0
+        rows.append(op.MatMul(parts, op.const(weights)))
+    return rows
+
+
+def coupling_step(op: hub.Builder, rows: list[ir.Value], p: Any) -> tuple[ir.Value, ir.Value]:
+    """Whether the iteration ends at `p`, [N, 1], and where it goes else."""
+    count = len(rows)
+    columns = [op.Mul(op.Gather(p, np.array([t]), axis=1), each) for t, each in enumerate(rows)]
+    qp: Any = op.Sum(*columns)
+    total: Any = op.ReduceSum(op.Mul(p, qp), np.array([1]), keepdims=1)
+    error = op.ReduceMax(op.Abs(op.Sub(qp, total)), np.array([1]), keepdims=1)
+    settled = op.Less(error, op.const(np.array(0.005 / count)))
+    one = op.const(np.array(1.0))
+    for t, each in enumerate(rows):
+        own, at = op.Gather(each, np.array([t]), axis=1), op.Gather(qp, np.array([t]), axis=1)
+        step = op.Div(op.Sub(total, at), own)
+        scale = op.Add(one, step)
+        p = op.Div(op.Add(p, op.Mul(step, op.const(np.eye(count)[t : t + 1]))), scale)
+        twice = op.Mul(at, op.const(np.array(2.0)))
+        grown = op.Add(total, op.Mul(step, op.Add(op.Mul(step, own), twice)))
+        total = op.Div(op.Div(grown, scale), scale)
+        qp = op.Div(op.Add(qp, op.Mul(step, each)), scale)
+    return settled, p
+
+
+def row(values: Any) -> np.ndarray:
+    return np.asarray(values, np.float64).reshape(1, -1)
 
 
 def svr(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:

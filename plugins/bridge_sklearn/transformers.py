@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge_sklearn import encoders, functions, splines
+from bridge_sklearn import encoders, functions, splines, text
 from bridge_sklearn.frames import Frame
 from bridge_sklearn.graphs import PartBuilder, Unwritten
 
@@ -30,6 +30,11 @@ def transform(op: PartBuilder, src: Any, frame: Frame) -> Frame:
         raise Unwritten(f"its step {type(src).__name__} transforms nothing")
     outputs = op.embed(src, frame.matrix())
     return Frame(op, [outputs.get("transformed") or next(iter(outputs.values()))])
+
+
+def has_own_step(src: Any) -> bool:
+    """True for a pipeline with a step whose converter makes what few targets hold."""
+    return any(type(step).__name__ == "QuantileTransformer" for _, step in getattr(src, "steps", []))
 
 
 def writes(src: Any) -> bool:
@@ -143,21 +148,27 @@ def centred_projection(op: PartBuilder, src: Any, frame: Frame) -> Frame:
 TRANSFORMS: dict[str, Transform] = {
     "Binarizer": binarizer,
     "ColumnTransformer": column_transformer,
+    "CountVectorizer": text.count_vectorizer,
     "FeatureUnion": feature_union,
     "FunctionTransformer": functions.function_transformer,
+    "HashingVectorizer": text.hashing_vectorizer,
     "MaxAbsScaler": max_abs_scaler,
     "MinMaxScaler": min_max_scaler,
     "MissingIndicator": encoders.missing_indicator,
+    "Normalizer": text.normalizer,
     "OneHotEncoder": encoders.one_hot_encoder,
     "OrdinalEncoder": encoders.ordinal_encoder,
     "PCA": centred_projection,
     "Pipeline": pipeline,
     "PolynomialFeatures": polynomial_features,
     "PowerTransformer": functions.power_transformer,
+    "QuantileTransformer": splines.quantile_transformer,
     "RobustScaler": robust_scaler,
     "SimpleImputer": encoders.simple_imputer,
     "SplineTransformer": splines.spline_transformer,
     "StandardScaler": standard_scaler,
     "TargetEncoder": encoders.target_encoder,
+    "TfidfTransformer": text.tfidf_transformer,
+    "TfidfVectorizer": text.tfidf_vectorizer,
     "TruncatedSVD": centred_projection,
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.formats import Exporter, Option, flag
+from bridge.formats import LABELS, Exporter, Option, flag
 from bridge.report import Report
 from bridge_tflite.export_ops import ops
 from bridge_tflite.flatbuffer import VALUES, File, SubgraphBuilder
@@ -57,6 +57,7 @@ exporter = Exporter(
             flag,
             (False,),
         ),
+        LABELS,
     ),
     tolerance=lambda options: 1e-2 if options["precision"] == "float16" else None,
 )

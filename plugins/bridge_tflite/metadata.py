@@ -22,6 +22,7 @@ from flatbuffers.table import Table
 
 from bridge import facts
 from bridge.errors import UnreadableFile
+from bridge_tflite.reader import File
 
 PACKED = "TFLITE_METADATA"
 RUNTIME = "min_runtime_version"
@@ -46,6 +47,11 @@ def decode_text(value: str) -> bytes:
     if value.startswith(BINARY):
         return base64.b64decode(value[len(BINARY) :])
     return value.encode()
+
+
+def texts(file: File) -> dict[str, str]:
+    """The metadata entries of a file as text."""
+    return {name: encode_text(bytes(file.bytes(index))) for name, index in file.metadata.items()}
 
 
 def read(entries: dict[str, bytes], model: ir.Model, path: Path) -> None:

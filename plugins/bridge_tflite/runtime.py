@@ -15,7 +15,8 @@ from bridge.facts import TFLITE_VARIABLE
 from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
-from bridge_tflite import importer
+from bridge.stored import restored
+from bridge_tflite import importer, metadata
 from bridge_tflite.flatbuffer import SELF
 from bridge_tflite.reader import DTYPES, SUB_BYTE_WIDTHS, read
 
@@ -40,9 +41,9 @@ class LiteRTSession(Session):
         except (RuntimeError, ValueError) as error:
             raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
         self.inputs = tuple(Port(name, np.dtype(dtype).name) for name, dtype in self.slots.items())
-        self.assigns = any(
-            o.name == "ASSIGN_VARIABLE" for graph in read(path).subgraphs for o in graph.operators
-        )
+        file = read(path)
+        self.assigns = any(o.name == "ASSIGN_VARIABLE" for graph in file.subgraphs for o in graph.operators)
+        self.metadata = metadata.texts(file)
         self._ran = False
 
     def _opened(self) -> Any:
@@ -70,7 +71,8 @@ class LiteRTSession(Session):
                 )
         except (RuntimeError, ValueError) as error:
             raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
-        return Outputs({name: _decode_text(value) for name, value in values.items()}, self.engine)
+        texts = {name: _decode_text(value) for name, value in values.items()}
+        return Outputs(restored(texts, self.metadata), self.engine)
 
     def _run_signature(self, inputs: dict[str, Any]) -> dict[str, Any]:
         spare = [n for n in self.slots if n not in inputs]

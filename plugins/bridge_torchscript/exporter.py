@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.formats import Exporter, Option, flag
+from bridge.formats import LABELS, Exporter, Option, flag
 from bridge.ops import Need
 from bridge.report import Report
 from bridge_torchscript.archive import Module, resave
@@ -70,6 +70,7 @@ exporter = Exporter(
     legalize=passes,
     write=write,
     value_need=VALUES,
+    text=False,
     options=(
         Option(
             "optimize",
@@ -77,5 +78,6 @@ exporter = Exporter(
             False,
             flag,
         ),
+        LABELS,
     ),
 )

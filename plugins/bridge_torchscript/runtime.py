@@ -12,6 +12,7 @@ from bridge.errors import BridgeError, ExecutionFailed, InvalidInput, InvalidOpt
 from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
+from bridge.stored import restored
 from bridge_torchscript.dtypes import STAND_IN, TORCH_DTYPES, storage_dtype
 from bridge_torchscript.input_specs import parse_specs
 from bridge_torchscript.interface import leaves, type_of
@@ -86,7 +87,7 @@ class TorchJitSession(Session):
             self._used = True
             raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
         self._used = self.state.changed() or self.state.shares(result)
-        values = _named_outputs(result, self.interface)
+        values = restored(_named_outputs(result, self.interface), self.interface.get("metadata", {}))
         values |= {f"{n}.next": to_numpy(_attribute(self.module, n), None) for n in state if n in inputs}
         return Outputs(values, self.engine)
 

@@ -79,6 +79,8 @@ MODELS = {
     "batch clusters": Model(cluster.MiniBatchKMeans(4, n_init=1), None, "<ClusteringModel ", 1),
     "machine": Model(svm.SVR(), LEVEL, "<SupportVectorMachineModel ", 1),
     "machines": Model(svm.SVC(kernel="poly"), KIND, "<SupportVectorMachineModel ", 3),
+    "machines of sigmoids": Model(svm.SVC(kernel="sigmoid", coef0=0.5), KIND, "<SigmoidKernelType ", 3),
+    "likely machines": Model(svm.SVC(probability=True), KIND, "<RadialBasisKernelType ", 3),
     "tree": Model(tree.DecisionTreeRegressor(max_depth=3), LEVEL, "<TreeModel ", 1),
     "forest": Model(ensemble.RandomForestRegressor(4, max_depth=3), LEVEL, "<TreeModel ", 4),
     "tree of components": Model(
@@ -93,11 +95,7 @@ MODELS = {
 }
 
 
-FORMULAS = "the importer computes support vector machines in double, by a formula the exporter does not lift"
-XFAIL = {"machines": pytest.mark.xfail(reason=FORMULAS, strict=True)}
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=XFAIL.get(n, ())) for n in MODELS])
+@pytest.mark.parametrize("name", MODELS)
 def test_models_have_elements_of_their_own(name, tmp_path):
     estimator, target, written, count = MODELS[name]
     x = IRIS if target is None or len(target) == len(IRIS) else SUGAR

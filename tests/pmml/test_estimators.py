@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from build import save_as
 
@@ -473,3 +474,18 @@ def test_what_a_record_cannot_tell_is_refused(tmp_path):
     with pytest.raises(UnsupportedModel, match="SVMClassifier"):
         save_as("pmml", estimator, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("encoder", ["OneHotEncoder", "OrdinalEncoder", "TargetEncoder"])
+def test_categories_with_marks_of_xml_are_read_whole(encoder, tmp_path):
+    categories = ["a&b", "b", "<x>", "x", "]y]", "y", "é&", "a  b", "a b", "]]"]
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame({"c": rng.choice(np.array(categories, object), 300), "n": rng.normal(size=300)})
+    labels = np.array(["k&k", "<1>", "]z]", "ok"])[[categories.index(c) % 4 for c in frame.c]]
+    columns = compose.ColumnTransformer(
+        [("e", getattr(preprocessing, encoder)(), ["c"])], remainder="passthrough"
+    )
+    source = pipeline.make_pipeline(columns, linear_model.LogisticRegression()).fit(frame, labels)
+    path = bridge.convert(source, tmp_path / "m.pmml").path
+    found = bridge.run(path, {"c": frame[["c"]].to_numpy(object), "n": frame[["n"]].to_numpy()})
+    assert found["label"].ravel().tolist() == source.predict(frame).tolist()

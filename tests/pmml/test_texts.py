@@ -215,3 +215,20 @@ def test_a_year_must_be_known(tmp_path):
     )
     with pytest.raises(BridgeError, match="constant year"):
         bridge.load(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(("start", "count"), [(1, 1), (3, 4), (5, 60)])
+def test_parts_of_any_text_are_taken_by_character(start, count, tmp_path):
+    whole = ["漢字かな交じり文", "abc", "한국어 텍스트", "éàü—“x”", "Ωμέγα КОТ", "a\nb\tc d"]
+    numbers = "".join(f'<Constant dataType="integer">{n}</Constant>' for n in (start, count))
+    text = text_document(f'<Apply function="substring"><FieldRef field="t"/>{numbers}</Apply>', "string")
+    found = values_of(tmp_path, text.replace('optype="continuous">', 'optype="categorical">'), whole)
+    assert found == [value[start - 1 : start - 1 + count] for value in whole]
+
+
+def test_a_character_that_java_counts_as_two_fails_the_run(tmp_path):
+    numbers = '<Constant dataType="integer">1</Constant>' * 2
+    text = text_document(f'<Apply function="substring"><FieldRef field="t"/>{numbers}</Apply>', "string")
+    path = write(tmp_path, text.replace('optype="continuous">', 'optype="categorical">'))
+    with pytest.raises(BridgeError):
+        bridge.run(bridge.load(path), {"t": column(["😀"])})

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import UnsupportedModel
-from bridge.formats import Exporter
+from bridge.formats import LABELS, Exporter
 from bridge.ops import Need
 from bridge.report import Blocker, Report
 from bridge_coreml import package, source_interface
@@ -226,6 +226,6 @@ exporter = Exporter(
     write=write,
     version_title=lambda number: "its classical models",
     value_need=Need("records in rows: numbers of a known width, or one text each", is_record_input),
-    options=(KIND,),
+    options=(KIND, LABELS),
     hint=HINT,
 )

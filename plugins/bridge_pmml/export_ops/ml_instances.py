@@ -66,14 +66,23 @@ def add_training_instances(model: Any, columns: list[Any], targets: list[str], r
             etree.SubElement(entry, f"c{index + 1}").text = format_literal(float(value))
 
 
+KERNELS = {
+    "radial": ("RadialBasis", ("gamma",)),
+    "polynomial": ("Polynomial", ("gamma", "coef0", "degree")),
+    "sigmoid": ("Sigmoid", ("gamma", "coef0")),
+}
+
+
 @ops.op(f"{DOMAIN}::Kernels")
 def kernels(doc, node, x):
-    """Σ weight · exp(-gamma |x - row|²): a SupportVectorMachineModel per column of weights."""
+    """Σ weight · kernel(x, row): a SupportVectorMachineModel per column of weights."""
     rows, weights = attr(node, "rows").numpy(), attr(node, "weights").numpy()
     columns = doc.columns(x)
     items = []
     for index in range(weights.shape[1]):
-        kernel = etree.Element("RadialBasisKernelType", gamma=format_literal(float(attr(node, "gamma"))))
+        name, given = KERNELS[attr(node, "kernel")]
+        settings = {each: format_literal(float(attr(node, each))) for each in given}
+        kernel = etree.Element(f"{name}KernelType", settings)
         items += support_vector_machine(doc, columns, kernel, rows, weights[:, index], 0.0)
     return Cols(items)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.hub import attr
+from bridge.hub import attr, rank_of
+from bridge.needs import attribute, condition
 from bridge.ops import OpTable
 
 ops = OpTable()
@@ -39,6 +40,29 @@ def string_split(tf, node, x):
     dims = tf.Shape(x, out_type=api.int64)
     width = tf.StridedSlice(shape, [1], [2], [1])
     return tf.Reshape(dense, tf.ConcatV2([dims, width], 0)), tf.Reshape(count, dims)
+
+
+NEVER = b"\xff"
+"""A byte that no text in UTF-8 has."""
+
+
+@ops.op(
+    "com.microsoft::Tokenizer",
+    needs=(
+        attribute("mark", 0),
+        condition("an expression that finds tokens", lambda n: bool(attr(n, "tokenexp"))),
+        condition("a rank of 1", lambda n: rank_of(n.inputs[0]) == 1),
+    ),
+)
+def tokenizer(tf, node, x):
+    """The matches of an expression in each text, [N, tokens]: the odd parts of one with a mark on either side
+    of each match."""
+    api, pattern = tf.api, attr(node, "tokenexp")
+    marked = tf.StaticRegexReplace(x, f"({pattern})", NEVER + rb"\1" + NEVER, replace_global=True)
+    indices, values, shape = tf.StringSplitV2(marked, NEVER, maxsplit=-1)
+    parts = tf.SparseToDense(indices, shape, values, "", validate_indices=False)
+    tokens = tf.StridedSlice(parts, [0, 1], [0, 0], [1, 2], begin_mask=1, end_mask=3)
+    return api.where(tf.Equal(tokens, ""), attr(node, "pad_value").encode(), tokens)
 
 
 @ops.op("StringNormalizer")

@@ -1,0 +1,81 @@
+"""Outputs that a file holds as something else, where its format lacks their type: read back and run, they are
+what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge import hub
+from bridge.errors import ExecutionFailed
+from bridge.facts import STORED
+
+__all__ = ["restore_outputs", "restored"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to hold an output: `array(held, how)` gives back the array that it stands for, `value(op, held,
+    how)` the hub value; `how` is what the file's metadata says of it, where `fits` finds it sound."""
+
+    fits: Callable[[Any], bool]
+    array: Callable[[np.ndarray, Any], np.ndarray]
+    value: Callable[[hub.Builder, ir.Value, Any], ir.Value]
+
+
+def are_names(how: Any) -> bool:
+    return isinstance(how, list) and bool(how) and all(isinstance(name, str) for name in how)
+
+
+def names_of(held: np.ndarray, names: list[str]) -> np.ndarray:
+    """The names at these places. Raises ExecutionFailed for places that are not there."""
+    places = np.asarray(held).astype(np.int64)
+    if places.size and not 0 <= places.min() <= places.max() < len(names):
+        raise ExecutionFailed(f"The model names its class {places.max()}, of {len(names)} names.")
+    return np.array(names, object)[places]
+
+
+def gather_names(op: hub.Builder, held: ir.Value, names: list[str]) -> ir.Value:
+    return op.Gather(hub.strings(names), held, axis=0)
+
+
+KINDS = {"names": Kind(are_names, names_of, gather_names)}
+"""Ways by the word that stands for them in the metadata: `names` are integers, each a place in a list of
+texts."""
+
+
+def _ways(props: Mapping[str, str]) -> dict[str, tuple[Kind, Any]]:
+    """Way and detail by output, of entries that name a known way."""
+    found = {}
+    for name, stored in STORED.all(SimpleNamespace(metadata_props=dict(props))):
+        for word, how in stored.items() if isinstance(stored, dict) else ():
+            if word in KINDS and KINDS[word].fits(how):
+                found[name] = (KINDS[word], how)
+    return found
+
+
+def restored(outputs: Mapping[str, Any], props: Mapping[str, str]) -> dict[str, Any]:
+    """Outputs of a file as what they stand for, by the entries of its metadata."""
+    ways = _ways(props)
+    return {n: ways[n][0].array(a, ways[n][1]) if n in ways else a for n, a in outputs.items()}
+
+
+def restore_outputs(model: ir.Model) -> None:
+    """Have a model that was read from a file give back what its outputs stand for."""
+    outputs = model.graph.outputs
+    for name, (kind, how) in _ways(model.metadata_props).items():
+        place = next((i for i, v in enumerate(outputs) if v.name == name), None)
+        if place is None:
+            continue
+        held = outputs[place]
+        held.name = hub.fresh_name(model.graph, name)
+        value = kind.value(hub.Builder(model.graph), held, how)
+        value.name, value.doc_string = name, held.doc_string
+        outputs[place] = value
+    for name, _ in list(STORED.all(model)):
+        STORED.of(name).drop(model)
