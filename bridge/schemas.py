@@ -29,7 +29,7 @@ WINDOWS = frozenset(["Conv", "ConvTranspose", "ConvInteger", "MaxPool", "Average
 
 
 class Described(NamedTuple):
-    """What a schema says: the least and most operands and results, the names of operands that cannot be left
+    """Facts of a schema: the least and most operands and results, the names of operands that cannot be left
     out, the type of each attribute, and the attributes that cannot be left out."""
 
     inputs: tuple[int, int]

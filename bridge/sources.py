@@ -1,4 +1,4 @@
-"""Where a model is read from: a path, standard input, an address, an archive. Each becomes a path here."""
+"""Places a model is read from: a path, standard input, an address, an archive. Each becomes a path here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VERSIONS = ("ETag", "etag", "Last-Modified", "LastModified", "mtime", "size")
 
 
 def found(src: Any, name: str | None = None) -> tuple[Any, Format]:
-    """What `src` stands for, a path here or the object it is, and its format: as named, else by its content.
+    """The path here, or the object, that `src` stands for, and its format: as named, else by its content.
 
     `-` is standard input. An address (https://, hf://, s3:// and what else fsspec knows) is fetched once and
     kept with its digest; one that ends in #sha256=… is held to it. A compressed file, or an archive that
@@ -62,7 +62,7 @@ def _is_address(text: str) -> bool:
 
 @functools.cache
 def _standard_input() -> Path:
-    """What comes by standard input, as a file."""
+    """Standard input, as a file."""
     path = own_folder() / "stdin"
     with path.open("wb") as file:
         copy(sys.stdin.buffer, file, [memory()], "Standard input")
@@ -112,7 +112,7 @@ def _file_system(url: str) -> tuple[Any, str]:
 
 
 def _version(info: dict[str, Any]) -> str:
-    """What tells the content of an address today from tomorrow's; another each time where nothing does."""
+    """Text that tells the content of an address today from tomorrow's; a new one where nothing does."""
     told = {key: str(info[key]) for key in VERSIONS if info.get(key)}
     return json.dumps(told, sort_keys=True) if told.keys() - {"size"} else os.urandom(16).hex()
 

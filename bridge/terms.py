@@ -35,7 +35,7 @@ OTHER_LOWER = r"(?s).*(İ|\pLΣ(\PL.*)?)"
 
 @dataclass(frozen=True)
 class Terms:
-    """What CountTerms counts, as the attributes of its node."""
+    """Terms that CountTerms counts, as the attributes of its node."""
 
     terms: tuple[str, ...]
     analyzer: str = "word"
@@ -212,7 +212,7 @@ def _joined(op: hub.Builder, parts: Any, like: Any) -> Any:
 
 
 def _counts(op: hub.Builder, tokens: Any, what: Terms) -> Any:
-    """How often each term occurs, float [N, terms]; a token that is none stands behind those of each row."""
+    """Number of times each term occurs, float [N, terms]; none stands behind the tokens of each row."""
     size = op.Concat(op.Shape(tokens, start=0, end=1), op.const(np.ones(1, np.int64)), axis=0)
     tokens = op.Concat(tokens, op.Expand(_word(op, PAD), size), axis=1)
     listed = [what.tokens(term) for term in what.terms]

@@ -24,7 +24,7 @@ def require_wellformed(model: ir.Model) -> None:
 
 
 def _problem(node: ir.Node) -> str:
-    """What is wrong with a classical operator, in words; empty where nothing is."""
+    """Fault of a classical operator, in words; empty where nothing is."""
     if node.op_type == "TreeEnsemble":
         return _sets_problem(node) or _column_problem(node)
     if node.op_type.startswith("TreeEnsemble"):
@@ -33,7 +33,7 @@ def _problem(node: ir.Node) -> str:
 
 
 def _linear_problem(node: ir.Node) -> str:
-    """What is wrong with coefficients, as many for each class or target as there are columns."""
+    """Fault of coefficients, as many for each class or target as there are columns."""
     count, intercepts = len(attr(node, "coefficients") or ()), attr(node, "intercepts")
     labels = attr(node, "classlabels_ints") or attr(node, "classlabels_strings") or ()
     likely = [len(intercepts)] if intercepts else [len(labels) or attr(node, "targets") or 1, 1]
@@ -53,7 +53,7 @@ def _width(node: ir.Node) -> int | None:
 
 
 def _column_problem(node: ir.Node) -> str:
-    """What is wrong with the columns that nodes read."""
+    """Fault of the columns that nodes read."""
     columns, width = attr(node, "nodes_featureids") or (0,), _width(node)
     if min(columns) < 0 or (width is not None and max(columns) >= width):
         return f"it reads column {min(columns) if min(columns) < 0 else max(columns)}, which is not there"
@@ -61,7 +61,7 @@ def _column_problem(node: ir.Node) -> str:
 
 
 def _nodes_problem(node: ir.Node) -> str:
-    """What is wrong with trees whose nodes are numbered tree by tree."""
+    """Fault of trees whose nodes are numbered tree by tree."""
     trees = np.array(attr(node, "nodes_treeids") or [], np.int64)
     told = {name: attr(node, name) or () for name in NODES}
     short = next((name for name, values in told.items() if len(values) != len(trees)), "")
@@ -93,7 +93,7 @@ def _nodes_problem(node: ir.Node) -> str:
 
 
 def _circle(count: int, children: np.ndarray, roots: np.ndarray) -> str:
-    """What is wrong where a node is the child of two, or a root of any."""
+    """Fault of nodes where one is the child of two, or a root of any."""
     parents = np.bincount(children, minlength=count)
     if parents.max(initial=0) > 1 or parents[roots].any():
         return "its nodes lead to one another in a circle, or twice to the same"
@@ -101,7 +101,7 @@ def _circle(count: int, children: np.ndarray, roots: np.ndarray) -> str:
 
 
 def _leaf_problem(node: ir.Node) -> str:
-    """What is wrong with the weights of leaves."""
+    """Fault of the weights of leaves."""
     stem = "class" if node.op_type == "TreeEnsembleClassifier" else "target"
     counts = {len(attr(node, f"{stem}_{name}") or ()) for name in ("treeids", "nodeids", "ids")}
     weights = attr(node, f"{stem}_weights_as_tensor")
@@ -118,7 +118,7 @@ def _leaf_problem(node: ir.Node) -> str:
 
 
 def _sets_problem(node: ir.Node) -> str:
-    """What is wrong with trees whose nodes and leaves are numbered through."""
+    """Fault of trees whose nodes and leaves are numbered through."""
     features, targets = attr(node, "nodes_featureids") or (), attr(node, "leaf_targetids") or ()
     inner, leaves = len(features), len(targets)
     told = {name: attr(node, name) or () for name in ("nodes_trueleafs", "nodes_falseleafs")}

@@ -98,7 +98,7 @@ def markdown(evidence: Evidence, titles: dict[str, str]) -> str:
 
 
 def _minute(results: list[Result], titles: dict[str, str]) -> Iterable[str]:
-    """What a reader wants to know first of each format that ONNX is written as."""
+    """The first that a reader wants to know of each format that ONNX is written as."""
     rows = []
     for target in _ends(results)[1]:
         mine = [r for r in results if r.route == f"onnx:{target}" and not r.frozen and r.outcome != "untried"]

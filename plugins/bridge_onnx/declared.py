@@ -144,7 +144,7 @@ def computed_shapes(model: ir.Model) -> None:
     for value, shape in declared.items():
         merged = _merged(shape, value.shape, given)
         if value in outputs and merged is not shape:
-            notes.append(f"{value.name} is declared as {_text(shape)} and computed as {_text(merged)}.")
+            notes.append(f"{value.name} is declared as {_written(shape)} and computed as {_written(merged)}.")
         value.shape = merged
     hub.note(model, notes)
 
@@ -165,7 +165,7 @@ def _merged(declared: ir.Shape, computed: ir.Shape | None, given: set[str]) -> i
     return ir.Shape([c if differs(d, c) else d for d, c in pairs])
 
 
-def _text(shape: ir.Shape) -> str:
+def _written(shape: ir.Shape) -> str:
     return "[" + ", ".join(str(d) if isinstance(d, int) else str(d.value or "?") for d in shape) + "]"
 
 

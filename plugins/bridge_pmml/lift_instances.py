@@ -126,7 +126,7 @@ def match_products(value: ir.Value | None) -> Kernel | None:
 
 
 def without_constant(value: ir.Value | None, op_type: str, neutral: float) -> tuple[ir.Value | None, float]:
-    """What a number is added to, or multiplied with, and the number; itself and `neutral` where none is."""
+    """The value a number is added to, or multiplied with, and the number; itself and `neutral` else."""
     parts = split_constant(producer_of(value, op_type))
     return (value, neutral) if parts is None or parts[1].size != 1 else (parts[0], float(parts[1].ravel()[0]))
 

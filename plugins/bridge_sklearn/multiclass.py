@@ -106,7 +106,7 @@ def multi_output(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
 
 
 def chain(op: PartBuilder, src: Any, x: Frame) -> Outputs:
-    """What each of a chain of models answers, in the order of the targets: each reads the records, and behind
+    """Answers of each of a chain of models, in the order of the targets: each reads the records, and behind
     them what those before it answered, as `chain_method` says."""
     method = getattr(src, "chain_method_", "predict")
     records, answers = x.matrix(), []

@@ -150,7 +150,7 @@ def coupling(op: hub.Builder, first: ir.Value, count: int) -> list[ir.Value]:
 
 
 def coupling_step(op: hub.Builder, rows: list[ir.Value], p: Any) -> tuple[ir.Value, ir.Value]:
-    """Whether the iteration ends at `p`, [N, 1], and where it goes else."""
+    """True if the iteration ends at `p`, [N, 1], and where it goes else."""
     count = len(rows)
     columns = [op.Mul(op.Gather(p, np.array([t]), axis=1), each) for t, each in enumerate(rows)]
     qp: Any = op.Sum(*columns)

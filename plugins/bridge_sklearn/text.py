@@ -54,7 +54,7 @@ def characters(src: Any) -> tuple[str, int]:
 
 
 def limits(count: str) -> tuple[int, float]:
-    """How often at least and at most, for a quantifier."""
+    """Least and most repetitions, for a quantifier."""
     if count in ("+", "*"):
         return int(count == "+"), np.inf
     low, comma, high = count.strip("{}").partition(",")
@@ -62,7 +62,7 @@ def limits(count: str) -> tuple[int, float]:
 
 
 def terms_of(src: Any) -> Terms:
-    """What a fitted vectorizer counts. Raises Unwritten for what is a function of its own."""
+    """Terms a fitted vectorizer counts. Raises Unwritten for what is a function of its own."""
     if src.preprocessor is not None or callable(src.analyzer):
         raise Unwritten("its preprocessor or analyzer is a function of its own")
     if src.strip_accents is not None:
@@ -81,7 +81,7 @@ def terms_of(src: Any) -> Terms:
 
 
 def in_words(src: Any, stops: tuple[str, ...]) -> Any:
-    """Whether a term can be met, which words of a vocabulary that is given may never be."""
+    """True if a term can be met, which words of a vocabulary that is given may never be."""
     low, high = src.ngram_range
     token = re.compile(src.token_pattern if src.tokenizer is None else r"\S+")
 

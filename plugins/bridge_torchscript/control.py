@@ -251,7 +251,7 @@ def _common_shape(one: ir.Shape | None, two: ir.Shape | None) -> ir.Shape | None
 
 
 def loop(reader: Reader, op: Builder, node: Any, limit: Any, going: Any, carried: list[Any]) -> list[Any]:
-    """What a loop node carries at its end."""
+    """Values a loop node carries at its end."""
     (block,) = node.blocks()
 
     def step(inner: Builder, number: Any, values: list[Any]) -> list[Any]:
@@ -263,7 +263,7 @@ def loop(reader: Reader, op: Builder, node: Any, limit: Any, going: Any, carried
 
 
 def repeat(reader: Reader, op: Builder, step: Step, limit: Any, going: Any, carried: list[Any]) -> list[Any]:
-    """What a loop carries at its end: unrolled if its length is static, a Loop otherwise."""
+    """Values a loop carries at its end: unrolled if its length is static, a Loop otherwise."""
     count = const(limit.value) if isinstance(limit, Sym) else limit
     start = condition_value(op, going)
     if (

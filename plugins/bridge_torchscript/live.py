@@ -135,7 +135,7 @@ def _same(module: Any, traced: Any, arguments: dict[str, Any]) -> bool:
 
 
 def torch_words(error: Exception) -> str:
-    """What torch says, whole, without colours and what it advises on its own functions."""
+    """Words of torch, whole, without colours and what it advises on its own functions."""
     return ADVICE.sub("", ESCAPES.sub("", str(error))).strip() or type(error).__name__
 
 

@@ -44,7 +44,7 @@ def require_records(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _depth(code: bytes) -> int:
-    """How deep brackets lie in brackets."""
+    """Depth of brackets in brackets."""
     deepest = depth = 0
     for byte in code:
         if byte in b"([{":
@@ -56,7 +56,7 @@ def _depth(code: bytes) -> int:
 
 
 class _Inert:
-    """What stands for every object of a pickle."""
+    """A stand-in for every object of a pickle."""
 
     def __init__(self, *arguments: Any) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Which operators have a rule, and how reading stops at one that its rule does not take."""
+"""Operators that have a rule, and how reading stops at one that its rule does not take."""
 
 from __future__ import annotations
 

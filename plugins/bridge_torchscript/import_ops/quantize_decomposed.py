@@ -20,13 +20,9 @@ from bridge_torchscript.values import Unsupported
 
 ops = OpTable()
 
+DOMAIN = "quantized_decomposed"
 STORED = (T.INT8, T.UINT8, T.INT16, T.UINT16)
 """Dtypes that QuantizeLinear makes."""
-
-
-def decomposed(*names: str) -> Any:
-    """Register the decorated handler for operators of quantized_decomposed."""
-    return ops.op(*(f"quantized_decomposed::{name}" for name in names))
 
 
 def _is_zero(zero: Any) -> bool:
@@ -104,12 +100,12 @@ def dequantized(
     return cast(op, op.Mul(moved, _along(op, scales, stored, axis)), out)
 
 
-@decomposed("quantize_per_tensor")
+@ops.op(f"{DOMAIN}::quantize_per_tensor")
 def quantize_per_tensor(op, x, scale, zero_point, quant_min, quant_max, dtype):
     return quantized(op, x, scale, zero_point, *_bounds(quant_min, quant_max), dtype)
 
 
-@decomposed("dequantize_per_tensor")
+@ops.op(f"{DOMAIN}::dequantize_per_tensor")
 def dequantize_per_tensor(op, x, scale, zero_point, quant_min, quant_max, dtype, out_dtype=None):
     return dequantized(op, x, scale, zero_point, out_dtype)
 
@@ -122,17 +118,17 @@ def _bounds(low: Any, high: Any) -> tuple[int, int]:
     return tuple(int(v.reshape(())) for v in found)  # type: ignore[return-value, union-attr]
 
 
-@decomposed("quantize_per_channel")
+@ops.op(f"{DOMAIN}::quantize_per_channel")
 def quantize_per_channel(op, x, scales, zero_points, axis, quant_min, quant_max, dtype):
     return quantized(op, x, scales, zero_points, quant_min, quant_max, dtype, axis)
 
 
-@decomposed("dequantize_per_channel")
+@ops.op(f"{DOMAIN}::dequantize_per_channel")
 def dequantize_per_channel(op, x, scales, zero_points, axis, quant_min, quant_max, dtype, out_dtype=None):
     return dequantized(op, x, scales, zero_points, out_dtype, axis)
 
 
-@decomposed("fake_quant_per_channel")
+@ops.op(f"{DOMAIN}::fake_quant_per_channel")
 def fake_quant_per_channel(op, x, scales, zero_points, axis, quant_min, quant_max):
     code = 1 if quant_min < 0 else 0
     made = quantized(op, x, scales, zero_points, quant_min, quant_max, code, axis)
@@ -144,7 +140,7 @@ def _rows(op: Any, x: ir.Value, *params: ir.Value) -> list[ir.Value]:
     return [reshape(op, x, [-1, lengths(op, x)[-1]]), *(op.Reshape(p, ints(-1)) for p in params)]
 
 
-@decomposed("quantize_per_token")
+@ops.op(f"{DOMAIN}::quantize_per_token")
 def quantize_per_token(op, x, scales, zero_points, quant_min, quant_max, dtype):
     """round(x / scale + zero), where the zero point is rounded with it."""
     if _is_zero(zero_points):
@@ -156,7 +152,7 @@ def quantize_per_token(op, x, scales, zero_points, quant_min, quant_max, dtype):
     return cast(op, clamp(op, moved, quant_min, quant_max), dtype_of(dtype))
 
 
-@decomposed("dequantize_per_token")
+@ops.op(f"{DOMAIN}::dequantize_per_token")
 def dequantize_per_token(op, x, scales, zero_points, quant_min, quant_max, dtype, output_dtype):
     rows, scale, zero = _rows(op, x, scales, zero_points)
     whole = zero if zero.dtype.is_integer() else cast(op, zero, T.INT64)
@@ -164,7 +160,7 @@ def dequantize_per_token(op, x, scales, zero_points, quant_min, quant_max, dtype
     return op.Reshape(made, sizes_of(op, x))
 
 
-@decomposed("quantize_per_channel_group")
+@ops.op(f"{DOMAIN}::quantize_per_channel_group")
 def quantize_per_channel_group(op, x, scales, zero_points, quant_min, quant_max, dtype, group_size=128):
     groups = [
         op.Unsqueeze(op.Reshape(p, _group_grid(op, x, group_size)), ints(2)) for p in (scales, zero_points)
@@ -184,7 +180,7 @@ def _group_grid(op: Any, x: ir.Value, group_size: int) -> ir.Value:
     return sizes_of(op, x) if columns < group_size else vector(op, [rows, columns // group_size])
 
 
-@decomposed("dequantize_per_channel_group")
+@ops.op(f"{DOMAIN}::dequantize_per_channel_group")
 def dequantize_per_channel_group(
     op, x, scales, zero_points, quant_min, quant_max, dtype, group_size=128, output_dtype=6
 ):
@@ -193,7 +189,7 @@ def dequantize_per_channel_group(
     return dequantized(op, x, scale, zero, output_dtype, 1, block_size=group_size)
 
 
-@decomposed("convert_element_type")
+@ops.op(f"{DOMAIN}::convert_element_type")
 def convert_element_type(op, x, dtype):
     return cast(op, x, dtype_of(dtype))
 
@@ -205,7 +201,7 @@ def _extremes(op: Any, x: ir.Value, **reduced: Any) -> tuple[ir.Value, ir.Value]
     return low, op.Max(op.ReduceMax(x, *reduced.get("axes", ()), keepdims=reduced["keepdims"]), nothing)
 
 
-@decomposed("choose_qparams")
+@ops.op(f"{DOMAIN}::choose_qparams")
 def choose_qparams(op, x, quant_min, quant_max, eps, dtype):
     """Scale and zero point of all elements from the least to the greatest, each of shape [1]."""
     low, high = _extremes(op, x, keepdims=0)
@@ -216,7 +212,7 @@ def choose_qparams(op, x, quant_min, quant_max, eps, dtype):
     return op.Reshape(cast(op, scale, T.DOUBLE), ints(1)), op.Reshape(zero, ints(1))
 
 
-@decomposed("choose_qparams_symmetric")
+@ops.op(f"{DOMAIN}::choose_qparams_symmetric")
 def choose_qparams_symmetric(op, x, quant_min, quant_max, eps, dtype):
     low, high = _extremes(op, x, keepdims=0)
     scale = op.Div(op.Max(op.Neg(low), high), tensor(op, (quant_max - quant_min) / 2, x.dtype))
@@ -225,7 +221,7 @@ def choose_qparams_symmetric(op, x, quant_min, quant_max, eps, dtype):
     return op.Reshape(cast(op, scale, T.DOUBLE), ints(1)), zero
 
 
-@decomposed("choose_qparams_per_token")
+@ops.op(f"{DOMAIN}::choose_qparams_per_token")
 def choose_qparams_per_token(op, x, dtype):
     """Symmetric scales of every token; all zero points are zero."""
     largest = op.ReduceMax(op.Abs(x), ints(-1), keepdims=1)
@@ -235,7 +231,9 @@ def choose_qparams_per_token(op, x, dtype):
     return scales, op.Expand(tensor(op, 0, scales.dtype), op.Shape(scales))
 
 
-@decomposed("choose_qparams_per_token_asymmetric", "_choose_qparams_per_token_asymmetric_impl")
+@ops.op(
+    f"{DOMAIN}::choose_qparams_per_token_asymmetric", f"{DOMAIN}::_choose_qparams_per_token_asymmetric_impl"
+)
 def choose_qparams_per_token_asymmetric(op, x, dtype):
     """Scales and zero points of every token, whose range of 8 bits holds zero."""
     low, high = _extremes(op, x, axes=(ints(-1),), keepdims=1)
