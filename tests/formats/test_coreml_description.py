@@ -161,7 +161,7 @@ QUANTIZED = """g (float[1,2,4,4] x) => (float[1,3,4,4] y)
     y = DequantizeLinear (p, s, z)
 }"""
 BLOCKS = """g (float[2,4] x) => (float[2,2] y)
-<int4[4,2] w = {1, -2, 3, -4, 5, -6, 7, -8}, float[2,2] s = {0.1, 0.2, 0.3, 0.4}> {
+<int4[4,2] w = {225, 195, 165, 135}, float[2,2] s = {0.1, 0.2, 0.3, 0.4}> {
     f = DequantizeLinear <axis = 0, block_size = 2> (w, s)
     y = MatMul (x, f)
 }"""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
-from build import save_as
+from build import hub_from_text, save_as
 
 import bridge
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
@@ -469,10 +469,9 @@ def test_several_targets_of_neighbours(tmp_path):
 
 
 def test_what_a_record_cannot_tell_is_refused(tmp_path):
-    x, y = load_iris(return_X_y=True)
-    estimator = svm.SVC(probability=True).fit(x, y)
-    with pytest.raises(UnsupportedModel, match="SVMClassifier"):
-        save_as("pmml", estimator, tmp_path)
+    text = "(float[N,2] x) => (float[1,2] y) { y = ReduceMax <keepdims=1> (x, a) }"
+    with pytest.raises(UnsupportedModel, match="ReduceMax"):
+        save_as("pmml", hub_from_text(text, a=np.array([0])), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

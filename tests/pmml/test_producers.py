@@ -457,8 +457,7 @@ def test_functions_of_any_text(expression, function, tmp_path):
 
 
 def test_parts_and_lengths_of_any_text(tmp_path):
-    texts = [t for t in TEXTS if "日" not in t]
-    assert free(tmp_path, applied("substring", 2, 3), texts) == [t[1:4] for t in texts]
+    assert free(tmp_path, applied("substring", 2, 3), TEXTS) == [t[1:4] for t in TEXTS]
     found = free(tmp_path, applied("stringLength"), [*TEXTS[:-2], "ä" * 511], "integer")
     assert found == [*map(len, TEXTS[:-2]), 511]
 
@@ -469,7 +468,7 @@ def test_parts_and_lengths_of_any_text(tmp_path):
         (applied("uppercase"), "ﬁne"),
         (applied("lowercase"), "ΟΔΟΣ"),
         (applied("trimBlanks"), "a\n"),
-        (applied("substring", 1, 2), "日本"),
+        (applied("substring", 1, 2), "😀a"),
         (applied("stringLength"), "a" * 512),
     ],
 )
