@@ -238,3 +238,12 @@ def test_random_numbers_are_drawn_at_any_length(name: str, tmp_path: Path) -> No
     low, high = RANGES[name.removesuffix("Like")]
     assert drawn.shape == (2, 3)
     assert low <= drawn.min() <= drawn.max() <= high
+
+
+def test_an_axis_that_joining_tells_to_be_one_is_squeezed(tmp_path: Path) -> None:
+    text = (
+        "(float[n,2,h,w] x, float[n,3,1,w] y) => (float[n,v,c] z) "
+        "{ j = Concat <axis = 1> (x, y) s = Squeeze (j, a) z = Transpose <perm = [0, 2, 1]> (s) }"
+    )
+    feeds = [{"x": floats(n, 2, 1, w), "y": floats(n, 3, 1, w)} for n, w in ((1, 4), (2, 3))]
+    assert_as_source(hub_from_text(text, a=np.array([2])), feeds, tmp_path)

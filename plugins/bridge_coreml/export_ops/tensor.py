@@ -63,7 +63,12 @@ KNOWN_AXES = condition("axes that are known", lambda n: squeezed_axes(n) is not 
 
 @ops.op("Squeeze", needs=(MOVED, RANKED, KNOWN_AXES))
 def squeeze(mil, node, x, axes=None):
-    return mil.squeeze(x=x, axes=ints(squeezed_axes(node)))
+    """The axes dropped; by a reshape where Core ML does not know that they have a length of 1."""
+    gone, variable = squeezed_axes(node), mil.argument(x)
+    if all(variable.shape[axis] == 1 for axis in gone):
+        return mil.squeeze(x=x, axes=ints(gone))
+    kept = ints([axis for axis in range(variable.rank) if axis not in gone])
+    return mil.reshape(x=x, shape=mil.gather(x=mil.shape(x=x), indices=kept, axis=np.int32(0)))
 
 
 @ops.op("Unsqueeze", needs=(MOVED, RANKED, constant(1, "axes")))
