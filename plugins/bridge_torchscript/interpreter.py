@@ -152,7 +152,7 @@ class Interpreter:
     def base_operator(self, operator: str) -> str:
         """Operator without `_copy`, which copies what that operator views."""
         base = operator.removesuffix("_copy")
-        return base if operator not in ops and base in ops else operator
+        return base if operator not in ops and (base in ops or base in PYTHON) else operator
 
     def operator(self, op: Builder, operator: str, names: list[str], inputs: list[Any]) -> Any:
         """Result of an operator that has a rule, from its arguments by name."""
