@@ -9,7 +9,7 @@ from typing import NamedTuple
 import onnx
 import onnx_ir as ir
 
-__all__ = ["problems_of"]
+__all__ = ["REDUCTIONS", "problems_of"]
 
 Kind = onnx.defs.OpSchema.FormalParameterOption
 REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")

@@ -79,15 +79,13 @@ def _fetched(address: str) -> Path:
         info = system.info(remote)
         kept = _cache() / hashlib.sha256(f"{url}\n{_version(info)}".encode()).hexdigest()
         path = kept / (PurePosixPath(unquote(urlparse(remote).path)).name or "model")
-        if not _is_kept(kept, path):
-            _fetch(system, info, remote, kept, path)
+        digest = _kept_digest(kept, path) or _fetch(system, info, remote, kept, path)
     except BridgeError:
         raise
     except Exception as error:  # each file system raises its own
         raise UnreadableFile(
             f"{url} could not be read: {str(error) or type(error).__name__}.", "Can it be reached from here?"
         ) from error
-    digest = _digest(path)
     LOGGER.info("%s has the digest sha256=%s", url, digest)
     if pinned and pinned.lower().removeprefix("sha256=") != digest:
         raise UnreadableFile(
@@ -122,14 +120,15 @@ def _cache() -> Path:
     return Path(os.environ.get(CACHE) or Path(own) / "bridge")
 
 
-def _is_kept(kept: Path, path: Path) -> bool:
-    """True if what was fetched is there as it was fetched."""
+def _kept_digest(kept: Path, path: Path) -> str:
+    """The digest of what was fetched, if it is there as it was fetched; empty where it is not."""
     note = kept / "digest"
-    return note.is_file() and path.exists() and note.read_text() == _digest(path)
+    digest = _digest(path) if note.is_file() and path.exists() else ""
+    return digest if digest and note.read_text() == digest else ""
 
 
-def _fetch(system: Any, info: dict[str, Any], remote: str, kept: Path, path: Path) -> None:
-    """Fetch a file or folder into `kept`, whole or not at all."""
+def _fetch(system: Any, info: dict[str, Any], remote: str, kept: Path, path: Path) -> str:
+    """Fetch a file or folder into `kept`, whole or not at all; its digest."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
         part = Path(folder) / "part"
@@ -138,9 +137,11 @@ def _fetch(system: Any, info: dict[str, Any], remote: str, kept: Path, path: Pat
             system.get(remote, str(part / path.name), recursive=True)
         else:
             system.get_file(remote, str(part / path.name))
-        (part / "digest").write_text(_digest(part / path.name))
+        digest = _digest(part / path.name)
+        (part / "digest").write_text(digest)
         shutil.rmtree(kept, ignore_errors=True)
         part.rename(kept)
+    return digest
 
 
 def _digest(path: Path) -> str:

@@ -260,7 +260,7 @@ def drop(end: str) -> Callable[[dict[str, bytes]], None]:
     return lambda records: records.__delitem__(named(records, end))  # type: ignore[return-value]
 
 
-def graph_of(op: str, depth: int = 0) -> Callable[[], Made]:
+def graph_of(op: str) -> Callable[[], Made]:
     """A SavedModel whose answer an operator of TensorFlow makes."""
 
     def make() -> Made:

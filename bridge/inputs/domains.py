@@ -13,6 +13,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.inputs.lengths import Setting
 from bridge.inputs.shapes import Shapes
+from bridge.schemas import REDUCTIONS
 from bridge.traits import MOVES_DATA, is_a
 
 __all__ = ["Domain", "domain_of"]
@@ -281,7 +282,6 @@ def _classical(domain: Domain, use: Use) -> Domain:
     )
 
 
-REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 FOR_FLOATS: tuple[Ask, ...] = (_subtracted, _power, _resize)
 ASKS: dict[str, Ask] = {
     **dict.fromkeys(["Gather", "GatherElements", "ScatterElements"], _indices),
