@@ -13,8 +13,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.inputs.lengths import Setting
 from bridge.inputs.shapes import Shapes
-from bridge.schemas import REDUCTIONS
-from bridge.traits import MOVES_DATA, is_a
+from bridge.traits import MOVES_DATA, REDUCTION, is_a
 
 __all__ = ["Domain", "domain_of"]
 
@@ -289,7 +288,7 @@ ASKS: dict[str, Ask] = {
     **dict.fromkeys(["LSTM", "GRU", "RNN", "ReverseSequence"], _sequence_lengths),
     **dict.fromkeys(["Where", "Compress"], _condition),
     **dict.fromkeys(["Less", "LessOrEqual", "Greater", "GreaterOrEqual"], _ordered),
-    **dict.fromkeys(["Unsqueeze", "Squeeze", *(f"Reduce{name}" for name in REDUCTIONS)], _axes),
+    **dict.fromkeys(["Unsqueeze", "Squeeze", *REDUCTION], _axes),
     "OneHot": _classes, "Equal": _equal, "Slice": _slice, "Reshape": _reshape, "Split": _split,
     "Resize": _resize, "RoiAlign": _batch_indices, "Sub": _subtracted, "Pow": _power,
 }  # fmt: skip
