@@ -153,11 +153,12 @@ def near_miss(name: str, names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Blocker:
-    """One operator that cannot cross, and the reason."""
+    """One operator of the source that cannot cross, and the reason; `part` is the operator of the hub that
+    the reason is about, where that is but a part of it."""
 
     op: str
     name: str
-    origin: str
+    part: str
     reason: str
 
 
@@ -168,9 +169,8 @@ def blocker_table(blockers: Sequence[Blocker]) -> str:
         groups.setdefault((blocker.op, blocker.reason), []).append(blocker)
     rows = []
     for (op, reason), members in groups.items():
-        first = members[0]
-        where = first.name + (f" (from {first.origin})" if first.origin else "")
-        rows.append((op, where + (f" and {len(members) - 1} more" if members[1:] else ""), reason))
+        more = f" and {len(members) - 1} more" if members[1:] else ""
+        rows.append((op, members[0].name + more, reason))
     widths = [max((len(r[i]) for r in rows), default=0) for i in (0, 1)]
     return "\n".join(f"  {op:<{widths[0]}}  {where:<{widths[1]}}  {why}" for op, where, why in rows)
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from onnx_ir import traversal
 
 from bridge import facts
-from bridge.errors import InvalidHub
+from bridge.errors import Blocker, InvalidHub
 from bridge.facts import Origin
 from bridge.schemas import problems_of
 
@@ -28,6 +28,7 @@ __all__ = [
     "Length",
     "all_nodes",
     "attr",
+    "blocker",
     "const",
     "input_at",
     "largest",
@@ -171,6 +172,14 @@ def subgraphs(node: ir.Node) -> list[ir.Graph]:
 def origin(node: ir.Node) -> Origin:
     """The operator of the source that a node comes from; its own where nothing is stamped on it."""
     return facts.ORIGIN.get(node) or Origin(-1, node.op_type, node.name or "")
+
+
+def blocker(node: ir.Node, reason: str) -> Blocker:
+    """A refusal of `node` for `reason`, in the name of the operator of the source that it comes from."""
+    source = origin(node)
+    if source.op in (node.op_type, qualified(node)):
+        return Blocker(source.op, source.name, "", reason)
+    return Blocker(source.op, source.name, qualified(node), f"in part: {reason}")
 
 
 def stamp_origins(model: ir.Model) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,14 +104,17 @@ class Writer:
             for name, _ in STORED.all(model)
         )
         report.blockers.extend(
-            Blocker(node.op_type, node.name or "", str(hub.origin(node)), _reason(node, self, passes))
-            for node in hub.all_nodes(model)
-            if not accepts(node)
+            _once((n, _reason(n, self, passes)) for n in hub.all_nodes(model) if not accepts(n))
         )
         if self.exporter.accepts_all_operators:
             report.notes.extend(_custom(model))
-        if self.exporter.value_need and not report.blockers:
-            report.blockers.extend(_value_blockers(model, self.exporter.value_need))
+        if (need := self.exporter.value_need) and not report.blockers:
+            report.blockers.extend(
+                Blocker("input", value.name or "", "", f"needs {need.text}")
+                for value in model.graph.inputs
+                if not need.holds(value)
+            )
+            report.blockers.extend(_once(_value_refusals(model, need)))
 
     def write(self, model: ir.Model, path: Path, report: Report) -> None:
         """Write what `lower` made. Raises OSError where the disk is full, in whatever words the format's own
@@ -138,10 +141,7 @@ def _untyped(model: ir.Model, accepts: Accepts, passes: Sequence[ir.passes.PassB
     ]
     if all(output.type is not None for node in unknown for output in node.outputs):
         return []
-    return [
-        Blocker(n.op_type, n.name or "", str(hub.origin(n)), UNREAD.get(n) or "is not supported")
-        for n in unknown
-    ]
+    return [hub.blocker(node, UNREAD.get(node) or "is not supported") for node in unknown]
 
 
 def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Accepts) -> None:
@@ -210,14 +210,16 @@ def _reason(node: ir.Node, writer: Writer, passes: Sequence[ir.passes.PassBase])
     return ", or ".join(dict.fromkeys(reasons)) or writer.refusal(name, node) or ""
 
 
-def _value_blockers(model: ir.Model, need: Need) -> Iterator[Blocker]:
-    for value in model.graph.inputs:
-        if not need.holds(value):
-            yield Blocker("input", value.name or "", "", f"needs {need.text}")
+def _once(refusals: Iterable[tuple[ir.Node, str]]) -> Iterable[Blocker]:
+    """Refusals of nodes, each of an operator of the source and a reason once."""
+    return {(hub.origin(node), reason): hub.blocker(node, reason) for node, reason in refusals}.values()
+
+
+def _value_refusals(model: ir.Model, need: Need) -> Iterator[tuple[ir.Node, str]]:
     for node in hub.all_nodes(model):
         for value in node.outputs:
             if value.name and not need.holds(value):
-                yield Blocker(node.op_type, value.name, str(hub.origin(node)), f"needs {need.text}")
+                yield node, f"needs {need.text}"
 
 
 def _crossings(model: ir.Model, before: list[tuple[str, Origin]]) -> Iterator[Crossing]:

@@ -23,7 +23,7 @@ PUBLIC = {
     "bridge.geometry": """Window ceil_extra crop_pads halves is_same pads_of plain_resize same_at_run_time same_total
         spatial_lengths transposed_pads transposed_total window_of""",
     "bridge.hookspecs": "bridge_formats bridge_functions bridge_passes bridge_rules hookimpl",
-    "bridge.hub": """Builder Dim HUB_OPSET IR_VERSION Length ML_OPSET NHWC all_nodes attr const input_at largest of_target
+    "bridge.hub": """Builder Dim HUB_OPSET IR_VERSION Length ML_OPSET NHWC all_nodes attr blocker const input_at largest of_target
         origin qualified rank_of schema shape_of smallest stamp_origins subgraphs""",
     "bridge.inputs": "random_inputs",
     "bridge.needs": "attribute condition constant dtype max_rank rank unused_output",

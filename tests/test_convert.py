@@ -320,3 +320,14 @@ def test_a_convolution_net_keeps_only_the_boundary_transposes(tmp_path):
     names = [o["op_name"] for o in Interpreter(str(path))._get_ops_details()]
     assert names.count("TRANSPOSE") == 2
     assert "RELU6" not in names
+
+
+def test_a_refusal_names_the_operator_of_the_source():
+    """The part of it that has no equal is told to programs, not to people."""
+    model = model_from_text(
+        "g (int64[3] x, string[3] like) => (string[3] y) { [the_node] y = CastLike (x, like) }"
+    )
+    report = bridge.check(model, to="tflite")
+    blocker, *_ = report.blockers
+    assert (blocker.op, blocker.name, blocker.part) == ("CastLike", "the_node", "Cast")
+    assert "in part: needs" in str(report) and " Cast " not in str(report)

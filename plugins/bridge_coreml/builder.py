@@ -12,7 +12,6 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.ops import OpTable
-from bridge.report import Blocker
 from bridge_coreml.coremltools_import import coremltools
 from bridge_coreml.export_ops.common import HELD, I32_MAX, NUMPY
 
@@ -134,8 +133,9 @@ class Mil:
         except (ValueError, TypeError, AssertionError, KeyError, IndexError, NotImplementedError) as error:
             message = str(error).splitlines()[0] if str(error) else type(error).__name__
             reason = f"was refused by coremltools: {message}"
-            blocker = Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
-            raise UnsupportedModel("1 operator cannot be written as Core ML:", [blocker]) from error
+            raise UnsupportedModel(
+                "1 operator cannot be written as Core ML:", [hub.blocker(node, reason)]
+            ) from error
         results = results if isinstance(results, (tuple, list)) else (results,)
         for output, result in zip(node.outputs, results, strict=False):
             if result is None or not output.name:

@@ -347,7 +347,7 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
         model.graph.opset_imports[ML] = hub.ML_OPSET if trees else BEFORE_TREE_ENSEMBLE
     NameValues()(model)
     return [
-        Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
+        hub.blocker(node, reason)
         for graph in (model.graph, *model.functions.values())
         for node in ir.traversal.RecursiveGraphIterator(graph)
         if (reason := _blocks(node, target))

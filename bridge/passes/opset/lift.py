@@ -45,7 +45,7 @@ def _lift(graph: ir.Graph | ir.Function) -> None:
 def unknown_operators(model: ir.Model) -> list[Blocker]:
     """Operators of a standard domain that no schema at the hub's opset describes."""
     return [
-        Blocker(node.op_type, node.name or "", str(hub.origin(node)), "is no operator of this opset")
+        hub.blocker(node, "is no operator of this opset")
         for node in hub.all_nodes(model)
         if node.domain in hub.STANDARD_OPSETS
         and hub.schema(node) is None

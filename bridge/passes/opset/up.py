@@ -17,7 +17,6 @@ from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.hub import attr, subgraphs
 from bridge.passes.rewrite import replace
-from bridge.report import Blocker
 
 STEPS: dict[tuple[str, int], Callable] = {}
 TYPED: dict[str, int] = {}
@@ -87,8 +86,9 @@ def _lift_node(graph: ir.Graph | ir.Function, node: ir.Node, version: int) -> li
 
 def refuse(node: ir.Node, reason: str) -> None:
     """Raise UnsupportedModel for a form that later opsets cannot say."""
-    blocker = Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
-    raise UnsupportedModel(f"An operator cannot be lifted to opset {hub.HUB_OPSET}:", [blocker])
+    raise UnsupportedModel(
+        f"An operator cannot be lifted to opset {hub.HUB_OPSET}:", [hub.blocker(node, reason)]
+    )
 
 
 def pop(node: ir.Node, name: str, default: Any = None) -> Any:

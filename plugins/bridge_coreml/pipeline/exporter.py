@@ -13,7 +13,7 @@ from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.formats import LABELS, Exporter
 from bridge.ops import Need
-from bridge.report import Blocker, Report
+from bridge.report import Report
 from bridge_coreml import package, source_interface
 from bridge_coreml.options import KIND
 from bridge_coreml.pipeline.export_ops import ops
@@ -164,9 +164,10 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         results = rule.apply(pipe, node, *operands)
         if results is NotImplemented:
             reason = "mixes what belongs to several records"
-            blocker = Blocker(node.op_type, node.name or "", str(hub.origin(node)), reason)
             raise UnsupportedModel(
-                "1 operator cannot be written as Core ML's classical models:", [blocker], HINT
+                "1 operator cannot be written as Core ML's classical models:",
+                [hub.blocker(node, reason)],
+                HINT,
             )
         results = results if isinstance(results, tuple) else (results,)
         pipe.features.update(zip(node.outputs, results, strict=False))
