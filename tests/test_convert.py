@@ -330,4 +330,5 @@ def test_a_refusal_names_the_operator_of_the_source():
     report = bridge.check(model, to="tflite")
     blocker, *_ = report.blockers
     assert (blocker.op, blocker.name, blocker.part) == ("CastLike", "the_node", "Cast")
-    assert "in part: needs" in str(report) and " Cast " not in str(report)
+    assert "in part: needs" in str(report)
+    assert " Cast " not in str(report)
