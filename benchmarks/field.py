@@ -1,0 +1,390 @@
+"""Architectures people convert now × what exports them × every target: `python benchmarks/field.py [NAME | GROUP …]
+[--sources trace,export,…] [--targets onnx,…] [--jobs N] [--out FILE] [--table]`.
+
+Each of `field_models.py` is exported with its dimensions left open, converted by `bridge.convert(…, verify=True)`, and
+what is written is run in its own runtime at two settings of all lengths and compared with what was exported, in its own
+runtime: numbers within 1e-3 of an output's largest. An outcome is a line of FILE, which a second run with the same
+file does not do again; `--table` prints what FILE holds as counts, reasons of refusals, and names kept. Packages
+wanted beside bridge's own: transformers, diffusers, timm, ultralytics.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+import torch
+from field_models import ARCHITECTURES, Architecture, Tensors, chosen
+
+import bridge
+from bridge.errors import UnsupportedModel, VerificationFailed
+
+SECONDS = 1800
+TOLERANCE = 1e-3
+TARGETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "onnx": (".onnx", {}),
+    "torchscript": (".pt", {}),
+    "savedmodel": ("", {}),
+    "tflite": (".tflite", {}),
+    "coreml15": (".mlpackage", {"minimum_deployment_target": "iOS15"}),
+    "coreml18": (".mlpackage", {"minimum_deployment_target": "iOS18"}),
+}
+Source = tuple[Any, dict[str, Any]]
+"""What is converted, and the options it is read with."""
+
+
+def tensors(arrays: Tensors) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def trace(model: Any, architecture: Architecture, folder: Path) -> Source:
+    example = tuple(tensors(architecture.arrays(0)).values())
+    torch.jit.save(torch.jit.trace(model, example, check_trace=False, strict=False), folder / "source.pt")
+    return folder / "source.pt", {"inputs": declared(architecture)}
+
+
+def script(model: Any, architecture: Architecture, folder: Path) -> Source:
+    torch.jit.save(torch.jit.script(model), folder / "source.pt")
+    return folder / "source.pt", {"inputs": declared(architecture)}
+
+
+def live(model: Any, architecture: Architecture, folder: Path) -> Source:
+    return model, {"inputs": declared(architecture)}
+
+
+def declared(architecture: Architecture) -> list[str]:
+    """What bridge is told of the inputs of a program that does not say it."""
+    return [
+        f"{name}:{architecture.arrays(0)[name].dtype}[{','.join(map(str, each.shape))}]".replace("+", "_")
+        for name, each in architecture.inputs.items()
+    ]
+
+
+def varying(architecture: Architecture) -> dict[str, dict[int, Any]]:
+    """Dimensions as torch.export takes them; sums are for it to find."""
+    dims = {
+        name: torch.export.Dim(name)
+        for each in architecture.inputs.values()
+        for name in each.names().values()
+        if "+" not in name
+    }
+    return {
+        name: {axis: dims.get(length, torch.export.Dim.DYNAMIC) for axis, length in each.names().items()}
+        for name, each in architecture.inputs.items()
+    }
+
+
+def exported(model: Any, architecture: Architecture) -> torch.export.ExportedProgram:
+    """The program with its dimensions under their names, or else such as torch finds."""
+    example = tensors(architecture.arrays(0))
+    try:
+        return torch.export.export(model, (), example, dynamic_shapes=varying(architecture))
+    except Exception:
+        unnamed = {
+            name: dict.fromkeys(each, torch.export.Dim.DYNAMIC)
+            for name, each in varying(architecture).items()
+        }
+        return torch.export.export(model, (), example, dynamic_shapes=unnamed)
+
+
+def export(model: Any, architecture: Architecture, folder: Path) -> Source:
+    torch.export.save(exported(model, architecture), folder / "source.pt2")
+    return folder / "source.pt2", {}
+
+
+def dynamo(model: Any, architecture: Architecture, folder: Path) -> Source:
+    program = torch.onnx.export(
+        exported(model, architecture),
+        (),
+        input_names=list(architecture.inputs),
+        output_names=list(architecture.outputs),
+        dynamo=True,
+        verbose=False,
+    )
+    program.save(folder / "source.onnx")
+    return folder / "source.onnx", {}
+
+
+def legacy(model: Any, architecture: Architecture, folder: Path) -> Source:
+    torch.onnx.export(
+        model,
+        tuple(tensors(architecture.arrays(0)).values()),
+        folder / "source.onnx",
+        input_names=list(architecture.inputs),
+        output_names=list(architecture.outputs),
+        dynamic_axes={name: each.names() for name, each in architecture.inputs.items()},
+        opset_version=18,
+        dynamo=False,
+    )
+    return folder / "source.onnx", {}
+
+
+def keras_file(model: Any, architecture: Architecture, folder: Path) -> Source:
+    model.save(folder / "source.keras")
+    return folder / "source.keras", {}
+
+
+def keras_export(model: Any, architecture: Architecture, folder: Path) -> Source:
+    model.export(str(folder / "source"), verbose=False)
+    return folder / "source", {}
+
+
+def keras_live(model: Any, architecture: Architecture, folder: Path) -> Source:
+    return model, {}
+
+
+TORCH_SOURCES: dict[str, Callable[[Any, Architecture, Path], Source]] = {
+    "trace": trace,
+    "script": script,
+    "export": export,
+    "dynamo": dynamo,
+    "legacy": legacy,
+    "live": live,
+}
+KERAS_SOURCES: dict[str, Callable[[Any, Architecture, Path], Source]] = {
+    "keras": keras_file,
+    "savedmodel": keras_export,
+    "live": keras_live,
+}
+
+
+def sources(architecture: Architecture) -> dict[str, Callable[[Any, Architecture, Path], Source]]:
+    if architecture.group == "keras":
+        return KERAS_SOURCES
+    return {n: make for n, make in TORCH_SOURCES.items() if n != "script" or architecture.scripted}
+
+
+def parts(found: Any) -> list[np.ndarray]:
+    return [np.asarray(each) for each in (found if isinstance(found, (tuple, list)) else (found,))]
+
+
+def answers_of(model: Any, source: Any, architecture: Architecture) -> list[list[np.ndarray]]:
+    """What a source answers at both settings, by the runtime of its own format."""
+    path = source if isinstance(source, Path) else Path()
+    if path.suffix == ".onnx":
+        session = onnxruntime.InferenceSession(path)
+        return [session.run(None, architecture.arrays(setting)) for setting in (0, 1)]
+    if architecture.group == "keras":
+        return [parts(model(architecture.arrays(setting))) for setting in (0, 1)]
+    called = torch.jit.load(path) if path.suffix == ".pt" else model
+    with torch.no_grad():
+        return [parts(called(*tensors(architecture.arrays(setting)).values())) for setting in (0, 1)]
+
+
+def distance(wanted: list[np.ndarray], got: list[np.ndarray]) -> float:
+    """Largest difference of any output, as a part of its largest; infinity where shapes or dtypes differ."""
+    if len(wanted) != len(got):
+        return float("inf")
+    worst = 0.0
+    for one, other in zip(wanted, got, strict=True):
+        if one.shape != other.shape or one.dtype.kind != other.dtype.kind:
+            return float("inf")
+        if one.size:
+            scale = max(float(np.abs(one).max()), 1e-6)
+            worst = max(worst, float(np.abs(one.astype(np.float64) - other).max()) / scale)
+    return worst if worst == worst else float("inf")
+
+
+def symbols(model: ir.Model) -> dict[str, list[str | int | None]]:
+    """Dimensions of each output by its name."""
+    return {
+        value.name or "": [d.value if isinstance(d, ir.SymbolicDim) else d for d in value.shape or ()]
+        for value in model.graph.outputs
+    }
+
+
+def kept(before: ir.Model, after: ir.Model) -> dict[str, list[int]]:
+    """How many names of outputs, and of their dimensions, of those the source gives are in what is written."""
+    one, other = symbols(before), symbols(after)
+    names = [[n for n in dims if isinstance(n, str)] for dims in one.values()]
+    same = [
+        [a for a, b in zip(dims, other.get(name, ()), strict=False) if isinstance(a, str) and a == b]
+        for name, dims in one.items()
+    ]
+    return {
+        "outputs": [len(one.keys() & other.keys()), len(one)],
+        "dims": [sum(map(len, same)), sum(map(len, names))],
+    }
+
+
+def carried(
+    source: Source, to: str, folder: Path, architecture: Architecture, answers: Any
+) -> dict[str, Any]:
+    """The outcome of one conversion."""
+    suffix, options = TARGETS[to]
+    path = folder / f"{to}{suffix}"
+    fmt = to.rstrip("0123456789")
+    src, reading = source
+    try:
+        bridge.convert(src, path, to=fmt, verify=True, keep=True, **reading, **options)
+        verdict = "right"
+    except UnsupportedModel as error:
+        reasons = [[blocker.op, blocker.reason] for blocker in error.blockers]
+        return {"outcome": "refused", "reason": str(error), "blockers": reasons}
+    except VerificationFailed as error:
+        verdict, said = "refuted", str(error)
+    except bridge.errors.BridgeError as error:
+        return {"outcome": "failed", "reason": f"{type(error).__name__}: {error}"}
+    except Exception:
+        return {"outcome": "crashed", "reason": traceback.format_exc()}
+    if not path.exists():
+        return {"outcome": "refuted", "reason": said}
+    worst = 0.0
+    for setting, wanted in enumerate(answers):
+        arrays = architecture.arrays(setting)
+        try:
+            got = [np.asarray(each) for each in bridge.run(path, arrays, source=fmt).values()]
+        except Exception as error:
+            return {"outcome": "failed", "reason": f"at setting {setting}: {type(error).__name__}: {error}"}
+        worst = max(worst, distance(wanted, got))
+    found = {"distance": worst, **kept(bridge.load(src, **reading), bridge.load(path, source=fmt))}
+    if worst > TOLERANCE:
+        return {"outcome": "wrong", "reason": f"differs by {worst:.1e}; verification: {verdict}", **found}
+    return found | ({"outcome": "right"} if verdict == "right" else {"outcome": "refuted", "reason": said})
+
+
+def apart(
+    name: str, wanted_sources: list[str], targets: list[str], done: set[str]
+) -> Iterator[dict[str, Any]]:
+    """Outcomes of one architecture, each as it is found."""
+    architecture = ARCHITECTURES[name]
+    torch.manual_seed(0)
+    model = architecture.build()
+    for kind, make in sources(architecture).items():
+        left = [to for to in targets if f"{name} {kind} {to}" not in done]
+        if not left or (wanted_sources and kind not in wanted_sources):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            row = {"name": name, "group": architecture.group, "source": kind}
+            try:
+                with torch.no_grad():
+                    source = make(model, architecture, Path(folder))
+                answers = answers_of(model, source[0], architecture)
+            except Exception as error:
+                yield from (
+                    row | {"to": to, "outcome": "not exported", "reason": one_line(error)} for to in left
+                )
+                continue
+            for to in left:
+                start = time.perf_counter()
+                found = carried(source, to, Path(folder), architecture, answers)
+                yield row | {"to": to, "seconds": round(time.perf_counter() - start, 1)} | found
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:400]
+
+
+def child(name: str, options: argparse.Namespace) -> None:
+    """Outcomes of one architecture as lines of the file, in a process of its own."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    out = Path(options.out)
+    for row in apart(name, options.sources, options.targets, done_in(out)):
+        with out.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def done_in(out: Path) -> set[str]:
+    return {f"{row['name']} {row['source']} {row['to']}" for row in rows_of(out)}
+
+
+def rows_of(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+
+
+def run_apart(name: str, options: argparse.Namespace) -> None:
+    command = [
+        sys.executable,
+        __file__,
+        name,
+        "--child",
+        "--out",
+        options.out,
+        "--targets",
+        ",".join(options.targets),
+    ]
+    if options.sources:
+        command += ["--sources", ",".join(options.sources)]
+    try:
+        ended = subprocess.run(command, timeout=SECONDS, capture_output=True, text=True, env=os.environ)
+        words = "" if ended.returncode == 0 else f"ended with {ended.returncode}: {ended.stderr[-1500:]}"
+    except subprocess.TimeoutExpired:
+        words = f"took more than {SECONDS} s"
+    print(f"{name} {words or 'done'}", flush=True)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Counts by source and target, reasons of refusals, names kept."""
+    counts: dict[tuple[str, str], Counter] = defaultdict(Counter)
+    for row in rows:
+        counts[row["source"], row["to"]][row["outcome"]] += 1
+        counts["all", row["to"]][row["outcome"]] += 1
+    targets = [to for to in TARGETS if any(row["to"] == to for row in rows)]
+    lines = [f"| source | {' | '.join(targets)} |", "|---" * (len(targets) + 1) + "|"]
+    for source in dict.fromkeys([*(row["source"] for row in rows), "all"]):
+        cells = [cell(counts[source, to]) for to in targets]
+        lines.append(f"| {source} | {' | '.join(cells)} |")
+    for what in ("outputs", "dims"):
+        pairs = [row[what] for row in rows if what in row]
+        lines.append(
+            f"\n{what} that keep their names: {sum(p[0] for p in pairs)} of {sum(p[1] for p in pairs)}"
+        )
+    reasons = Counter((row["to"], *pair) for row in rows for pair in map(tuple, row.get("blockers", ())))
+    lines += ["", *(f"{count:4} {to}: {op} {reason}" for (to, op, reason), count in reasons.most_common())]
+    return "\n".join(lines)
+
+
+def cell(count: Counter) -> str:
+    """Those that are right of those exported, and what else became of the others."""
+    tried = sum(count.values()) - count["not exported"]
+    rest = ", ".join(
+        f"{n} {what}" for what, n in count.most_common() if what not in ("right", "not exported")
+    )
+    return f"{count['right']} of {tried}" + (f" ({rest})" if rest else "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    words = lambda text: text.split(",")  # noqa: E731
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--sources", type=words, default=[])
+    parser.add_argument("--targets", type=words, default=list(TARGETS))
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", default="field.jsonl")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.names[0], options)
+        return
+    if not options.table:
+        with ThreadPoolExecutor(options.jobs) as pool:
+            list(pool.map(lambda name: run_apart(name, options), chosen(options.names)))
+    rows = rows_of(Path(options.out))
+    print(table(rows))
+    for row in rows:
+        if row["outcome"] not in ("right", "refused", "not exported"):
+            print(f"\n{row['name']} {row['source']} {row['to']} {row['outcome']}: {row['reason']}")
+
+
+if __name__ == "__main__":
+    main()
