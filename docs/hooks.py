@@ -113,7 +113,11 @@ def _values(option: Any) -> str:
     from bridge.formats import flag
 
     choices = option.choices
-    if len(choices) > 4 and choices == tuple(range(choices[0], choices[-1] + 1)):
+    if (
+        len(choices) > 4
+        and isinstance(choices[0], int)
+        and choices == tuple(range(choices[0], choices[-1] + 1))
+    ):
         return f"{choices[0]} to {choices[-1]}"
     if choices:
         return ", ".join(map(_code, choices))

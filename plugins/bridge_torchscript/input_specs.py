@@ -39,6 +39,11 @@ class InputSpec:
         return ir.Value(name=name, type=self.type, shape=shape)
 
 
+def terms(dim: str) -> list[str]:
+    """The names a dimension is the sum of: itself, or several joined by `+`."""
+    return [term.strip() for term in dim.split("+")]
+
+
 def split_specs(text: str) -> list[str]:
     """Specifications from the command line, separated by semicolons."""
     return [item for item in text.split(";") if item.strip()]
@@ -74,7 +79,7 @@ def _parse_spec(name: str | None, item: Any) -> tuple[str, InputSpec]:
     lengths = [d.strip() for d in (dims or "").split(",") if d.strip()]
     if any(d.isdecimal() and not 0 <= int(d[:20]) < 2**63 for d in lengths):
         raise InvalidOption(f"inputs: {dims} of {key} is no shape.", f"Write {SYNTAX}.")
-    shape = tuple(int(d) if d.isdecimal() else None if d == "?" else d for d in lengths)
+    shape = tuple(int(d) if d.isdecimal() else None if d == "?" else " + ".join(terms(d)) for d in lengths)
     return key, InputSpec(_real_type(key, BY_NAME[dtype]), shape)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.errors import InvalidOption, UnsupportedModel
 from bridge_torchscript.dtypes import TORCH_DTYPES
-from bridge_torchscript.input_specs import SYNTAX, InputSpec
+from bridge_torchscript.input_specs import SYNTAX, InputSpec, terms
 from bridge_torchscript.tracer_lock import TRACER, quiet
 
 UNITS = {32: 2, 16000: 1, 1: 4, 224: 1, 8: 2}
@@ -143,14 +143,16 @@ def _running(module: Any, specs: dict[str, InputSpec], units: Iterable[int]) -> 
     """Lengths that the module runs with: with shapes alone, else, the smallest first, with numbers. Raises
     UnsupportedModel if there are none.
     """
-    names = list(dict.fromkeys(d for n, s in specs.items() for d in _dims(n, s) if isinstance(d, str)))
+    names = list(
+        dict.fromkeys(
+            t for n, s in specs.items() for d in _dims(n, s) if isinstance(d, str) for t in terms(d)
+        )
+    )
     first: Exception | None = None
     for failure, order in ((_failure_of_shapes, units), (_failure, sorted(UNITS))):
         first, found = None, False
         for lengths in _settings(names, order):
-            shapes = [
-                [d if isinstance(d, int) else lengths[d] for d in _dims(n, s)] for n, s in specs.items()
-            ]
+            shapes = [_shape(n, s, lengths) for n, s in specs.items()]
             if first is not None and sum(math.prod(shape) for shape in shapes) > LARGEST:
                 continue
             error = failure(module, _arguments(specs, lengths))
@@ -212,11 +214,16 @@ def _dims(name: str, spec: InputSpec) -> list[int | str]:
     return [f"{name}.{i}" if d is None else d for i, d in enumerate(spec.dims or ())]
 
 
+def _shape(name: str, spec: InputSpec, lengths: dict[str, int]) -> list[int]:
+    dims = _dims(name, spec)
+    return [d if isinstance(d, int) else sum(lengths[t] for t in terms(d)) for d in dims]
+
+
 def _example(name: str, spec: InputSpec, lengths: dict[str, int], random: bool) -> Any:
     import torch
 
     dtype = getattr(torch, TORCH_DTYPES[spec.type.dtype].name)  # type: ignore[union-attr]
-    shape = [d if isinstance(d, int) else lengths[d] for d in _dims(name, spec)]
+    shape = _shape(name, spec, lengths)
     return (
         torch.rand(shape).to(dtype) if random and dtype.is_floating_point else torch.ones(shape, dtype=dtype)
     )

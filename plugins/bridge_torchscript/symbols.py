@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bridge_torchscript.input_specs import InputSpec
+from bridge_torchscript.input_specs import InputSpec, terms
 
 SMALLEST = 2
 """torch assumes of a length that varies that it is neither 0 nor 1, whether or not the graph needs it."""
@@ -59,11 +59,7 @@ class Symbols:
         expression = _expression(length)
         if expression is None or expression.is_number:
             return int(length)
-        import sympy
-
-        named = {
-            s: sympy.Symbol(self.names[s], integer=True) for s in expression.free_symbols if s in self.names
-        }
+        named = {s: _sum(self.names[s]) for s in expression.free_symbols if s in self.names}
         return str(expression.xreplace(named))
 
     def ranges(self) -> Iterator[tuple[str, int, int | None]]:
@@ -72,6 +68,13 @@ class Symbols:
             low, high = (int(v) if v.is_Integer else None for v in (values.lower, values.upper))
             if symbol.is_Symbol and ((low or 0) > SMALLEST or high is not None):
                 yield self.names.get(symbol, str(symbol)), low or 0, high
+
+
+def _sum(names: str) -> Any:
+    """The sum of a specification's dimension, or its one name, as sympy has it."""
+    import sympy
+
+    return sympy.Add(*(sympy.Symbol(name, integer=True) for name in terms(names)))
 
 
 def _expression(length: Any) -> Any:
