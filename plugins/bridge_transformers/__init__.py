@@ -26,7 +26,7 @@ def detect(src: Any) -> bool:
 TRANSFORMERS = Format(
     name="transformers",
     title="Hugging Face transformers",
-    suffixes=(),
+    suffixes=(".safetensors",),
     importer=Part("bridge_transformers.importer:importer", ("torch", "transformers")),
     runtime=Part("bridge_transformers.runtime:runtime", ("torch", "transformers")),
     versions="folders with config.json and safetensors",

@@ -23,7 +23,7 @@ OFFLINE = {"local_files_only": True, "trust_remote_code": False}
 
 @dataclass(frozen=True)
 class Called:
-    """A module of keyword arguments `inputs`, each with its dtype and shape, which gives a dict of tensors."""
+    """A module of keyword arguments `inputs`, with the dtype and shape of each, which gives tensors by name."""
 
     module: torch.nn.Module
     inputs: dict[str, str]
@@ -43,6 +43,11 @@ class Called:
 def opened(folder: Path, task: str | None, part: str | None) -> Called:
     """The model of a folder, or a part of it, in evaluation. Raises UnreadableFile, UnsupportedModel,
     InvalidOption."""
+    if folder.is_file():
+        raise UnreadableFile(
+            f"{folder} holds weights, and not the model they belong to.",
+            "Name the folder with config.json and these weights, or hand the live module to bridge.convert.",
+        )
     config = _config(folder)
     _require_safetensors(folder)
     model = _model(folder, config, task)

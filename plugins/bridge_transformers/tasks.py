@@ -46,9 +46,8 @@ def _image(config: Any) -> str:
 
 def _features(config: Any) -> str:
     bands = config_of(config, "num_mel_bins") or config_of(config, "input_feat_per_channel") or 80
-    longest = getattr(config, "max_source_positions", None)
     if config.model_type == "whisper":
-        return f"float32[batch,{bands},{2 * longest}]"
+        return f"float32[batch,{bands},{2 * config.max_source_positions}]"
     return f"float32[batch,frames,{bands}]"
 
 

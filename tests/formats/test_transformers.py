@@ -185,3 +185,9 @@ def test_a_part_of_a_model_that_has_none_is_refused(tmp_path):
     saved("BertModel", TEXT, tmp_path)
     with pytest.raises(InvalidOption, match="no encoder and decoder"):
         bridge.load(tmp_path, part="decoder")
+
+
+def test_weights_alone_are_refused(tmp_path):
+    saved("BertModel", TEXT, tmp_path)
+    with pytest.raises(UnreadableFile, match="holds weights"):
+        bridge.load(tmp_path / "model.safetensors")
