@@ -21,7 +21,7 @@ SHARED = next(
 )
 FORMATS = [
     *("catboost", "coreml", "lightgbm", "onnx", "pmml", "savedmodel", "sklearn", "tflite", "torchscript"),
-    "xgboost",
+    *("transformers", "xgboost"),
 ]
 
 

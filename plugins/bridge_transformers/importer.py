@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
+import transformers
 
 from bridge import facts
 from bridge.formats import Importer, Option
@@ -20,8 +21,6 @@ def load(src: Any, task: str | None = None, part: str | None = None) -> ir.Model
     A causal language model takes the keys and values of earlier tokens, `past_key_values.N.key`, and gives
     those with its own, `present.N.key`. Raises UnsupportedModel, UnreadableFile, InvalidOption.
     """
-    import transformers
-
     called = opened(Path(src), task, part)
     model = reader(called.module, "torchscript", {"inputs": called.specs}).read()
     for value in (*model.graph.inputs, *model.graph.outputs):

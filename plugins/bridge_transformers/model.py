@@ -23,7 +23,7 @@ OFFLINE = {"local_files_only": True, "trust_remote_code": False}
 
 @dataclass(frozen=True)
 class Called:
-    """A module of keyword arguments `inputs`, with the dtype and shape of each, which gives tensors by name."""
+    """A module of keyword arguments `inputs`, each of a dtype and a shape, which gives tensors by name."""
 
     module: torch.nn.Module
     inputs: dict[str, str]
@@ -31,7 +31,7 @@ class Called:
 
     @property
     def specs(self) -> list[str]:
-        """What the reader of modules is told of the inputs."""
+        """The inputs as the option `inputs` of TorchScript describes them."""
         return [f"{name}:{what}" for name, what in self.inputs.items()]
 
     def public_name(self, name: str) -> str:
