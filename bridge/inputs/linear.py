@@ -49,6 +49,14 @@ class Linear:
             result += values.get(name, variable(name)).times(factor)
         return result
 
+    def __str__(self) -> str:
+        """The sum, terms that are added first: `2*width - past + 1`."""
+        terms = [(f, n if abs(f) == 1 else f"{abs(f)}*{n}") for n, f in sorted(self.terms)]
+        terms += [(self.constant, str(abs(self.constant)))] if self.constant or not terms else []
+        (factor, first), *others = sorted(terms, key=lambda term: term[0] < 0)
+        text = "".join(f" {'-' if f < 0 else '+'} {term}" for f, term in others)
+        return f"{'-' if factor < 0 else ''}{first}{text}"
+
     def at(self, lengths: Mapping[str, int]) -> Fraction | None:
         """Its value where dimensions have these lengths; None where one has none."""
         if not self.names <= set(lengths):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
@@ -315,19 +315,21 @@ def _window(s: Shapes, node: ir.Node) -> list[Dims | None]:
         s.equal(
             x[1], w[0] if node.op_type == "ConvTranspose" else None if w[1] is None else w[1].times(groups)
         )
-    if node.op_type == "ConvTranspose" or hub.attr(node, "auto_pad") not in (None, "NOTSET"):
+    if hub.attr(node, "auto_pad") not in (None, "NOTSET"):
         return [None]
     rank = len(x) - 2
     strides, dilations = (hub.attr(node, n) or [1] * rank for n in ("strides", "dilations"))
     pads = hub.attr(node, "pads") or [0] * 2 * rank
+    moved = [
+        None if size is None else pads[i] + pads[i + rank] - dilations[i] * (size - 1) - 1
+        for i, size in enumerate(kernel)
+    ]
+    if node.op_type == "ConvTranspose":
+        return [_spread(node, x, w, moved, strides)]
     upwards = bool(hub.attr(node, "ceil_mode"))
     sides: Dims = [
-        None
-        if dim is None or kernel[i] is None
-        else _windows(
-            s, dim, pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) - 1, strides[i], upwards
-        )
-        for i, dim in enumerate(x[2:])
+        None if dim is None or room is None else _windows(s, dim, room, stride, upwards)
+        for dim, room, stride in zip(x[2:], moved, strides, strict=True)
     ]
     return [[x[0], x[1] if "Pool" in node.op_type else w[0] if w else None, *sides]]
 
@@ -338,10 +340,26 @@ def _windows(s: Shapes, dim: Linear, moved: int, stride: int, upwards: bool) -> 
         s.misfits += not dim.terms and dim.constant + moved < 0
         return dim + number(moved + 1)
     if dim.whole is None:
-        return None
+        found = None if upwards else s.floored(dim + number(moved), stride)
+        return None if found is None else found + ONE
     room = dim.whole + moved
     s.misfits += room < 0
     return number(max((-(-room // stride) if upwards else room // stride) + 1, 0))
+
+
+def _spread(node: ir.Node, x: Dims, w: Dims | None, moved: list[int | None], strides: Any) -> Dims:
+    """Dimensions of a transposed convolution, which windows of the result would give `x`."""
+    shape = hub.attr(node, "output_shape")
+    if shape:
+        sides: Dims = [number(int(n)) for n in shape]
+    else:
+        more = hub.attr(node, "output_padding") or [0] * len(moved)
+        sides = [
+            None if dim is None or room is None else (dim - ONE).times(stride) + number(extra - room)
+            for dim, room, stride, extra in zip(x[2:], moved, strides, more, strict=True)
+        ]
+    groups = int(hub.attr(node, "group") or 1)
+    return [x[0], None if not w or w[1] is None else w[1].times(groups), *sides]
 
 
 def _global(s: Shapes, node: ir.Node) -> list[Dims | None]:
@@ -359,9 +377,14 @@ def _resize(s: Shapes, node: ir.Node) -> list[Dims | None]:
     if scales is None or len(scales) != len(x):
         return [None]
     s.scaled += [(d, float(f)) for d, f in zip(x, scales, strict=True) if d is not None and f != 1]
-    return [
-        [d.times(int(f)) if d is not None and f == int(f) else None for d, f in zip(x, scales, strict=True)]
-    ]
+    return [[None if d is None else _scaled(s, d, float(f)) for d, f in zip(x, scales, strict=True)]]
+
+
+def _scaled(s: Shapes, dim: Linear, scale: float) -> Linear | None:
+    """A length times a scale that is a whole number, or divides it."""
+    if scale == int(scale):
+        return dim.times(int(scale))
+    return s.floored(dim, int(1 / scale)) if scale > 0 and 1 / scale == int(1 / scale) else None
 
 
 def _scatter(s: Shapes, node: ir.Node) -> list[Dims | None]:

@@ -3,17 +3,17 @@ those that the operators state."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.inputs.linear import ONE, Linear, number, parsed
+from bridge.inputs.linear import ONE, Linear, number, parsed, variable
 from bridge.inputs.shape_data import DATA, SMALL
 from bridge.inputs.shape_rules import RULES
 
-__all__ = ["Dims", "Shapes"]
+__all__ = ["Dims", "NamedShapes", "Shapes"]
 
 Dims = list[Linear | None]
 
@@ -139,8 +139,44 @@ class Shapes:
         padded: list[Dims] = [[*[ONE] * (rank - len(s)), *s] for s in known]
         return [self.joined(column) for column in zip(*padded, strict=True)]
 
-    def quotient(self, length: Linear, divisor: int) -> Linear:
+    def quotient(self, length: Linear, divisor: int) -> Linear | None:
         """A length that `divisor` divides."""
         result = length.times(Fraction(1, divisor))
         self.whole.append(result)
         return result
+
+    def floored(self, length: Linear, divisor: int) -> Linear | None:
+        """The quotient of a length, rounded down; None where it is no sum."""
+        return number(length.whole // divisor) if length.whole is not None else None
+
+
+class NamedShapes(Shapes):
+    """Shapes whose quotients are dimensions of their own, under names such as `((width - 1)//2)`."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._quotients: dict[str, tuple[Linear, int]] = {}
+        super().__init__(model)
+
+    def quotient(self, length: Linear, divisor: int) -> Linear | None:
+        """The quotient; None of what may be negative, which is rounded towards zero."""
+        return None if any(factor < 0 for _, factor in length.terms) else self.floored(length, divisor)
+
+    def bases(self, names: Iterable[str]) -> set[str]:
+        """Dimensions of the inputs that names are made of."""
+        inner = {name: self._quotients[name][0].names for name in names if name in self._quotients}
+        return {*names} - inner.keys() | {b for found in inner.values() for b in self.bases(found)}
+
+    def floored(self, length: Linear, divisor: int) -> Linear:
+        """The quotient, of which multiples of the divisor are taken out, and a quotient of a quotient one."""
+        parts = [(n, f) for n, f in length.terms if f % divisor == 0]
+        whole = Linear(Fraction(length.constant // divisor), frozenset((n, f / divisor) for n, f in parts))
+        rest = length - whole.times(divisor)
+        if not rest.terms:
+            return whole
+        [(name, factor), *others] = rest.terms
+        if name in self._quotients and factor == 1 and not others:
+            inner, by = self._quotients[name]
+            return whole + self.floored(inner + number(rest.constant * by), by * divisor)
+        name = f"(({rest})//{divisor})" if others or rest.constant or factor != 1 else f"({rest}//{divisor})"
+        self._quotients[name] = (rest, divisor)
+        return whole + variable(name)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Set
 import onnx_ir as ir
 
 from bridge.inputs.linear import Linear
-from bridge.inputs.shapes import Shapes
+from bridge.inputs.shapes import NamedShapes
 
 __all__ = ["NameLengths", "names_of"]
 
@@ -19,7 +19,8 @@ def names_of(values: Iterable[ir.Value]) -> set[str]:
 
 class NameLengths(ir.passes.InPlacePass):
     """1. A dimension of an output whose name is none of `given`, nor of an input, is named by the sum of
-       dimensions of the inputs that it is in every run: `batch`, `2*width + 1`.
+       dimensions of the inputs, and of their quotients, that it is in every run: `batch`,
+       `2*((width - 1)//2) + 1`.
 
     2. Where lengths only must be equal for the operators to fit, none is named after the other.
     """
@@ -33,17 +34,20 @@ class NameLengths(ir.passes.InPlacePass):
         unnamed = [v for v in model.graph.outputs if names_of([v]) - known]
         if not unnamed:
             return ir.passes.PassResult(model, False)
-        shapes = Shapes(model)
+        shapes = NamedShapes(model)
         return ir.passes.PassResult(model, any([_name(value, shapes, known) for value in unnamed]))
 
 
-def _name(value: ir.Value, shapes: Shapes, known: Set[str]) -> bool:
-    equal = {name for pair in shapes.equations for side in pair for name in side.names}
+def _name(value: ir.Value, shapes: NamedShapes, known: Set[str]) -> bool:
+    equal = shapes.bases({name for pair in shapes.equations for side in pair for name in side.names})
     old = list(value.shape or ())
     found = shapes.dims(value) or [None] * len(old)
     new = [
         dim
-        if isinstance(dim, int) or str(dim.value) in known or length is None or length.names & equal
+        if isinstance(dim, int)
+        or str(dim.value) in known
+        or length is None
+        or shapes.bases(length.names) & equal
         else _dimension(length) or dim
         for dim, length in zip(old, found, strict=True)
     ]
@@ -57,8 +61,5 @@ def _dimension(length: Linear) -> int | ir.SymbolicDim | None:
         f.denominator != 1 for f in (length.constant, *dict(length.terms).values())
     ):
         return length.whole
-    terms = [(f, n if abs(f) == 1 else f"{abs(f)}*{n}") for n, f in sorted(length.terms)]
-    terms += [(length.constant, str(abs(length.constant)))] if length.constant else []
-    (factor, first), *others = sorted(terms, key=lambda term: term[0] < 0)
-    text = "".join(f" {'-' if f < 0 else '+'} {term}" for f, term in others)
-    return ir.SymbolicDim(f"{'-' if factor < 0 else ''}{first}{text}")
+    text = str(length)
+    return ir.SymbolicDim(text[1:-1] if text in length.names and text.startswith("(") else text)
