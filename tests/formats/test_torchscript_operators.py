@@ -272,3 +272,22 @@ def test_windows_of_images_side_by_side(size: str, tmp_path: Path) -> None:
 def test_parts_of_an_operator_may_write_in_place(tmp_path: Path) -> None:
     path = scripted("x: Tensor", "return torch.nanquantile(x, 0.4, 1), torch.combinations(x[0])", tmp_path)
     agrees(path, {"x": floats(3, 4)}, "x:float32[3,4]")
+
+
+SIZES = {
+    "its own height": ("[x.size(2), 1]", (7, 8), (13, 21)),
+    "its own width": ("[1, x.size(3)]", (7, 8), (13, 21)),
+    "sizes that divide nothing": ("[3, 4]", (7, 8), (13, 21)),
+    "more than there are": ("[5, 2]", (3, 2), (4, 9)),
+    "sizes of another": ("[like.size(0), like.size(1)]", (7, 8), (13, 21)),
+}
+
+
+@pytest.mark.parametrize("setting", [1, 2])
+@pytest.mark.parametrize("name", SIZES)
+def test_averages_of_a_part_each_where_lengths_vary(name: str, setting: int, tmp_path: Path) -> None:
+    sizes, (height, width) = SIZES[name][0], SIZES[name][setting]
+    code = f"return torch.nn.functional.adaptive_avg_pool2d(x, {sizes})"
+    path = scripted("x: Tensor, like: Tensor", code, tmp_path)
+    inputs = {"x": floats(2, 3, height, width), "like": floats(3 + setting, 3)}
+    agrees(path, inputs, "x:float32[n,3,h,w]", "like:float32[a,b]", to=("pt", "tflite"))

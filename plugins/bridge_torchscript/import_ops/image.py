@@ -110,7 +110,7 @@ def resize_by_matrices(op: Any, x: ir.Value, mode: str, lengths: list[Any], fact
         step = 1 / factor if factor else size / target
         x_original = original_coordinates(ResizeAxis.static(size, target, step=step), "half_pixel")
         weights = dense(linear_taps(np.maximum(x_original, 0)), size)
-        x = matmul_axis(op, x, axis, np.ascontiguousarray(weights.T.astype(x.dtype.numpy())))
+        x = matmul_axis(op, x, axis, op.const(np.ascontiguousarray(weights.T.astype(x.dtype.numpy()))))
     return x
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.dims import lengths, on_last_axis, reshape
+from bridge import hub
+from bridge.dims import arange, length_of, lengths, on_last_axis, reshape, vector
 from bridge.hub import shape_of
 from bridge.importing import ints, shape_tensor
 from bridge.ops import OpTable
@@ -22,10 +23,9 @@ from bridge_torchscript.import_ops.common import (
     rank,
     spatial_list,
     static_shape,
-    static_value,
     tensor,
 )
-from bridge_torchscript.values import Unsupported
+from bridge_torchscript.values import Sym, Unsupported
 
 ops = OpTable()
 
@@ -140,7 +140,7 @@ def average_pool_ceil(
         sums.append(matrix)
         window_sizes.append(widths)
     for index, matrix in enumerate(sums):
-        x = matmul_axis(op, x, first + index, matrix.astype(x.dtype.numpy()))
+        x = matmul_axis(op, x, first + index, op.const(matrix.astype(x.dtype.numpy())))
     total = functools.reduce(np.multiply.outer, window_sizes) if divisor is None else np.array(divisor)
     return op.Div(x, op.const(total.astype(x.dtype.numpy())))
 
@@ -152,16 +152,17 @@ def register_adaptive_average(count: int) -> None:
         first = rank(x) - count
         for index, target in enumerate(output_size):
             at = first + index
-            target = static_value(target, "sizes")
-            if target is None or target == x.shape[at]:
+            if target is None or _is_length_of(target, x, at):
                 continue
             if target == 1:
                 x = op.ReduceMean(x, ints(at))
                 continue
-            size = x.shape[at]
-            if not isinstance(size, int):
-                raise Unsupported("averages over a dimension whose length is known at run time alone")
-            x = matmul_axis(op, x, at, _average_matrix(size, int(target)).astype(x.dtype.numpy()))
+            size, wanted = lengths(op, x)[at], _length(op, target)
+            if isinstance(size, int) and isinstance(wanted, int):
+                matrix = op.const(_average_matrix(size, wanted).astype(x.dtype.numpy()))
+            else:
+                matrix = _run_time_matrix(op, size, wanted, x)
+            x = matmul_axis(op, x, at, matrix)
         return op.Identity(x)
 
 
@@ -174,10 +175,37 @@ def _average_matrix(size: int, target: int) -> np.ndarray:
     return weights
 
 
-def matmul_axis(op: Any, x: ir.Value, at: int, matrix: np.ndarray) -> ir.Value:
-    """Product of a constant matrix [size, target] along axis `at` of `x`, whose rank must be known."""
+def _run_time_matrix(op: Any, size: Any, target: Any, x: ir.Value) -> ir.Value:
+    """The weights of `_average_matrix` where a length is known at run time alone, in the dtype of `x`."""
+    place, element = arange(op, target), op.Unsqueeze(arange(op, size), ints(1))
+    size, target = (vector(op, [n]) for n in (size, target))
+    low = op.Div(op.Mul(place, size), target)
+    high = op.Div(op.Add(op.Mul(op.Add(place, ints(1)), size), op.Sub(target, ints(1))), target)
+    inside = op.And(op.GreaterOrEqual(element, low), op.Less(element, high))
+    return op.Div(op.CastLike(inside, x), op.CastLike(op.Sub(high, low), x))
+
+
+def _length(op: Any, number: Any) -> Any:
+    return length_of(op, number.value) if isinstance(number, Sym) else int(number)
+
+
+def _is_length_of(target: Any, x: ir.Value, at: int) -> bool:
+    """True for the length that `x` has along an axis anyway."""
+    size = dims_of(x)[at]
+    if isinstance(size, int):
+        return target == size
+    shape = target.value if isinstance(target, Sym) else None
+    while (node := shape.producer() if shape is not None else None) is not None:
+        if node.op_type == "Shape":
+            return node.inputs[0] is x and hub.attr(node, "start") == at
+        shape = node.inputs[0] if node.op_type in ("Squeeze", "Reshape", "Cast") else None
+    return False
+
+
+def matmul_axis(op: Any, x: ir.Value, at: int, matrix: ir.Value) -> ir.Value:
+    """Product of a matrix [size, target] along axis `at` of `x`, whose rank must be known."""
     rank(x)
-    return on_last_axis(op, x, at, lambda rows: op.MatMul(rows, op.const(matrix)))
+    return on_last_axis(op, x, at, lambda rows: op.MatMul(rows, matrix))
 
 
 for dims in (1, 2, 3):
