@@ -19,7 +19,7 @@ from bridge.formats import Face
 from bridge.inputs.lengths import Lengths
 from bridge.inputs.values import Ranges
 from bridge.load import Reader, reader
-from bridge.noise import Noise, is_quantized, noise_of
+from bridge.noise import Noise, is_noisy, noise_of
 from bridge.remote import warm
 from bridge.route import Route
 from bridge.runtime import HubSession, Outputs, Session, open_session, open_source
@@ -54,10 +54,11 @@ def verify(
     16-bit floats) unless given, or within `lossy` times the largest element of the output; integers,
     strings and booleans exactly; NaN and infinity in the same places. An output that the reference
     quantizes as its last step agrees within one step (`quanta`), any output of a quantized model within
-    what the reference's own runtime varies by. Random inputs have the lengths `dims` gives symbolic
-    dimensions by name, others two lengths each, and values within `ranges`, by input. `runtime="reference"`
-    lets onnx.reference judge what ONNX Runtime refuses. The sources name formats, `reference_options` and
-    `candidate_options` are those each is read with.
+    what the reference's own runtime varies by, one of half precision within what its rounding changes.
+    Random inputs have the lengths `dims` gives symbolic dimensions by name, others two lengths each, and
+    values within `ranges`, by input. `runtime="reference"` lets onnx.reference judge what ONNX Runtime
+    refuses. The sources name formats, `reference_options` and `candidate_options` are those each is read
+    with.
 
     Raises InvalidInput, ExecutionFailed and what `load` raises.
     """
@@ -152,9 +153,9 @@ class Judge:
             self.notes.append(note)
 
     def noise(self, asked: list[Trial]) -> dict[str, Noise]:
-        """Noise of a quantized source in its own runtime, by output; empty for others."""
+        """Noise of a source that is quantized or has half precision, by output; empty for others."""
         try:
-            return noise_of(self._read or self.session, asked) if is_quantized(self.model) else {}
+            return noise_of(self._read or self.session, self.model, asked) if is_noisy(self.model) else {}
         except BridgeError:
             return {}
 
