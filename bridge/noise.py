@@ -137,7 +137,7 @@ def _round(graph: ir.Graph, value: ir.Value, dtype: ir.DataType) -> None:
     """Have all that reads a value read it with as many bits as `dtype` has: x·c - (x·c - x), by Veltkamp."""
     readers, place = list(value.uses()), [i for i, v in enumerate(graph.outputs) if v is value]
     nodes = list(graph)
-    later = nodes.index(value.producer()) + 1
+    later = next(i for i, node in enumerate(nodes, 1) if node is value.producer())
     op = hub.Builder(graph, before=nodes[later] if later < len(nodes) else None)
     largest = float(ml_dtypes.finfo(dtype.numpy()).max)
     bounded = op.Clip(value, -largest, largest) if dtype == ir.DataType.FLOAT16 else value
