@@ -46,7 +46,7 @@ def gather_names(op: hub.Builder, held: ir.Value, names: list[str]) -> ir.Value:
     return op.Gather(hub.strings(names), held, axis=0)
 
 
-PARTS = {"complex64": np.dtype(np.float32), "complex128": np.dtype(np.float64)}
+PARTS: dict[str, type[np.floating]] = {"complex64": np.float32, "complex128": np.float64}
 """The dtype of real and imaginary parts, by that of the complex numbers they make."""
 
 

@@ -161,8 +161,8 @@ def _add_input(graph: ir.Graph, port: Port) -> ir.Value:
 
 def _add_output(graph: ir.Graph, op: hub.Builder, port: Port, value: Any) -> None:
     if isinstance(value, Pair):
-        dims = None if port.dims is None else (*port.dims, 2)
-        value, port = _pairs(op, value), replace(port, dims=dims, dtype=None)
+        paired = None if port.dims is None else (*port.dims, 2)
+        value, port = _pairs(op, value), replace(port, dims=paired, dtype=None)
     if value.is_graph_output() or value.producer() is None or value.producer() not in op.nodes:
         value = op.Identity(value)
     value.name = port.name

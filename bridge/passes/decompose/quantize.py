@@ -181,10 +181,9 @@ def constant_less_zero(value: ir.Value, zero: ir.Value | None, axis: int) -> np.
 def as_weights(op: Any, value: ir.Value, zero: ir.Value | None, axis: int) -> Any:
     """Constant weights of bytes as a DequantizeLinear with a scale of 1, so that bytes they stay; None for
     others."""
-    rank = rank_of(value)
-    if constant_less_zero(value, zero, axis) is None or not rank:
+    if constant_less_zero(value, zero, axis) is None or not (rank := rank_of(value)):
         return None
-    axis %= rank_of(value)
+    axis %= rank
     offset = np.zeros((), value.dtype.numpy()) if zero is None else const(zero)  # type: ignore[union-attr]
     offset = offset.reshape(()) if offset.size == 1 else offset
     return op.DequantizeLinear(
