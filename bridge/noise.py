@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ ARITHMETIC = {
 FACTOR = 2.0
 SEEDS = range(6)
 VARIES, ROUNDS = "its own runtime varies by", "rounding to 16 bits changes in it"
+RESULT = "the runtime of the result varies by"
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,17 @@ def _has_halves(model: ir.Model) -> bool:
     return any(value.dtype in HALVES for node in hub.all_nodes(model) for value in node.outputs)
 
 
-def noise_of(session: Session, model: ir.Model, asked: list[Trial]) -> dict[str, Noise]:
+def noise_of(
+    session: Session, model: ir.Model, asked: list[Trial], result: Session, answers: list[Outputs]
+) -> dict[str, Noise]:
     """The noise of each output on these inputs: of a quantized model by what its runtime answers otherwise,
-    and when its weights move in their last place; of half precision by what it is in float32."""
+    and when its weights move in their last place, and by what the runtime of the `result` answers otherwise
+    than `answers`; of half precision by what it is in float32."""
     found: dict[str, Noise] = {}
-    for cause, pairs in _pairs(session, model, asked):
+    inputs = [trial.inputs for trial in asked]
+    others = result.variants() if _is_quantized(model) else ()
+    of_result = ((RESULT, zip(answers, _answers(other, inputs), strict=True)) for other in others)
+    for cause, pairs in itertools.chain(_pairs(session, model, asked), of_result):
         errors: dict[str, list[np.ndarray]] = {}
         for one, other in pairs:
             for name, value in (one or {}).items():

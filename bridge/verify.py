@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -152,12 +152,14 @@ class Judge:
         if note not in self.notes:
             self.notes.append(note)
 
-    def noise(self, asked: list[Trial]) -> dict[str, Noise]:
+    def noise(self, asked: list[Trial], result: Session, answers: list[Outputs]) -> dict[str, Noise]:
         """Noise of a source that is quantized or has half precision, by output; empty for others."""
         try:
-            return noise_of(self._read or self.session, self.model, asked) if is_noisy(self.model) else {}
+            if is_noisy(self.model):
+                return noise_of(self._read or self.session, self.model, asked, result, answers)
         except BridgeError:
-            return {}
+            pass
+        return {}
 
     def quanta(self) -> dict[str, float]:
         try:
@@ -194,7 +196,7 @@ def _compared(
     result = worst_of([compare(a, b, rtol, atol, lossy=lossy) for a, b in pairs])
     if not result.ok and (steps := judge.quanta()):
         result = worst_of([compare(a, b, rtol, atol, steps, lossy) for a, b in pairs])
-    if not result.ok and (noise := judge.noise(asked)):
+    if not result.ok and (noise := judge.noise(asked, candidate, answers)):
         result = worst_of([compare(a, b, rtol, atol, steps, lossy, noise) for a, b in pairs])
     notes = [*judge.notes]
     if refusal:
@@ -255,6 +257,10 @@ class Seen(Session):
         outputs = self.session.run(self.view.of_file(inputs))
         self.engine = outputs.engine
         return Outputs(self.view.as_source(outputs), outputs.engine, outputs.refusal)
+
+    def variants(self) -> Iterator[Session]:
+        for variant in self.session.variants():
+            yield Seen(variant, self.view)
 
 
 class Proof:
