@@ -107,8 +107,9 @@ def restore_outputs(model: ir.Model) -> None:
     """Have a model that was read from a file give back what its outputs stand for, where the hub can. What
     an importer tells of a graph is told of the model."""
     outputs = model.graph.outputs
-    for key in [key for key in model.graph.metadata_props if STORED.owns(key)]:
-        model.metadata_props[key] = model.graph.metadata_props.pop(key)
+    for name, how in list(STORED.all(model.graph)):
+        STORED.of(name).set(model, how)
+        STORED.of(name).drop(model.graph)
     for name, (kind, how) in _ways(model.metadata_props).items():
         place = next((i for i, v in enumerate(outputs) if v.name == name), None)
         if place is not None and kind.value is None:
