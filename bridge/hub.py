@@ -373,6 +373,37 @@ def fresh_name(graph: ir.Graph | ir.Function, stem: str) -> str:
     return f"{stem}{PROVISIONAL}{id(graph) & 0xFFFFFF:x}_{counter}"
 
 
+def is_refused(node: ir.Node) -> bool:
+    """True if the operator's own schema refuses inputs of these types and shapes."""
+    if any(v is not None and v.type is None for v in node.inputs):
+        return False
+    try:
+        _inferred(node)
+    except onnx.shape_inference.InferenceError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+def _inferred(node: ir.Node) -> dict[str, onnx.TypeProto]:
+    """Types of a node's outputs, under positional names, by the operator's schema; raises where it refuses
+    the inputs."""
+    described = schema(node)
+    if described is None or any(
+        a.is_ref() or a.type == ir.AttributeType.GRAPH for a in node.attributes.values()
+    ):
+        return {}
+    named = NodeProto(node)
+    return onnx.shape_inference.infer_node_outputs(
+        described,
+        named.proto,
+        named.types,
+        named.data,
+        opset_imports=[onnx.helper.make_opsetid(node.domain, STANDARD_OPSETS[node.domain])],
+    )
+
+
 def infer_node(node: ir.Node) -> None:
     """Type and shape of a node's outputs from its inputs, by the operator's own schema."""
     if all(o.type is not None and o.shape is not None for o in node.outputs):
@@ -381,23 +412,12 @@ def infer_node(node: ir.Node) -> None:
         _infer_classical(node)
     if qualified(node) == "com.microsoft::Tokenizer":
         _infer_tokens(node)
-    described = schema(node)
-    if described is None or any(
-        a.is_ref() or a.type == ir.AttributeType.GRAPH for a in node.attributes.values()
-    ):
-        return
-    named = NodeProto(node)
     try:
-        inferred_types = onnx.shape_inference.infer_node_outputs(
-            described,
-            named.proto,
-            named.types,
-            named.data,
-            opset_imports=[onnx.helper.make_opsetid(node.domain, STANDARD_OPSETS[node.domain])],
-        )
+        inferred_types = _inferred(node)
     except Exception:
         return
-    for name, output in zip(named.proto.output, node.outputs, strict=True):
+    for index, output in enumerate(node.outputs):
+        name = f"o{index}"
         if name in inferred_types:
             inferred = ir.serde.deserialize_type_proto_for_type(inferred_types[name])
             output.type = output.type or inferred

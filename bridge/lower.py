@@ -14,7 +14,7 @@ import onnx_ir as ir
 from bridge import hub, plugins
 from bridge.detect import by_name, by_suffix
 from bridge.errors import InternalError, UnknownFormat, stage
-from bridge.facts import APPROXIMATED, STORED, UNREAD, Origin
+from bridge.facts import APPROXIMATED, UNREAD, Origin
 from bridge.formats import LABELS, Exporter, Format
 from bridge.limits import require_sizes
 from bridge.ops import Need
@@ -25,6 +25,7 @@ from bridge.passes.labels import IndexLabels
 from bridge.passes.order import require_order
 from bridge.passes.rewrite import Accepts, Rewrite
 from bridge.report import Blocker, Crossing, Outcome, Report
+from bridge.stored import in_words
 
 __all__ = ["Writer", "legalize", "target_format", "writer"]
 
@@ -99,10 +100,7 @@ class Writer:
             return
         legalize(model, passes, accepts)
         report.crossings.extend(_crossings(model, before))
-        report.notes.extend(
-            f"output {name}: text is held as places in its names; bridge.run gives back the text"
-            for name, _ in STORED.all(model)
-        )
+        report.notes.extend(in_words(model))
         report.blockers.extend(
             _once((n, _reason(n, self, passes)) for n in hub.all_nodes(model) if not accepts(n))
         )

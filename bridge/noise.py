@@ -1,33 +1,49 @@
-"""Noise: the numbers of a quantized model vary in its own runtime."""
+"""Noise: numbers of quantized models vary in their own runtime, those of half precision are rounded."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import BridgeError
-from bridge.session import Session
+from bridge.runtime import HubSession
+from bridge.session import Outputs, Session
 from bridge.trials import Trial
 
-__all__ = ["Noise", "is_quantized", "noise_of"]
+__all__ = ["Noise", "is_noisy", "noise_of"]
 
 QUANTIZING = frozenset(
     ["ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear"]
 )
+SPLIT = {ir.DataType.FLOAT16: 13, ir.DataType.BFLOAT16: 16}
+"""The bits of a float32 that floats of 16 bits lack."""
+HALVES = tuple(SPLIT)
+ARITHMETIC = {
+    "Add", "BatchNormalization", "Conv", "ConvTranspose", "DequantizeLinear", "Div", "Gemm", "MatMul", "Mul",
+    "QuantizeLinear", "Sub",
+}  # fmt: skip
+"""Operators in which a weight may move in its last place, and nothing but numbers does."""
 FACTOR = 2.0
+SEEDS = range(6)
+VARIES, ROUNDS = "its own runtime varies by", "rounding to 16 bits changes in it"
+RESULT = "the runtime of the result varies by"
 
 
 @dataclass(frozen=True)
 class Noise:
     """The way an output moves, at most and as the root of the mean square, when its own runtime computes it
-    otherwise."""
+    otherwise; `cause` says how."""
 
     peak: float
     rms: float
+    cause: str = VARIES
 
     def allows(self, largest: float, rms: float) -> bool:
         """True for an error of another runtime that is no more than both runtimes may be off."""
@@ -35,33 +51,141 @@ class Noise:
 
     def words(self, step: float) -> str:
         amount = f"{self.peak / step:.3g} quanta of {step:.3g}" if step else f"{self.peak:.3g}"
-        return f"twice the {amount} that its own runtime varies by"
+        return f"twice the {amount} that {self.cause}"
 
 
-def is_quantized(model: ir.Model) -> bool:
-    """True if something in the model is rounded to integers, or read from them."""
+def is_noisy(model: ir.Model) -> bool:
+    """True if something in the model is rounded to integers, or read from them, or to floats of 16 bits."""
+    return _is_quantized(model) or _has_halves(model)
+
+
+def _is_quantized(model: ir.Model) -> bool:
     return any(node.op_type in QUANTIZING for node in hub.all_nodes(model))
 
 
-def noise_of(session: Session, asked: list[Trial]) -> dict[str, Noise]:
-    """The noise of each output on these inputs; empty where the runtime has but one way."""
-    errors: dict[str, list[np.ndarray]] = {}
-    for variant in session.variants():
-        for trial in asked:
-            try:
-                other = variant.run(trial.inputs)
-            except BridgeError:
-                continue
-            for name, value in trial.expected.items():
-                if (error := _error(value, other.get(name))) is not None:
+def _has_halves(model: ir.Model) -> bool:
+    return any(value.dtype in HALVES for node in hub.all_nodes(model) for value in node.outputs)
+
+
+def noise_of(
+    session: Session, model: ir.Model, asked: list[Trial], result: Session, answers: list[Outputs]
+) -> dict[str, Noise]:
+    """The noise of each output on these inputs: of a quantized model by what its runtime answers otherwise,
+    and when its weights move in their last place, and by what the runtime of the `result` answers otherwise
+    than `answers`; of half precision by what it is in float32."""
+    found: dict[str, Noise] = {}
+    inputs = [trial.inputs for trial in asked]
+    others = result.variants() if _is_quantized(model) else ()
+    of_result = ((RESULT, zip(answers, _answers(other, inputs), strict=True)) for other in others)
+    for cause, pairs in itertools.chain(_pairs(session, model, asked), of_result):
+        errors: dict[str, list[np.ndarray]] = {}
+        for one, other in pairs:
+            for name, value in (one or {}).items():
+                if other is not None and (error := _error(value, other.get(name))) is not None:
                     errors.setdefault(name, []).append(error)
-    return {
-        name: Noise(
-            float(max(e.max(initial=0) for e in found)),
-            float(max(np.sqrt(np.mean(e**2)) if e.size else 0.0 for e in found)),
-        )
-        for name, found in errors.items()
-    }
+        for name, parts in errors.items():
+            peak = float(max(e.max(initial=0) for e in parts))
+            rms = float(max(np.sqrt(np.mean(e**2)) if e.size else 0.0 for e in parts))
+            before = found.get(name, Noise(0.0, 0.0, cause))
+            cause_of = cause if rms > before.rms else before.cause
+            found[name] = Noise(max(peak, before.peak), max(rms, before.rms), cause_of)
+    return found
+
+
+Answers = list[Outputs | None]
+
+
+def _pairs(
+    session: Session, model: ir.Model, asked: list[Trial]
+) -> Iterator[tuple[str, Iterable[tuple[Outputs | None, Outputs | None]]]]:
+    """Answers that differ by noise alone, and its cause."""
+    inputs = [trial.inputs for trial in asked]
+    expected: Answers = [trial.expected for trial in asked]
+    if _is_quantized(model):
+        for variant in session.variants():
+            yield VARIES, zip(expected, _answers(variant, inputs), strict=True)
+        plain = _answers(HubSession(model), inputs)
+        for seed in SEEDS if any(answer and not answer.refusal for answer in plain) else ():
+            moved = _answers(HubSession(with_moved_weights(model, seed)), inputs)
+            yield VARIES, zip(plain, moved, strict=True)
+    if _has_halves(model):
+        for rounded in (False, True):
+            single = HubSession(in_single(model, rounded))
+            yield ROUNDS, zip(expected, _answers(single, inputs), strict=True)
+
+
+def _answers(session: Session, inputs: list[dict[str, Any]]) -> Answers:
+    found: Answers = []
+    for given in inputs:
+        try:
+            found.append(session.run(given))
+        except BridgeError:
+            found.append(None)
+    return found
+
+
+def _beside(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The float above or below each that is finite."""
+    with np.errstate(all="ignore"):
+        moved = np.nextafter(array, rng.choice(np.array([-np.inf, np.inf], array.dtype), array.shape))
+    return np.where(np.isfinite(array) & np.isfinite(moved), moved, array).astype(array.dtype)
+
+
+def with_moved_weights(model: ir.Model, seed: int) -> ir.Model:
+    """The model with every float32 that it multiplies with or adds the next one above or below it."""
+    moved, rng = model.clone(), np.random.default_rng(seed)
+    for graph in moved.graphs():
+        for value in graph.initializers.values():
+            tensor, readers = value.const_value, {use.node.op_type for use in value.uses()}
+            if tensor is not None and tensor.dtype == ir.DataType.FLOAT and readers <= ARITHMETIC:
+                value.const_value = ir.tensor(_beside(tensor.numpy(), rng), name=value.name)
+    return moved
+
+
+def in_single(model: ir.Model, rounded: bool = False) -> ir.Model:
+    """The model with float32 wherever it has floats of 16 bits; `rounded`, with their precision after every
+    operator, which ONNX Runtime itself may leave out."""
+    single = model.clone()
+    for graph in single.graphs():
+        halves = []
+        for value in (*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)):
+            if value.const_value is not None and value.const_value.dtype in HALVES:
+                value.const_value = ir.tensor(value.const_value.numpy().astype(np.float32), name=value.name)
+            if isinstance(value.type, ir.TensorType) and value.dtype in HALVES:
+                halves += [(value, value.dtype)] if value.producer() is not None else []
+                value.type = ir.TensorType(ir.DataType.FLOAT)
+        for node in graph:
+            _widen_attributes(node)
+        for value, dtype in halves if rounded else ():
+            _round(graph, value, dtype)
+    return single
+
+
+def _round(graph: ir.Graph, value: ir.Value, dtype: ir.DataType) -> None:
+    """Have all that reads a value read it with as many bits as `dtype` has: x·c - (x·c - x), by Veltkamp."""
+    readers, place = list(value.uses()), [i for i, v in enumerate(graph.outputs) if v is value]
+    nodes = list(graph)
+    later = next(i for i, node in enumerate(nodes, 1) if node is value.producer())
+    op = hub.Builder(graph, before=nodes[later] if later < len(nodes) else None)
+    largest = float(ml_dtypes.finfo(dtype.numpy()).max)
+    bounded = op.Clip(value, -largest, largest) if dtype == ir.DataType.FLOAT16 else value
+    spread = op.Mul(bounded, float(2 ** SPLIT[dtype] + 1))
+    result = op.Sub(spread, op.Sub(spread, bounded))
+    result.type, result.shape = value.type, value.shape
+    for use in readers:
+        use.node.replace_input_with(use.idx, result)
+    for index in place:
+        result.name, value.name = value.name, hub.fresh_name(graph, "exact")
+        graph.outputs[index] = result
+
+
+def _widen_attributes(node: ir.Node) -> None:
+    for name, attribute in list(node.attributes.items()):
+        value = attribute.value
+        if attribute.type == ir.AttributeType.TENSOR and value.dtype in HALVES:
+            node.attributes[name] = ir.AttrTensor(name, ir.tensor(value.numpy().astype(np.float32)))
+        elif name in ("to", "dtype", "output_dtype", "precision") and value in map(int, HALVES):
+            node.attributes[name] = ir.AttrInt64(name, int(ir.DataType.FLOAT))
 
 
 def _error(value: Any, other: Any) -> np.ndarray | None:

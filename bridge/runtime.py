@@ -16,6 +16,7 @@ from bridge.passes.opset.down import for_runtime
 from bridge.ports import Port, port_of
 from bridge.remote import RemoteSession, here
 from bridge.session import Outputs, Session
+from bridge.stored import restored
 
 __all__ = ["HubSession", "Outputs", "Session", "open_session", "run"]
 
@@ -86,6 +87,7 @@ class HubSession(Session):
             outputs = self._opened().run(inputs, [port.name for port in self.outputs])
         except ExecutionFailed as refused:
             outputs = second_choice(refused, lambda: ir.to_proto(self._model), inputs)
+        outputs.update(restored(outputs, self._model.metadata_props))
         self.engine = outputs.engine = f"{self._prefix}{outputs.engine}"
         return outputs
 

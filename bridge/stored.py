@@ -15,17 +15,19 @@ from bridge import hub
 from bridge.errors import ExecutionFailed
 from bridge.facts import STORED
 
-__all__ = ["restore_outputs", "restored"]
+__all__ = ["in_words", "restore_outputs", "restored"]
 
 
 @dataclass(frozen=True)
 class Kind:
     """A way to hold an output: `array(held, how)` gives back the array that it stands for, `value(op, held,
-    how)` the hub value; `how` is what the file's metadata says of it, where `fits` finds it sound."""
+    how)` the hub value, or None where the hub holds it so too; `how` is what the file's metadata says of it,
+    where `fits` finds it sound. `words` say it in a report."""
 
+    words: str
     fits: Callable[[Any], bool]
     array: Callable[[np.ndarray, Any], np.ndarray]
-    value: Callable[[hub.Builder, ir.Value, Any], ir.Value]
+    value: Callable[[hub.Builder, ir.Value, Any], ir.Value] | None = None
 
 
 def are_names(how: Any) -> bool:
@@ -44,9 +46,45 @@ def gather_names(op: hub.Builder, held: ir.Value, names: list[str]) -> ir.Value:
     return op.Gather(hub.strings(names), held, axis=0)
 
 
-KINDS = {"names": Kind(are_names, names_of, gather_names)}
+PARTS: dict[str, type[np.floating]] = {"complex64": np.float32, "complex128": np.float64}
+"""The dtype of real and imaginary parts, by that of the complex numbers they make."""
+
+
+def is_complex(how: Any) -> bool:
+    return isinstance(how, str) and how in PARTS
+
+
+def from_pairs(held: Any, dtype: str) -> Any:
+    """Complex numbers of pairs along the last axis. Raises ExecutionFailed for what are no pairs."""
+    if isinstance(held, (list, tuple)):
+        return [from_pairs(item, dtype) for item in held]
+    pairs = np.asarray(held)
+    if pairs.ndim == 0 or pairs.shape[-1] != 2 or pairs.dtype.kind != "f":
+        raise ExecutionFailed(f"The model's complex numbers are {pairs.dtype}{list(pairs.shape)}, no pairs.")
+    return np.ascontiguousarray(pairs.astype(PARTS[dtype])).view(dtype)[..., 0]
+
+
+KINDS = {
+    "names": Kind(
+        "text is held as places in its names; bridge.run gives back the text",
+        are_names,
+        names_of,
+        gather_names,
+    ),
+    "complex": Kind(
+        "complex numbers are held as pairs, their real and imaginary parts along a last axis of 2; "
+        "bridge.run gives them back",
+        is_complex,
+        from_pairs,
+    ),
+}
 """Ways by the word that stands for them in the metadata: `names` are integers, each a place in a list of
-texts."""
+texts; `complex` are floats, [..., 2], in which complex numbers of that dtype have their parts."""
+
+
+def in_words(model: ir.Model) -> list[str]:
+    """A sentence for each output that is held as something else."""
+    return [f"output {name}: {kind.words}" for name, (kind, _) in _ways(model.metadata_props).items()]
 
 
 def _ways(props: Mapping[str, str]) -> dict[str, tuple[Kind, Any]]:
@@ -66,16 +104,21 @@ def restored(outputs: Mapping[str, Any], props: Mapping[str, str]) -> dict[str, 
 
 
 def restore_outputs(model: ir.Model) -> None:
-    """Have a model that was read from a file give back what its outputs stand for."""
+    """Have a model that was read from a file give back what its outputs stand for, where the hub can. What
+    an importer tells of a graph is told of the model."""
     outputs = model.graph.outputs
+    for name, how in list(STORED.all(model.graph)):
+        STORED.of(name).set(model, how)
+        STORED.of(name).drop(model.graph)
     for name, (kind, how) in _ways(model.metadata_props).items():
         place = next((i for i, v in enumerate(outputs) if v.name == name), None)
-        if place is None:
+        if place is not None and kind.value is None:
+            continue
+        STORED.of(name).drop(model)
+        if place is None or kind.value is None:
             continue
         held = outputs[place]
         held.name = hub.fresh_name(model.graph, name)
         value = kind.value(hub.Builder(model.graph), held, how)
         value.name, value.doc_string = name, held.doc_string
         outputs[place] = value
-    for name, _ in list(STORED.all(model)):
-        STORED.of(name).drop(model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from bridge.formats import Face
 from bridge.inputs.lengths import Lengths
 from bridge.inputs.values import Ranges
 from bridge.load import Reader, reader
-from bridge.noise import Noise, is_quantized, noise_of
+from bridge.noise import Noise, is_noisy, noise_of
 from bridge.remote import warm
 from bridge.route import Route
 from bridge.runtime import HubSession, Outputs, Session, open_session, open_source
@@ -54,10 +54,11 @@ def verify(
     16-bit floats) unless given, or within `lossy` times the largest element of the output; integers,
     strings and booleans exactly; NaN and infinity in the same places. An output that the reference
     quantizes as its last step agrees within one step (`quanta`), any output of a quantized model within
-    what the reference's own runtime varies by. Random inputs have the lengths `dims` gives symbolic
-    dimensions by name, others two lengths each, and values within `ranges`, by input. `runtime="reference"`
-    lets onnx.reference judge what ONNX Runtime refuses. The sources name formats, `reference_options` and
-    `candidate_options` are those each is read with.
+    what the reference's own runtime varies by, one of half precision within what its rounding changes.
+    Random inputs have the lengths `dims` gives symbolic dimensions by name, others two lengths each, and
+    values within `ranges`, by input. `runtime="reference"` lets onnx.reference judge what ONNX Runtime
+    refuses. The sources name formats, `reference_options` and `candidate_options` are those each is read
+    with.
 
     Raises InvalidInput, ExecutionFailed and what `load` raises.
     """
@@ -151,12 +152,14 @@ class Judge:
         if note not in self.notes:
             self.notes.append(note)
 
-    def noise(self, asked: list[Trial]) -> dict[str, Noise]:
-        """Noise of a quantized source in its own runtime, by output; empty for others."""
+    def noise(self, asked: list[Trial], result: Session, answers: list[Outputs]) -> dict[str, Noise]:
+        """Noise of a source that is quantized or has half precision, by output; empty for others."""
         try:
-            return noise_of(self._read or self.session, asked) if is_quantized(self.model) else {}
+            if is_noisy(self.model):
+                return noise_of(self._read or self.session, self.model, asked, result, answers)
         except BridgeError:
-            return {}
+            pass
+        return {}
 
     def quanta(self) -> dict[str, float]:
         try:
@@ -193,7 +196,7 @@ def _compared(
     result = worst_of([compare(a, b, rtol, atol, lossy=lossy) for a, b in pairs])
     if not result.ok and (steps := judge.quanta()):
         result = worst_of([compare(a, b, rtol, atol, steps, lossy) for a, b in pairs])
-    if not result.ok and (noise := judge.noise(asked)):
+    if not result.ok and (noise := judge.noise(asked, candidate, answers)):
         result = worst_of([compare(a, b, rtol, atol, steps, lossy, noise) for a, b in pairs])
     notes = [*judge.notes]
     if refusal:
@@ -254,6 +257,10 @@ class Seen(Session):
         outputs = self.session.run(self.view.of_file(inputs))
         self.engine = outputs.engine
         return Outputs(self.view.as_source(outputs), outputs.engine, outputs.refusal)
+
+    def variants(self) -> Iterator[Session]:
+        for variant in self.session.variants():
+            yield Seen(variant, self.view)
 
 
 class Proof:

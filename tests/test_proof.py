@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import onnx
 import pytest
-from build import model_from_text, model_of_nodes
+from build import SUFFIXES, model_from_text, model_of_nodes
 from click.testing import CliRunner
 from onnx import helper as h
 
@@ -132,6 +132,42 @@ def test_a_wrong_quantized_network_is_found_out(tmp_path):
     kernel.CopyFrom(onnx.numpy_helper.from_array(turned.copy(), "w4"))
     onnx.save(right, tmp_path / "b.onnx")
     assert not bridge.verify(tmp_path / "a.onnx", tmp_path / "b.onnx").ok
+
+
+def half_network(turned=False):
+    """float32 at its ends, half precision between them, at a magnitude where that is coarse."""
+    weights = np.random.default_rng(3).standard_normal((2, 48, 48)).astype(np.float16) * np.float16(2)
+    constants = {"v": weights[0], "w": weights[1].T.copy() if turned else weights[1]}
+    text = (
+        "(float[n,48] x) => (float[n,48] y) { h = Cast <to = 10> (x) a = MatMul (h, v) r = Relu (a) "
+        "b = MatMul (r, w) y = Cast <to = 1> (b) }"
+    )
+    return model_from_text(text, **constants)
+
+
+@pytest.mark.parametrize("to", ["tflite", "torchscript", "coreml"])
+def test_half_precision_is_held_to_what_its_rounding_changes(to, tmp_path):
+    onnx.save(half_network(), tmp_path / "m.onnx")
+    done = bridge.convert(tmp_path / "m.onnx", tmp_path / f"m{SUFFIXES[to]}", to=to, verify=True)
+    assert done.verification.ok
+    if to == "tflite":
+        assert "that rounding to 16 bits changes in it" in str(done)
+
+
+def test_a_wrong_network_of_half_precision_is_found_out(tmp_path):
+    onnx.save(half_network(), tmp_path / "a.onnx")
+    onnx.save(half_network(turned=True), tmp_path / "b.onnx")
+    assert not bridge.verify(tmp_path / "a.onnx", tmp_path / "b.onnx").ok
+
+
+def test_float32_is_held_to_its_tolerance_beside_a_quantized_part():
+    """Noise is measured by output: one that nothing quantized feeds has none."""
+    text = (
+        "(float[n,4] x) => (float[n,4] y, float[n,4] z) "
+        "{ q = QuantizeLinear (x, s) y = DequantizeLinear (q, s) z = Mul (x, c) }"
+    )
+    first, second = (bridge.load(model_from_text(text, s=F(0.1), c=F(c))) for c in (1.0, 1.01))
+    assert {o.name: o.ok for o in bridge.verify(first, second).outputs} == {"y": True, "z": False}
 
 
 def test_a_product_that_asks_for_less_accuracy_may_be_exact(tmp_path):

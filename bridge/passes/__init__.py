@@ -9,7 +9,7 @@ from onnx_ir.passes.common import (
     TopologicalSortPass,
 )
 
-from bridge.passes.branches import InlineKnownIf
+from bridge.passes.branches import DecideBranches, InlineKnownIf
 from bridge.passes.constants import LiftConstants
 from bridge.passes.fold import FoldConstants
 from bridge.passes.identities import RemoveNoOps
@@ -32,7 +32,7 @@ def clean(model: ir.Model) -> None:
     ReachableStarts()(model)
     FoldConstants()(model)
     for _ in range(ROUNDS):
-        if not InlineKnownIf()(model).modified:
+        if not InlineKnownIf()(model).modified and not DecideBranches()(model).modified:
             break
         _run(model, NameValues(), InferShapes(), FoldConstants())
     if any([step(model).modified for step in (ResizeToLengths(), TransposedPads())]):

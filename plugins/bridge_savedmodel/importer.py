@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import onnx_ir as ir
 
 from bridge import facts, hub
 from bridge.errors import UnsupportedModel
+from bridge.facts import STORED
 from bridge.formats import Importer, Option
 from bridge.passes.affine import FoldAffine
 from bridge.passes.blocks import ExpandBlocks, FoldDilations
@@ -129,6 +131,10 @@ def _import_graph(source: Source, facts: Facts, explicit: bool, features: bool, 
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(source.metadata)
     _unique_names(graph)
+    for result, value in zip(results, graph.outputs, strict=False):
+        if isinstance(result, Pair):
+            dtype = "complex128" if value.dtype == ir.DataType.DOUBLE else "complex64"
+            STORED.of(value.name or "").set(model, {"complex": dtype})
     FoldDilations()(model)
     ExpandBlocks()(model)
     MergeFlattenedMatMul()(model)
@@ -155,8 +161,8 @@ def _add_input(graph: ir.Graph, port: Port) -> ir.Value:
 
 def _add_output(graph: ir.Graph, op: hub.Builder, port: Port, value: Any) -> None:
     if isinstance(value, Pair):
-        reason = "is complex, which ONNX's operators do not make: return its real and imaginary part"
-        raise UnsupportedModel("A result cannot be written:", [Blocker("output", port.name, "", reason)])
+        paired = None if port.dims is None else (*port.dims, 2)
+        value, port = _pairs(op, value), replace(port, dims=paired, dtype=None)
     if value.is_graph_output() or value.producer() is None or value.producer() not in op.nodes:
         value = op.Identity(value)
     value.name = port.name
@@ -172,6 +178,11 @@ def _add_output(graph: ir.Graph, op: hub.Builder, port: Port, value: Any) -> Non
     if value.type is None and port.dtype is not None:
         value.type = ir.TensorType(port.dtype)
     graph.outputs.append(value)
+
+
+def _pairs(op: hub.Builder, value: Pair) -> ir.Value:
+    """Complex numbers as floats [..., 2]."""
+    return op.Concat(*(op.Unsqueeze(part, [-1]) for part in (value.real, value.imag)), axis=-1)
 
 
 def _unique_names(graph: ir.Graph) -> None:

@@ -134,7 +134,7 @@ class ProgramImport:
         try:
             with torch.no_grad():
                 results = read_graph(reader, op, self.program.graph_module, inputs)
-            add_outputs(graph, op, self.title, self._results(op, inputs, results), reader.notes)
+            add_outputs(graph, op, self.title, self._results(op, inputs, results))
         except Refused as refused:
             raise _refusal(self.title, [refused.blocker]) from refused
         except Raised as raised:

@@ -184,7 +184,7 @@ class MethodImport:
             raise UnsupportedModel(f"{self.title} raises for inputs as described: {raised}", []) from raised
         try:
             result = results[0] if len(results) == 1 else tuple(results)
-            add_outputs(graph, op, self.title, self._results(result), reader.notes)
+            add_outputs(graph, op, self.title, self._results(result))
         except Unsupported as error:
             raise UnsupportedModel(f"{self.title} {error}.", []) from error
         return graph, reader

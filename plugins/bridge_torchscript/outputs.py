@@ -8,6 +8,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.errors import UnsupportedModel
+from bridge.facts import STORED
 from bridge_torchscript.control import as_sequence, as_value
 from bridge_torchscript.dtypes import STAND_IN
 from bridge_torchscript.values import Builder, Complex, Items, Object, Poison, Sequence, Var
@@ -15,10 +16,9 @@ from bridge_torchscript.values import Builder, Complex, Items, Object, Poison, S
 Result = tuple[str, Any, ir.TypeProtocol | None]
 
 
-def add_outputs(
-    graph: ir.Graph, op: Builder, title: str, results: Iterable[Result], notes: list[str]
-) -> None:
-    """Add results to the outputs of a graph, by name, value and declared type; None is left out."""
+def add_outputs(graph: ir.Graph, op: Builder, title: str, results: Iterable[Result]) -> None:
+    """Add results to the outputs of a graph, by name, value and declared type; None is left out. What is
+    complex is so in its metadata, and pairs in the graph."""
     input_names = {v.name for v in graph.inputs}
     for name, leaf, declared_type in list(results):
         if leaf is None:
@@ -27,10 +27,12 @@ def add_outputs(
         if value is None:
             reason = leaf.reason if isinstance(leaf, Poison) else f"is no tensor ({type(leaf).__name__})"
             raise UnsupportedModel(f"{title} returns {name}, which {reason}.", [])
-        if isinstance(leaf, Complex) or (isinstance(leaf, Var) and isinstance(leaf.value, Complex)):
-            notes.append(f"{name} is complex: its last axis holds the real and the imaginary part.")
+        is_complex = isinstance(leaf, Complex) or (isinstance(leaf, Var) and isinstance(leaf.value, Complex))
         value = op.Identity(value)
         value.name = f"{name}_output" if name in input_names else name
+        if is_complex:
+            dtype = "complex128" if value.dtype == ir.DataType.DOUBLE else "complex64"
+            STORED.of(value.name).set(graph, {"complex": dtype})
         graph.outputs.append(value)
     if not graph.outputs:
         raise UnsupportedModel(f"{title} returns no tensor.", [])

@@ -207,8 +207,7 @@ def to_numpy(value: Any, declared_type: Any) -> Any:
         return [to_numpy(v, inner) for v in value]
     if not isinstance(value, torch.Tensor):
         return np.asarray(value)
-    if value.is_complex():
-        value = torch.view_as_real(value.resolve_conj())
+    value = value.resolve_conj()
     dtype = next(d for d, h in TORCH_DTYPES.items() if getattr(torch, h.name) == value.dtype)
     value = value.detach().contiguous()
     if dtype.numpy().isbuiltin == 1:

@@ -14,6 +14,8 @@ from bridge_tflite import runtime
 from build import hub_from_text, model_from_text
 
 import bridge
+from bridge.inputs import random_inputs
+from bridge.runtime import OnnxRuntimeSession
 
 RNG = np.random.default_rng(11)
 
@@ -181,7 +183,7 @@ OPERATORS = [
     Row("r = Mul (x0, half)", "MUL", scale=0.03),
     Row("r = Add (two, x0)", "ADD", scale=0.07),
     Row("r = Sigmoid (x0)", "LOGISTIC", scale=1 / 256),
-    Row("r = Sigmoid (x0)", "LOGISTIC", scale=1 / 200),
+    Row("r = Sigmoid (x0)", "LOGISTIC", scale=1 / 100),
     Row("r = Tanh (x0)", "TANH", scale=1 / 128),
     Row("r = Relu (x0)", "RELU", scale=0.03),
     Row("r = Clip (x0, none, six)", "RELU6", scale=0.03),
@@ -190,8 +192,8 @@ OPERATORS = [
     Row("r = HardSwish (x0)", "HARD_SWISH", scale=0.05),
     Row("r = Gelu (x0)", "GELU", scale=0.05),
     Row("r = Elu (x0)", "ELU", scale=0.05),
-    Row("r = LogSoftmax (x0)", "LOG_SOFTMAX", scale=0.08),
-    Row("r = Softmax (x0)", "SOFTMAX", scale=1 / 200),
+    Row("r = LogSoftmax (x0)", "LOG_SOFTMAX", scale=0.13),
+    Row("r = Softmax (x0)", "SOFTMAX", scale=1 / 100),
     Row("r = MatMul (x0, x1)", "BATCH_MATMUL", inputs=2, scale=0.7),
     Row("r = GlobalAveragePool (x0)", "MEAN", scale=0.02),
     Row("r = ReduceSum <keepdims: int = 0> (x0, one)", "SUM", scale=0.3),
@@ -206,7 +208,7 @@ OPERATORS = [
     Row(
         "r = AveragePool <kernel_shape: ints = [2,2], strides: ints = [2,2]> (x0)",
         "AVERAGE_POOL_2D",
-        scale=0.07,
+        scale=0.1,
     ),
     Row("r = Transpose <perm: ints = [0,2,1,3]> (x0)", "TRANSPOSE"),
     Row("r = Concat <axis: int = 1> (x0, x0)", "CONCATENATION"),
@@ -235,6 +237,22 @@ CONSTANTS = [
     ("indices", np.array([[0, 1], [0, 7], [0, 1]])),
     ("doubled", np.float32([1, 1, 2, 2])),
 ]
+
+
+@pytest.mark.parametrize("body", ["r = Sigmoid (x0)", "r = Softmax (x0)", "r = GlobalAveragePool (x0)"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_what_a_kernel_would_round_twice_is_computed_in_floats(dtype, body, tmp_path):
+    """LiteRT's integer kernel knows 1/256 alone: rounded again to 1/240, a quantum is off in many places."""
+    out = (1 / 240, {"int8": -128, "uint8": 0}[dtype])
+    proto = qdq(body, [IMAGE], dtype, out, [])
+    onnx.save(proto, tmp_path / "m.onnx")
+    bridge.convert(tmp_path / "m.onnx", tmp_path / "m.tflite")
+    inputs = random_inputs(bridge.load(proto), seed=3)
+    (expected,) = OnnxRuntimeSession(str(tmp_path / "m.onnx"), optimized=False).run(inputs).values()
+    (found,) = bridge.run(tmp_path / "m.tflite", inputs).values()
+    apart = np.abs(found.astype(np.float64) - expected)
+    assert np.mean(apart > 0) < 0.01
+    assert apart.max() <= (1 if expected.dtype.kind in "iu" else 1.01 / 240)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

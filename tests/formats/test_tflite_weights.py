@@ -70,3 +70,22 @@ def test_weights_no_flatbuffer_holds_follow_it(tmp_path: Path, monkeypatch: pyte
     assert ("FLOAT32", 64 * 48 * 4) in tensors(path)
     assert path.read_bytes().endswith(np.ascontiguousarray(weights.T).tobytes())
     check(product(weights), path)
+
+
+@pytest.mark.parametrize("operator", ["MatMulInteger", "ConvInteger"])
+def test_weights_of_dynamically_quantized_products_stay_bytes(operator: str, tmp_path: Path) -> None:
+    shape, x = ([40, 24], [3, 40]) if operator == "MatMulInteger" else ([24, 40, 1, 1], [1, 40, 5, 5])
+    weights = np.random.default_rng(0).integers(-127, 128, shape).astype(np.int8)
+    model = hub_from_builder(
+        lambda op, x: op.Cast(
+            getattr(op, operator)(
+                *(q := op.DynamicQuantizeLinear(x, _outputs=3))[:1], op.const(weights), q[2]
+            ),
+            to=1,
+        ),
+        {"x": (np.float32, x)},
+    )
+    path = bridge.save(model, tmp_path / "bytes.tflite").path
+    assert ("INT8", weights.size) in tensors(path)
+    assert not any(size >= 2 * weights.size for _, size in tensors(path))
+    check(model, path)

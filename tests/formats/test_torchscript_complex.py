@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from build import SUFFIXES
 from torchscript_programs import scripted
 
 import bridge
-from bridge.errors import UnsupportedModel
+from bridge.errors import ExecutionFailed, UnsupportedModel
 
 torch = pytest.importorskip("torch")
 
@@ -68,3 +69,38 @@ IMAGES = {
 def test_places_of_images_become_channels(name: str, size: str, tmp_path: Path) -> None:
     sizes = [(2, 8, 4, 6)] if size == "2,8,4,6" else [(2, 8, 4, 6), (1, 8, 6, 2)]
     agree(scripted("x: Tensor", f"return {IMAGES[name]}", tmp_path), sizes, f"x:float32[{size}]")
+
+
+RESULTS = {"complex64": "float32", "complex128": "float64"}
+
+
+@pytest.mark.parametrize("dtype", RESULTS)
+@pytest.mark.parametrize("to", ["onnx", "tflite", "coreml", "savedmodel", "torchscript"])
+def test_a_complex_result_is_held_as_pairs_and_given_back(to: str, dtype: str, tmp_path: Path) -> None:
+    source = scripted("x: Tensor", "return torch.complex(x, x + 1), x + 2", tmp_path)
+    x = np.random.default_rng(0).standard_normal((2, 3)).astype(RESULTS[dtype])
+    expected = x + 1j * (x + 1)
+    read = next(iter(bridge.run(source, {"x": x}, source="torchscript").values()))
+    assert read.dtype == dtype
+    np.testing.assert_array_equal(read, expected)
+    path = tmp_path / f"written{SUFFIXES[to]}"
+    done = bridge.convert(source, path, to=to, inputs=[f"x:{RESULTS[dtype]}[n,3]"], verify=True)
+    assert any("complex numbers are held as pairs" in note for note in done.report.notes)
+    first, second = bridge.run(path, {"x": x}).values()
+    assert first.dtype == dtype
+    np.testing.assert_allclose(first, expected, rtol=1e-6)
+    assert second.shape == x.shape
+    again = bridge.run(bridge.load(path), {"x": x})
+    np.testing.assert_allclose(next(iter(again.values())), expected, rtol=1e-6)
+
+
+def test_pairs_of_another_shape_are_no_complex_numbers() -> None:
+    from bridge.stored import restored
+
+    told = {"bridge.stored.y": '{"complex": "complex64"}'}
+    with pytest.raises(ExecutionFailed, match="no pairs"):
+        restored({"y": np.zeros((2, 3), np.float32)}, told)
+    assert restored({"y": np.zeros((3, 2), np.float32)}, told)["y"].shape == (3,)
+    assert restored({"y": np.zeros((3, 2), np.float32)}, {"bridge.stored.y": '{"complex": "c"}'})[
+        "y"
+    ].shape == (3, 2)

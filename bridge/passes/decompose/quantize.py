@@ -167,6 +167,38 @@ def centred(op: Any, x: ir.Value, zero_point: ir.Value | None, shape: list[int] 
     return op.Sub(value, offset)
 
 
+def constant_less_zero(value: ir.Value, zero: ir.Value | None, axis: int) -> np.ndarray | None:
+    """Constant weights less their constant zero points, one or one along `axis`; None for others."""
+    array, offset = const(value), np.zeros(1) if zero is None else const(zero)
+    if array is None or offset is None or offset.ndim > 1:
+        return None
+    shape = np.ones(array.ndim, int)
+    if array.ndim:
+        shape[axis] = -1
+    return np.asarray(array.astype(np.float64) - offset.astype(np.float64).reshape(shape))
+
+
+def as_weights(op: Any, value: ir.Value, zero: ir.Value | None, axis: int) -> Any:
+    """Constant weights of bytes as a DequantizeLinear with a scale of 1, so that bytes they stay; None for
+    others."""
+    if constant_less_zero(value, zero, axis) is None or not (rank := rank_of(value)):
+        return None
+    axis %= rank
+    offset = np.zeros((), value.dtype.numpy()) if zero is None else const(zero)  # type: ignore[union-attr]
+    offset = offset.reshape(()) if offset.size == 1 else offset
+    return op.DequantizeLinear(
+        value, op.const(np.ones(offset.shape, np.float32)), op.const(offset), axis=axis
+    )
+
+
+def part(op: Any, value: ir.Value, start: int, end: int, axis: int) -> Any:
+    """Elements from `start` to `end` along an axis; of a constant as a constant."""
+    array = const(value)
+    if array is None:
+        return op.Slice(value, [start], [end], [axis])
+    return op.const(np.ascontiguousarray(array[(slice(None),) * axis + (slice(start, end),)]))
+
+
 BYTES = (dtype("int8", "uint8"), dtype("int8", "uint8", index=1), PARAMETERS)
 
 
@@ -188,17 +220,18 @@ def inner_length(node: ir.Node) -> Any:
 def matmul_integer(op, node, a, b, a_zero=None, b_zero=None):
     """Products of at most 258 terms in float32, which are exact, added up as int32."""
     rows = [-1, 1] if rank_of(a_zero) == 1 else None
-    x, y = centred(op, a, a_zero, rows), centred(op, b, b_zero, [-1])
-    length = inner_length(node)
-    if length <= TERMS or _bounded(x, y):
-        return op.Cast(op.MatMul(x, y), to=INT32)
+    x, length = centred(op, a, a_zero, rows), inner_length(node)
+    step = length if _bounded(b, b_zero) else TERMS
     total = None
-    for start in range(0, length, TERMS):
-        end = min(start + TERMS, length)
-        left = op.Slice(x, [start], [end], [rank_of(a) - 1])
-        right = op.Slice(y, [start], [end], [max(rank_of(b) - 2, 0)])
-        partial = op.Cast(op.MatMul(left, right), to=INT32)
-        total = partial if total is None else op.Add(total, partial)
+    for start in range(0, length, step) if length > step else (None,):
+        left, right = x, b
+        if start is not None:
+            end = min(start + step, length)
+            left = op.Slice(x, [start], [end], [rank_of(a) - 1])
+            right = part(op, b, start, end, max(rank_of(b) - 2, 0))
+        weights = as_weights(op, right, b_zero, -1) or centred(op, right, b_zero, [-1])
+        product = op.Cast(op.MatMul(left, weights), to=INT32)
+        total = product if total is None else op.Add(total, product)
     return total
 
 
@@ -214,12 +247,12 @@ def matmul_as_int32(op, node, a, b, a_zero=None, b_zero=None):
     return op.MatMul(left, right)
 
 
-def _bounded(x: ir.Value, y: ir.Value) -> bool:
-    """No sum over the second operand, a constant, can reach 2**24."""
-    weights = const(y)
-    if weights is None or weights.ndim < 2:
+def _bounded(weights: ir.Value, zero: ir.Value | None) -> bool:
+    """No sum over the second operand of a product, a constant, can reach 2**24."""
+    array = constant_less_zero(weights, zero, -1)
+    if array is None or array.ndim < 2:
         return False
-    return bool(np.abs(weights).sum(axis=-2, dtype=np.float64).max(initial=0) * WIDEST < EXACT)
+    return bool(np.abs(array).sum(axis=-2).max(initial=0) * WIDEST < EXACT)
 
 
 @ops.op(
@@ -231,27 +264,25 @@ def conv_integer(op, node, x, w, x_zero=None, w_zero=None):
     or, in groups, the weights are taken in parts."""
     shape = shape_of(w)
     attributes = {name: attr(node, name) for name in node.attributes}
-    value = centred(op, x, x_zero)
-    weights = centred(op, w, w_zero, [-1, *[1] * (len(shape) - 1)])
-    known_weights = const(w)
-    terms = int(np.prod(shape[1:]))
-    if known_weights is not None and (w_zero is None or const(w_zero) is not None):
-        offset = np.zeros(1) if w_zero is None else const(w_zero).reshape(-1).astype(np.float64)
-        table = known_weights.astype(np.float64).reshape(shape[0], -1) - offset[:, None]
-        weights = op.const(table.reshape(shape).astype(np.float32))
-        bound = np.abs(table).sum(axis=1).max(initial=0) * WIDEST
-    else:
-        bound = terms * WIDEST**2
-    if bound < EXACT:
-        return op.Cast(op.Conv(value, weights, **attributes), to=INT32)
+    value, table = centred(op, x, x_zero), constant_less_zero(w, w_zero, 0)
+    bound = np.prod(shape[1:]) * WIDEST**2
+    if table is not None:
+        bound = np.abs(table).reshape(shape[0], -1).sum(axis=1).max(initial=0) * WIDEST
+    parts = [(value, _centred_filters(op, w, w_zero, shape))] if bound < EXACT else None
     total = None
-    for left, right in _conv_parts(op, value, weights, shape, attr(node, "group")):
-        partial = op.Cast(op.Conv(left, right, **attributes), to=INT32)
-        total = partial if total is None else op.Add(total, partial)
+    for left, right in parts or _conv_parts(op, value, w, w_zero, shape, attr(node, "group")):
+        product = op.Cast(op.Conv(left, right, **attributes), to=INT32)
+        total = product if total is None else op.Add(total, product)
     return total
 
 
-def _conv_parts(op: Any, x: ir.Value, w: ir.Value, shape: list[int], group: int) -> Any:
+def _centred_filters(op: Any, w: ir.Value, zero: ir.Value | None, shape: list[int]) -> Any:
+    return as_weights(op, w, zero, 0) or centred(op, w, zero, [-1, *[1] * (len(shape) - 1)])
+
+
+def _conv_parts(
+    op: Any, x: ir.Value, w: ir.Value, zero: ir.Value | None, shape: list[int], group: int
+) -> Any:
     """Pairs of operands with at most TERMS terms to a sum, whose convolutions add up to that of `x` and
     `w`."""
     window = int(np.prod(shape[2:]))
@@ -259,8 +290,10 @@ def _conv_parts(op: Any, x: ir.Value, w: ir.Value, shape: list[int], group: int)
         step = TERMS // window
         for start in range(0, shape[1], step):
             end = min(start + step, shape[1])
-            yield op.Slice(x, [start], [end], [1]), op.Slice(w, [start], [end], [1])
+            filters = _centred_filters(op, part(op, w, start, end, 1), zero, shape)
+            yield op.Slice(x, [start], [end], [1]), filters
         return
+    weights = centred(op, w, zero, [-1, *[1] * (len(shape) - 1)])
     term_indices = np.arange(window * shape[1]).reshape(1, *shape[1:])
     for chunk in range(-(-term_indices.size // TERMS)):
-        yield x, op.Mul(w, op.const((term_indices // TERMS == chunk).astype(np.float32)))
+        yield x, op.Mul(weights, op.const((term_indices // TERMS == chunk).astype(np.float32)))

@@ -12,6 +12,7 @@ from bridge.hub import attr, const, rank_of
 from bridge.needs import condition, constant
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import FLOAT_KERNEL, NHWC, TFLITE
+from bridge_tflite.kept_weights import weight_operand
 
 ops = OpTable()
 
@@ -38,7 +39,7 @@ def conv(tfl, node, x, weights, bias=None):
     kernel = const(weights)
     if bias is None:
         bias = np.zeros(kernel.shape[0], np.float32)
-    convolve(tfl, node, x, kernel, lambda filters, _: (np.ascontiguousarray(filters), bias))
+    convolve(tfl, node, x, kernel, lambda perm: (weight_operand(tfl, weights, perm), bias))
 
 
 def convolve(
@@ -46,11 +47,11 @@ def convolve(
     node: ir.Node,
     x: Any,
     kernel: np.ndarray,
-    operands: Callable[[np.ndarray, int], tuple[Any, Any]],
+    operands: Callable[[Sequence[int]], tuple[Any, Any]],
 ) -> None:
     """Write DEPTHWISE_CONV_2D if each input channel has its own filters, else CONV_2D.
 
-    `operands(filters, axis of the output channels)` returns the weights and bias to write.
+    `operands(perm)` returns the weights, their dimensions in this order, and the bias to write.
     """
     strides, dilations = spatial_attribute(node, "strides", 1), spatial_attribute(node, "dilations", 1)
     group = attr(node, "group") or 1
@@ -64,9 +65,9 @@ def convolve(
     }
     if group > 1 and kernel.shape[1] == 1 and group == x.shape[3]:
         depth = kernel.shape[0] // group
-        tfl.DEPTHWISE_CONV_2D(x, *operands(kernel.transpose(1, 2, 3, 0), 3), depth_multiplier=depth, **common)
+        tfl.DEPTHWISE_CONV_2D(x, *operands([1, 2, 3, 0]), depth_multiplier=depth, **common)
     else:
-        tfl.CONV_2D(x, *operands(kernel.transpose(0, 2, 3, 1), 0), **common)
+        tfl.CONV_2D(x, *operands([0, 2, 3, 1]), **common)
 
 
 def conv_3d_options(

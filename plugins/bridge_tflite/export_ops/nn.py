@@ -8,6 +8,7 @@ from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import condition, max_rank
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import FLOAT_KERNEL, TFLITE
+from bridge_tflite.kept_weights import WEIGHTS, weight_operand
 
 ops = OpTable()
 
@@ -33,6 +34,7 @@ def batch_matmul(tfl, node, x, y):
 
 @ops.op(f"{TFLITE}::FullyConnected", needs=(FLOAT_KERNEL,))
 def fully_connected(tfl, node, x, weights, bias=None):
+    weights = weight_operand(tfl, weights, [0, 1]) if WEIGHTS in weights.meta else weights
     tfl.FULLY_CONNECTED(
         x, weights, bias, keep_num_dims=True, fused_activation_function=attr(node, "activation")
     )

@@ -171,7 +171,9 @@ def conv(tfl, node, x, weights, bias):
         node,
         x,
         const(weights),
-        lambda filters, axis: layer_operands(tfl, node, x, weights, filters, bias, axis),
+        lambda perm: layer_operands(
+            tfl, node, x, weights, const(weights).transpose(perm), bias, list(perm).index(0)
+        ),
     )
 
 

@@ -12,11 +12,13 @@ from bridge.ops import OpTable
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.channels_last import ChannelsLast
 from bridge.passes.decompose import Decompose
+from bridge.passes.decompose import quantize as integers
 from bridge.passes.fold import FoldConstants
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.half_weights import HalfWeights
 from bridge.passes.pads import JoinPads
 from bridge.passes.reshapes import MergeReshapes
+from bridge.passes.rewrite import Rewrite
 from bridge.passes.sequences import ResolveSequences
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.widen import ComputeWider
@@ -31,13 +33,14 @@ ops = OpTable.of(__name__)
 
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """Passes in order: sequences as tensors, quantized weights kept as integers, patterns fused, dtypes
-    widened, missing operators decomposed, channels last, rewrites into TFLite's own operators, activations
-    fused, integer kernels."""
+    """Passes in order: sequences as tensors, products of integers spelled out, quantized weights kept as
+    integers, patterns fused, dtypes widened, missing operators decomposed, channels last, rewrites into
+    TFLite's own operators, activations fused, integer kernels."""
     boundary = [NativeLayout()] if options["layout"] == "native" else []
     rounded = [HalfWeights()] if options["precision"] == "float16" else []
     return [
         ResolveSequences(),
+        Rewrite(integers.ops, keep=lambda node: node.op_type not in quantize.INTEGER_PRODUCTS),
         quantize.QuantizedWeights(),
         FoldBatchNormalization(),
         JoinPads(),

@@ -12,6 +12,7 @@ from bridge.hub import attr, const, held, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NHWC, TFLITE
+from bridge_tflite.kept_weights import WEIGHTS
 from bridge_tflite.legalize.bodies import add_bodies
 
 ops = OpTable()
@@ -29,6 +30,8 @@ def fully_connected(op, node, x, weights):
     tensor = held(weights)
     shape = ir.Shape([tensor.shape[1], tensor.shape[0]])
     transposed = op.const(ir.LazyTensor(lambda: ir.Tensor(tensor.numpy().T), tensor.dtype, shape, cache=True))
+    if WEIGHTS in weights.meta:
+        transposed.meta[WEIGHTS] = weights.meta[WEIGHTS].transpose([1, 0])
     bias = added_bias(node, tensor.shape[1])
     if bias is None:
         return op.FullyConnected(x, transposed, _domain=TFLITE)

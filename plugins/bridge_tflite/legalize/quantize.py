@@ -6,8 +6,6 @@ operators between them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import onnx_ir as ir
 
@@ -16,25 +14,14 @@ from bridge.facts import QUANTIZED
 from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.quant import QuantParams, is_dequantize, is_quantize, quant_params
 from bridge_tflite.export_ops.common import TFLITE
+from bridge_tflite.kept_weights import WEIGHTS, Weights
 from bridge_tflite.legalize.bodies import add_bodies
 from bridge_tflite.legalize.nn import added_bias
 
 T = ir.DataType
 QUANTIZED_DTYPES = (T.INT8, T.UINT8, T.INT16)
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-WEIGHTS = "bridge.quantization"
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Integers of a dequantized constant, and their parameters, per tensor or per axis."""
-
-    integers: np.ndarray
-    params: QuantParams
-
-    def transpose(self, perm: list[int]) -> Weights:
-        """Weights with the dimensions in the order of `perm`."""
-        return Weights(np.ascontiguousarray(self.integers.transpose(perm)), self.params.transpose(perm))
+INTEGER_PRODUCTS = ("ConvInteger", "MatMulInteger")
 
 
 def kernel_params(node: ir.Node) -> QuantParams | None:

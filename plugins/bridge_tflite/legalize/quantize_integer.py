@@ -20,10 +20,9 @@ from bridge.hub import const, rank_of
 from bridge.quant import QuantParams, is_dequantize, is_quantize
 from bridge_tflite.export_ops import ops as written
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
+from bridge_tflite.kept_weights import WEIGHTS, Weights
 from bridge_tflite.legalize.bodies import add_bodies
 from bridge_tflite.legalize.quantize import (
-    WEIGHTS,
-    Weights,
     has_marked_producer,
     is_marked,
     kernel_params,
@@ -118,7 +117,8 @@ class IntegerKernels(ir.passes.InPlacePass):
        requantization.
     3. An operator between dequantized inputs and a quantized output becomes an integer kernel if LiteRT has
        one for these parameters, and a kernel of floats that takes it in this form. A kernel with fixed
-       parameters, no coarser than the requested ones, is followed by a requantization.
+       parameters, at most half as coarse as the requested ones, is followed by a requantization; of others
+       the second rounding would be a quantum off in many places.
     4. The remaining quantizations between floats and integers become QUANTIZE and DEQUANTIZE.
     """
 
@@ -331,7 +331,7 @@ def _use_integer_kernel(graph: ir.Graph, node: ir.Node, below: ir.Node, target: 
         return
     operand_params = [p for _, p in operands]
     output_params = operand_params[0] if kernel.same_as_input else _output_params(kernel, target)
-    if output_params.scale > target.scale * np.float32(1.0001):
+    if not _rounds_once(output_params.scale, target.scale):
         return
     inputs = [*(v for v, _ in operands), *node.inputs[count:]]
     integer = _integer_node(node, inputs, operand_params, output_params)
@@ -346,6 +346,12 @@ def _use_integer_kernel(graph: ir.Graph, node: ir.Node, below: ir.Node, target: 
         node,
         below,
     )
+
+
+def _rounds_once(own: np.ndarray, requested: np.ndarray) -> bool:
+    """True if what a kernel rounds to its own scale is as good at the requested one: the same, or at least
+    twice as coarse."""
+    return bool(np.isclose(own, requested, rtol=1e-4) or own <= requested / 2)
 
 
 def _output_params(kernel: Kernel, target: QuantParams) -> QuantParams:

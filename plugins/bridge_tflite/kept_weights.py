@@ -1,0 +1,56 @@
+"""Integers of dequantized constants, kept beside the floats that other passes work on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from bridge.hub import const
+from bridge.quant import QuantParams
+
+__all__ = ["WEIGHTS", "Weights", "weight_operand"]
+
+WEIGHTS = "bridge.quantization"
+T = ir.DataType
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Integers of a dequantized constant, and their parameters, per tensor or per axis."""
+
+    integers: np.ndarray
+    params: QuantParams
+
+    def transpose(self, perm: Sequence[int]) -> Weights:
+        """Weights with the dimensions in the order of `perm`."""
+        return Weights(np.ascontiguousarray(self.integers.transpose(perm)), self.params.transpose(perm))
+
+
+def weight_operand(tfl: Any, weights: ir.Value, perm: Sequence[int]) -> Any:
+    """Constant weights with the dimensions in the order of `perm`: dequantized from their bytes, where these
+    are kept and stand for what the weights are now."""
+    array = const(weights)
+    found: Any = weights.meta.get(WEIGHTS)
+    assert array is not None
+    if not _are_bytes(found, array):
+        return np.ascontiguousarray(array.transpose(perm))
+    kept: Weights = found.transpose(perm)
+    tensor, params, shape = ir.tensor(kept.integers), kept.params, ir.Shape(kept.integers.shape)
+    source = ir.Value(name=weights.name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)
+    tfl.quantize(source, params.scale.reshape(-1), params.zero_point.reshape(-1), params.axis or 0)
+    result = tfl.temporary(T.FLOAT, list(kept.integers.shape), "weights")
+    tfl.DEQUANTIZE(source, outputs=[result])
+    return result
+
+
+def _are_bytes(kept: Any, array: np.ndarray) -> bool:
+    if kept is None or kept.integers.shape != array.shape:
+        return False
+    if kept.params.dtype not in (T.INT8, T.UINT8) or kept.params.block_size:
+        return False
+    symmetric = kept.params.per_tensor or kept.params.symmetric
+    return symmetric and np.array_equal(kept.params.dequantize(kept.integers), array)
