@@ -21,7 +21,7 @@ from bridge.passes import clean
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 from bridge_sklearn import is_booster, kbins_discretizer
-from bridge_sklearn.answers import decided_records, known_categories, own_answers
+from bridge_sklearn.answers import decided_records, known_categories, own_answers, rounded_records
 from bridge_sklearn.columns import encoders, is_search, read_columns
 from bridge_sklearn.estimators import JOINED, first_builder, part_builder
 from bridge_sklearn.frames import Frame
@@ -422,7 +422,13 @@ def has_trees(src: Any) -> bool:
 def check_predictions(src: Any, model: ir.Model) -> None:
     """Raise ExecutionFailed where ONNX Runtime has no kernels for the model, or it disagrees with the
     estimator's own predictions in any record."""
-    check(model, own_answers(src, model), known_categories(src, model), decided=decided_records(src, model))
+    check(
+        model,
+        own_answers(src, model),
+        known_categories(src, model),
+        decided=decided_records(src, model),
+        rounding=rounded_records(src, model),
+    )
 
 
 importer = Importer(

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 import bridge
+from bridge.classical.records import Records
 from bridge.load import reader
 from bridge.runtime import open_session
 
 pytest.importorskip("skl2onnx")
 
+from bridge_sklearn.answers import decided_records
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multioutput import ClassifierChain, RegressorChain
@@ -97,3 +100,36 @@ def test_any_scores_are_calibrated(name, method, tmp_path):
         np.testing.assert_allclose(
             found["probabilities"], source.predict_proba(records), rtol=1e-6, atol=atol
         )
+
+
+COMPARED = {
+    "logistic, of floats": (LogisticRegression(), "isotonic", np.float32),
+    "bayes, of floats": (GaussianNB(), "isotonic", np.float32),
+    "forest, of floats": (RandomForestClassifier(6, max_depth=4, random_state=0), "temperature", np.float32),
+}
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_every_record_of_two_calibrated_classes_is_compared(name):
+    model, method, dtype = COMPARED[name]
+    source = CalibratedClassifierCV(model, method=method, cv=2).fit(X.astype(dtype), SCORE > 0)
+    read = bridge.load(source)
+    decided = decided_records(source, read)
+    assert decided is not None
+    assert all(decided(table).all() for _, table in Records(read).groups())
+
+
+@pytest.mark.parametrize("labels", [THREE, SCORE > 0], ids=["three", "two"])
+def test_steps_of_floats_are_computed_in_floats(labels, tmp_path):
+    model = CalibratedClassifierCV(LogisticRegression(), method="isotonic", cv=2)
+    source = model.fit(X.astype(np.float32), labels)
+    found = outputs(source, "onnx", tmp_path, X)
+    assert found["label"].tolist() == source.predict(X).tolist()
+    np.testing.assert_allclose(found["probabilities"], source.predict_proba(X), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", [GaussianNB(), QuadraticDiscriminantAnalysis()])
+def test_models_of_floats_answer_doubles(model, tmp_path):
+    source = model.fit(X.astype(np.float32), THREE)
+    found = outputs(source, "onnx", tmp_path)
+    np.testing.assert_allclose(found["probabilities"], source.predict_proba(UNSEEN), rtol=1e-9, atol=1e-12)
