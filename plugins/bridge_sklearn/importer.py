@@ -33,6 +33,7 @@ from bridge_sklearn.graphs import (
     embed_model,
     finish_model,
     gather_labels,
+    mark_decisive,
     start_graph,
 )
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting
@@ -168,6 +169,9 @@ def convert_model(src: Any, names: list[str], count: int, double: bool) -> ir.Mo
     model = load_hub(proto, source="onnx")
     model.graph.name = type(src).__name__
     model = restore_target_columns(unify_concat_dtypes(model))
+    for node in model.graph:
+        if (node.name or "").startswith(kbins_discretizer.EDGE):
+            mark_decisive(node)
     if numbered(src) is not src:
         name_labels(model, final_of(src).classes_)
     return model

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge_sklearn.frames import Frame
-from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten, cast
+from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten, cast, mark_decisive
 
 
 def spline_transformer(op: PartBuilder, src: Any, frame: Frame) -> Frame:
@@ -109,7 +109,10 @@ def share(op: PartBuilder, quantiles: np.ndarray, references: np.ndarray, x: ir.
         line = op.Where(op.Greater(x, ends[1]), op.const(high[-1:, None]), line)
         line = op.Where(op.Less(x, ends[0]), op.const(low[:1, None]), line)
     told = np.flatnonzero((counts > 1) | (np.arange(len(points)) % max(len(points) - 1, 1) == 0))
-    marks = op.Cast(op.Equal(x, op.const(points[None, told])), to=int(DOUBLE))
+    equal = op.Equal(x, op.const(points[None, told]))
+    if (counts > 1).any():
+        mark_decisive(equal.producer())
+    marks = op.Cast(equal, to=int(DOUBLE))
     hit = op.Greater(op.ReduceSum(marks, np.array([1]), keepdims=1), op.const(np.array(0.5)))
     line = op.Where(hit, op.MatMul(marks, op.const(at[told, None])), line)
     return op.Where(op.Equal(x, x), line, x)

@@ -7,6 +7,7 @@ import pytest
 
 import bridge
 from bridge.classical.records import Records
+from bridge.errors import UnsupportedModel
 from bridge.load import reader
 from bridge.runtime import open_session
 
@@ -20,7 +21,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multioutput import ClassifierChain, RegressorChain
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer, StandardScaler
 from sklearn.svm import SVC, NuSVC
 from sklearn.tree import DecisionTreeRegressor
 
@@ -133,3 +134,21 @@ def test_models_of_floats_answer_doubles(model, tmp_path):
     source = model.fit(X.astype(np.float32), THREE)
     found = outputs(source, "onnx", tmp_path)
     np.testing.assert_allclose(found["probabilities"], source.predict_proba(UNSEEN), rtol=1e-9, atol=1e-12)
+
+
+COUNTS = RNG.integers(0, 6, (160, 4)).astype(float)
+STEPS = {
+    "bins": KBinsDiscretizer(4, quantile_method="averaged_inverted_cdf"),
+    "quantiles": QuantileTransformer(n_quantiles=20),
+}
+
+
+@pytest.mark.parametrize("target", ["tflite", "coreml"])
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_met_exactly_by_what_is_computed_are_not_narrowed(name, target, tmp_path):
+    scaled = make_pipeline(StandardScaler(), STEPS[name], LogisticRegression()).fit(COUNTS, THREE)
+    with pytest.raises(UnsupportedModel, match="input 0 of dtype"):
+        outputs(scaled, target, tmp_path, COUNTS)
+    plain = make_pipeline(STEPS[name], LogisticRegression()).fit(COUNTS, THREE)
+    found = outputs(plain, target, tmp_path, COUNTS)
+    np.testing.assert_allclose(found["probabilities"], plain.predict_proba(COUNTS), rtol=1e-3, atol=1e-5)
