@@ -54,7 +54,7 @@ def forms(scores: np.ndarray) -> list[np.ndarray]:
 
 
 def rounded_records(src: Any, model: ir.Model) -> Mask | None:
-    """How far the last places of scores move calibrated probabilities, relative to the largest, [N]; None for
+    """The error of calibrated probabilities by the last places of scores, relative to the largest, [N]; None for
     other models."""
     final = src.steps[-1][1] if hasattr(src, "steps") else src
     parts = getattr(final, "calibrated_classifiers_", [])

@@ -39,7 +39,7 @@ def takes_complements(src: Any) -> bool:
 
 
 def lost_shares(src: Any, records: Any) -> np.ndarray:
-    """How far the last places of the scores move calibrated probabilities, [N]."""
+    """The error of calibrated probabilities by the last places of scores, [N]."""
     lost = np.zeros(len(records))
     for each in src.calibrated_classifiers_:
         if rounds_scores(each) or takes_complements(each):
@@ -50,7 +50,7 @@ def lost_shares(src: Any, records: Any) -> np.ndarray:
 
 
 def lost_logits(src: Any, records: Any, scores: np.ndarray) -> np.ndarray:
-    """Where the logarithm of what is left of 1 is taken, last places of a probability are first ones; those
+    """The error where the logarithm of what is left of 1 is taken: last places of a probability are first ones; those
     of one that is a difference of logarithms are theirs."""
     places = np.spacing(scores[:, 0]).astype(np.float64)
     if hasattr(src.estimator, "predict_joint_log_proba"):
@@ -61,7 +61,7 @@ def lost_logits(src: Any, records: Any, scores: np.ndarray) -> np.ndarray:
 
 
 def lost_steps(src: Any, records: Any, scores: np.ndarray) -> np.ndarray:
-    """How far a curve rises, or falls, between the last places of a score; of several, as parts of their
+    """The rise or fall of a curve between the last places of a score; of several, as parts of their
     sum."""
     steps, heights = [], []
     for column, curve in zip(scores.T, src.calibrators, strict=True):

@@ -167,7 +167,7 @@ class Forest:
 
     @functools.cached_property
     def tests(self) -> dict[str, np.ndarray]:
-        """What a test reads of its node: the threshold or set, which of several modes is its own, where a
+        """Arrays a test reads of its node: the threshold or set, which of several modes is its own, where a
         missing value leads."""
         modes = sorted({*self.mode} - {LEAF})
         own = {mode: np.array([m == mode for m in self.mode]) for mode in modes[1:]}
