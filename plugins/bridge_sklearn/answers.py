@@ -54,8 +54,8 @@ def forms(scores: np.ndarray) -> list[np.ndarray]:
 
 
 def rounded_records(src: Any, model: ir.Model) -> Mask | None:
-    """The error of calibrated probabilities by the last places of scores, relative to the largest, [N]; None for
-    other models."""
+    """The error of calibrated probabilities by the last places of scores, relative to the largest, [N]; None
+    for other models."""
     final = src.steps[-1][1] if hasattr(src, "steps") else src
     parts = getattr(final, "calibrated_classifiers_", [])
     if not any(rounds_scores(each) or takes_complements(each) for each in parts):

@@ -50,8 +50,8 @@ def lost_shares(src: Any, records: Any) -> np.ndarray:
 
 
 def lost_logits(src: Any, records: Any, scores: np.ndarray) -> np.ndarray:
-    """The error where the logarithm of what is left of 1 is taken: last places of a probability are first ones; those
-    of one that is a difference of logarithms are theirs."""
+    """The error where the logarithm of what is left of 1 is taken: last places of a probability are first
+    ones; those of one that is a difference of logarithms are theirs."""
     places = np.spacing(scores[:, 0]).astype(np.float64)
     if hasattr(src.estimator, "predict_joint_log_proba"):
         logs = np.abs(src.estimator.predict_joint_log_proba(records)).max(axis=1)
