@@ -28,13 +28,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pandas as pd
 from classical_models import Case, cases
 
 import bridge
 from bridge.errors import BridgeError
 from bridge.load import reader
-from bridge.ports import Port, port_of
+from bridge.ports import port_of
 from bridge.runtime import open_session
 
 TARGETS = ("onnx", "pmml", "coreml", "tflite", "torchscript", "savedmodel")
@@ -48,14 +49,6 @@ SUFFIXES = {
 NARROW = ("coreml", "tflite", "torchscript")
 SINGLE = ("xgboost", "XGB", "CatBoost", "booster")
 """Words in the names of models whose library computes in floats of 32 bits."""
-
-
-def ports_of(source: Any) -> list[Port]:
-    """The inputs of a model, which its files have too."""
-    try:
-        return [port_of(value) for value in bridge.load(source).graph.inputs]
-    except BridgeError:
-        return []
 
 
 def tables(case: Case, ports: Any) -> dict[str, np.ndarray]:
@@ -134,11 +127,11 @@ def source_of(estimator: Any) -> Any:
     return getattr(estimator, "source", estimator)
 
 
-def outcome(case: Case, estimator: Any, ports: list[Port], target: str, folder: Path) -> tuple[str, str]:
+def outcome(case: Case, estimator: Any, model: ir.Model, target: str, folder: Path) -> tuple[str, str]:
     path = folder / f"model{SUFFIXES.get(target, '')}"
     try:
-        path = bridge.convert(source_of(estimator), path, to=target, overwrite=True).path
-        inputs = tables(case, ports)
+        path = bridge.save(model, path, to=target, overwrite=True).path
+        inputs = tables(case, map(port_of, model.graph.inputs))
         found = list(open_session(reader(path, target)).run(inputs).values())
     except BridgeError as error:
         return "refused", reason_of(error)
@@ -158,11 +151,15 @@ def done(number: int, targets: list[str]) -> list[dict[str, Any]]:
     warnings.filterwarnings("ignore")
     case, lines = all_cases()[number], []
     estimator = copy.deepcopy(case.model).fit(case.data.train, case.target)
-    ports = ports_of(source_of(estimator))
+    try:
+        model = bridge.load(source_of(estimator))
+    except BridgeError as error:
+        refusal = {"said": "refused", "detail": reason_of(error), "seconds": 0.0}
+        return [{"case": case.name, "target": target, **refusal} for target in targets]
     with tempfile.TemporaryDirectory() as folder:
         for target in targets:
             start = time.perf_counter()
-            said, detail = outcome(case, estimator, ports, target, Path(folder))
+            said, detail = outcome(case, estimator, model, target, Path(folder))
             spent = round(time.perf_counter() - start, 2)
             lines.append(
                 {"case": case.name, "target": target, "said": said, "detail": detail, "seconds": spent}

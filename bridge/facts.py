@@ -102,6 +102,9 @@ UNREAD = _text("bridge.unread")
 APPROXIMATED = _text("bridge.approximated")
 """Why its numbers may differ from the source's."""
 
+DECISIVE = _flag("bridge.decisive")
+"""A comparison with numbers that are met exactly: in less precision than it has it may turn."""
+
 WIDENED = _flag("bridge.widened")
 """A Cast back to the dtype a value had before it was computed wider."""
 

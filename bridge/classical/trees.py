@@ -12,12 +12,20 @@ import onnx_ir as ir
 
 from bridge import hub
 
-__all__ = ["MEMBER", "Ref", "Trees", "walk"]
+__all__ = ["LEAF", "MEMBER", "MODES", "Ref", "Trees", "node_keys", "walk"]
 
+MODES = tuple(f"BRANCH_{test}" for test in ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ", "MEMBER"))
+"""Tests of a node by what TreeEnsemble calls them, in the order of their numbers."""
+LEAF = "LEAF"
 LEQ, LT, GTE, GT, EQ, NEQ, MEMBER = range(7)
 DEEPEST = 2000
 Ref = tuple[bool, int]
 """True and the index of a leaf, or False and that of a test."""
+
+
+def node_keys(trees: Any, ids: Any) -> np.ndarray:
+    """One number for each node, of those of its tree and its own, both below 2³¹."""
+    return np.asarray(trees, np.int64) << 32 | np.asarray(ids, np.int64)
 
 
 def walk(left: Sequence[int], right: Sequence[int]) -> list[int]:

@@ -6,12 +6,12 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.classical.trees import LEAF, MEMBER, MODES, node_keys
 from bridge.errors import UnreadableFile
 from bridge.hub import attr
 
 __all__ = ["require_wellformed"]
 
-MODES = {*(f"BRANCH_{kind}" for kind in ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ")), "LEAF"}
 NODES = ("nodes_nodeids", "nodes_modes", "nodes_truenodeids", "nodes_falsenodeids", "nodes_featureids")
 
 
@@ -67,14 +67,14 @@ def _nodes_problem(node: ir.Node) -> str:
     short = next((name for name, values in told.items() if len(values) != len(trees)), "")
     if short or not len(trees):
         return f"{short or 'nodes_treeids'} is not told of every node"
-    strange = {str(mode) for mode in told["nodes_modes"]} - MODES
-    if strange:
+    modes = np.array([str(mode) for mode in told["nodes_modes"]])
+    if strange := {*modes.tolist()} - {*MODES[:MEMBER], LEAF}:
         return f"{min(strange)!r} is no mode of a node"
     ids = np.array(told["nodes_nodeids"], np.int64)
-    inner = np.array([str(mode) != "LEAF" for mode in told["nodes_modes"]])
+    inner = modes != LEAF
     if ids.min() < 0 or ids.max() >= 2**31 or trees.min() < 0 or trees.max() >= 2**31:
         return "the number of a node or tree is out of range"
-    keys = trees << 32 | ids
+    keys = node_keys(trees, ids)
     order = np.argsort(keys, kind="stable")
     if (np.diff(keys[order]) == 0).any():
         return "two nodes of a tree have the same number"
@@ -83,7 +83,7 @@ def _nodes_problem(node: ir.Node) -> str:
         numbers = np.array(told[name], np.int64)[inner]
         if numbers.size and (numbers.min() < 0 or numbers.max() >= 2**31):
             return "a node leads to one that is not there"
-        wanted = trees[inner] << 32 | numbers
+        wanted = node_keys(trees[inner], numbers)
         places = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
         children.append(order[places])
         if (keys[children[-1]] != wanted).any():
@@ -112,9 +112,12 @@ def _leaf_problem(node: ir.Node) -> str:
     targets, known = attr(node, f"{stem}_ids") or (0,), len(labels) or attr(node, "n_targets", 1)
     if min(targets) < 0 or max(targets) >= known:
         return f"a weight is that of a {stem} that is not there"
-    places = set(zip(attr(node, "nodes_treeids"), attr(node, "nodes_nodeids"), strict=True))
-    named = zip(attr(node, f"{stem}_treeids") or (), attr(node, f"{stem}_nodeids") or (), strict=True)
-    return "" if places.issuperset(named) else "a weight is that of a leaf that is not there"
+    trees, ids = (np.array(attr(node, f"{stem}_{name}") or (), np.int64) for name in ("treeids", "nodeids"))
+    keys = node_keys(attr(node, "nodes_treeids"), attr(node, "nodes_nodeids"))
+    inside = (trees >= 0) & (trees < 2**31) & (ids >= 0) & (ids < 2**31)
+    if not inside.all() or not np.isin(node_keys(trees, ids), keys).all():
+        return "a weight is that of a leaf that is not there"
+    return ""
 
 
 def _sets_problem(node: ir.Node) -> str:

@@ -54,6 +54,7 @@ class ComputeWider(ir.passes.InPlacePass):
     4. What a Cast, a quantization or an exact-integer operator does is its dtypes: these stay.
     5. A float64 constant beyond float32's range becomes the bound a float32 is compared with to the same end;
        where it is not compared or clamped with, the node stays.
+    6. A comparison that less precision would turn stays.
     """
 
     precedes = ("Decompose", "ChannelsLast")
@@ -78,7 +79,7 @@ class ComputeWider(ir.passes.InPlacePass):
 
     def _node(self, graph: ir.Graph, node: ir.Node) -> bool:
         wide = _wide(node)
-        if not wide or self.keep(node):
+        if not wide or self.keep(node) or facts.DECISIVE.get(node):
             return False
         schema = hub.schema(node)
         assert schema is not None

@@ -36,7 +36,7 @@ from bridge_pmml.reader import (
     text,
 )
 from bridge_pmml.values import Columns, Val, logical_not
-from bridge_pmml.verification import check
+from bridge_pmml.verification import check, parts
 
 ITEMS = "items"
 WHY = {
@@ -93,9 +93,22 @@ def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model
     facts.FORMAT.set(model, "pmml")
     facts.VERSION.set(model, version)
     facts.SHA256.set(model, hashlib.sha256(content).hexdigest())
-    notes = [check(path, root, checked, names)] if self_check else []
+    notes = _self_checks(path, root, checked, names) if self_check else ()
     hub.note(model, [*filter(None, notes), *extensions.notes(found)])
     return model
+
+
+def _self_checks(path: Path, root: Element, model: ir.Model, predictions: dict[str, str]) -> Iterator[str]:
+    """A sentence on the records of the document, and of each model inside it that has some."""
+    yield check(path, root, model, predictions)
+    for inner in parts(root):
+        whose = f" of {describe(model_of(inner))}"
+        try:
+            model, predictions = _build_model(inner)
+        except BridgeError as error:
+            yield f"no verification records{whose} were checked: {str(error).splitlines()[0]}"
+        else:
+            yield check(path, inner, model, predictions, whose)
 
 
 def _build_model(

@@ -1,18 +1,23 @@
-"""ModelVerification: the records a document carries, scored by the hub model made of it."""
+"""ModelVerification: the records a document carries, scored by the hub model made of it, or of a model inside
+it."""
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from lxml import etree
 
 from bridge.errors import UnreadableFile, VerificationFailed
 from bridge.passes import clean
 from bridge.runtime import run_hub
+from bridge_pmml.fields import active_fields
 from bridge_pmml.models import MODELS, model_of
 from bridge_pmml.reader import (
     INTERFACE,
@@ -23,6 +28,7 @@ from bridge_pmml.reader import (
     describe,
     inline_table,
     interface,
+    need_child,
     number,
     text,
 )
@@ -113,8 +119,41 @@ def records(rows: list[dict[str, str]], columns: dict[str, str], group: str) -> 
     return list(transactions.values())
 
 
-def check(path: Path, root: Element, model: ir.Model, predictions: dict[str, str]) -> str:
-    """A sentence on how many records of the document were scored; "" for a document without any.
+def parts(root: Element) -> Iterator[Element]:
+    """A document of its own for each model inside another that carries records."""
+    outermost = model_of(root)
+    for node in root.iter("ModelVerification"):
+        if node.getparent() is not outermost:
+            yield part(root, node.getparent())
+
+
+def part(root: Element, model: Element) -> Element:
+    """The document of a model inside another: what is derived or answered around it is a field of its
+    records."""
+    document = etree.Element(root.tag, {k: v for k, v in root.attrib.items() if k != INTERFACE})
+    document.extend(
+        copy.deepcopy(node) for node in (*children(root, "DataDictionary", "TransformationDictionary"), model)
+    )
+    fields = need_child(document, "DataDictionary")
+    known = {text(f, "name") for f in children(fields, "DataField")}
+    made = {f.get("name"): f for f in root.iter("DerivedField", "OutputField")}
+    records = model.iterfind("ModelVerification/VerificationFields/VerificationField")
+    told = {text(f, "field") for f in records}
+    read = {text(m, "name") for m in active_fields(child(model, "MiningSchema"))}
+    for name in sorted((told & read & {*made}) - known):
+        optype = made[name].get("optype", "continuous")
+        usual = "double" if optype == "continuous" else "string"
+        declared = {"name": name, "optype": optype, "dataType": made[name].get("dataType", usual)}
+        etree.SubElement(fields, "DataField", declared)
+        for derived in document.iterfind("TransformationDictionary/DerivedField"):
+            if derived.get("name") == name:
+                derived.getparent().remove(derived)
+    return document
+
+
+def check(path: Path, root: Element, model: ir.Model, predictions: dict[str, str], whose: str = "") -> str:
+    """A sentence on how many records of the document were scored; "" for a document without any. `whose`
+    names the model in it whose records they are.
 
     `predictions` are the outputs that hold the predicted values of targets. Targets are expected values where
     no output field is among the VerificationFields. Raises VerificationFailed where the model disagrees.
@@ -133,7 +172,7 @@ def check(path: Path, root: Element, model: ir.Model, predictions: dict[str, str
     names = {v.name for v in model.graph.outputs} | set(bundles)
     wanted = {f: f for f in fields if f in names} or {f: o for f, o in predictions.items() if f in fields}
     if not rows or not wanted:
-        return f"0 verification records were checked: none of the document's {len(rows)} tells an output"
+        return f"0 verification records{whose} were checked: none of the {len(rows)} tells an output"
     found = records(rows, {f: e.column for f, e in fields.items()}, group_field(root))
     outputs = _scored(path, root, model, found)
     for field, name in wanted.items():
@@ -142,7 +181,7 @@ def check(path: Path, root: Element, model: ir.Model, predictions: dict[str, str
         for index, record in enumerate(found):
             _compare(path, field, fields[field], index, record.get(field), values[index])
     count = len(found)
-    return f"{count} verification record{'s were' if count != 1 else ' was'} checked"
+    return f"{count} verification record{'s' * (count != 1)}{whose} {'were' if count != 1 else 'was'} checked"
 
 
 def group_field(root: Element) -> str:

@@ -12,11 +12,13 @@ import onnx_ir as ir
 from bridge.classical.check import Answers, Ask
 from bridge.classical.records import Known, Table
 from bridge.classical.splits import Place
-from bridge_sklearn.calibration import rounds_scores, settled_records, takes_complements
+from bridge_sklearn.calibration import lost_shares, rounds_scores, takes_complements
 from bridge_sklearn.columns import encoders
 from bridge_sklearn.text import reads_documents
 
+Mask = Callable[[Table], np.ndarray]
 DENSITIES = ("_estimate_weighted_log_prob",)
+SURE = 1e-12
 SCORES = ("predict_proba", "decision_function", "transform", "score_samples")
 
 
@@ -51,13 +53,35 @@ def forms(scores: np.ndarray) -> list[np.ndarray]:
     return [scores] if scores.ndim > 1 else [scores, np.stack([-scores, scores], axis=1)]
 
 
-def decided_records(src: Any, model: ir.Model) -> Callable[[Table], np.ndarray] | None:
-    """Mask of the records whose nearest neighbours, likeliest component, or place on a steep curve, rounding
-    does not choose; None for other models."""
+def rounded_records(src: Any, model: ir.Model) -> Mask | None:
+    """The error of calibrated probabilities by the last places of scores, relative to the largest, [N]; None
+    for other models."""
     final = src.steps[-1][1] if hasattr(src, "steps") else src
     parts = getattr(final, "calibrated_classifiers_", [])
-    if any(rounds_scores(each) or takes_complements(each) for each in parts):
-        return settled_scores(src, final, arranger(src, model))
+    if not any(rounds_scores(each) or takes_complements(each) for each in parts):
+        return None
+    arrange = arranger(src, model)
+
+    def rounded(table: Table) -> np.ndarray:
+        records = arrange(table)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                prepared = src[:-1].transform(records) if final is not src else records
+                return lost_shares(final, prepared) / final.predict_proba(prepared).max(axis=1)
+            except ValueError:
+                return np.zeros(len(records))
+
+    return rounded
+
+
+def decided_records(src: Any, model: ir.Model) -> Mask | None:
+    """Mask of the records whose nearest neighbours, likeliest component, or class of calibrated scores,
+    rounding does not choose; None for other models."""
+    final = src.steps[-1][1] if hasattr(src, "steps") else src
+    rounded = rounded_records(src, model)
+    if rounded is not None:
+        return clear_shares(src, arranger(src, model), rounded)
     density = next((getattr(final, m) for m in DENSITIES if hasattr(final, m)), None)
     neighbors = hasattr(final, "kneighbors") and getattr(final, "n_neighbors", None) is not None
     if density is None and not neighbors:
@@ -83,15 +107,18 @@ def decided_records(src: Any, model: ir.Model) -> Callable[[Table], np.ndarray] 
     return decided
 
 
-def settled_scores(src: Any, final: Any, arrange: Callable[[Table], Any]) -> Callable[[Table], np.ndarray]:
+def clear_shares(src: Any, arrange: Callable[[Table], Any], rounded: Mask) -> Mask:
+    """Mask of the records whose likeliest class the last places of scores do not choose."""
+
     def decided(table: Table) -> np.ndarray:
-        records = arrange(table)
+        lost, records = rounded(table), arrange(table)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                return settled_records(final, src[:-1].transform(records) if final is not src else records)
+                ordered = np.sort(src.predict_proba(records), axis=1)
             except ValueError:
                 return np.ones(len(records), bool)
+        return (lost < SURE) | (ordered[:, -1] - ordered[:, -2] > 2 * lost * ordered[:, -1])
 
     return decided
 

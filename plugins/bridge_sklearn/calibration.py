@@ -12,9 +12,10 @@ from bridge_sklearn.ensembles import weighted_mean
 from bridge_sklearn.frames import Frame
 from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, class_labels, classify
 from bridge_sklearn.linear import fine_sigmoid
-from bridge_sklearn.splines import piecewise
+from bridge_sklearn.splines import intervals, piecewise
 
-PLACES, SURE, SURE_OF_FLOATS = np.float32(8), 1e-7, 1e-5
+PLACES = np.float32(8)
+"""The last places of a score in which a library and a runtime may differ."""
 LEAST = 1e-12
 """What is added to a probability before its logarithm is taken."""
 
@@ -22,8 +23,6 @@ LEAST = 1e-12
 def calibrated_classifier(op: PartBuilder, src: Any, x: Frame) -> Outputs:
     """The class of the highest mean of what its calibrated parts say."""
     shares = weighted_mean(op, [calibrated(op, each, x) for each in src.calibrated_classifiers_])
-    if any(map(rounds_scores, src.calibrated_classifiers_)):
-        shares = op.Cast(shares, to=int(ir.DataType.FLOAT))
     return classify(op, src, shares, shares)
 
 
@@ -39,24 +38,41 @@ def takes_complements(src: Any) -> bool:
     return two and not hasattr(src.estimator, "decision_function")
 
 
-def settled_records(src: Any, records: Any) -> np.ndarray:
-    """Mask of the records whose calibrated probabilities the last places of scores do not change."""
-    settled = np.ones(len(records), bool)
+def lost_shares(src: Any, records: Any) -> np.ndarray:
+    """The error of calibrated probabilities by the last places of scores, [N]."""
+    lost = np.zeros(len(records))
     for each in src.calibrated_classifiers_:
-        if not (rounds_scores(each) or takes_complements(each)):
-            continue
-        scores = np.asarray(each.estimator.predict_proba(records))
-        scores = scores[:, 1:] if scores.shape[1] == 2 else scores
-        if takes_complements(each):
-            error = PLACES * np.spacing(scores[:, 0]) / (np.abs(1 - scores[:, 0]) + LEAST)
-            sure = SURE if scores.dtype == np.float64 else SURE_OF_FLOATS
-            settled &= error * float(each.calibrators[0].beta_) < sure
-            continue
-        for column, curve in zip(scores.T, each.calibrators, strict=True):
-            nudged = [column + side * PLACES * np.spacing(column) for side in (-1, 1)]
-            low, high = (curve.predict(n.astype(np.float32)) for n in nudged)
-            settled &= np.abs(high - low) < SURE
-    return settled
+        if rounds_scores(each) or takes_complements(each):
+            scores = np.asarray(each.estimator.predict_proba(records))
+            scores = scores[:, 1:] if scores.shape[1] == 2 else scores
+            lost += (lost_logits if takes_complements(each) else lost_steps)(each, records, scores)
+    return lost / len(src.calibrated_classifiers_)
+
+
+def lost_logits(src: Any, records: Any, scores: np.ndarray) -> np.ndarray:
+    """The error where the logarithm of what is left of 1 is taken: last places of a probability are first
+    ones; those of one that is a difference of logarithms are theirs."""
+    places = np.spacing(scores[:, 0]).astype(np.float64)
+    if hasattr(src.estimator, "predict_joint_log_proba"):
+        logs = np.abs(src.estimator.predict_joint_log_proba(records)).max(axis=1)
+        places = np.maximum(places, np.spacing(logs) * scores[:, 0])
+    error = np.log1p(PLACES * places / (np.abs(1 - scores[:, 0]) + LEAST))
+    return error * float(src.calibrators[0].beta_) * src.predict_proba(records).prod(axis=1)
+
+
+def lost_steps(src: Any, records: Any, scores: np.ndarray) -> np.ndarray:
+    """The rise or fall of a curve between the last places of a score; of several, as parts of their
+    sum."""
+    steps, heights = [], []
+    for column, curve in zip(scores.T, src.calibrators, strict=True):
+        low, high = (curve.predict(column + side * PLACES * np.spacing(column)) for side in (-1, 1))
+        steps.append(np.abs(high - low))
+        heights.append(curve.predict(column))
+    if len(steps) == 1:
+        return steps[0].astype(np.float64)
+    total, moved = np.sum(heights, axis=0), np.sum(steps, axis=0)
+    largest = np.max(steps, axis=0) + src.predict_proba(records).max(axis=1) * moved
+    return largest / np.maximum(total - moved, LEAST)
 
 
 def calibrated(op: PartBuilder, src: Any, x: Frame) -> ir.Value:
@@ -113,20 +129,39 @@ def interpolated(op: PartBuilder, src: Any, x: ir.Value) -> ir.Value:
     if src.out_of_bounds == "raise":
         raise Unwritten("it refuses numbers beyond those it was fitted on")
     starts, values = np.asarray(src.X_thresholds_, np.float64), np.asarray(src.y_thresholds_, np.float64)
-    inner = x
+    of_floats = src.X_thresholds_.dtype == np.float32
+    inner = x = cast(op, op.Cast(x, to=int(ir.DataType.FLOAT)), DOUBLE) if of_floats else x
     if src.out_of_bounds == "clip":
         low, high = (op.const(np.array([[float(end)]])) for end in (src.X_min_, src.X_max_))
         inner = op.Where(op.Less(x, low), low, op.Where(op.Greater(x, high), high, x))
     if len(starts) == 1:
         flat = op.Where(op.Equal(inner, inner), op.const(values[:1, None]), op.const(values[:1, None]))
         return flat
-    slopes = np.diff(values) / np.diff(starts)
-    weights = np.stack([slopes[:, None], values[:-1, None]])
-    line = piecewise(op, inner, starts, weights)
+    line = (line_of_floats if of_floats else line_of_doubles)(op, inner, starts, values)
     if src.out_of_bounds == "clip":
         return line
     outside = op.Or(op.Less(x, op.const(starts[:1, None])), op.Greater(x, op.const(starts[-1:, None])))
     return op.Where(outside, op.const(np.array(np.nan)), line)
+
+
+def line_of_doubles(op: PartBuilder, x: ir.Value, starts: np.ndarray, values: np.ndarray) -> ir.Value:
+    """As np.interp computes it, which answers the last value from the last point on."""
+    slopes = np.diff(values) / np.diff(starts)
+    line = piecewise(op, x, starts, np.stack([slopes[:, None], values[:-1, None]]))
+    return op.Where(op.GreaterOrEqual(x, op.const(starts[-1:, None])), op.const(values[-1:, None]), line)
+
+
+def line_of_floats(op: PartBuilder, x: ir.Value, starts: np.ndarray, values: np.ndarray) -> ir.Value:
+    """As scipy's interp1d computes it in floats, where a point ends the interval before it."""
+    inside = intervals(op, x, starts, "Greater")
+    slopes = np.diff(values.astype(np.float32)) / np.diff(starts.astype(np.float32))
+
+    def own(array: np.ndarray) -> ir.Value:
+        chosen = op.MatMul(inside, op.const(array.astype(np.float64)[:, None]))
+        return op.Cast(chosen, to=int(ir.DataType.FLOAT))
+
+    way = op.Sub(op.Cast(x, to=int(ir.DataType.FLOAT)), own(starts[:-1]))
+    return op.Cast(op.Add(op.Mul(own(slopes), way), own(values[:-1])), to=int(DOUBLE))
 
 
 def isotonic_regression(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:

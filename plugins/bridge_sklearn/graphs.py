@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
+from bridge.classical.splits import column_of
 
 DOUBLE = ir.DataType.DOUBLE
 Outputs = dict[str, ir.Value]
@@ -121,3 +122,9 @@ def embed_model(op: hub.Builder, model: ir.Model, x: ir.Value) -> Outputs:
 def cast(op: hub.Builder, x: ir.Value, dtype: ir.DataType | None) -> ir.Value:
     """`x` under a dtype."""
     return x if dtype is None or x.dtype == dtype else op.Cast(x, to=dtype)
+
+
+def mark_decisive(node: ir.Node | None) -> None:
+    """Mark a comparison with numbers of the training data, where what it compares is computed."""
+    if node is not None and column_of(node.inputs[0], 0) is None:
+        facts.DECISIVE.set(node, True)

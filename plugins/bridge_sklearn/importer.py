@@ -21,7 +21,7 @@ from bridge.passes import clean
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
 from bridge_sklearn import is_booster, kbins_discretizer
-from bridge_sklearn.answers import decided_records, known_categories, own_answers
+from bridge_sklearn.answers import decided_records, known_categories, own_answers, rounded_records
 from bridge_sklearn.columns import encoders, is_search, read_columns
 from bridge_sklearn.estimators import JOINED, first_builder, part_builder
 from bridge_sklearn.frames import Frame
@@ -33,6 +33,7 @@ from bridge_sklearn.graphs import (
     embed_model,
     finish_model,
     gather_labels,
+    mark_decisive,
     start_graph,
 )
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting
@@ -168,6 +169,9 @@ def convert_model(src: Any, names: list[str], count: int, double: bool) -> ir.Mo
     model = load_hub(proto, source="onnx")
     model.graph.name = type(src).__name__
     model = restore_target_columns(unify_concat_dtypes(model))
+    for node in model.graph:
+        if (node.name or "").startswith(kbins_discretizer.EDGE):
+            mark_decisive(node)
     if numbered(src) is not src:
         name_labels(model, final_of(src).classes_)
     return model
@@ -422,7 +426,13 @@ def has_trees(src: Any) -> bool:
 def check_predictions(src: Any, model: ir.Model) -> None:
     """Raise ExecutionFailed where ONNX Runtime has no kernels for the model, or it disagrees with the
     estimator's own predictions in any record."""
-    check(model, own_answers(src, model), known_categories(src, model), decided=decided_records(src, model))
+    check(
+        model,
+        own_answers(src, model),
+        known_categories(src, model),
+        decided=decided_records(src, model),
+        rounding=rounded_records(src, model),
+    )
 
 
 importer = Importer(

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+EDGE = "BridgeEdge"
+"""How the names of nodes begin that compare with edges."""
+
 
 def infer_shape(operator: Any) -> None:
     """[N, bins of all columns], or [N, columns] where bins are numbered; in the precision of what is read."""
@@ -24,9 +27,10 @@ def convert_bins(scope: Any, operator: Any, container: Any) -> None:
     elem_type = guess_proto_type(records.type)
     dtype = np.float64 if isinstance(records.type, DoubleTensorType) else np.float32
 
-    def add_node(name: str, inputs: list[str], **attributes: Any) -> str:
+    def add_node(name: str, inputs: list[str], title: str = "", **attributes: Any) -> str:
         output = scope.get_unique_variable_name(name.lower())
-        container.add_node(name, inputs, output, name=scope.get_unique_operator_name(name), **attributes)
+        own = scope.get_unique_operator_name(title or name)
+        container.add_node(name, inputs, output, name=own, **attributes)
         return str(output)
 
     def initializer(values: np.ndarray, data_type: int = elem_type) -> str:
@@ -38,9 +42,8 @@ def convert_bins(scope: Any, operator: Any, container: Any) -> None:
     for index, edges in enumerate(src.bin_edges_):
         inner = np.asarray(edges[1:-1], dtype)
         column = add_node("Gather", [records.full_name, initializer(np.array([index]), 7)], axis=1)
-        steps = add_node(
-            "Cast", [add_node("GreaterOrEqual", [column, initializer(inner[None])])], to=elem_type
-        )
+        reached = add_node("Not", [add_node("Less", [column, initializer(inner[None])], EDGE)])
+        steps = add_node("Cast", [reached], to=elem_type)
         count = len(inner)
         weights: np.ndarray = (
             np.ones((count, 1)) if src.encode == "ordinal" else np.eye(count + 1, dtype=dtype)[1:]

@@ -11,19 +11,25 @@ from bridge import hub
 from bridge_sklearn.graphs import Outputs, classify
 
 
+def doubles(values: Any) -> np.ndarray:
+    """Numbers of a model in double: one that was fitted on floats has floats."""
+    return np.asarray(values, np.float64)
+
+
 def classify_softmax(op: hub.Builder, src: Any, scores: ir.Value) -> Outputs:
     return classify(op, src, scores, op.Softmax(scores, axis=-1))
 
 
 def gaussian(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
-    """log P(class) - ½ Σ log 2πσ² - ½ Σ (x - θ)² / σ², and its softmax, a class at a time, so that records
-    stay rows."""
+    """log P(class) - ½ Σ log 2πσ² - ½ Σ (x - θ)² / σ², added up as scikit-learn does, and its softmax, a
+    class at a time, so that records stay rows."""
     scores = []
     for prior, mean, variance in zip(src.class_prior_, src.theta_, src.var_, strict=True):
-        gap = op.Sub(x, op.const(mean[None]))
-        fit = op.MatMul(op.Mul(gap, gap), op.const(-0.5 / variance[:, None]))
-        start = np.log(prior) - 0.5 * np.log(2 * np.pi * variance).sum()
-        scores.append(op.Add(fit, op.const(np.array([start]))))
+        gap = op.Sub(x, op.const(doubles(mean[None])))
+        parts = op.Div(op.Mul(gap, gap), op.const(doubles(variance[None])))
+        far = op.Mul(op.ReduceSum(parts, np.array([1]), keepdims=1), op.const(np.array([0.5])))
+        spread = op.const(doubles([-0.5 * np.log(2 * np.pi * variance).sum()]))
+        scores.append(op.Add(op.Sub(spread, far), op.const(doubles([np.log(prior)]))))
     return classify_softmax(op, src, op.Concat(*scores, axis=1))
 
 
@@ -33,9 +39,10 @@ def quadratic(op: hub.Builder, src: Any, x: ir.Value) -> Outputs:
     for prior, mean, rotation, scale in zip(
         src.priors_, src.means_, src.rotations_, src.scalings_, strict=True
     ):
-        rotated = op.MatMul(op.Sub(x, op.const(mean[None])), op.const(rotation * scale**-0.5))
+        turned = op.const(doubles(rotation * scale**-0.5))
+        rotated = op.MatMul(op.Sub(x, op.const(doubles(mean[None]))), turned)
         fit = op.Mul(op.ReduceSumSquare(rotated, np.array([1]), keepdims=1), op.const(np.array([-0.5])))
-        scores.append(op.Add(fit, op.const(np.array([np.log(prior) - 0.5 * np.log(scale).sum()]))))
+        scores.append(op.Add(fit, op.const(doubles([np.log(prior) - 0.5 * np.log(scale).sum()]))))
     return classify_softmax(op, src, op.Concat(*scores, axis=1))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge_sklearn.frames import Frame
-from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten, cast
+from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten, cast, mark_decisive
 
 
 def spline_transformer(op: PartBuilder, src: Any, frame: Frame) -> Frame:
@@ -53,16 +53,22 @@ def basis(op: PartBuilder, src: Any, spline: Any, x: ir.Value) -> ir.Value:
 def piecewise(op: PartBuilder, x: ir.Value, starts: np.ndarray, weights: np.ndarray) -> ir.Value:
     """Polynomials [powers, intervals, splines], highest power first, of the way into the interval a record is
     in; the first and the last one go on beyond."""
-    marks = np.eye(len(starts) - 1)
-    inside = op.const(marks[:1])
-    if len(starts) > 2:
-        reached = op.Cast(op.GreaterOrEqual(x, op.const(starts[None, 1:-1])), to=int(DOUBLE))
-        inside = op.Add(op.MatMul(reached, op.const(marks[1:] - marks[:-1])), inside)
+    inside = intervals(op, x, starts, "GreaterOrEqual")
     way = op.Sub(x, op.MatMul(inside, op.const(starts[:-1, None])))
     result = op.MatMul(inside, op.const(np.ascontiguousarray(weights[0])))
     for power in weights[1:]:
         result = op.Add(op.Mul(result, way), op.MatMul(inside, op.const(np.ascontiguousarray(power))))
     return result
+
+
+def intervals(op: PartBuilder, x: ir.Value, starts: np.ndarray, reached: str) -> ir.Value:
+    """A 1 in the interval a record is in, [N, intervals]; an operator tells whether it has reached one."""
+    marks = np.eye(len(starts) - 1)
+    inside = op.const(marks[:1])
+    if len(starts) > 2:
+        passed = op.Cast(op.node(reached, x, op.const(starts[None, 1:-1])), to=int(DOUBLE))
+        inside = op.Add(op.MatMul(passed, op.const(marks[1:] - marks[:-1])), inside)
+    return inside
 
 
 def beyond(op: PartBuilder, spline: Any, x: ir.Value, inner: ir.Value, low: float, high: float) -> ir.Value:
@@ -103,7 +109,10 @@ def share(op: PartBuilder, quantiles: np.ndarray, references: np.ndarray, x: ir.
         line = op.Where(op.Greater(x, ends[1]), op.const(high[-1:, None]), line)
         line = op.Where(op.Less(x, ends[0]), op.const(low[:1, None]), line)
     told = np.flatnonzero((counts > 1) | (np.arange(len(points)) % max(len(points) - 1, 1) == 0))
-    marks = op.Cast(op.Equal(x, op.const(points[None, told])), to=int(DOUBLE))
+    equal = op.Equal(x, op.const(points[None, told]))
+    if (counts > 1).any():
+        mark_decisive(equal.producer())
+    marks = op.Cast(equal, to=int(DOUBLE))
     hit = op.Greater(op.ReduceSum(marks, np.array([1]), keepdims=1), op.const(np.array(0.5)))
     line = op.Where(hit, op.MatMul(marks, op.const(at[told, None])), line)
     return op.Where(op.Equal(x, x), line, x)

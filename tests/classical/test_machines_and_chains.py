@@ -6,18 +6,22 @@ import numpy as np
 import pytest
 
 import bridge
+from bridge.classical.records import Records
+from bridge.errors import UnsupportedModel
 from bridge.load import reader
 from bridge.runtime import open_session
 
 pytest.importorskip("skl2onnx")
 
+from bridge_sklearn.answers import decided_records
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multioutput import ClassifierChain, RegressorChain
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer, StandardScaler
 from sklearn.svm import SVC, NuSVC
 from sklearn.tree import DecisionTreeRegressor
 
@@ -97,3 +101,54 @@ def test_any_scores_are_calibrated(name, method, tmp_path):
         np.testing.assert_allclose(
             found["probabilities"], source.predict_proba(records), rtol=1e-6, atol=atol
         )
+
+
+COMPARED = {
+    "logistic, of floats": (LogisticRegression(), "isotonic", np.float32),
+    "bayes, of floats": (GaussianNB(), "isotonic", np.float32),
+    "forest, of floats": (RandomForestClassifier(6, max_depth=4, random_state=0), "temperature", np.float32),
+}
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_every_record_of_two_calibrated_classes_is_compared(name):
+    model, method, dtype = COMPARED[name]
+    source = CalibratedClassifierCV(model, method=method, cv=2).fit(X.astype(dtype), SCORE > 0)
+    read = bridge.load(source)
+    decided = decided_records(source, read)
+    assert decided is not None
+    assert all(decided(table).all() for _, table in Records(read).groups())
+
+
+@pytest.mark.parametrize("labels", [THREE, SCORE > 0], ids=["three", "two"])
+def test_steps_of_floats_are_computed_in_floats(labels, tmp_path):
+    model = CalibratedClassifierCV(LogisticRegression(), method="isotonic", cv=2)
+    source = model.fit(X.astype(np.float32), labels)
+    found = outputs(source, "onnx", tmp_path, X)
+    assert found["label"].tolist() == source.predict(X).tolist()
+    np.testing.assert_allclose(found["probabilities"], source.predict_proba(X), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", [GaussianNB(), QuadraticDiscriminantAnalysis()])
+def test_models_of_floats_answer_doubles(model, tmp_path):
+    source = model.fit(X.astype(np.float32), THREE)
+    found = outputs(source, "onnx", tmp_path)
+    np.testing.assert_allclose(found["probabilities"], source.predict_proba(UNSEEN), rtol=1e-9, atol=1e-12)
+
+
+COUNTS = RNG.integers(0, 6, (160, 4)).astype(float)
+STEPS = {
+    "bins": KBinsDiscretizer(4, quantile_method="averaged_inverted_cdf"),
+    "quantiles": QuantileTransformer(n_quantiles=20),
+}
+
+
+@pytest.mark.parametrize("target", ["tflite", "coreml"])
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_met_exactly_by_what_is_computed_are_not_narrowed(name, target, tmp_path):
+    scaled = make_pipeline(StandardScaler(), STEPS[name], LogisticRegression()).fit(COUNTS, THREE)
+    with pytest.raises(UnsupportedModel, match="input 0 of dtype"):
+        outputs(scaled, target, tmp_path, COUNTS)
+    plain = make_pipeline(STEPS[name], LogisticRegression()).fit(COUNTS, THREE)
+    found = outputs(plain, target, tmp_path, COUNTS)
+    np.testing.assert_allclose(found["probabilities"], plain.predict_proba(COUNTS), rtol=1e-3, atol=1e-5)

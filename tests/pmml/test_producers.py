@@ -114,6 +114,41 @@ def test_a_document_tells_when_none_of_its_records_could_be_checked(tmp_path):
     assert hub.noted(bridge.load(path))[0].startswith("0 verification records were checked")
 
 
+def chain(first: str, second: str, told: tuple[str, ...] = ("p", "q")) -> str:
+    """10 + 5 x as p, then 10 + 5 p as q, each with its records."""
+    one = regression(verification({"x": "x", "p": "p"}, first), output=OUTPUT)
+    records = verification({f: f for f in told}, second)
+    two = regression(records, predictor="p", active="p", output=OUTPUT.replace('"p"', '"q"'))
+    segments = "".join(f"<Segment><True/>{each}</Segment>" for each in (one, two))
+    fields = schema('<MiningField name="x"/>')
+    return (
+        f'<MiningModel functionName="regression">{fields}'
+        f'<Segmentation multipleModelMethod="modelChain">{segments}</Segmentation></MiningModel>'
+    )
+
+
+FIRST, SECOND = "<row><x>1</x><p>15</p></row>", "<row><p>15</p><q>85</q></row>"
+
+
+def test_records_of_models_inside_others_are_checked(tmp_path):
+    notes = hub.noted(bridge.load(write(tmp_path, document(chain(FIRST, SECOND)))))
+    assert len(notes) == 2
+    assert all(n.startswith("1 verification record of RegressionModel") for n in notes)
+
+
+@pytest.mark.parametrize(
+    "records", [(FIRST.replace("15", "16"), SECOND), (FIRST, SECOND.replace("85", "86"))]
+)
+def test_records_of_models_inside_others_must_come_out(records, tmp_path):
+    with pytest.raises(VerificationFailed, match="record 1"):
+        bridge.load(write(tmp_path, document(chain(*records))))
+
+
+def test_records_that_do_not_tell_what_an_inner_model_reads_are_not_checked(tmp_path):
+    path = write(tmp_path, document(chain(FIRST, "<row><q>85</q></row>", told=("q",))))
+    assert hub.noted(bridge.load(path))[1].startswith("no verification records of RegressionModel")
+
+
 @pytest.mark.parametrize(
     ("expected", "attributes", "passes"),
     [

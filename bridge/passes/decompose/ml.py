@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts
+from bridge.classical.trees import LEAF, MODES, node_keys
 from bridge.dims import lengths, vector
 from bridge.hub import attr, rank_of, strings
 from bridge.needs import condition, dtype
@@ -40,7 +40,8 @@ def numbers(node: ir.Node, name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Forest:
-    """Every node of every tree, numbered through; a leaf leads to itself."""
+    """Every node of every tree, numbered through; a leaf leads to itself. `keys` are the numbers of tree and
+    node that an operator names each by."""
 
     roots: np.ndarray
     feature: np.ndarray
@@ -49,36 +50,42 @@ class Forest:
     true: np.ndarray
     false: np.ndarray
     tracks: np.ndarray
-    place: dict[tuple[int, int], int]
+    keys: np.ndarray
     members: np.ndarray | None = None
 
     @classmethod
     def of(cls, node: ir.Node) -> Forest:
-        trees, ids = attr(node, "nodes_treeids"), attr(node, "nodes_nodeids")
-        place = {key: i for i, key in enumerate(zip(trees, ids, strict=True))}
+        trees = np.array(attr(node, "nodes_treeids"))
+        keys = node_keys(trees, attr(node, "nodes_nodeids"))
         modes = [str(m) for m in attr(node, "nodes_modes")]
-        leads = []
+        inner, leads = np.array([m != LEAF for m in modes]), []
         for name in ("nodes_truenodeids", "nodes_falsenodeids"):
-            targets = zip(trees, attr(node, name), modes, strict=True)
-            leads.append([i if m == "LEAF" else place[t, n] for i, (t, n, m) in enumerate(targets)])
-        first = {tree: i for i, tree in reversed(list(enumerate(trees)))}
+            side = np.arange(len(trees))
+            side[inner] = places(keys, node_keys(trees, attr(node, name))[inner])
+            leads.append(side)
         missing = attr(node, "nodes_missing_value_tracks_true") or [0] * len(trees)
         return cls(
-            np.array([first[t] for t in sorted(first)]),
+            np.unique(trees, return_index=True)[1],
             np.array(attr(node, "nodes_featureids")),
             numbers(node, "nodes_values"),
             modes,
-            np.array(leads[0]),
-            np.array(leads[1]),
+            leads[0],
+            leads[1],
             np.array(missing, bool),
-            place,
+            keys,
         )
 
     @property
+    def ids(self) -> list[int]:
+        """The numbers of nodes in their trees."""
+        return (self.keys & (2**32 - 1)).tolist()  # type: ignore[no-any-return]
+
+    @functools.cached_property
     def depth(self) -> int:
         """Steps from the roots to the deepest leaf."""
-        level, steps = set(self.roots.tolist()), 0
-        while level := {int(n) for i in level for n in (self.true[i], self.false[i]) if n != i}:
+        level, steps = self.roots, 0
+        while len(level := level[self.true[level] != level]):
+            level = np.concatenate([self.true[level], self.false[level]])
             steps += 1
         return steps
 
@@ -138,7 +145,8 @@ class Forest:
                 needed[tree, row], ids[tree, 0, row] = sum(s for s in path.values() if s > 0), leaf
         flat = tests.ravel()
         read = op.Gather(op.Transpose(x, perm=[1, 0]), op.const(self.feature[flat]), axis=0)
-        turn = op.Cast(self._turn(op, read, lambda held: op.const(held[flat][:, None])), to=1)
+        held = {name: op.const(array[flat][:, None]) for name, array in self.tests.items()}
+        turn = op.Cast(self._turn(op, read, held), to=1)
         turn = op.Reshape(turn, op.const(np.array([len(paths), test_count, -1])))
         hit = op.Cast(op.Equal(op.MatMul(op.const(along), turn), op.const(needed)), to=1)
         leaf = op.Squeeze(op.MatMul(op.const(ids), hit), [1])
@@ -148,23 +156,32 @@ class Forest:
         """All trees walked a step at a time."""
         rows = lengths(op, x)[0]
         at = op.Expand(op.const(self.roots[None]), vector(op, [rows, len(self.roots)]))
+        feature, left, right = (op.const(array) for array in (self.feature, self.true, self.false))
+        tests = {name: op.const(array) for name, array in self.tests.items()}
         for _ in range(self.depth):
-            read = op.GatherElements(x, op.Gather(op.const(self.feature), at, axis=0), axis=1)
-            turn = self._turn(op, read, functools.partial(_gather_nodes, op, at))
-            left, right = (op.Gather(op.const(leads), at, axis=0) for leads in (self.true, self.false))
-            at = op.Where(turn, left, right)
+            read = op.GatherElements(x, op.Gather(feature, at, axis=0), axis=1)
+            held = {name: op.Gather(array, at, axis=0) for name, array in tests.items()}
+            turn = self._turn(op, read, held)
+            at = op.Where(turn, op.Gather(left, at, axis=0), op.Gather(right, at, axis=0))
         return at
 
-    def _turn(self, op: Any, read: ir.Value, of: Callable[[np.ndarray], ir.Value]) -> ir.Value:
-        """Mask of the nodes whose tests hold; `of` reads an array by node at the tested nodes."""
-        bound = of(self.value)
-        turn = None
-        for mode in sorted({m for m in self.mode if m != "LEAF"}):
+    @functools.cached_property
+    def tests(self) -> dict[str, np.ndarray]:
+        """Arrays a test reads of its node: the threshold or set, which of several modes is its own, where a
+        missing value leads."""
+        modes = sorted({*self.mode} - {LEAF})
+        own = {mode: np.array([m == mode for m in self.mode]) for mode in modes[1:]}
+        tracks = {"tracks": self.tracks} if self.tracks.any() else {}
+        members = {"members": self.members} if self.members is not None else {}
+        return {"value": self.value, **members, **own, **tracks}
+
+    def _turn(self, op: Any, read: ir.Value, held: dict[str, ir.Value]) -> ir.Value:
+        """Mask of the nodes whose tests hold; `held` are `tests` of the nodes that are tested."""
+        bound, turn = held["value"], None
+        for mode in sorted({*self.mode} - {LEAF}):
             equal = op.Equal(read, bound)
             if mode == "BRANCH_MEMBER":
-                assert self.members is not None
-                sets = of(self.members)
-                hits = op.Cast(op.Equal(op.Unsqueeze(read, [2]), sets), to=6)
+                hits = op.Cast(op.Equal(op.Unsqueeze(read, [2]), held["members"]), to=6)
                 equal = op.Greater(op.ReduceMax(hits, [2], keepdims=0), 0)
             passed = (
                 equal
@@ -173,32 +190,26 @@ class Forest:
                 if mode == "BRANCH_NEQ"
                 else op.node(COMPARED[mode], read, bound)
             )
-            here = of(np.array([m == mode for m in self.mode]))
-            turn = passed if turn is None else op.Where(here, passed, turn)
-        if self.tracks.any():
-            missing = op.And(op.IsNaN(read), of(self.tracks))
-            turn = op.Or(turn, missing)
+            turn = passed if turn is None else op.Where(held[mode], passed, turn)
+        if "tracks" in held:
+            turn = op.Or(turn, op.And(op.IsNaN(read), held["tracks"]))
         return turn  # type: ignore[return-value]
 
     def weights(self, node: ir.Node, prefix: str, count: int, initial: float) -> np.ndarray:
         """Weights of each leaf for each target (`prefix` "target") or class ("class"): [nodes, count]."""
         weights = numbers(node, f"{prefix}_weights")
+        named = node_keys(attr(node, f"{prefix}_treeids"), attr(node, f"{prefix}_nodeids"))
+        at = places(self.keys, named), np.array(attr(node, f"{prefix}_ids"), np.int64)
         table = np.full((len(self.feature), count), initial, weights.dtype)
-        entries = zip(
-            attr(node, f"{prefix}_treeids"),
-            attr(node, f"{prefix}_nodeids"),
-            attr(node, f"{prefix}_ids"),
-            weights,
-            strict=True,
-        )
-        for tree, leaf, column, weight in entries:
-            row = self.place[tree, leaf]
-            table[row, column] = weight if table[row, column] == initial else table[row, column] + weight
+        table[at] = 0.0
+        np.add.at(table, at, weights)
         return table
 
 
-def _gather_nodes(op: Any, indices: ir.Value, array: np.ndarray) -> ir.Value:
-    return op.Gather(op.const(array), indices, axis=0)
+def places(keys: np.ndarray, named: np.ndarray) -> np.ndarray:
+    """The index of each named key among `keys`, which has them all."""
+    order = np.argsort(keys, kind="stable")
+    return order[np.searchsorted(keys, named, sorter=order)]  # type: ignore[no-any-return]
 
 
 POSTS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")
@@ -355,9 +366,6 @@ def linear_regressor(op, node, x):
     return op.Identity(post_transformed(op, node, scores))
 
 
-MODES = (*COMPARED, "BRANCH_NEQ", "BRANCH_MEMBER")
-
-
 def ensemble(node: ir.Node) -> Forest:
     """The trees of a TreeEnsemble: its nodes, and after them its leaves."""
     inner, leaves = len(attr(node, "nodes_featureids")), len(attr(node, "leaf_targetids"))
@@ -377,7 +385,7 @@ def ensemble(node: ir.Node) -> Forest:
         leads[0],
         leads[1],
         np.concatenate([missing, np.zeros(leaves, bool)]),
-        {},
+        own,
         _members(node, modes, inner + leaves),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.classical.trees import MODES
 from bridge.hub import attr, const, input_at, rank_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
@@ -16,7 +17,6 @@ from bridge.passes.decompose.ml_classify import labels_of, sides
 
 ops = OpTable()
 
-MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
 LEAF = 6
 NORMS = {"L1": 1, "L2": 2}
 
@@ -58,7 +58,7 @@ def write_trees(params: Any, forest: Forest, weights: np.ndarray, base: Any, tra
     params.postEvaluationTransform = transform
     trees.numPredictionDimensions = weights.shape[1]
     trees.basePredictionValue.extend(float(b) for b in (base if len(base) else np.zeros(weights.shape[1])))
-    node_ids = {node_index: node for (_, node), node_index in forest.place.items()}
+    node_ids = forest.ids
     for tree, root in enumerate(forest.roots):
         members, stack = [], [int(root)]
         while stack:
@@ -66,7 +66,7 @@ def write_trees(params: Any, forest: Forest, weights: np.ndarray, base: Any, tra
             members.append(node_index)
             if forest.mode[node_index] != "LEAF":
                 stack += [int(forest.false[node_index]), int(forest.true[node_index])]
-        ids = {member: node_ids.get(member, member) for member in members}
+        ids = {member: node_ids[member] for member in members}
         if min(ids.values()) != ids[int(root)]:
             ids = {member: number for number, member in enumerate(dict.fromkeys(members))}
         for member in sorted(ids, key=ids.__getitem__):

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from bridge.classical.trees import MODES
 from bridge.errors import UnreadableFile
 from bridge.passes.decompose.ml import parting
 from bridge_coreml import network
 from bridge_coreml.pipeline.common import ML, feature_matrix
 
-MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
 LEAF = 6
 
 
