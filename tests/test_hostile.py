@@ -435,7 +435,6 @@ OTHERWISE = {
         if name.endswith(("2^40", "10^13", "2^62")) and not name.startswith("a")
     },
     (".onnx", "a function nobody defined"): "UnsupportedModel",
-    (".onnx", "a window of no size"): "ExecutionFailed",
     (".onnx", "branches in branches"): "converted",
     (".pt", "code that imports"): "converted",
     (".pt", "no code"): "UnsupportedModel",

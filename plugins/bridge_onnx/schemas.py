@@ -14,7 +14,6 @@ from bridge.schemas import problems_of
 from bridge_onnx.import_ops import ops
 from bridge_onnx.import_ops.common import DOMAIN
 
-SHOWN = 5
 MANY = 2**31 - 1
 VENDOR_ATTRIBUTES = {
     **dict.fromkeys(("Attention", "QAttention", "MultiHeadAttention", "PackedAttention"), "num_heads"),
@@ -52,21 +51,14 @@ def require_schemas(model: ir.Model, title: str) -> None:
     problems += _vendor_problems(hub.all_nodes(model))
     for function in model.functions.values():
         problems += _problems(function, function.opset_imports)
-    if problems:
-        more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise UnreadableFile(
-            f"{title} has operators that are not as ONNX defines them:\n  "
-            + "\n  ".join(problems[:SHOWN])
-            + more,
-            "Is the file complete, and made by a current exporter?",
-        )
+    hub.require_none(problems, title)
 
 
 def _problems(nodes: Iterable[ir.Node], opsets: dict[str, int]) -> Iterator[str]:
     for node in nodes:
         schema = hub.schema(node, opsets.get(node.domain, 1)) if node.domain in hub.STANDARD_OPSETS else None
         if schema is not None and not schema.deprecated:
-            for problem in problems_of(node, schema):
+            for problem in problems_of(node, schema, inferred=False):
                 yield f"{node.op_type} {node.name or ''} {problem}"
 
 
