@@ -307,7 +307,7 @@ def _window_problems(node: Held) -> Iterator[str]:
 
 
 def _kernel_problems(node: Held) -> Iterator[str]:
-    x, w, group = node.shape(0), node.shape(1), node.attribute("group", 1)
+    x, w, group = node.shape(0), node.shape(1), max(1, node.attribute("group", 1))
     if w is None or len(w) < 2:
         return
     kernel = node.attribute("kernel_shape", w[2:])
