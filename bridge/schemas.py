@@ -154,10 +154,13 @@ class Held:
         self.attributes, self.inferred = node.attributes, inferred
 
     def shape(self, index: int) -> tuple[Any, ...] | None:
+        """The lengths of an operand; a declared one of 0 or less is one that varies."""
         value = self.inputs[index] if index < len(self.inputs) else None
         if value is None or value.shape is None or not (self.inferred or value.producer() is None):
             return None
-        return value.shape.dims
+        if self.inferred or value.const_value is not None:
+            return value.shape.dims
+        return tuple(length if isinstance(length, int) and length > 0 else None for length in value.shape)
 
     def rank(self, index: int) -> int | None:
         shape = self.shape(index)
@@ -264,7 +267,7 @@ def _broadcast_problems(node: Held) -> Iterator[str]:
     if node.attributes.keys() & {"axis", "broadcast"}:
         return
     for lengths in zip_longest(*map(reversed, shapes), fillvalue=1):
-        differing = {n for n in lengths if _known(n) and n != 1}
+        differing = {n for n in lengths if _known(n) and n > 1}
         if len(differing) > 1:
             yield f"has operands of lengths {min(differing)} and {max(differing)}"
 
