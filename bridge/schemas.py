@@ -112,6 +112,42 @@ NATURAL = frozenset(
     ]
 )
 """Attributes whose numbers are 0 and more, of every operator."""
+SCATTERED, AVERAGED = ("none", "add", "mul", "max", "min"), ("none", "mean", "sum")
+DIRECTIONS = ("forward", "reverse", "bidirectional")
+CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
+    "approximate": {"": ("none", "tanh")},
+    "auto_pad": {"": ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")},
+    "case_change_action": {"": ("NONE", "LOWER", "UPPER")},
+    "coordinate_transformation_mode": {
+        "Resize": (
+            *("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"),
+            *("tf_half_pixel_for_nn", "tf_crop_and_resize"),
+        ),
+        "RoiAlign": ("half_pixel", "output_half_pixel"),
+    },
+    "direction": {"BitShift": ("LEFT", "RIGHT"), **dict.fromkeys(("RNN", "GRU", "LSTM"), DIRECTIONS)},
+    "keep_aspect_ratio_policy": {"": ("stretch", "not_larger", "not_smaller")},
+    "mode": {
+        "DepthToSpace": ("DCR", "CRD"),
+        "GridSample": ("linear", "nearest", "cubic", "bilinear", "bicubic"),
+        "Pad": ("constant", "reflect", "edge", "wrap"),
+        "Resize": ("nearest", "linear", "cubic"),
+        "RoiAlign": ("avg", "max"),
+        "SpaceToDepth": ("DCR", "CRD"),
+        "TensorScatter": ("linear", "circular"),
+        "TfIdfVectorizer": ("TF", "IDF", "TFIDF"),
+    },
+    "nearest_mode": {"": ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")},
+    "padding_mode": {"": ("zeros", "border", "reflection")},
+    "reduction": {
+        **dict.fromkeys(("ScatterElements", "ScatterND"), SCATTERED),
+        **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), AVERAGED),
+    },
+    "round_mode": {"": ("up", "down", "nearest")},
+}
+"""Words that an attribute may be, by operator; of every operator that has it under no name."""
+NAMES_DTYPES = {"to": 1, "dtype": 0, "output_dtype": 0, "output_datatype": 0}
+"""Attributes that are the number of a dtype, and the least it may be."""
 NAMES_AXES = frozenset(["axis", "axes", "batch_axis", "time_axis"])
 AXIS_ROOM = {
     "Flatten": (0, 1),
@@ -130,6 +166,7 @@ PER_AXIS = {
 }
 """Numbers that an attribute of a window has for each axis behind the channels."""
 WINDOWS = frozenset(["Conv", "ConvTranspose", "ConvInteger", "MaxPool", "AveragePool", "LpPool", "MaxUnpool"])
+DTYPES = frozenset(int(dtype) for dtype in ir.DataType)
 SMALL = 1024
 """Elements of the largest operand whose values are looked at."""
 
@@ -194,7 +231,13 @@ def problems_of(node: ir.Node, schema: onnx.defs.OpSchema, inferred: bool = True
     problems = list(_signature_problems(node, _described(schema)))
     if not problems:
         held = Held(node, inferred)
-        for check in (_dimension_problems, _attribute_problems, _value_problems, *OWN.get(node.op_type, ())):
+        for check in (
+            _dimension_problems,
+            _attribute_problems,
+            _word_problems,
+            _value_problems,
+            *OWN.get(node.op_type, ()),
+        ):
             problems += check(held)
     yield from problems
 
@@ -259,6 +302,18 @@ def _attribute_problems(node: Held) -> Iterator[str]:
         rank, room = node.rank(0), AXIS_ROOM.get(node.op_type, (0, 0))
         if names_axes and rank is not None and room is not None:
             yield from _axis_problems(numbers, rank + room[0], rank + room[1])
+
+
+def _word_problems(node: Held) -> Iterator[str]:
+    """Attributes that are no word, or no dtype, of those they may be."""
+    for name in CHOICES.keys() & node.attributes.keys():
+        words, word = CHOICES[name].get(node.op_type) or CHOICES[name].get(""), node.attribute(name, None)
+        if words is not None and word is not None and word not in words:
+            yield f"has an attribute {name} of {word!r}, none of {', '.join(words)}"
+    for name in NAMES_DTYPES.keys() & node.attributes.keys():
+        number = node.attribute(name, None)
+        if number is not None and not (NAMES_DTYPES[name] <= number and number in DTYPES):
+            yield f"has an attribute {name} of {number}, which is no dtype"
 
 
 def _broadcast_problems(node: Held) -> Iterator[str]:

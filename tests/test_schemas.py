@@ -89,6 +89,15 @@ DAMAGED = {
         {k: np.ones(s, np.float32) for k, s in {"v": (1, 1, 3), "w": (1, 6, 3), "r": (1, 6, 2)}.items()},
         "length 6, not 8",
     ),
+    "a mode that is none": ('y = Resize <mode="no_such"> (x, , s)', {"s": I([1.0] * 4)}, "mode of 'no_such'"),
+    "a direction that is none": (
+        'y = LSTM <hidden_size=1, direction="1"> (v, v, w)',
+        {"v": np.ones((1, 4, 1), np.float32), "w": np.ones((1, 4, 1), np.float32)},
+        "direction of '1', none of forward",
+    ),
+    "pads of no kind": ('y = AveragePool <kernel_shape=[1,1], auto_pad="x"> (x)', {}, "auto_pad of 'x'"),
+    "a dtype that is none": ("y = Cast <to=99> (x)", {}, "to of 99, which is no dtype"),
+    "no dtype": ("y = Cast <to=0> (x)", {}, "to of 0, which is no dtype"),
     "a body of fewer": (
         "y = Loop (n, , x) <body = b (int64 i, bool go) => (bool on, float[1] r) { on = Identity (go) "
         "r = Cast <to=1> (i) }>",
@@ -113,6 +122,9 @@ def test_the_tables_name_operators():
         assert all(onnx.defs.has(name) for name in table)
     attributes = {name for schema in onnx.defs.get_all_schemas() for name in schema.attributes}
     assert attributes >= schemas.POSITIVE | schemas.NATURAL | schemas.NAMES_AXES
+    assert attributes >= schemas.CHOICES.keys() | schemas.NAMES_DTYPES.keys()
+    for name, operators in schemas.CHOICES.items():
+        assert all(name in onnx.defs.get_schema(op).attributes for op in operators if op)
 
 
 def with_constants(case) -> onnx.ModelProto:
