@@ -168,7 +168,7 @@ def warm(name: str, seed: Path) -> None:
 def child(name: str, folder: Path, start: int, first: int) -> None:
     """Read mutation after mutation, and say on standard output which comes and how it ended."""
     import bridge
-    from bridge.errors import BridgeError, InternalError
+    from bridge.errors import BridgeError, InternalError, InvalidHub
 
     seeds = [Path(line) for line in (folder / "seeds").read_text().splitlines()]
     warm(name, seeds[0])
@@ -185,7 +185,7 @@ def child(name: str, folder: Path, start: int, first: int) -> None:
                 model, target = bridge.load(path, source=name), TARGETS[number % len(TARGETS)]
                 bridge.save(model, Path(own) / f"written{FILES[target][0]}", to=target, overwrite=True)
                 said = "written"
-            except InternalError as error:
+            except (InternalError, InvalidHub) as error:
                 said = f"defect: {str(error).splitlines()[0]}"
             except BridgeError as error:
                 said = type(error).__name__

@@ -482,24 +482,25 @@ SHOWN = 5
 
 
 def require_operands(model: ir.Model, title: str = "The model") -> None:
-    """Raise UnreadableFile unless operands and attributes of every node are as its operator takes them."""
+    """Raise UnreadableFile unless operands and attributes of every node are as its operator takes them, and
+    inputs and outputs have names."""
+    public = [*model.graph.inputs, *model.graph.outputs]
+    nameless = [] if all(value.name for value in public) else ["an input or output has no name"]
     problems = (
         f"{node.op_type} {node.name or ''} {problem}"
         for node in all_nodes(model)
         if (described := schema(node)) is not None
         for problem in problems_of(node, described)
     )
-    require_none(list(problems), title)
+    require_none([*nameless, *problems], title)
 
 
 def require_none(problems: list[str], title: str) -> None:
-    """Raise UnreadableFile, naming the first five, unless the list of problems with nodes is empty."""
+    """Raise UnreadableFile, naming the first five, unless the list of problems is empty."""
     if problems:
         more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise UnreadableFile(
-            f"{title} has operators that are not as they are defined:\n  "
-            + "\n  ".join(problems[:SHOWN])
-            + more,
+            f"{title} is not a valid model:\n  " + "\n  ".join(problems[:SHOWN]) + more,
             "Is the file complete, and made by a current exporter?",
         )
 
@@ -522,8 +523,6 @@ def _graph_problems(graph: ir.Graph, names: set[str], outer: set[ir.Value]) -> I
         for output in node.outputs:
             known.add(output)
             yield from _name_problems(output, names)
-    if not outer and not all(value.name for value in (*graph.inputs, *graph.outputs)):
-        yield "an input or output has no name"
     for output in graph.outputs:
         if output not in known:
             yield f"output {output.name} is never made"

@@ -167,6 +167,10 @@ ONNX: dict[str, Callable[[], Made]] = {
         "(float[1] x) => (float[1] y) { a = Add (x, b) b = Neg (a) y = Neg (b) }"
     ),
     "two values of a name": lambda: text("(float[1] x) => (float[1] y) { y = Neg (x) y = Abs (x) }"),
+    "an output that nothing makes": lambda: edited(lambda m: setattr(m.graph.output[0], "name", "nowhere")),
+    "an output without a name": lambda: edited(lambda m: setattr(m.graph.output[0], "name", "")),
+    "an input without a name": lambda: edited(lambda m: setattr(m.graph.input[0], "name", "")),
+    "a value that nothing makes": lambda: edited(lambda m: m.graph.node[1].input.__setitem__(0, "nowhere")),
     "a name that is no text": lambda: add_bytes_as_name(onnx.load_from_string(MNIST)),
     "an opset of 2^60": lambda: edited(lambda m: setattr(m.opset_import[0], "version", 2**60)),
     "an operator without operands": lambda: edited(lambda m: m.graph.node[0].ClearField("input")),

@@ -39,19 +39,32 @@ VENDOR_ATTRIBUTES = {
 
 
 def require_schemas(model: ir.Model, title: str) -> None:
-    """Raise UnreadableFile, naming the first five, for nodes of standard domains that have fewer or more
-    operands than their operators, or lack an attribute, or have one of another type; and for an opset there
-    cannot be. `title` names the model."""
+    """Raise UnreadableFile, naming the first five, for nodes whose operands or attributes are not as their
+    operators take them, for values that nothing makes, and for an opset there cannot be. `title`
+    names the model."""
     for domain, version in model.graph.opset_imports.items():
         if not 1 <= version < 2**31:
             raise UnreadableFile(
                 f"{title} imports opset {version} of {domain or 'ai.onnx'}.", "Is the file complete?"
             )
-    problems = list(_problems(hub.all_nodes(model), model.graph.opset_imports))
+    problems = [*_unmade(model), *_problems(hub.all_nodes(model), model.graph.opset_imports)]
     problems += _vendor_problems(hub.all_nodes(model))
     for function in model.functions.values():
         problems += _problems(function, function.opset_imports)
     hub.require_none(problems, title)
+
+
+def _unmade(model: ir.Model) -> Iterator[str]:
+    for node in hub.all_nodes(model):
+        for read in node.inputs:
+            if read is not None and not _is_made(read):
+                yield f"{node.op_type} {node.name or ''} reads {read.name}, which nothing makes"
+    for graph in model.graphs():
+        yield from (f"output {value.name} is never made" for value in graph.outputs if not _is_made(value))
+
+
+def _is_made(value: ir.Value) -> bool:
+    return value.producer() is not None or value.is_graph_input() or value.is_initializer()
 
 
 def _problems(nodes: Iterable[ir.Node], opsets: dict[str, int]) -> Iterator[str]:
