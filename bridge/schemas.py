@@ -486,6 +486,27 @@ def _group_norm_problems(node: Held) -> Iterator[str]:
         yield f"has {x[1]} channels in {groups} groups"
 
 
+def _scale_problems(node: Held) -> Iterator[str]:
+    """Scales of one axis, or of blocks, that do not fit it; a single one fits any."""
+    x, scale, zero, axis = node.shape(0), node.shape(1), node.shape(2), node.attribute("axis", 1)
+    if scale is None or all(n == 1 for n in scale):
+        return
+    if zero is not None and len(zero) != len(scale):
+        yield f"has scales of {len(scale)} dimensions and zero points of {len(zero)}"
+    for one, other in zip(scale, zero or (), strict=False):
+        if _known(one) and _known(other) and one != other:
+            yield f"has {one} scales and {other} zero points"
+    if x is None:
+        return
+    blocks = node.attribute("block_size", 0)
+    if len(scale) != (len(x) if blocks else 1):
+        yield f"has scales of {len(scale)} dimensions for {len(x)}"
+    elif not -len(x) <= axis < len(x):
+        yield f"has an axis {axis} of {len(x)} dimensions"
+    elif not blocks and _known(scale[0]) and _known(x[axis]) and x[axis] != scale[0]:
+        yield f"has {scale[0]} scales for a length of {x[axis]}"
+
+
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
@@ -531,6 +552,7 @@ OWN: dict[str, tuple[Callable[[Held], Iterator[str]], ...]] = {
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), (_block_problems,)),
     **dict.fromkeys(("GatherND", "ScatterND"), (_gather_problems,)),
     **dict.fromkeys(("If", "Loop", "Scan"), (_body_problems,)),
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), (_scale_problems,)),
     "BatchNormalization": (_norm_problems,),
     "GroupNormalization": (_group_norm_problems,),
     "Pad": (_pad_problems,),

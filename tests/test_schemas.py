@@ -98,6 +98,21 @@ DAMAGED = {
     "pads of no kind": ('y = AveragePool <kernel_shape=[1,1], auto_pad="x"> (x)', {}, "auto_pad of 'x'"),
     "a dtype that is none": ("y = Cast <to=99> (x)", {}, "to of 99, which is no dtype"),
     "no dtype": ("y = Cast <to=0> (x)", {}, "to of 0, which is no dtype"),
+    "scales of an axis of another length": (
+        "y = DequantizeLinear <axis=0> (q, s)",
+        {"q": np.ones((6, 2), np.int8), "s": np.ones(3, np.float32)},
+        "3 scales for a length of 6",
+    ),
+    "scales of no axis": (
+        "y = DequantizeLinear <axis=2> (q, s)",
+        {"q": np.ones((6, 2), np.int8), "s": np.ones(3, np.float32)},
+        "an axis 2 of 2",
+    ),
+    "zero points of other scales": (
+        "y = QuantizeLinear (x, s, z)",
+        {"s": np.ones(4, np.float32), "z": np.zeros(3, np.int8)},
+        "4 scales and 3 zero points",
+    ),
     "a body of fewer": (
         "y = Loop (n, , x) <body = b (int64 i, bool go) => (bool on, float[1] r) { on = Identity (go) "
         "r = Cast <to=1> (i) }>",
