@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -483,16 +484,18 @@ SHOWN = 5
 
 def require_operands(model: ir.Model, title: str = "The model") -> None:
     """Raise UnreadableFile unless operands and attributes of every node are as its operator takes them, and
-    inputs and outputs have names."""
-    public = [*model.graph.inputs, *model.graph.outputs]
-    nameless = [] if all(value.name for value in public) else ["an input or output has no name"]
+    inputs and outputs have names of their own."""
+    public = list(dict.fromkeys([*model.graph.inputs, *model.graph.outputs]))
+    names = Counter(value.name for value in public)
+    misnamed = [f"two inputs or outputs are called {name}" for name in names if name and names[name] > 1]
+    misnamed += [] if all(names) else ["an input or output has no name"]
     problems = (
         f"{node.op_type} {node.name or ''} {problem}"
         for node in all_nodes(model)
         if (described := schema(node)) is not None
         for problem in problems_of(node, described)
     )
-    require_none([*nameless, *problems], title)
+    require_none([*misnamed, *problems], title)
 
 
 def require_none(problems: list[str], title: str) -> None:

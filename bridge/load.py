@@ -99,8 +99,8 @@ class Reader:
         try:
             with self.extended:
                 model = self.importer.load(self.source, **self.options)
-            hub.require_operands(model, self.subject)
             restore_outputs(model)
+            hub.require_operands(model, self.subject)
             hub.stamp_origins(model)
             for function in plugins.functions():
                 model.functions.setdefault(function.identifier(), function)

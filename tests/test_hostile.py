@@ -134,6 +134,7 @@ LOOP = """
     on = Identity (go) r = Add (s, s) }>
 }
 """
+THREE_OPERANDS = helper.make_node("Resize", ["Plus214_Output_0"] * 3, ["nowhere"], mode="nearest")
 ONNX: dict[str, Callable[[], Made]] = {
     "nothing": lambda: b"",
     "noise": lambda: np.random.default_rng(0).bytes(5000),
@@ -167,6 +168,10 @@ ONNX: dict[str, Callable[[], Made]] = {
         "(float[1] x) => (float[1] y) { a = Add (x, b) b = Neg (a) y = Neg (b) }"
     ),
     "two values of a name": lambda: text("(float[1] x) => (float[1] y) { y = Neg (x) y = Abs (x) }"),
+    "an operator before its opset": lambda: edited(
+        lambda m: (setattr(m.opset_import[0], "version", 1), m.graph.node[1].CopyFrom(THREE_OPERANDS))
+    ),
+    "two inputs of a name": lambda: text("(float[1] x, float[1] x) => (float[1] y) { y = Neg (x) }"),
     "an output that nothing makes": lambda: edited(lambda m: setattr(m.graph.output[0], "name", "nowhere")),
     "an output without a name": lambda: edited(lambda m: setattr(m.graph.output[0], "name", "")),
     "an input without a name": lambda: edited(lambda m: setattr(m.graph.input[0], "name", "")),

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Iterable, Iterator
 
+import onnx
 import onnx_ir as ir
 
 from bridge import hub
@@ -69,10 +70,23 @@ def _is_made(value: ir.Value) -> bool:
 
 def _problems(nodes: Iterable[ir.Node], opsets: dict[str, int]) -> Iterator[str]:
     for node in nodes:
-        schema = hub.schema(node, opsets.get(node.domain, 1)) if node.domain in hub.STANDARD_OPSETS else None
+        first = _first_opsets().get((node.domain, node.op_type), 1)
+        version = max(first, opsets.get(node.domain, 1))
+        schema = hub.schema(node, version) if node.domain in hub.STANDARD_OPSETS else None
         if schema is not None and not schema.deprecated:
             for problem in problems_of(node, schema, inferred=False):
                 yield f"{node.op_type} {node.name or ''} {problem}"
+
+
+@functools.cache
+def _first_opsets() -> dict[tuple[str, str], int]:
+    """The opset that brought each operator of a standard domain; ONNX Runtime writes some under older ones."""
+    first: dict[tuple[str, str], int] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if schema.domain in hub.STANDARD_OPSETS:
+            key = schema.domain, schema.name
+            first[key] = min(first.get(key, MANY), schema.since_version)
+    return first
 
 
 def _vendor_problems(nodes: Iterable[ir.Node]) -> Iterator[str]:
