@@ -80,7 +80,7 @@ def _problems(nodes: Iterable[ir.Node], opsets: dict[str, int]) -> Iterator[str]
 
 @functools.cache
 def _first_opsets() -> dict[tuple[str, str], int]:
-    """The opset that brought each operator of a standard domain; ONNX Runtime writes some under older ones."""
+    """The opset that brought each operator of a standard domain; some are written under older ones."""
     first: dict[tuple[str, str], int] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
         if schema.domain in hub.STANDARD_OPSETS:
