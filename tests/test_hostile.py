@@ -416,6 +416,7 @@ XGBOOST: dict[str, Callable[[], Made]] = {
     "a tree told of in part": lambda: booster(split_conditions=[0.5]),
     "a column of 2^31": lambda: booster(split_indices=[2**31, 0, 0]),
     "a column of 0.16": lambda: booster(split_indices=[0.16, 0, 0]),
+    "a column that is true": lambda: booster(split_indices=[True, 0, 0]),
     "a node of 1.5": lambda: booster(left_children=[1.5, -1, -1]),
     "a category that is a word": lambda: booster(
         split_type=[1, 0, 0],

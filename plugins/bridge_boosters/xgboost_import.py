@@ -244,7 +244,7 @@ def aslist(values: Any) -> list[Any]:
 def whole(values: Any) -> list[int]:
     """The same, of whole numbers. Raises ValueError for others."""
     numbers = aslist(values)
-    if not all(isinstance(number, int) for number in numbers):
+    if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
         raise ValueError("a number that is no whole one names a node, a column or a category")
     return numbers
 
