@@ -1,18 +1,21 @@
 """Damage model files and hand them to every importer, and what is read to a writer: BridgeErrors only.
 
 `python benchmarks/fuzz.py [--formats F,…] [--seconds N | --count N] [--jobs N] [--seed N] [--keep FOLDER]`: each format
-is given as many seconds, or mutations, and files of its own to damage, at least twenty. A mutation has ten seconds of a
-processor and 4 GB. What ends otherwise is printed, kept in FOLDER, and makes the exit status 1. Mutations are numbered:
-the same seed makes the same ones.
+is given as many seconds, or mutations, and files of its own to damage, at least twenty; `xgboost.ubj` are those of one
+suffix. A mutation has ten seconds of a processor and 4 GB. What ends otherwise is printed, kept in FOLDER, and makes
+the exit status 1. Mutations are numbered: the same seed makes the same ones. Set TMPDIR to a folder in memory: files
+are written and left by the hundred each second.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import resource
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,7 +46,7 @@ FILES: dict[str, tuple[str, ...]] = {
 }
 
 
-def make_seeds(name: str, folder: Path) -> list[Path]:
+def make_seeds(name: str, suffixes: tuple[str, ...], start: int, folder: Path) -> list[Path]:
     """Small models of a format: written from random graphs, or boosted, and those of the shared folder."""
     import bridge
     from bridge.errors import BridgeError
@@ -51,12 +54,12 @@ def make_seeds(name: str, folder: Path) -> list[Path]:
 
     made: list[Path] = []
     for number in range(20 * MADE):
-        path = folder / f"seed{number}{FILES[name][number % len(FILES[name])]}"
+        path = folder / f"seed{number}{suffixes[number % len(suffixes)]}"
         try:
             if name in FITTED:
-                fitted(name, number, path)
+                fitted(name, start, number, path)
             else:
-                model = regression(number) if name == "pmml" else random_graph(0, number)
+                model = regression(start, number) if name == "pmml" else random_graph(start, number)
                 bridge.convert(model, path, to=name)
         except BridgeError:
             continue
@@ -67,49 +70,67 @@ def make_seeds(name: str, folder: Path) -> list[Path]:
     return made + (found if name != "savedmodel" else [])
 
 
-def regression(number: int) -> Any:
+def regression(start: int, number: int) -> Any:
     """A small estimator, whose model is classical."""
     import numpy as np
     from sklearn import ensemble, linear_model, tree
 
-    rng = np.random.default_rng(number)
+    rng = np.random.default_rng([start, number])
     kinds = tree.DecisionTreeClassifier, linear_model.LogisticRegression, ensemble.RandomForestRegressor
     settings: dict[str, Any] = [{"max_depth": 3}, {}, {"n_estimators": 2, "max_depth": 2}][number % 3]
     return kinds[number % 3](**settings).fit(rng.normal(size=(40, 3)), rng.integers(0, 2, 40))
 
 
-FITTED = ("xgboost", "lightgbm", "catboost", "sklearn")
+FITTED: dict[str, list[dict[str, Any]]] = {
+    "xgboost": [
+        {"objective": "reg:squarederror"},
+        {"objective": "binary:logistic"},
+        {"objective": "multi:softprob", "num_class": 3, "max_cat_to_onehot": 2},
+        {"booster": "dart", "rate_drop": 0.5},
+        {"booster": "gblinear"},
+        {"multi_strategy": "multi_output_tree", "objective": "multi:softprob", "num_class": 3},
+    ],
+    "lightgbm": [
+        {"objective": "binary"},
+        {"objective": "regression", "linear_tree": True},
+        {"objective": "multiclass", "num_class": 3, "max_cat_to_onehot": 1},
+    ],
+    "catboost": [{"depth": 1}, {"depth": 3}, {"depth": 2, "grow_policy": "Lossguide"}],
+    "sklearn": [{}],
+}
+"""Settings of each library's small models."""
 
 
-def fitted(name: str, number: int, path: Path) -> None:
+def fitted(name: str, start: int, number: int, path: Path) -> None:
     """A small model of a library, in its own file."""
     import numpy as np
 
-    rng = np.random.default_rng(number)
-    records, target = rng.normal(size=(60, 3)), rng.integers(0, 2, 60)
+    rng = np.random.default_rng([start, number])
+    settings = FITTED[name][number // 2 % len(FITTED[name])]
+    records, target = rng.normal(size=(60, 3)), rng.integers(0, settings.get("num_class", 2), 60)
+    records[:, 2] = rng.integers(0, 6, 60)
     if name == "xgboost":
         import xgboost
 
-        settings = {
-            "max_depth": 1 + number % 4,
-            "objective": ["reg:squarederror", "binary:logistic"][number % 2],
-        }
-        xgboost.train(settings, xgboost.DMatrix(records, target), 2).save_model(path)
+        sorts = ["q", "q", "c" if "objective" in settings and "multi_strategy" not in settings else "q"]
+        matrix = xgboost.DMatrix(records, target, feature_types=sorts, enable_categorical=True)
+        xgboost.train({"max_depth": 1 + number % 4} | settings, matrix, 2).save_model(path)
     elif name == "lightgbm":
         import lightgbm
 
-        settings = {"verbose": -1, "num_leaves": 4}
-        lightgbm.train(settings, lightgbm.Dataset(records, target), 2).save_model(path)
+        data = lightgbm.Dataset(records, target, categorical_feature=[2])
+        plain = {"verbose": -1, "num_leaves": 4, "min_data_per_group": 3, "cat_smooth": 1}
+        lightgbm.train(plain | settings, data, 2).save_model(path)
     elif name == "catboost":
         import catboost
 
-        settings = {"iterations": 2, "depth": 1 + number % 3, "verbose": 0, "allow_writing_files": False}
-        model = catboost.CatBoostClassifier(**settings).fit(records, target)
+        plain = {"iterations": 2, "verbose": 0, "allow_writing_files": False}
+        model = catboost.CatBoostClassifier(**plain | settings).fit(records, target)
         model.save_model(str(path), format=path.suffix[1:])
     else:
         import skops.io
 
-        skops.io.dump(regression(number), path)
+        skops.io.dump(regression(start, number), path)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -118,20 +139,16 @@ def files_of(path: Path) -> list[Path]:
 
 def damage(seed: Path, number: int, start: int, folder: Path) -> Path:
     """Mutation `number` of a model, beside it in `folder`."""
-    import shutil
-
     from bridge.testing.mutations import mutate
 
     rng = random.Random(f"{start}.{number}")
     path = folder / f"mutated{seed.suffix}"
-    shutil.rmtree(path, ignore_errors=True)
-    path.unlink(missing_ok=True)
     if seed.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(seed, path)
-    else:
-        shutil.copyfile(seed, path)
-    file = rng.choice(files_of(path))
-    file.write_bytes(mutate(file.read_bytes(), rng))
+    file = rng.choice(files_of(seed))
+    place = path / file.relative_to(seed) if seed.is_dir() else path
+    place.write_bytes(mutate(file.read_bytes(), rng))
     return path
 
 
@@ -143,16 +160,19 @@ def warm(name: str, seed: Path) -> None:
     with tempfile.TemporaryDirectory() as own:
         for target in TARGETS:
             with suppress(BridgeError):
-                bridge.save(bridge.load(seed, source=name), Path(own) / f"written{FILES[target]}", to=target)
+                bridge.save(
+                    bridge.load(seed, source=name), Path(own) / f"written{FILES[target][0]}", to=target
+                )
 
 
 def child(name: str, folder: Path, start: int, first: int) -> None:
     """Read mutation after mutation, and say on standard output which comes and how it ended."""
     import bridge
-    from bridge.errors import BridgeError, InternalError
+    from bridge.errors import BridgeError, InternalError, InvalidHub
 
     seeds = [Path(line) for line in (folder / "seeds").read_text().splitlines()]
     warm(name, seeds[0])
+    gc.freeze()
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     number = first
     with tempfile.TemporaryDirectory() as own:
@@ -165,7 +185,7 @@ def child(name: str, folder: Path, start: int, first: int) -> None:
                 model, target = bridge.load(path, source=name), TARGETS[number % len(TARGETS)]
                 bridge.save(model, Path(own) / f"written{FILES[target][0]}", to=target, overwrite=True)
                 said = "written"
-            except InternalError as error:
+            except (InternalError, InvalidHub) as error:
                 said = f"defect: {str(error).splitlines()[0]}"
             except BridgeError as error:
                 said = type(error).__name__
@@ -175,13 +195,14 @@ def child(name: str, folder: Path, start: int, first: int) -> None:
             number += 1
 
 
-def fuzz(name: str, seconds: float, count: int, start: int, keep: Path) -> tuple[Counter, list[str]]:
-    """How mutations of a format ended, and those that ended as none may."""
+def fuzz(asked: str, seconds: float, count: int, start: int, keep: Path) -> tuple[Counter, list[str]]:
+    """How mutations of a format, or of its files of one suffix, ended, and those that ended as none may."""
+    name, _, suffix = asked.partition(".")
     ends: Counter = Counter()
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as text:
         folder, number = Path(text), 0
-        seeds = make_seeds(name, folder)
+        seeds = make_seeds(name, (f".{suffix}",) if suffix else FILES[name], start, folder)
         (folder / "seeds").write_text("\n".join(map(str, seeds)))
         over = time.monotonic() + seconds
         while number < count and time.monotonic() < over:

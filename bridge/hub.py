@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -14,9 +15,10 @@ import onnx_ir as ir
 from onnx_ir import traversal
 
 from bridge import facts
-from bridge.errors import Blocker, InvalidHub
+from bridge.errors import Blocker, InvalidHub, UnreadableFile
 from bridge.facts import Origin
 from bridge.schemas import problems_of
+from bridge.traits import NHWC
 
 __all__ = [
     "HUB_OPSET",
@@ -46,7 +48,6 @@ __all__ = [
 HUB_OPSET = 28
 ML_OPSET = 5
 IR_VERSION = 13
-NHWC = "bridge.nhwc"
 ARRAYS = (np.ndarray, np.generic, list, tuple, bool, int, float)
 PROVISIONAL = "__provisional_"
 
@@ -487,9 +488,8 @@ class NodeProto:
 def verify(model: ir.Model) -> None:
     """Raise InvalidHub, listing every broken rule, unless `model` is a valid hub model.
 
-    Rules: pinned opsets; sorted nodes; unique value names; no Constant and no QLinear* nodes; operands and
-    attributes as their operators have them; inputs, outputs and initializers typed; functions only outside
-    the standard domains.
+    Rules: pinned opsets; sorted nodes; unique value names; no Constant and no QLinear* nodes; inputs, outputs
+    and initializers typed; functions only outside the standard domains. Raises as `require_operands` does.
     """
     problems = [
         f"opset {domain or 'ai.onnx'} is {version}, not {STANDARD_OPSETS[domain]}"
@@ -505,6 +505,36 @@ def verify(model: ir.Model) -> None:
     problems += _graph_problems(model.graph, names, set())
     if problems:
         raise InvalidHub("Not a valid hub model:\n  " + "\n  ".join(problems))
+    require_operands(model)
+
+
+SHOWN = 5
+
+
+def require_operands(model: ir.Model, title: str = "The model") -> None:
+    """Raise UnreadableFile unless operands and attributes of every node are as its operator takes them, and
+    inputs and outputs have names of their own."""
+    public = list(dict.fromkeys([*model.graph.inputs, *model.graph.outputs]))
+    names = Counter(value.name for value in public)
+    misnamed = [f"two inputs or outputs are called {name}" for name in names if name and names[name] > 1]
+    misnamed += [] if all(names) else ["an input or output has no name"]
+    problems = (
+        f"{node.op_type} {node.name or ''} {problem}"
+        for node in all_nodes(model)
+        if (described := schema(node)) is not None
+        for problem in problems_of(node, described)
+    )
+    require_none([*misnamed, *problems], title)
+
+
+def require_none(problems: list[str], title: str) -> None:
+    """Raise UnreadableFile, naming the first five, unless the list of problems is empty."""
+    if problems:
+        more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise UnreadableFile(
+            f"{title} is not a valid model:\n  " + "\n  ".join(problems[:SHOWN]) + more,
+            "Is the file complete, and made by a current exporter?",
+        )
 
 
 def _graph_problems(graph: ir.Graph, names: set[str], outer: set[ir.Value]) -> Iterator[str]:
@@ -520,9 +550,6 @@ def _graph_problems(graph: ir.Graph, names: set[str], outer: set[ir.Value]) -> I
         for read in node.inputs:
             if read is not None and read not in known:
                 yield f"{node.op_type} {node.name} reads {read.name} before it is made"
-        described = schema(node) if node.domain in STANDARD_OPSETS else None
-        if described is not None:
-            yield from (f"{node.op_type} {node.name} {problem}" for problem in problems_of(node, described))
         for subgraph in subgraphs(node):
             yield from _graph_problems(subgraph, names, known)
         for output in node.outputs:

@@ -67,6 +67,11 @@ class Reader:
         return str(self.source) if self.is_file else f"the {type(self.source).__name__}"
 
     @property
+    def subject(self) -> str:
+        """The source, as a sentence begins with it."""
+        return str(self.source) if self.is_file else f"This {type(self.source).__name__}"
+
+    @property
     def stem(self) -> str:
         """The name of the file without its suffix."""
         if not self.is_file:
@@ -95,6 +100,7 @@ class Reader:
             with self.extended:
                 model = self.importer.load(self.source, **self.options)
             restore_outputs(model)
+            hub.require_operands(model, self.subject)
             hub.stamp_origins(model)
             for function in plugins.functions():
                 model.functions.setdefault(function.identifier(), function)
@@ -109,9 +115,8 @@ class Reader:
         except Exception as error:
             if _is_own(error):
                 raise
-            what = self.source if self.is_file else f"This {type(self.source).__name__}"
             raise UnreadableFile(
-                f"{what} is not a valid {self.format.title} model: {type(error).__name__}: {error}",
+                f"{self.subject} is not a valid {self.format.title} model: {type(error).__name__}: {error}",
                 "Is the file complete, and made by a current exporter?",
             ) from error
 

@@ -10,9 +10,6 @@ from collections.abc import Set
 
 import onnx_ir as ir
 
-from bridge.hub import NHWC
-from bridge.schemas import REDUCTIONS
-
 __all__ = [
     "BROADCASTING",
     "ELEMENTWISE",
@@ -25,6 +22,8 @@ __all__ = [
     "RESHAPES",
     "is_a",
 ]
+
+NHWC = "bridge.nhwc"
 
 ELEMENTWISE = frozenset(
     [
@@ -109,7 +108,10 @@ BROADCASTING = frozenset(
 """An element of the result is a function of the elements of the inputs at its place, the inputs broadcast to
 one shape."""
 
-REDUCTION = frozenset(f"Reduce{name}" for name in REDUCTIONS)
+REDUCTION = frozenset(
+    f"Reduce{name}"
+    for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+)
 """Elements along axes, named by the second input, become one."""
 
 ON_AXIS = frozenset(

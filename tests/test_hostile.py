@@ -134,6 +134,7 @@ LOOP = """
     on = Identity (go) r = Add (s, s) }>
 }
 """
+THREE_OPERANDS = helper.make_node("Resize", ["Plus214_Output_0"] * 3, ["nowhere"], mode="nearest")
 ONNX: dict[str, Callable[[], Made]] = {
     "nothing": lambda: b"",
     "noise": lambda: np.random.default_rng(0).bytes(5000),
@@ -167,6 +168,14 @@ ONNX: dict[str, Callable[[], Made]] = {
         "(float[1] x) => (float[1] y) { a = Add (x, b) b = Neg (a) y = Neg (b) }"
     ),
     "two values of a name": lambda: text("(float[1] x) => (float[1] y) { y = Neg (x) y = Abs (x) }"),
+    "an operator before its opset": lambda: edited(
+        lambda m: (setattr(m.opset_import[0], "version", 1), m.graph.node[1].CopyFrom(THREE_OPERANDS))
+    ),
+    "two inputs of a name": lambda: text("(float[1] x, float[1] x) => (float[1] y) { y = Neg (x) }"),
+    "an output that nothing makes": lambda: edited(lambda m: setattr(m.graph.output[0], "name", "nowhere")),
+    "an output without a name": lambda: edited(lambda m: setattr(m.graph.output[0], "name", "")),
+    "an input without a name": lambda: edited(lambda m: setattr(m.graph.input[0], "name", "")),
+    "a value that nothing makes": lambda: edited(lambda m: m.graph.node[1].input.__setitem__(0, "nowhere")),
     "a name that is no text": lambda: add_bytes_as_name(onnx.load_from_string(MNIST)),
     "an opset of 2^60": lambda: edited(lambda m: setattr(m.opset_import[0], "version", 2**60)),
     "an operator without operands": lambda: edited(lambda m: m.graph.node[0].ClearField("input")),
@@ -406,6 +415,16 @@ XGBOOST: dict[str, Callable[[], Made]] = {
     "a tree that leads nowhere": lambda: booster(left_children=[9, -1, -1]),
     "a tree told of in part": lambda: booster(split_conditions=[0.5]),
     "a column of 2^31": lambda: booster(split_indices=[2**31, 0, 0]),
+    "a column of 0.16": lambda: booster(split_indices=[0.16, 0, 0]),
+    "a column that is true": lambda: booster(split_indices=[True, 0, 0]),
+    "a node of 1.5": lambda: booster(left_children=[1.5, -1, -1]),
+    "a category that is a word": lambda: booster(
+        split_type=[1, 0, 0],
+        categories=["no_such"],
+        categories_nodes=[0],
+        categories_segments=[0],
+        categories_sizes=[1],
+    ),
     "brackets 10^5 deep": lambda: b'{"learner":' + b"[" * 10**5,
 }
 ARCHIVES: dict[str, Callable[[], Made]] = {
@@ -435,7 +454,6 @@ OTHERWISE = {
         if name.endswith(("2^40", "10^13", "2^62")) and not name.startswith("a")
     },
     (".onnx", "a function nobody defined"): "UnsupportedModel",
-    (".onnx", "a window of no size"): "ExecutionFailed",
     (".onnx", "branches in branches"): "converted",
     (".pt", "code that imports"): "converted",
     (".pt", "no code"): "UnsupportedModel",

@@ -148,7 +148,7 @@ def start_sums(objective: str, base_score: Any, count: int, is_estimated: bool) 
 
 def grow(trees: Trees, columns: Columns, tree: dict[str, Any], group: int, scale: float, width: int) -> None:
     """Add one tree; a copy of it for each target where its leaves are vectors."""
-    left, right = (aslist(tree[f"{side}_children"]) for side in ("left", "right"))
+    left, right = (whole(tree[f"{side}_children"]) for side in ("left", "right"))
     order = walk(left, right)
     vectors = leaf_vectors(tree, left, right, width)
     tests = tree_tests(tree, order, left)
@@ -173,7 +173,7 @@ Test = tuple[int, float, bool, "list[int] | None"]
 
 def tree_tests(tree: dict[str, Any], order: list[int], left: list[int]) -> dict[int, Test]:
     """Column, threshold, whether missing values go left, and the categories that go right of each test."""
-    features, defaults = aslist(tree["split_indices"]), aslist(tree["default_left"])
+    features, defaults = whole(tree["split_indices"]), aslist(tree["default_left"])
     conditions = np.asarray(tree["split_conditions"], np.float32).tolist()
     kinds = aslist(tree.get("split_type", []))
     sets = category_sets(tree)
@@ -197,8 +197,8 @@ def add_test(
 
 def category_sets(tree: dict[str, Any]) -> dict[int, list[int]]:
     """The categories of each node that tests them."""
-    categories = aslist(tree.get("categories", []))
-    nodes, starts, sizes = (aslist(tree.get(f"categories_{n}", [])) for n in ("nodes", "segments", "sizes"))
+    categories = whole(tree.get("categories", []))
+    nodes, starts, sizes = (whole(tree.get(f"categories_{n}", [])) for n in ("nodes", "segments", "sizes"))
     sets = {}
     for node, start, size in zip(nodes, starts, sizes, strict=True):
         if not 0 <= start <= start + size <= len(categories):
@@ -241,6 +241,14 @@ def aslist(values: Any) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
+def whole(values: Any) -> list[int]:
+    """The same, of whole numbers. Raises ValueError for others."""
+    numbers = aslist(values)
+    if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
+        raise ValueError("a number that is no whole one names a node, a column or a category")
+    return numbers
+
+
 def tree_range(body: dict[str, Any], rounds: int | None) -> int:
     """The number of trees that the first rounds of boosting made; all without `rounds`."""
     total = len(body["trees"])
@@ -259,7 +267,7 @@ def tree_sums(
     """Sums of the base score and the trees, [N, K]."""
     body = model.body
     expected = int(body["gbtree_model_param"]["num_trees"])
-    groups = aslist(body["tree_info"])
+    groups = whole(body["tree_info"])
     if not len(body["trees"]) == len(groups) == expected:
         raise ValueError(f"{len(body['trees'])} trees are there, not {expected}")
     if model.drops is not None and len(model.drops) != expected:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.errors import InvalidOption
+from bridge.errors import InvalidOption, TooLarge
 from bridge.facts import COMPUTE_UNITS
 from bridge.formats import Exporter
 from bridge.ops import Need
@@ -26,6 +26,7 @@ from bridge_coreml.options import PROGRAM, SPECIFICATION, kept_float32, version
 from bridge_coreml.pipeline import exporter as pipeline
 
 ARRAY_DATA_TYPES = {"fp32": 65568, "fp16": 65552, "int32": 131104}
+LONGEST = 2**31
 BLOB_WRITER = "[MIL FileWriter]"
 DTYPE_NAMES = {"fp32": "float", "fp16": "float16", "int32": "int32", "bool": "int32"}
 
@@ -34,13 +35,14 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     """Write a legal hub model as an .mlpackage: one function `main`, weights beside it.
 
     Raises InvalidOption for a destination that is no package, UnsupportedModel for what coremltools refuses,
-    OSError where the weights cannot be written.
+    TooLarge for a length that coremltools does not count, OSError where the weights cannot be written.
     """
     if path.name.lower().endswith(".mlmodel"):
         raise InvalidOption(
             "An ML Program is a folder, which a file .mlmodel cannot be.", "Name the destination .mlpackage."
         )
     model_description.check_names(model, options)
+    _require_lengths(model)
     coremltools()
     from coremltools.converters.mil.backend.mil.load import MILProtoExporter
     from coremltools.converters.mil.mil import Builder, Program
@@ -67,6 +69,14 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         f"plus {list(picture.bias) or 0}"
         for name, picture in options["image_inputs"].items()
     )
+
+
+def _require_lengths(model: ir.Model) -> None:
+    made = (value for node in hub.all_nodes(model) for value in node.outputs)
+    for value in (*model.graph.inputs, *made):
+        for length in value.shape or ():
+            if isinstance(length, int) and length >= LONGEST:
+                raise TooLarge(f"{value.name} has a length of {length:,}, and {LONGEST - 1:,} is the most.")
 
 
 def _function(mil: Mil, model: ir.Model, options: dict[str, Any]) -> tuple[Any, list[Any], list[Any]]:

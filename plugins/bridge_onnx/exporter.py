@@ -37,6 +37,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         facts.ORIGIN.drop(node)
         facts.UNREAD.drop(node)
         model.graph.opset_imports.setdefault(node.domain, 1)
+    for graph in model.graphs():
+        graph.name = graph.name or "graph"
     weights = sum(
         t.nbytes for g in model.graphs() for v in g.initializers.values() if (t := v.const_value) is not None
     )

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Iterable, Iterator
 
+import onnx
 import onnx_ir as ir
 
 from bridge import hub
@@ -14,7 +15,6 @@ from bridge.schemas import problems_of
 from bridge_onnx.import_ops import ops
 from bridge_onnx.import_ops.common import DOMAIN
 
-SHOWN = 5
 MANY = 2**31 - 1
 VENDOR_ATTRIBUTES = {
     **dict.fromkeys(("Attention", "QAttention", "MultiHeadAttention", "PackedAttention"), "num_heads"),
@@ -40,34 +40,53 @@ VENDOR_ATTRIBUTES = {
 
 
 def require_schemas(model: ir.Model, title: str) -> None:
-    """Raise UnreadableFile, naming the first five, for nodes of standard domains that have fewer or more
-    operands than their operators, or lack an attribute, or have one of another type; and for an opset there
-    cannot be. `title` names the model."""
+    """Raise UnreadableFile, naming the first five, for nodes whose operands or attributes are not as their
+    operators take them, for values that nothing makes, and for an opset there cannot be. `title`
+    names the model."""
     for domain, version in model.graph.opset_imports.items():
         if not 1 <= version < 2**31:
             raise UnreadableFile(
                 f"{title} imports opset {version} of {domain or 'ai.onnx'}.", "Is the file complete?"
             )
-    problems = list(_problems(hub.all_nodes(model), model.graph.opset_imports))
+    problems = [*_unmade(model), *_problems(hub.all_nodes(model), model.graph.opset_imports)]
     problems += _vendor_problems(hub.all_nodes(model))
     for function in model.functions.values():
         problems += _problems(function, function.opset_imports)
-    if problems:
-        more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise UnreadableFile(
-            f"{title} has operators that are not as ONNX defines them:\n  "
-            + "\n  ".join(problems[:SHOWN])
-            + more,
-            "Is the file complete, and made by a current exporter?",
-        )
+    hub.require_none(problems, title)
+
+
+def _unmade(model: ir.Model) -> Iterator[str]:
+    for node in hub.all_nodes(model):
+        for read in node.inputs:
+            if read is not None and not _is_made(read):
+                yield f"{node.op_type} {node.name or ''} reads {read.name}, which nothing makes"
+    for graph in model.graphs():
+        yield from (f"output {value.name} is never made" for value in graph.outputs if not _is_made(value))
+
+
+def _is_made(value: ir.Value) -> bool:
+    return value.producer() is not None or value.is_graph_input() or value.is_initializer()
 
 
 def _problems(nodes: Iterable[ir.Node], opsets: dict[str, int]) -> Iterator[str]:
     for node in nodes:
-        schema = hub.schema(node, opsets.get(node.domain, 1)) if node.domain in hub.STANDARD_OPSETS else None
+        first = _first_opsets().get((node.domain, node.op_type), 1)
+        version = max(first, opsets.get(node.domain, 1))
+        schema = hub.schema(node, version) if node.domain in hub.STANDARD_OPSETS else None
         if schema is not None and not schema.deprecated:
-            for problem in problems_of(node, schema):
+            for problem in problems_of(node, schema, inferred=False):
                 yield f"{node.op_type} {node.name or ''} {problem}"
+
+
+@functools.cache
+def _first_opsets() -> dict[tuple[str, str], int]:
+    """The opset that brought each operator of a standard domain; some are written under older ones."""
+    first: dict[tuple[str, str], int] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if schema.domain in hub.STANDARD_OPSETS:
+            key = schema.domain, schema.name
+            first[key] = min(first.get(key, MANY), schema.since_version)
+    return first
 
 
 def _vendor_problems(nodes: Iterable[ir.Node]) -> Iterator[str]:

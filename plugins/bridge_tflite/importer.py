@@ -19,7 +19,7 @@ from bridge_tflite import metadata
 from bridge_tflite.graph import INNER, Node, Scope
 from bridge_tflite.import_ops import ops
 from bridge_tflite.import_ops.state import State
-from bridge_tflite.reader import DTYPES, File, Subgraph, read
+from bridge_tflite.reader import DTYPES, File, read
 
 
 def load(src: Any, signature: str = "", state: str = "explicit", allow_custom: bool = False) -> ir.Model:
@@ -118,16 +118,18 @@ def interface(file: File, key: str) -> tuple[int, list[tuple[str, int]], list[tu
         raise SeveralModels(f"{file.path} has {len(keys)} signatures", "signature", keys)
     if keys:
         signature = file.signatures[keys.index(key) if key else 0]
-        return signature.subgraph, signature.inputs, signature.outputs
+        return signature.subgraph, _named(signature.inputs, "input"), _named(signature.outputs, "output")
     graph = file.subgraphs[0]
-    return 0, _name_tensors(graph, graph.inputs, "input"), _name_tensors(graph, graph.outputs, "output")
+    inputs, outputs = ([(graph.tensors[i].name, i) for i in part] for part in (graph.inputs, graph.outputs))
+    return 0, _named(inputs, "input"), _named(outputs, "output")
 
 
-def _name_tensors(graph: Subgraph, indices: list[int], stem: str) -> list[tuple[str, int]]:
+def _named(tensors: list[tuple[str, int]], stem: str) -> list[tuple[str, int]]:
+    """Tensors under names that none lacks and no two share."""
     names: set[str] = set()
     named = []
-    for position, index in enumerate(indices):
-        name = graph.tensors[index].name or f"{stem}_{position}"
+    for position, (given, index) in enumerate(tensors):
+        name = given or f"{stem}_{position}"
         while name in names:
             name += f"_{position}"
         names.add(name)

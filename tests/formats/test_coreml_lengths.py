@@ -12,6 +12,7 @@ from build import hub_from_text, model_of_nodes, save_as
 from onnx import helper
 
 import bridge
+from bridge.errors import TooLarge
 
 RNG = np.random.default_rng(7)
 TARGETS = ("iOS15", "iOS18")
@@ -247,3 +248,9 @@ def test_an_axis_that_joining_tells_to_be_one_is_squeezed(tmp_path: Path) -> Non
     )
     feeds = [{"x": floats(n, 2, 1, w), "y": floats(n, 3, 1, w)} for n, w in ((1, 4), (2, 3))]
     assert_as_source(hub_from_text(text, a=np.array([2])), feeds, tmp_path)
+
+
+def test_a_length_that_core_ml_does_not_count_is_too_large(tmp_path):
+    text = f"(float[1,12,{2**31 - 1},2] x) => (float[1,3,n,4] y) {{ y = DepthToSpace <blocksize=2> (x) }}"
+    with pytest.raises(TooLarge, match="a length of 4,294,967,294"):
+        save_as("coreml", text, tmp_path)

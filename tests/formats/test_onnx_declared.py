@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from build import model_from_text
+from build import model_from_text, save_as
 
 import bridge
 from bridge import hub
@@ -72,3 +72,10 @@ def test_weights_beside_a_file_are_held_by_the_one_that_is_written(tmp_path):
     bridge.convert(tmp_path / "a.onnx", tmp_path / "b.onnx")
     (tmp_path / "w.bin").unlink()
     assert bridge.run(tmp_path / "b.onnx", {"x": np.ones(64, np.float32)})["y"].tolist() == [2.0] * 64
+
+
+def test_a_graph_without_a_name_is_written_under_one(tmp_path):
+    model = model_from_text("(float[2] x) => (float[2] y) { y = Neg (x) }")
+    model.graph.ClearField("name")
+    path = save_as("onnx", model, tmp_path)
+    assert onnx.load(path).graph.name

@@ -107,6 +107,13 @@ def test_a_file_of_several_signatures_lists_them(tmp_path: Path) -> None:
         bridge.load(path, signature="other")
 
 
+def test_inputs_and_outputs_a_signature_leaves_nameless_have_names(tmp_path: Path) -> None:
+    path = two_signatures(tmp_path / "two.tflite")
+    path.write_bytes(path.read_bytes().replace(b"\2\0\0\0y0", b"\0\0\0\0y0"))
+    (output,) = bridge.load(path, signature="add").graph.outputs
+    assert output.name == "output_0"
+
+
 def test_metadata_says_what_inputs_and_outputs_are() -> None:
     model = bridge.load(fixture("google-coral_test_data/mobilenet_v1_0.25_128_quant.tflite"))
     assert model.metadata_props["tflite.file:imagenet_labels.txt"].splitlines()[1] == "tench, Tinca tinca"
