@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import tempfile
 from collections import Counter
@@ -29,14 +30,13 @@ import onnx
 import onnx_ir as ir
 
 import bridge
-from bridge.convert import _write
-from bridge.errors import BridgeError, UnsupportedModel, VerificationFailed
+from bridge.errors import BridgeError, UnsupportedModel
 from bridge.load import Reader
 from bridge.report import Report
 from bridge.route import route
 from bridge.runtime import Session, open_session
 from bridge.testing.graphs import Case, random_case
-from bridge.verify import Proof
+from bridge.verify import Proof, Verification
 
 SUFFIX = {
     "onnx": ".onnx",
@@ -57,37 +57,37 @@ class Opened(list):
         return self[-1]
 
 
-def outcome(source: Path, hub: ir.Model, case: Case, to: str, folder: Path) -> tuple[str, str]:
+def outcome(source: Path, hub: ir.Model, case: Case, to: str, made: Path) -> tuple[str, str]:
     """The name of what became of the graph in this format, and why."""
-    made = folder / f"model{SUFFIX[to]}"
-    doubt = ""
+    opened = Opened()
     try:
         way = route(source, made, to=to)
         report = Report(way.reader.format.name, to)
-        opened = Opened()
-        try:
-            with mock.patch("bridge.verify.open_session", opened):
-                done = _write(hub.clone(), way.writer, report, True, Proof(way, hub), keep=True)
-            doubt = unvaried(hub, done.verification)
-        except VerificationFailed as error:
-            doubt = str(error)
+        proof, model = Proof(way, hub), hub.clone()
+        with way.writer.extended:
+            way.writer.lower(model, report)
+        report.require()
+        way.writer.write(model, made, report)
+        with mock.patch("bridge.verify.open_session", opened):
+            verification = proof.of(made, model)
+        doubt = unvaried(hub, verification) if verification.ok else str(verification)
         problem = "" if to == "coreml" else disagreement(case, opened[-1])
     except UnsupportedModel as error:
         reasons = {f"{b.op}: {b.reason}" for b in error.blockers} or {str(error)}
         return "refused", "; ".join(sorted(reasons))
     except BridgeError as error:
-        return "failed", f"{error} {doubt}"
+        return "failed", str(error)
     except Exception as error:
-        return "failed", f"{error!r} {doubt}"
+        return "failed", repr(error)
     if problem:
         return "wrong", f"{problem}\n{doubt or 'verification says it agrees'}"
-    return ("doubted", doubt) if doubt else ("survived", "")
+    return ("doubted" if to != "coreml" else "wrong", doubt) if doubt else ("survived", "")
 
 
-def unvaried(hub: ir.Model, verification: bridge.Verification | None) -> str:
+def unvaried(hub: ir.Model, verification: Verification) -> str:
     """Words for a verification that did not vary what varies; "" where it did."""
     symbolic = any(not isinstance(n, int) for v in hub.graph.inputs for n in v.shape or ())
-    settings = {str(s) for s in verification.settings} if verification else set()
+    settings = {str(s) for s in verification.settings}
     return "verified at one setting" if symbolic and len(settings) < 2 else ""
 
 
@@ -125,7 +125,9 @@ def measured(given: argparse.Namespace, numbers: Iterator[int], folder: Path) ->
     ).stdout.strip()
     for number in numbers:
         case = random_case(given.seed, number, given.nodes)
-        source = folder / "source.onnx"
+        place = folder / str(number)
+        place.mkdir()
+        source = place / "source.onnx"
         onnx.save(case.model, source)
         outcomes: dict[str, tuple[str, str]] = {}
         try:
@@ -133,13 +135,14 @@ def measured(given: argparse.Namespace, numbers: Iterator[int], folder: Path) ->
         except BridgeError as error:
             outcomes = dict.fromkeys(given.to, ("failed", f"not read: {error}"))
         for to in given.to if not outcomes else ():
-            outcomes[to] = outcome(source, hub, case, to, folder)
+            outcomes[to] = outcome(source, hub, case, to, place / f"model{SUFFIX[to]}")
         for to, (found, reason) in outcomes.items():
             if found not in ("survived", "refused"):
                 print(f"{given.seed}/{number} {to} {found}: {reason}\n", flush=True)
                 if given.keep:
                     given.keep.mkdir(parents=True, exist_ok=True)
                     onnx.save(case.model, given.keep / f"{given.seed}_{number}_{to}.onnx")
+        shutil.rmtree(place)
         ops = sorted({node.op_type for node in case.model.graph.node})
         symbolic = any(d.dim_param for v in case.model.graph.input for d in v.type.tensor_type.shape.dim)
         yield {"seed": given.seed, "number": number, "commit": commit, "outcomes": outcomes,
