@@ -120,9 +120,7 @@ def differs(expected: np.ndarray, exact: np.ndarray, found: np.ndarray) -> str:
 
 def measured(given: argparse.Namespace, numbers: Iterator[int], folder: Path) -> Iterator[dict]:
     """A record for each graph."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
-    ).stdout.strip()
+    commit = given.commit or git("describe", "--always", "--dirty")
     for number in numbers:
         case = random_case(given.seed, number, given.nodes)
         place = folder / str(number)
@@ -147,6 +145,11 @@ def measured(given: argparse.Namespace, numbers: Iterator[int], folder: Path) ->
         symbolic = any(d.dim_param for v in case.model.graph.input for d in v.type.tensor_type.shape.dim)
         yield {"seed": given.seed, "number": number, "commit": commit, "outcomes": outcomes,
                "operators": ops, "symbolic": symbolic}  # fmt: skip
+
+
+def git(*arguments: str) -> str:
+    told = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=Path(__file__).parent)
+    return told.stdout.strip()
 
 
 def summary(records: list[dict]) -> str:
@@ -175,6 +178,7 @@ def main() -> None:
         "--log", type=Path, help="a line for each graph; those there already are not made again"
     )
     parser.add_argument("--keep", type=Path, help="keep graphs that are wrong, doubted or failed here")
+    parser.add_argument("--commit", help="of the code, where it is no working copy")
     given = parser.parse_args()
     known = (
         [json.loads(line) for line in given.log.read_text().splitlines()]

@@ -278,6 +278,12 @@ class Graph:
                 helper.make_tensor_value_info(output.name, _dtype(self.values[output.name].found[0]), None)
             )
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        for output in model.graph.output:
+            for _ in (
+                () if output.type.tensor_type.HasField("shape") else self.values[output.name].found[0].shape
+            ):
+                output.type.tensor_type.shape.dim.add()
+            output.type.tensor_type.shape.SetInParent()
         feeds = [{n: self.values[n].found[s] for n in inputs} for s in range(SETTINGS)]
         session = _session(model)
         answers = [dict(zip(ends, session.run(ends, each), strict=True)) for each in feeds]

@@ -136,5 +136,5 @@ def found(g: Graph, src: str, x: np.ndarray) -> str:
 @step(1)
 def compress(g: Graph, src: str, x: np.ndarray) -> str:
     axis = g.axis(x)
-    keep = g.rng.random(x.shape[axis]) < 0.6
+    keep = g.rng.random(g.extents(src)[axis]) < 0.6
     return g.add("Compress", src, keep, **g.pick({"axis": axis}, {}))
