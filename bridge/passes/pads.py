@@ -19,7 +19,7 @@ _padded.op("Conv", "MaxPool", "AveragePool", "LpPool", needs=(PADDED_AT_RUN_TIME
 
 class ExplicitPads(ir.passes.InPlacePass):
     """1. auto_pad of Conv, ConvInteger, ConvTranspose and pools becomes the pads that mean the same, wherever
-    lengths tell them: VALID always, SAME_… where the strided axes have known lengths.
+    lengths tell them: VALID always, SAME_… where the strided axes have known lengths, and none is cut.
 
     2. output_shape of a ConvTranspose of known lengths becomes pads and output_padding.
     """
@@ -40,8 +40,10 @@ def _write(node: ir.Node) -> bool:
     pads = transposed_pads(node) if transposed else pads_of(node)
     if pads is None or (transposed and not _sized(node)):
         return False
-    node.attributes.pop("auto_pad", None)
     flat = [pair[side] for side in (0, 1) for pair in pads]
+    if not transposed and any(isinstance(n, int) and n < 0 for n in flat):
+        return False
+    node.attributes.pop("auto_pad", None)
     node.attributes["pads"] = ir.AttrInt64s("pads", flat)
     return True
 

@@ -82,6 +82,15 @@ CASES = {
         "(float[n,2,4] x) => (float[n,2,3] y) { y = AveragePool <kernel_shape = [2], pads = [0,1], "
         "strides = [2], ceil_mode: int = 1> (x) }",
     ),
+    "pool_that_leaves_elements_out": Graph(
+        [1, 2, 5, 4],
+        '(float[1,2,5,4] x) => (float[1,2,a,b] y) { y = LpPool <auto_pad: string = "SAME_UPPER", '
+        "kernel_shape = [3,2], p: int = 3, strides = [2,4]> (x) }",
+    ),
+    "blocks_of_one_element": Graph(
+        [2, 3, 2, 4],
+        "(float[n,3,2,4] x) => (float[n,3,2,4] y) { y = DepthToSpace <blocksize: int = 1> (x) }",
+    ),
 }
 TARGETS = ("tflite", "torchscript", "savedmodel", "coreml")
 REFUSED = {
