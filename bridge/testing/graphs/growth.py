@@ -63,7 +63,8 @@ class Fits:
     last: bool
 
     def takes(self, x: np.ndarray, opset: int) -> bool:
-        return self.rank <= x.ndim <= self.most and x.dtype.name in self.dtypes and opset >= self.since
+        fits = self.rank <= x.ndim <= self.most and x.dtype.name in self.dtypes
+        return fits and bool(x.size) and opset >= self.since
 
 
 STEPS: dict[Step, Fits] = {}
