@@ -222,11 +222,12 @@ def shape_part(g: Graph, src: str, x: np.ndarray) -> str:
     return g.add("Add", shape, g.add("Size", src))
 
 
-@step(2, since=0)
+@step(2)
 def reverse(g: Graph, src: str, x: np.ndarray) -> str:
     """Each sequence by its own length."""
     batch = int(g.pick(0, 1))
-    lengths = g.ints(*(int(g.rng.integers(1, x.shape[1 - batch] + 1)) for _ in range(x.shape[batch])))
+    longest = g.extents(src)[1 - batch]
+    lengths = g.ints(*(int(g.rng.integers(1, longest + 1)) for _ in range(x.shape[batch])))
     return g.add("ReverseSequence", src, lengths, batch_axis=batch, time_axis=1 - batch)
 
 
