@@ -44,7 +44,7 @@ def conv(g: Graph, src: str, x: np.ndarray) -> str:
     kernel = kernel_of(g, x)
     weights = g.normal(out, channels // group, *kernel) / math.sqrt(math.prod(kernel) * channels / group)
     bias = [g.normal(out)] if g.maybe(0.6) else []
-    shape = {"kernel_shape": kernel} if g.maybe() else {}
+    shape: dict[str, Any] = {"kernel_shape": kernel} if g.maybe() else {}
     return g.add("Conv", src, weights.astype(np.float32), *bias, group=group, **shape, **windows(g, kernel))
 
 

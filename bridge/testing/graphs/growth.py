@@ -245,11 +245,11 @@ class Graph:
         for node in nodes:
             node.input[:] = [names.get(i, i) for i in node.input]
             node.output[:] = [names[o] for o in node.output]
-        ports = [
+        before, after = (
             [helper.make_tensor_value_info(names[n], *rest) for n, *rest in side]
             for side in (inputs, outputs)
-        ]
-        return helper.make_graph(nodes, "body", *ports)
+        )
+        return helper.make_graph(nodes, "body", before, after)
 
     def model(self, nodes: list[onnx.NodeProto], inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
         """A model of some nodes and the weights they read."""

@@ -9,7 +9,7 @@ from onnx import TensorProto
 
 from bridge.testing.graphs.growth import ANY_FLOAT, BOOL, FLOATS, INTS, NUMBERS, Graph, step
 
-UNARY = (
+UNARY: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Relu", {}), ("Sigmoid", {}), ("Tanh", {}), ("Neg", {}), ("Abs", {}), ("Softplus", {}), ("Erf", {}),
     ("Softsign", {}), ("Mish", {}), ("HardSwish", {}), ("Sin", {}), ("Cos", {}), ("Atan", {}), ("Asinh", {}),
     ("Gelu", {"approximate": "none"}), ("Gelu", {"approximate": "tanh"}),

@@ -74,9 +74,9 @@ def rms_normalization(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(2)
 def mean_variance(g: Graph, src: str, x: np.ndarray) -> str:
-    axes = (
-        {"axes": sorted({int(a) for a in g.rng.integers(0, x.ndim, 2)})} if g.maybe() or x.ndim != 4 else {}
-    )
+    axes: dict[str, Any] = {}
+    if g.maybe() or x.ndim != 4:
+        axes["axes"] = sorted({int(a) for a in g.rng.integers(0, x.ndim, 2)})
     return g.add("MeanVarianceNormalization", spread(g, src), **axes)
 
 

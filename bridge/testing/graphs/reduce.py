@@ -67,7 +67,7 @@ def softmax(g: Graph, src: str, x: np.ndarray) -> str:
 @step(1)
 def masked_softmax(g: Graph, src: str, x: np.ndarray) -> str:
     """Some of a row are no candidates."""
-    open_places = g.rng.random(x.shape[-1]) < 0.6
+    open_places = np.atleast_1d(g.rng.random(x.shape[-1]) < 0.6)
     open_places[0] = True
     return g.add(
         "Softmax", g.add("Where", open_places, src, np.float32(g.pick(-np.inf, -1e9, -3.4e38))), axis=-1

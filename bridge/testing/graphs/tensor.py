@@ -12,7 +12,7 @@ from bridge.testing.graphs.growth import ANY, NUMBERS, Graph, step
 
 @step(2, ANY)
 def transpose(g: Graph, src: str, x: np.ndarray) -> str:
-    perm = {"perm": [int(p) for p in g.rng.permutation(x.ndim)]} if g.maybe(0.9) else {}
+    perm: dict[str, Any] = {"perm": [int(p) for p in g.rng.permutation(x.ndim)]} if g.maybe(0.9) else {}
     return g.add("Transpose", src, **perm)
 
 
@@ -161,7 +161,7 @@ def pad(g: Graph, src: str, x: np.ndarray) -> str:
             "Pad",
             src,
             g.ints(*pads),
-            *(value or [""]),
+            value[0] if value else "",
             g.ints(*(a - g.pick(0, x.ndim) for a in axes)),
             mode=mode,
         )
