@@ -32,7 +32,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass
 class Value:
-    """What ONNX Runtime computes at each setting, and the same in double."""
+    """Answers of ONNX Runtime at each setting, and the same in double."""
 
     found: list[np.ndarray]
     exact: list[np.ndarray]

@@ -100,7 +100,7 @@ def arg(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(1, ("float32", "int64"))
 def one_of_equals(g: Graph, src: str, x: np.ndarray) -> str:
-    """Which of several equal ones is the largest."""
+    """The place of the first, or last, of several equal ones."""
     axis = g.axis(x)
     twice = g.add("Concat", src, src, axis=axis)
     return g.add(
@@ -129,7 +129,7 @@ def one_hot(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(1, last=True)
 def found(g: Graph, src: str, x: np.ndarray) -> str:
-    """Where something holds: as many as there are."""
+    """Places of what is positive: as many as there are."""
     return g.add("NonZero", g.add("Greater", src, np.float32(0.1)))
 
 

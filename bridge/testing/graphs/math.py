@@ -37,7 +37,7 @@ def unary_of_any_float(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(0)
 def domain(g: Graph, src: str, x: np.ndarray) -> str:
-    """What is defined for some numbers only."""
+    """Functions of some numbers only."""
     op = g.pick("Sqrt", "Log", "Reciprocal", "Acosh", "Asin", "Atanh", "Exp", "Sinh")
     if op in ("Sqrt", "Log", "Reciprocal", "Acosh"):
         least = np.float32(1.5 if op == "Acosh" else 0.1)

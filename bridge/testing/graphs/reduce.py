@@ -55,7 +55,7 @@ def reduce_axes_at_run_time(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(1)
 def softmax(g: Graph, src: str, x: np.ndarray) -> str:
-    """Of large values too: the largest is taken away first."""
+    """Probabilities of large values too: the largest is taken away first."""
     if g.maybe(0.4):
         src = g.add("Mul", src, np.float32(g.pick(30, 300)))
     if g.maybe(0.2):

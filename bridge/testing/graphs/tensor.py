@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from onnx import helper
 
 from bridge.testing.graphs.growth import ANY, NUMBERS, Graph, step
 
@@ -147,7 +148,7 @@ def split(g: Graph, src: str, x: np.ndarray) -> Any:
 
 @step(1, NUMBERS)
 def pad(g: Graph, src: str, x: np.ndarray) -> str:
-    """Of every mode, cutting too; of all axes or some."""
+    """Pads of every mode, cutting too; of all axes or some."""
     mode = g.pick("constant", "constant", "reflect", "edge", "wrap")
     axes = sorted(int(a) for a in g.rng.choice(x.ndim, min(x.ndim, g.pick(1, 2)), replace=False))
     pads = [g.pick(0, 0, 1, 2, -1) for _ in range(2 * len(axes))]
@@ -209,8 +210,6 @@ def positions(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(1)
 def ones_like(g: Graph, src: str, x: np.ndarray) -> str:
-    from onnx import helper
-
     value = helper.make_tensor("value", 1, [1], [g.pick(1.0, -0.5)])
     return g.add("Sub", g.add("ConstantOfShape", g.add("Shape", src), value=value), src)
 
