@@ -70,7 +70,7 @@ def outcome(source: Path, hub: ir.Model, case: Case, to: str, made: Path) -> tup
         way.writer.write(model, made, report)
         with mock.patch("bridge.verify.open_session", opened):
             verification = proof.of(made, model)
-        doubt = unvaried(hub, verification) if verification.ok else str(verification)
+        doubt = "" if verification.ok else str(verification)
         problem = "" if to == "coreml" else disagreement(case, opened[-1])
     except UnsupportedModel as error:
         reasons = {f"{b.op}: {b.reason}" for b in error.blockers} or {str(error)}
@@ -81,7 +81,9 @@ def outcome(source: Path, hub: ir.Model, case: Case, to: str, made: Path) -> tup
         return "failed", repr(error)
     if problem:
         return "wrong", f"{problem}\n{doubt or 'verification says it agrees'}"
-    return ("doubted" if to != "coreml" else "wrong", doubt) if doubt else ("survived", "")
+    if doubt:
+        return "wrong" if to == "coreml" else "doubted", doubt
+    return "survived", unvaried(hub, verification)
 
 
 def unvaried(hub: ir.Model, verification: Verification) -> str:

@@ -231,7 +231,13 @@ def gelu(ts, node, x):
 
 @ops.op("ThresholdedRelu", needs=(FLOATS,))
 def thresholded_relu(ts, node, x):
-    return f"torch.threshold({x}, {attr(node, 'alpha')}, 0.0)"
+    return f"torch.where({x} > {attr(node, 'alpha')}, {x}, torch.zeros_like({x}))"
+
+
+@ops.op("Sign", needs=(FLOATS,))
+def sign_of_float(ts, node, x):
+    """The sign of NaN is NaN, where torch answers 0."""
+    return f"torch.where(torch.isnan({x}), {x}, torch.sign({x}))"
 
 
 @ops.op("PRelu", needs=(FLOATS, SAME))
