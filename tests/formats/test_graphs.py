@@ -91,6 +91,16 @@ CASES = {
         [2, 3, 2, 4],
         "(float[n,3,2,4] x) => (float[n,3,2,4] y) { y = DepthToSpace <blocksize: int = 1> (x) }",
     ),
+    "angle_of_any_length": Graph([3, 5], "(float[n,5] x) => (float[n,5] y) { y = Atan (x) }"),
+    "sign_of_no_number": Graph([4], "(float[4] x) => (float[4] y) { a = Neg (x) b = Log (a) y = Sign (b) }"),
+    "threshold_of_no_number": Graph(
+        [4], "(float[4] x) => (float[4] y) { a = Neg (x) b = Log (a) y = ThresholdedRelu (b) }"
+    ),
+    "none_but_the_last": Graph(
+        [5, 1],
+        "(float[n,m] x) => (float[n,k] y) <int64[1] s = {0}, int64[1] o = {1}> { a = Shape (x) "
+        "b = Gather <axis = 0> (a, o) e = Sub (b, o) y = Slice (x, s, e, o) }",
+    ),
 }
 TARGETS = ("tflite", "torchscript", "savedmodel", "coreml")
 REFUSED = {

@@ -56,6 +56,7 @@ def gemm(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(1)
 def einsum(g: Graph, src: str, x: np.ndarray) -> str:
+    g.fixed(src, -1)
     n = x.shape[-1]
     one = ("...j,jk->...k", "...j,jk->k...", "...j, jk -> ...", "...j,jk", "...j,...j->...")
     two = ("...ij,jk->...ik", "...ij,jk->...ki", "...ij,jk->...k", "...ij,jk->...i", "...ij,lj->l...i")

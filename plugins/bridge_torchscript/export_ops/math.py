@@ -55,7 +55,8 @@ register_functions(
     Tan="tan",
     Tanh="tanh",
 )
-register_functions(ops, NUMBERS, Abs="abs", Neg="neg", Relu="relu", Sign="sign")
+register_functions(ops, NUMBERS, Abs="abs", Neg="neg", Relu="relu")
+register_functions(ops, INTS, Sign="sign")
 register_functions(ops, BITS, BitwiseNot="bitwise_not")
 register_functions(ops, dtype("bool"), Not="logical_not")
 register_functions(ops, dtype("float", "double"), Det="det")
