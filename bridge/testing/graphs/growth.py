@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 from bridge.runtime import DISABLED_OPTIMIZERS, SESSION_CONFIG
 
@@ -179,7 +180,9 @@ class Graph:
         if any(node.op_type in UNJUDGED for node in model.graph.node):
             return [_wide(a) for a in answers]
         try:
-            results: Any = ReferenceEvaluator(doubled(model)).run(None, feeds)
+            results: Any = ReferenceEvaluator(doubled(model), new_ops=[MeanVarianceNormalization]).run(
+                None, feeds
+            )
             return [np.asarray(r) for r in results]
         except Exception:
             return [_wide(a) for a in answers]
@@ -321,6 +324,14 @@ def doubled(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     _double(copy.graph)
     return copy
+
+
+class MeanVarianceNormalization(OpRun):
+    """The reference has its function body alone, which is of float32."""
+
+    def _run(self, x: np.ndarray, axes: Any = None) -> tuple[np.ndarray]:  # type: ignore[override]
+        centred = x - x.mean(tuple(axes or (0, 2, 3)), keepdims=True)
+        return (centred / (np.sqrt((centred**2).mean(tuple(axes or (0, 2, 3)), keepdims=True)) + 1e-9),)
 
 
 FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16)
