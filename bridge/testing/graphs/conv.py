@@ -77,7 +77,7 @@ def conv_of_values(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(3, most=5)
 def pool(g: Graph, src: str, x: np.ndarray) -> str:
-    kernel = [min(k, n) for k, n in zip(kernel_of(g, x), x.shape[2:], strict=True)]
+    kernel = [min(k, n) for k, n in zip(kernel_of(g, x), g.extents(src)[2:], strict=True)]
     op = g.pick("MaxPool", "AveragePool", "LpPool")
     extra: dict[str, Any] = {"ceil_mode": g.pick(0, 0, 1)}
     if op == "AveragePool":
@@ -89,7 +89,7 @@ def pool(g: Graph, src: str, x: np.ndarray) -> str:
 
 @step(3, most=4)
 def pool_with_places(g: Graph, src: str, x: np.ndarray) -> list[str]:
-    kernel = [g.pick(1, 2, 3) for _ in x.shape[2:]]
+    kernel = [min(g.pick(1, 2, 3), n) for n in g.extents(src)[2:]]
     return g.add("MaxPool", src, outputs=2, kernel_shape=kernel, **windows(g, kernel, spare=False))
 
 
