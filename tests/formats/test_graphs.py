@@ -101,6 +101,15 @@ CASES = {
         "(float[n,m] x) => (float[n,k] y) <int64[1] s = {0}, int64[1] o = {1}> { a = Shape (x) "
         "b = Gather <axis = 0> (a, o) e = Sub (b, o) y = Slice (x, s, e, o) }",
     ),
+    "pool_wider_than_a_known_length": Graph(
+        [2, 3, 3, 4],
+        "(float[n,3,3,4] x) => (float[n,3,0,2] y) { y = MaxPool <dilations = [3,2], kernel_shape = [2,2]> (x) }",
+    ),
+    "convolution_wider_than_a_known_length": Graph(
+        [2, 3, 5, 1],
+        "(float[n,3,h,1] x) => (float[n,2,a,0] y) { i = Constant <value_ints = [2,3,3,2]> () "
+        "w = ConstantOfShape <value = float[1] {0.5}> (i) y = Conv (x, w) }",
+    ),
 }
 TARGETS = ("tflite", "torchscript", "savedmodel", "coreml")
 REFUSED = {
@@ -113,6 +122,8 @@ REFUSED = {
             "softmax_of_six_axes",
             "convolution_of_any_size",
             "pool_of_any_size",
+            "pool_wider_than_a_known_length",
+            "convolution_wider_than_a_known_length",
         )
     ),
 }
