@@ -110,6 +110,17 @@ CASES = {
         "(float[n,3,h,1] x) => (float[n,2,a,0] y) { i = Constant <value_ints = [2,3,3,2]> () "
         "w = ConstantOfShape <value = float[1] {0.5}> (i) y = Conv (x, w) }",
     ),
+    "transposed_convolution_of_a_given_length": Graph(
+        [2, 4, 6],
+        "(float[n,4,6] x) => (float[n,2,24] y) { i = Constant <value_ints = [4,2,1]> () "
+        "w = ConstantOfShape <value = float[1] {0.5}> (i) "
+        "y = ConvTranspose <output_shape = [24], strides = [4]> (x, w) }",
+    ),
+    "backwards_by_int32": Graph(
+        [5],
+        "(float[n] x) => (float[m] y) <int32[1] s = {-3}, int32[1] e = {0}, int32[1] a = {-1}, "
+        "int32[1] p = {-2}> { y = Slice (x, s, e, a, p) }",
+    ),
 }
 TARGETS = ("tflite", "torchscript", "savedmodel", "coreml")
 REFUSED = {
