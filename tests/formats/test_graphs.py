@@ -121,6 +121,11 @@ CASES = {
         "(float[n] x) => (float[m] y) <int32[1] s = {-3}, int32[1] e = {0}, int32[1] a = {-1}, "
         "int32[1] p = {-2}> { y = Slice (x, s, e, a, p) }",
     ),
+    "resized_to_nothing": Graph(
+        [1, 1, 3, 1],
+        "(float[1,1,h,1] x) => (float[1,1,a,0] y) <float[2] s = {1.5, 0.5}> { y = Resize <axes = [2, 3], "
+        'mode: string = "linear"> (x, "", s) }',
+    ),
 }
 TARGETS = ("tflite", "torchscript", "savedmodel", "coreml")
 REFUSED = {
@@ -135,6 +140,7 @@ REFUSED = {
             "pool_of_any_size",
             "pool_wider_than_a_known_length",
             "convolution_wider_than_a_known_length",
+            "resized_to_nothing",
         )
     ),
 }
