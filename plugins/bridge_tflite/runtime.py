@@ -133,7 +133,7 @@ def _invoke(interpreter: Any, signatures: Any, key: str, inputs: dict[str, Any])
         except ValueError as error:
             if NOTHING not in str(error) or len(signatures) > 1:
                 raise
-            return {name: _read(interpreter, d) for name, d in runner.get_output_details().items()}
+            return {name: _tensor_of(interpreter, d) for name, d in runner.get_output_details().items()}
     slots = {d["name"]: d for d in interpreter.get_input_details()}
     for name, slot in slots.items():
         interpreter.resize_tensor_input(slot["index"], np.shape(inputs[name]))
@@ -141,13 +141,13 @@ def _invoke(interpreter: Any, signatures: Any, key: str, inputs: dict[str, Any])
     for name, slot in slots.items():
         interpreter.set_tensor(slot["index"], inputs[name])
     interpreter.invoke()
-    return {d["name"]: _read(interpreter, d) for d in interpreter.get_output_details()}
+    return {d["name"]: _tensor_of(interpreter, d) for d in interpreter.get_output_details()}
 
 
 NOTHING = "Invalid tensor size"
 
 
-def _read(interpreter: Any, described: dict[str, Any]) -> Any:
+def _tensor_of(interpreter: Any, described: dict[str, Any]) -> Any:
     """A tensor; LiteRT hands out none without elements."""
     if 0 in described["shape"]:
         return np.empty(described["shape"], described["dtype"])

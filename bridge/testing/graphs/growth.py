@@ -156,7 +156,7 @@ class Graph:
             self.weights = before[1]
 
     def _computed(self, nodes: list[onnx.NodeProto], names: list[str], last: bool) -> dict[str, Value]:
-        read = [n for n in dict.fromkeys(_read(nodes)) if n in self.values]
+        read = [n for n in dict.fromkeys(_names_read(nodes)) if n in self.values]
         model = self.model(nodes, read, names)
         session = _session(model)
         found: dict[str, Value] = {n: Value([], []) for n in names}
@@ -256,7 +256,7 @@ class Graph:
 
     def model(self, nodes: list[onnx.NodeProto], inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
         """A model of some nodes and the weights they read."""
-        used = set(_read(nodes))
+        used = set(_names_read(nodes))
         graph = helper.make_graph(
             nodes,
             "random",
@@ -271,7 +271,7 @@ class Graph:
 
     def case(self) -> Case | None:
         """The whole, where ONNX Runtime computes it as it did step by step."""
-        read = set(_read(self.nodes))
+        read = set(_names_read(self.nodes))
         ends = [n for n in self.values if n not in read and n not in self.inputs][:4]
         inputs = [n for n in self.inputs if n in read]
         if not ends or not inputs:
@@ -362,13 +362,13 @@ def _wide(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
-def _read(nodes: Any) -> Iterator[str]:
+def _names_read(nodes: Any) -> Iterator[str]:
     """Names that nodes read, those of their bodies among them."""
     for node in nodes:
         yield from node.input
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                yield from _read(attribute.g.node)
+                yield from _names_read(attribute.g.node)
 
 
 def _nudged(rng: np.random.Generator, array: np.ndarray) -> np.ndarray:
