@@ -254,3 +254,10 @@ def test_what_is_no_data_is_told(files, words, tmp_path, monkeypatch):
         (tmp_path / "a.npy").write_text("no")
     with pytest.raises(InvalidInput, match=words):
         read_inputs(files, hub_from_text(IMAGE).graph.inputs)
+
+
+def test_batches_grow_where_a_far_row_is_read():
+    """Only a batch is symbolic, and its fourth row is read."""
+    text = "(float[n,3] x) => (float[2,3] y) <int64[2,1] i = {-4, 3}> { y = GatherND (x, i) }"
+    model = hub_from_text(text)
+    assert bridge.verify(model, model).settings == ({"n": 4}, {"n": 5})

@@ -33,6 +33,8 @@ UNITS = {
 }
 """Lengths to try, as multiples of a unit: the smallest; what windows reach into; sides that strides divide;
 images; frames of sound; a second of it; 1 everywhere."""
+ROWS = (4, 8, 16, 64)
+"""Lengths to try of batches alone, after 2 and 1, for what reads a row far from the first."""
 
 
 class Lengths:
@@ -183,6 +185,8 @@ class Lengths:
             for many in (True, False) if self.rows else (True,):
                 yield [self._spread(sides, unit, turn, many) for turn in (0, 1)]
             if not sides:
+                for least in ROWS:
+                    yield [[self._rows(least, turn)] for turn in (0, 1)]
                 return
         for name in sides if len(self.free) > 1 else ():
             others = [n for n in sides if n != name]
@@ -198,12 +202,15 @@ class Lengths:
         for shift in range(6):
             together = [*rows, *sides] if unit == 1 and many else sides
             first = shift + turn * len(together)
-            yield {
-                n: self._divided(n, 2 + turn * len(rows) + i if many else 1) for i, n in enumerate(rows)
-            } | {
+            yield (self._rows(2, turn) if many else dict.fromkeys(rows, 1)) | {
                 n: self._divided(n, unit * numbers[(first + i) % len(numbers)]) if unit else 1
                 for i, n in enumerate(together)
             }
+
+    def _rows(self, least: int, turn: int) -> dict[str, int]:
+        """Batches that differ, of this many and more."""
+        rows = [n for n in self.free if n in self.rows]
+        return {n: self._divided(n, least + turn * len(rows) + i) for i, n in enumerate(rows)}
 
     def _divided(self, name: str, length: int) -> int:
         """The length, or a multiple of it that what divides it leaves whole."""

@@ -19,6 +19,7 @@ from bridge.passes.resizes import ResizeToLengths
 from bridge.passes.shapes import InferShapes
 from bridge.passes.slices import ReachableStarts, RisingRanges
 from bridge.passes.unused import RemoveUnused
+from bridge.passes.windows import NoWindows
 
 ROUNDS = 8
 
@@ -42,6 +43,7 @@ def clean(model: ir.Model) -> None:
         RemoveUnused(),
         InferShapes(),
         ExplicitPads(),
+        NoWindows(),
         RisingRanges(),
         FoldConstants(),
         *tidying(),

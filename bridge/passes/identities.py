@@ -13,7 +13,8 @@ class RemoveNoOps(ir.passes.InPlacePass):
 
     2. Cast to the dtype its input has; Transpose in order; Reshape, Expand and Squeeze to the shape its input
        has.
-    3. Pad by nothing; Concat, Sum, Mean, Max and Min of one value; Mul and Div by one, Sub of zero.
+    3. Pad by nothing; Concat, Sum, Mean, Max and Min of one value; Mul and Div by one, Sub of zero; blocks of
+       one element.
     4. A node between a graph input (or an outer value) and a graph output stays: both keep their names.
     """
 
@@ -64,6 +65,8 @@ def _no_op(node: ir.Node) -> bool:
             return pads is not None and not pads.any()
         case "Concat" | "Sum" | "Mean" | "Max" | "Min":
             return len(node.inputs) == 1
+        case "DepthToSpace" | "SpaceToDepth":
+            return attr(node, "blocksize") == 1
     return False
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.geometry import pads_of, transposed_pads, transposed_total, window_of
-from bridge.hub import attr, const, input_at, largest, rank_of, shape_of
+from bridge.geometry import pads_of, spatial_lengths, transposed_pads, transposed_total, window_of
+from bridge.hub import attr, const, input_at, largest, rank_of
 from bridge.ops import OpTable
 from bridge.passes.decompose.pool import PADDED_AT_RUN_TIME, pad_at_run_time, padded_at_run_time
 from bridge.passes.rewrite import Rewrite
@@ -19,7 +19,7 @@ _padded.op("Conv", "MaxPool", "AveragePool", "LpPool", needs=(PADDED_AT_RUN_TIME
 
 class ExplicitPads(ir.passes.InPlacePass):
     """1. auto_pad of Conv, ConvInteger, ConvTranspose and pools becomes the pads that mean the same, wherever
-    lengths tell them: VALID always, SAME_… where the strided axes have known lengths.
+    lengths tell them: VALID always, SAME_… where the strided axes have known lengths, and none is cut.
 
     2. output_shape of a ConvTranspose of known lengths becomes pads and output_padding.
     """
@@ -40,21 +40,23 @@ def _write(node: ir.Node) -> bool:
     pads = transposed_pads(node) if transposed else pads_of(node)
     if pads is None or (transposed and not _sized(node)):
         return False
-    node.attributes.pop("auto_pad", None)
     flat = [pair[side] for side in (0, 1) for pair in pads]
+    if not transposed and any(isinstance(n, int) and n < 0 for n in flat):
+        return False
+    node.attributes.pop("auto_pad", None)
     node.attributes["pads"] = ir.AttrInt64s("pads", flat)
     return True
 
 
 def _sized(node: ir.Node) -> bool:
     """Say the result's length by output_padding; no where output_shape asks for more than that can add."""
-    shape, output_shape, window = shape_of(node.inputs[0]), attr(node, "output_shape"), window_of(node)
+    output_shape, window, known = attr(node, "output_shape"), window_of(node), spatial_lengths(node)
     if not output_shape:
         return True
-    if shape is None or window is None:
+    if window is None or not all(isinstance(n, int) for n in known):
         return False
     output_padding = attr(node, "output_padding") or [0] * len(output_shape)
-    rows = list(zip(shape[2:], window.spans, window.strides, output_padding, output_shape, strict=True))
+    rows = list(zip(known, window.spans, window.strides, output_padding, output_shape, strict=True))
     needed = [
         old + largest(0 - transposed_total(*row), 0) for old, row in zip(output_padding, rows, strict=True)
     ]

@@ -42,7 +42,7 @@ from bridge.load import reader
 from bridge.ops import Rule
 from bridge.runtime import Outputs, open_session
 from bridge.testing import coverage
-from bridge.testing.graphs import random_graph
+from bridge.testing.graphs import random_case
 from bridge.verify import compare
 
 __all__ = ["FormatTests", "case_names"]
@@ -225,8 +225,8 @@ class FormatTests:
             pytest.skip("the format is not written")
         problems = []
         for number in range(GRAPHS):
-            model = bridge.load(random_graph(0, number))
-            inputs = random_inputs(model)
+            case = random_case(0, number)
+            model, inputs = bridge.load(case.model), case.inputs[0]
             path = self.destination(tmp_path, f"graph_{number}")
             with contextlib.suppress(UnsupportedModel):
                 outputs = Outputs(self.run(bridge.save(model, path, to=self.format).path, inputs), "the file")

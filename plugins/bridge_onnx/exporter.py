@@ -15,7 +15,7 @@ from bridge.ops import OpTable
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.groups import CentredGroups
 from bridge.passes.masks import MasksOfQueries
-from bridge.passes.opset.down import lower, restamp, runtime_opset, valid
+from bridge.passes.opset.down import RUNTIME_OPSET, lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
 from bridge.report import Report
 
@@ -52,13 +52,20 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
 
 
 def _default_opset(model: ir.Model) -> int:
-    """The newest opset ONNX Runtime admits; the hub's where an operator would lose dtype or form there."""
-    trial, newest = model.clone(), runtime_opset(model)
+    """The best opset for ONNX Runtime, or the newest it admits; the hub's where an operator would lose dtype
+    or form at either."""
+    return next(
+        (opset for opset in (runtime_opset(model), RUNTIME_OPSET) if _keeps_all(model, opset)), hub.HUB_OPSET
+    )
+
+
+def _keeps_all(model: ir.Model, opset: int) -> bool:
+    trial = model.clone()
     widened = any(
-        node.domain == "" and hub.schema(node, newest) is not None and valid(node, newest)
+        node.domain == "" and hub.schema(node, opset) is not None and valid(node, opset)
         for node in hub.all_nodes(trial)
     )
-    return hub.HUB_OPSET if widened or restamp(trial, newest) else newest
+    return not widened and not restamp(trial, opset)
 
 
 def _ir_version(imports: dict[str, int]) -> int:

@@ -127,7 +127,13 @@ def _input_dtypes(interpreter: Any, signatures: Any, key: str) -> dict[str, Any]
 
 def _invoke(interpreter: Any, signatures: Any, key: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if signatures:
-        return dict(interpreter.get_signature_runner(key or next(iter(signatures)))(**inputs))
+        runner = interpreter.get_signature_runner(key or next(iter(signatures)))
+        try:
+            return dict(runner(**inputs))
+        except ValueError as error:
+            if NOTHING not in str(error) or len(signatures) > 1:
+                raise
+            return {name: _tensor_of(interpreter, d) for name, d in runner.get_output_details().items()}
     slots = {d["name"]: d for d in interpreter.get_input_details()}
     for name, slot in slots.items():
         interpreter.resize_tensor_input(slot["index"], np.shape(inputs[name]))
@@ -135,7 +141,17 @@ def _invoke(interpreter: Any, signatures: Any, key: str, inputs: dict[str, Any])
     for name, slot in slots.items():
         interpreter.set_tensor(slot["index"], inputs[name])
     interpreter.invoke()
-    return {d["name"]: interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()}
+    return {d["name"]: _tensor_of(interpreter, d) for d in interpreter.get_output_details()}
+
+
+NOTHING = "Invalid tensor size"
+
+
+def _tensor_of(interpreter: Any, described: dict[str, Any]) -> Any:
+    """A tensor; LiteRT hands out none without elements."""
+    if 0 in described["shape"]:
+        return np.empty(described["shape"], described["dtype"])
+    return interpreter.get_tensor(described["index"])
 
 
 class Stateful:

@@ -179,6 +179,7 @@ class Source:
             if value in known:
                 return known[value]
         reshape = "" if rank_of(value) == 1 else ".reshape([-1])"
+        reshape += "" if value.dtype == ir.DataType.INT64 else ".to(torch.int64)"
         name = self.let(f"annotate(List[int], {self.name(value)}{reshape}.tolist())", f"{value.name}_list")
         self._lists[-1][value] = name
         return name

@@ -82,6 +82,50 @@ CASES = {
         "(float[n,2,4] x) => (float[n,2,3] y) { y = AveragePool <kernel_shape = [2], pads = [0,1], "
         "strides = [2], ceil_mode: int = 1> (x) }",
     ),
+    "pool_that_leaves_elements_out": Graph(
+        [1, 2, 5, 4],
+        '(float[1,2,5,4] x) => (float[1,2,a,b] y) { y = LpPool <auto_pad: string = "SAME_UPPER", '
+        "kernel_shape = [3,2], p: int = 3, strides = [2,4]> (x) }",
+    ),
+    "blocks_of_one_element": Graph(
+        [2, 3, 2, 4],
+        "(float[n,3,2,4] x) => (float[n,3,2,4] y) { y = DepthToSpace <blocksize: int = 1> (x) }",
+    ),
+    "angle_of_any_length": Graph([3, 5], "(float[n,5] x) => (float[n,5] y) { y = Atan (x) }"),
+    "sign_of_no_number": Graph([4], "(float[4] x) => (float[4] y) { a = Neg (x) b = Log (a) y = Sign (b) }"),
+    "threshold_of_no_number": Graph(
+        [4], "(float[4] x) => (float[4] y) { a = Neg (x) b = Log (a) y = ThresholdedRelu (b) }"
+    ),
+    "none_but_the_last": Graph(
+        [5, 1],
+        "(float[n,m] x) => (float[n,k] y) <int64[1] s = {0}, int64[1] o = {1}> { a = Shape (x) "
+        "b = Gather <axis = 0> (a, o) e = Sub (b, o) y = Slice (x, s, e, o) }",
+    ),
+    "pool_wider_than_a_known_length": Graph(
+        [2, 3, 3, 4],
+        "(float[n,3,3,4] x) => (float[n,3,0,2] y) { y = MaxPool <dilations = [3,2], kernel_shape = [2,2]> (x) }",
+    ),
+    "convolution_wider_than_a_known_length": Graph(
+        [2, 3, 5, 1],
+        "(float[n,3,h,1] x) => (float[n,2,a,0] y) { i = Constant <value_ints = [2,3,3,2]> () "
+        "w = ConstantOfShape <value = float[1] {0.5}> (i) y = Conv (x, w) }",
+    ),
+    "transposed_convolution_of_a_given_length": Graph(
+        [2, 4, 6],
+        "(float[n,4,6] x) => (float[n,2,24] y) { i = Constant <value_ints = [4,2,1]> () "
+        "w = ConstantOfShape <value = float[1] {0.5}> (i) "
+        "y = ConvTranspose <output_shape = [24], strides = [4]> (x, w) }",
+    ),
+    "backwards_by_int32": Graph(
+        [5],
+        "(float[n] x) => (float[m] y) <int32[1] s = {-3}, int32[1] e = {0}, int32[1] a = {-1}, "
+        "int32[1] p = {-2}> { y = Slice (x, s, e, a, p) }",
+    ),
+    "resized_to_nothing": Graph(
+        [1, 1, 3, 1],
+        "(float[1,1,h,1] x) => (float[1,1,a,0] y) <float[2] s = {1.5, 0.5}> { y = Resize <axes = [2, 3], "
+        'mode: string = "linear"> (x, "", s) }',
+    ),
 }
 TARGETS = ("tflite", "torchscript", "savedmodel", "coreml")
 REFUSED = {
@@ -94,6 +138,9 @@ REFUSED = {
             "softmax_of_six_axes",
             "convolution_of_any_size",
             "pool_of_any_size",
+            "pool_wider_than_a_known_length",
+            "convolution_wider_than_a_known_length",
+            "resized_to_nothing",
         )
     ),
 }

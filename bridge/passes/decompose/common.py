@@ -19,7 +19,7 @@ def along(op: Any, vector: ir.Value, axis: int, rank: int) -> ir.Value:
     length = shape_of(vector)
     if length is not None:
         shape[axis] = length[0]
-    return op.Reshape(vector, op.const(np.array(shape, np.int64)))
+    return op.Reshape(vector, op.const(np.array(shape, np.int64)), allowzero=1 if 0 in shape else None)
 
 
 def wide(op: Any, x: ir.Value) -> ir.Value:

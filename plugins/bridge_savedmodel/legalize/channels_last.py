@@ -77,9 +77,8 @@ def _average_pool(node: ir.Node, x: ir.Value) -> bool:
 
 
 def _is_block_rearrangement(node: ir.Node, x: ir.Value) -> bool:
-    return (
-        rank_of(x) == 4 and attr(node, "mode") in (None, "DCR") and has_kernel(node.op_type, {"T": x.dtype})
-    )
+    moves = attr(node, "mode") in (None, "DCR") and attr(node, "blocksize") > 1
+    return rank_of(x) == 4 and moves and has_kernel(node.op_type, {"T": x.dtype})
 
 
 IMAGES: dict[str, Callable[[ir.Node, ir.Value], bool]] = {

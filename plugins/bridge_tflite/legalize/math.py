@@ -73,7 +73,9 @@ def floor_mod(op, node, x, y):
 
 @ops.op("Atan", needs=(dtype("float", "double"),))
 def atan(op, node, x):
-    return op.Atan2(x, op.Expand(op.const(1, x.dtype), sizes_of(op, x)), _domain=TFLITE)
+    ones = op.Expand(op.const(1, x.dtype), sizes_of(op, x))
+    ones.shape = x.shape
+    return op.Atan2(x, ones, _domain=TFLITE)
 
 
 @ops.op("Asin", needs=(dtype("float"),))

@@ -55,7 +55,8 @@ register_functions(
     Tan="tan",
     Tanh="tanh",
 )
-register_functions(ops, NUMBERS, Abs="abs", Neg="neg", Relu="relu", Sign="sign")
+register_functions(ops, NUMBERS, Abs="abs", Neg="neg", Relu="relu")
+register_functions(ops, INTS, Sign="sign")
 register_functions(ops, BITS, BitwiseNot="bitwise_not")
 register_functions(ops, dtype("bool"), Not="logical_not")
 register_functions(ops, dtype("float", "double"), Det="det")
@@ -231,7 +232,13 @@ def gelu(ts, node, x):
 
 @ops.op("ThresholdedRelu", needs=(FLOATS,))
 def thresholded_relu(ts, node, x):
-    return f"torch.threshold({x}, {attr(node, 'alpha')}, 0.0)"
+    return f"torch.where({x} > {attr(node, 'alpha')}, {x}, torch.zeros_like({x}))"
+
+
+@ops.op("Sign", needs=(FLOATS,))
+def sign_of_float(ts, node, x):
+    """The sign of NaN is NaN, where torch answers 0."""
+    return f"torch.where(torch.isnan({x}), {x}, torch.sign({x}))"
 
 
 @ops.op("PRelu", needs=(FLOATS, SAME))
