@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,11 +11,14 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from bridge.cli.usage import Command
+
 __all__ = [
     "FormatCommand",
     "dims_option",
     "executor",
     "inputs_option",
+    "jobs_option",
     "options_argument",
     "parsed",
     "parsed_dims",
@@ -148,12 +150,18 @@ target_option = click.option(
     shell_complete=_format_names,
     help="Format to write; found from the suffix of DST when omitted.",
 )
+
+
+def jobs_option(text: str) -> Callable:
+    return click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help=text)
+
+
 scheduler_option = click.option(
     "--scheduler", metavar="ADDRESS", help="Work on a Dask cluster, such as tcp://host:8786."
 )
 
 
-class FormatCommand(click.Command):
+class FormatCommand(Command):
     """A command that takes `--NAME VALUE` for the options formats declare, as it takes `-O NAME=VALUE`, and
     whose help lists those of the formats named."""
 
@@ -172,13 +180,12 @@ class FormatCommand(click.Command):
             elif equals or remaining:
                 words += ["-O", f"{name}={value if equals else remaining.pop(0)}"]
             else:
-                raise click.UsageError(f"--{name} needs a value.", ctx)
-        try:
-            return super().parse_args(ctx, words)
-        except click.NoSuchOption as error:
-            names = [f"--{name}" for name in _declared()] + sorted(known)
-            near = difflib.get_close_matches(error.option_name, names, 3)
-            raise click.NoSuchOption(error.option_name, possibilities=near, ctx=ctx) from error
+                raise click.UsageError(f"--{name} needs a value: --{name} VALUE.", ctx)
+        return super().parse_args(ctx, words)
+
+    def options(self, ctx: click.Context) -> list[str]:
+        named = {option.name for _, option in _options(_named(self, ctx))}
+        return [*super().options(ctx), *(f"--{name}" for name in named or _declared())]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)

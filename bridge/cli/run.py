@@ -25,15 +25,15 @@ from bridge.cli.arguments import (
 from bridge.cli.command import Printed, command
 
 
-@click.command(cls=FormatCommand)
+@click.command(cls=FormatCommand, example="verify model.onnx model.tflite")
 @click.argument("reference")
 @click.argument("candidate")
 @inputs_option
 @seed_option
 @range_option
 @runtime_option
-@click.option("--rtol", type=float, help="Relative tolerance of floats.")
-@click.option("--atol", type=float, help="Absolute tolerance of floats.")
+@click.option("--rtol", type=click.FloatRange(0), help="Relative tolerance of floats.")
+@click.option("--atol", type=click.FloatRange(0), help="Absolute tolerance of floats.")
 @source_option
 @click.option("--candidate-from", metavar="FORMAT", help="Format of CANDIDATE.")
 @dims_option
@@ -58,6 +58,8 @@ def verify(
 
     first = _declared_by(reference, source, parsed(options))
     second = _declared_by(candidate, candidate_from, parsed(options))
+    for name in parsed(options).keys() - first.keys() - second.keys():
+        raise click.UsageError(f"--{name} is an option of neither model's format as source.")
     result = bridge.verify(
         reference,
         candidate,
@@ -81,13 +83,13 @@ def _declared_by(path: str, source: str | None, options: dict[str, Any]) -> dict
     return {name: value for name, value in options.items() if name in declared}
 
 
-@click.command(cls=FormatCommand)
+@click.command(cls=FormatCommand, example="run model.onnx -i input.npy")
 @click.argument("model")
 @inputs_option
 @seed_option
 @range_option
 @click.option("--output", "-o", type=Path, metavar="FILE", help="Write the results to an .npz file.")
-@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it holds arrays.")
 @source_option
 @dims_option
 @options_argument
@@ -110,12 +112,12 @@ def run(
     import numpy as np
 
     from bridge.errors import SeveralModels
-    from bridge.output import atomic, require_free
+    from bridge.output import atomic, require_free, unless_arrays
 
     given = parsed(options)
     random = {"seed": seed, "dims": parsed_dims(dims), "ranges": parsed_ranges(ranges)}
     if output is not None:
-        require_free(output, overwrite)
+        require_free(output, overwrite, unless_arrays)
     try:
         results = _results(model, source, given, inputs, random)
     except SeveralModels as several:
@@ -128,7 +130,7 @@ def run(
         text = "\n".join(f"{several.option}={choice}: {_shown(one)}" for choice, one in each)
         return 0, Printed(text, {choice: _shown(one).data for choice, one in each})
     if output is not None:
-        with atomic(output, overwrite) as temporary, temporary.open("wb") as file:
+        with atomic(output, overwrite, unless_arrays) as temporary, temporary.open("wb") as file:
             np.savez(file, **results)
     return 0, _shown(results)
 
@@ -171,7 +173,7 @@ def _listed(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-@click.command(cls=FormatCommand)
+@click.command(cls=FormatCommand, example="inspect model.onnx")
 @click.argument("model")
 @source_option
 @options_argument

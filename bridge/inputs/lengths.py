@@ -73,7 +73,7 @@ class Lengths:
         """Names that follow from others, and what they are."""
         found: dict[str, Linear] = {}
         for name, length in self.fixed.items():
-            _solve(found, self.dims[name], number(length))
+            _solve(found, self.dims[name], number(length), range(2**63))
         for one, other in self.shapes.equations:
             _solve(found, one, other)
         return found
@@ -132,10 +132,8 @@ class Lengths:
                 yield [pair[min(turn, len(pair) - 1)] for turn, pair in enumerate(pairs)]
             return
         if not self.free:
-            if (only := self.setting({})) is not None and self._small(only):
-                yield [only]
-            elif only is None:
-                yield from self._guesses()
+            only = self.setting({})
+            yield from self._guesses() if only is None else [[only]]
             return
         later: list[list[Setting]] = []
         tried: list[list[Setting]] = []
@@ -256,7 +254,9 @@ class Lengths:
         )
 
 
-def _solve(known: dict[str, Linear], one: Linear, other: Linear) -> None:
+def _solve(
+    known: dict[str, Linear], one: Linear, other: Linear, lengths: range = range(1, LARGEST + 1)
+) -> None:
     """Add what an equation tells; one that contradicts those before it, or has no whole solution, is passed
     over."""
     rest = (one - other).with_values(known)
@@ -267,7 +267,7 @@ def _solve(known: dict[str, Linear], one: Linear, other: Linear) -> None:
     for name, value in ordered:
         single = not value.terms
         whole = all(f.denominator == 1 for _, f in value.terms) and value.constant.denominator == 1
-        if not whole or (single and not 1 <= value.constant <= LARGEST):
+        if not whole or (single and value.constant not in lengths):
             continue
         for earlier, found in list(known.items()):
             known[earlier] = found.with_values({name: value})
