@@ -108,74 +108,14 @@ def test_dimensions_of_random_inputs_are_given_by_name(bridge, tmp_path):
         assert "NAME=LENGTH" in bridge("run", path, "--dims", wrong, code=2).stderr
 
 
-MISTAKES = {
-    "a format by a suffix": (("convert", "MNIST", "--to", "mlmodel"), 1, "Core ML is 'coreml' here"),
-    "a format by its library": (
-        ("convert", "MNIST", "--to", "tensorflow"),
-        1,
-        "SavedModel is 'savedmodel' here",
-    ),
-    "a format misspelt": (("convert", "MNIST", "--to", "tflit"), 1, "Did you mean 'tflite'?"),
-    "no target": (("convert", "MNIST"), 1, "Name it with to=…"),
-    "a target without a known suffix": (
-        ("convert", "MNIST", "m.bin"),
-        1,
-        "Which format to write is not said",
-    ),
-    "a source that is not there": (("convert", "mnist.onx", "--to", "tflite"), 1, "mnist.onx does not exist"),
-    "a source that is no model": (("convert", "NOTES", "--to", "tflite"), 1, "Name it with source=…"),
-    "an option misspelt": (("convert", "MNIST", "--to", "onnx", "--opst", 13), 2, "'--opset'"),
-    "an option misspelt behind -O": (("convert", "MNIST", "--to", "onnx", "-O", "opst=13"), 1, "'opset'?"),
-    "an option without a value": (("convert", "MNIST", "--to", "onnx", "--opset"), 2, "needs a value"),
-    "a value that is no choice": (
-        ("convert", "MNIST", "--to", "tflite", "--precision", "half"),
-        1,
-        "float16",
-    ),
-    "a folder that is not there": (("convert", "MNIST", "no/m.tflite"), 1, "Create it first"),
-    "a destination that is taken": (("convert", "MNIST", "NOTES", "--to", "tflite"), 1, "--overwrite"),
-    "a document to overwrite": (
-        ("convert", "MNIST", "NOTES", "--to", "tflite", "--overwrite"),
-        1,
-        "no model",
-    ),
-    "many files without a folder": (("convert", "MNIST", "a", "b"), 2, "-o DIR"),
-    "a folder without a format": (("convert", "MNIST", "-o", "out"), 2, "--to FORMAT"),
-    "a folder that is a file": (("convert", "MNIST", "--to", "onnx", "-o", "NOTES"), 1, "a file is there"),
-    "a dimension misspelt": (("run", "BATCHED", "--dims", "bacth=2"), 1, "Did you mean 'batch'?"),
-    "a dimension that is no length": (("run", "BATCHED", "--dims", "batch=two"), 2, "NAME=LENGTH"),
-    "an input file that is not there": (("run", "MNIST", "-i", "x.npy"), 1, "x.npy is not a readable .npy"),
-    "results into no folder": (("run", "MNIST", "-o", "no/out.npz"), 1, "Create it first"),
-    "results over a file": (("run", "MNIST", "-o", "NOTES"), 1, "--overwrite"),
-    "results over a folder": (("run", "MNIST", "-o", ".", "--overwrite"), 1, "names no file"),
-    "a candidate that is not there": (("verify", "MNIST", "m.onnx"), 1, "m.onnx does not exist"),
-    "a command misspelt": (("convrt", "MNIST"), 2, "No such command"),
-    "a format to describe misspelt": (("formats", "onx"), 1, "Did you mean 'onnx'?"),
-    "a route that is none": (("matrix", "--routes", "onnx-tflite", "-o", "out"), 1, "onnx-tflite"),
-    "an inspection of no model": (("inspect", "NOTES"), 1, "not recognised"),
-    "a check without a target": (("check", "MNIST"), 2, "--to"),
-    "a shell that is none": (("completion", "csh"), 2, "'bash', 'zsh', 'fish'"),
-    "a log that cannot be written": (("inspect", "MNIST", "--log-file", "no/log"), 2, "No such file"),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_with_the_way_out(bridge, mnist, tmp_path, monkeypatch, mistake):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "notes.md").write_text("years of work")
-    onnx.save(model_from_text("(float[batch,3] x) => (float[batch,3] y) { y = Relu (x) }"), "batched.onnx")
-    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
-    words, code, told = MISTAKES[mistake]
-    files = {"MNIST": mnist, "NOTES": "notes.md", "BATCHED": "batched.onnx"}
-    assert told in bridge(*(files.get(str(word), word) for word in words), code=code).stderr
-    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
-
-
 def test_help_lists_the_options_of_the_formats_named(bridge, mnist):
     text = bridge("convert", mnist, "m.tflite", "--help").output
     assert "Options of TFLite as target" in text
     assert "--precision" in text
     assert "Options of SavedModel as source" in bridge("run", "--from", "savedmodel", mnist, "--help").output
+    both = bridge("convert", "--from", "savedmodel", "--to", "tflite", "--help").output
+    assert "Options of SavedModel as source" in both
+    assert "Options of TFLite as target" in both
 
 
 def test_a_former_name_of_an_option_is_taken_with_a_warning(bridge, mnist, tmp_path):

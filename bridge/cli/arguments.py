@@ -224,7 +224,8 @@ def _named(command: click.Command, ctx: click.Context) -> list[tuple[Any, str]]:
     paths = values.get("paths") or [values.get("src") or values.get("model") or values.get("reference")]
     found: list[tuple[Any, str]] = []
     with suppress(BridgeError, TypeError, AttributeError):
-        found.append((of_source(paths[0], values.get("source")), "importer"))
+        source = by_name(values["source"]) if values.get("source") else of_source(paths[0])
+        found.append((source, "importer"))
     with suppress(BridgeError, TypeError, IndexError):
         target = by_name(values["to"]) if values.get("to") else by_suffix(Path(paths[1]))
         found += [(target, "exporter")] if target is not None else []

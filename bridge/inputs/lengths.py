@@ -73,7 +73,7 @@ class Lengths:
         """Names that follow from others, and what they are."""
         found: dict[str, Linear] = {}
         for name, length in self.fixed.items():
-            _solve(found, self.dims[name], number(length), range(2**63))
+            _solve(found, self.dims[name], number(length), 0, 2**63)
         for one, other in self.shapes.equations:
             _solve(found, one, other)
         return found
@@ -254,9 +254,7 @@ class Lengths:
         )
 
 
-def _solve(
-    known: dict[str, Linear], one: Linear, other: Linear, lengths: range = range(1, LARGEST + 1)
-) -> None:
+def _solve(known: dict[str, Linear], one: Linear, other: Linear, low: int = 1, high: int = LARGEST) -> None:
     """Add what an equation tells; one that contradicts those before it, or has no whole solution, is passed
     over."""
     rest = (one - other).with_values(known)
@@ -267,7 +265,7 @@ def _solve(
     for name, value in ordered:
         single = not value.terms
         whole = all(f.denominator == 1 for _, f in value.terms) and value.constant.denominator == 1
-        if not whole or (single and value.constant not in lengths):
+        if not whole or (single and not low <= value.constant <= high):
             continue
         for earlier, found in list(known.items()):
             known[earlier] = found.with_values({name: value})
