@@ -45,9 +45,7 @@ def inspect(path: str | Path, *, source: str | None = None, **options: Any) -> S
     read = reader(path, source, options)
     model, here = read.read(), Path(read.source)
     counts = Counter(hub.qualified(node) for node in hub.all_nodes(model))
-    weights = [
-        v.const_value for g in model.graphs() for v in g.initializers.values() if v.const_value is not None
-    ]
+    weights = hub.weights(model)
     files = {here, *(Path(w.path) for w in weights if isinstance(w, ir.ExternalTensor))}
     files |= set(here.rglob("*")) if here.is_dir() else set()
     return Summary(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import subprocess
 import sys
+import time
 
 import numpy as np
 import onnx
@@ -14,7 +17,9 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from conftest import FORMATS
 
+import bridge as bridge_library
 from bridge.cli import main
+from bridge.cli.command import Steps, logged, spinner
 
 
 @pytest.fixture
@@ -201,3 +206,49 @@ def test_each_of_several_signatures_is_run_where_none_is_named(bridge, tmp_path)
     assert "signature=raised: Run by TensorFlow" in text
     assert "--signature" in bridge("run", tmp_path / "m", "-o", tmp_path / "out.npz", code=1).stderr
     assert "signature=" not in bridge("run", tmp_path / "m", "--signature", "raised").output
+
+
+class Terminal(io.StringIO):
+    """A standard error that is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_says_the_step_and_its_share(monkeypatch, tmp_path, mnist):
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stderr", shown)
+    with logged(False, None), spinner("convert", shows=True, after=0):
+        bridge_library.convert(mnist, tmp_path / "m.onnx", verify=True)
+        time.sleep(0.5)
+    assert "verify: the result on inputs 2 of 2" in shown.getvalue()
+
+
+def test_progress_of_a_file_is_the_share_on_the_disk(tmp_path):
+    steps = Steps("convert")
+    (tmp_path / "m.onnx").write_bytes(bytes(250))
+    record = logging.LogRecord("bridge", logging.DEBUG, "", 0, "export (3 of 3)", (), None)
+    record.written = (tmp_path, 1000)
+    steps.emit(record)
+    assert str(steps) == "export (3 of 3), 25 % written"
+
+
+def test_a_written_file_is_announced_with_its_size(tmp_path, mnist, caplog):
+    with caplog.at_level(logging.DEBUG, "bridge"):
+        bridge_library.convert(mnist, tmp_path / "m.onnx")
+    ((folder, size),) = [r.written for r in caplog.records if hasattr(r, "written")]
+    assert folder.parent == tmp_path
+    assert 20_000 < size <= (tmp_path / "m.onnx").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "shown"), [((), True, True), ((), False, False), (("-q",), True, False)]
+)
+def test_progress_is_for_terminals_and_not_for_quiet_commands(
+    bridge, mnist, tmp_path, monkeypatch, words, terminal, shown
+):
+    monkeypatch.setattr("bridge.cli.command.is_terminal", lambda: terminal)
+    result = bridge("convert", mnist, "-o", tmp_path / "out", "--to", "onnx", *words)
+    assert ("files" in result.stderr) == shown
