@@ -49,8 +49,8 @@ COMMANDS = {
 class Command(click.Command):
     """A command whose usage errors say what was meant, and end with the line `example`, as its help does."""
 
-    def __init__(self, *args: Any, example: str, **settings: Any) -> None:
-        super().__init__(*args, epilog=f"Example: bridge {example}", **settings)
+    def __init__(self, name: str | None = None, *, example: str, **settings: Any) -> None:
+        super().__init__(name, epilog=f"Example: bridge {example}", **settings)
         self.example = example
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
