@@ -71,7 +71,9 @@ EXTRAS: dict[str, str | tuple] = {
         library="xgboost", suffix=".json", trained="xgboost.train({}, xgboost.DMatrix(x, y), 20)"
     ),
     "lightgbm": BOOSTER.format(
-        library="lightgbm", suffix=".txt", trained="lightgbm.train({'verbose': -1}, lightgbm.Dataset(x, y), 20)"
+        library="lightgbm",
+        suffix=".txt",
+        trained="lightgbm.train({'verbose': -1}, lightgbm.Dataset(x, y), 20)",
     ),
     "catboost": BOOSTER.format(
         library="catboost",

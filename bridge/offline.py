@@ -30,9 +30,9 @@ def leave_network() -> bool:
         if unshare(NEW_USER | NEW_NET) != 0:
             return False
         with suppress(OSError):
-            _write("setgroups", "deny")
-            _write("uid_map", f"{user} {user} 1")
-            _write("gid_map", f"{group} {group} 1")
+            _map("setgroups", "deny")
+            _map("uid_map", f"{user} {user} 1")
+            _map("gid_map", f"{group} {group} 1")
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
         name = struct.pack("16sH14s", b"lo", 0, b"")
         flags = struct.unpack("16sH14s", fcntl.ioctl(device, GET_FLAGS, name))[1]
@@ -40,6 +40,6 @@ def leave_network() -> bool:
     return True
 
 
-def _write(name: str, text: str) -> None:
+def _map(name: str, text: str) -> None:
     with open(f"/proc/self/{name}", "w") as file:
         file.write(text)

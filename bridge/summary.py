@@ -39,10 +39,12 @@ class Summary:
         return "\n".join(lines)
 
 
-def inspect(path: str | Path, *, source: str | None = None, **options: Any) -> Summary:
-    """Summary of a model file as the hub reads it, with those options of its importer. Raises what `load`
-    raises."""
-    read = reader(path, source, options)
+def inspect(
+    path: str | Path, *, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
+) -> Summary:
+    """Summary of a model file as the hub reads it, with lengths of symbolic dimensions by name, and those
+    options of its importer. Raises what `load` raises."""
+    read = reader(path, source, options, dims)
     model, here = read.read(), Path(read.source)
     counts = Counter(hub.qualified(node) for node in hub.all_nodes(model))
     weights = hub.weights(model)

@@ -143,6 +143,23 @@ def test_results_of_the_matrix_are_kept_unless_said(bridge, tmp_path):
     bridge(*words, "--overwrite")
 
 
+def test_the_matrix_replaces_no_page_of_others(bridge, tmp_path):
+    (tmp_path / "format_matrix.md").write_text("years of work")
+    words = ("matrix", "--routes", "onnx:onnx", "--cases", "test_abs", "-o", tmp_path, "--jobs", 1)
+    assert "format_matrix.md exists already" in bridge(*words, code=1).stderr
+    assert "format_matrix.md exists already" in bridge(*words, "--resume", code=1).stderr
+    assert (tmp_path / "format_matrix.md").read_text() == "years of work"
+
+
+def test_inspect_takes_lengths(bridge, tmp_path):
+    path = tmp_path / "m.onnx"
+    onnx.save(model_from_text("(float[n,3] x) => (float[n,3] y) { y = Relu (x) }"), path)
+    assert json.loads(bridge("inspect", path, "--dims", "n=5", "--json").output)["inputs"][0]["shape"] == [
+        5,
+        3,
+    ]
+
+
 def test_steps_are_logged_shown_or_silent(bridge, mnist, tmp_path):
     log = tmp_path / "log"
     words = ("convert", mnist, "--to", "onnx", "--log-file", log)

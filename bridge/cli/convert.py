@@ -135,7 +135,7 @@ def _require_usage(paths: tuple[str, ...], folder: str | None, settings: dict[st
 
 
 def _description(words: list[str], source: str, name: str | None) -> str:
-    """What describes the inputs of a source that does not. Raises InvalidInput where the source does."""
+    """The words that describe the inputs of a source that does not. Raises InvalidInput where it does."""
     from bridge.errors import InvalidInput
     from bridge.sources import found
 

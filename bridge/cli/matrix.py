@@ -68,12 +68,14 @@ def matrix(
     from bridge.errors import InvalidOption
     from bridge.matrix import all_routes, counts, publish, run, selected, summary
     from bridge.matrix.evidence import NAME
+    from bridge.matrix.render import PAGES
     from bridge.matrix.runner import require_route
     from bridge.output import require_free
 
-    results = Path(folder) / NAME
-    if not resume and results.exists():
-        require_free(results, overwrite)
+    places = [place for name in (NAME, *PAGES) if (place := Path(folder) / name).exists()]
+    if not (resume and Path(folder, NAME) in places):
+        for place in places:
+            require_free(place, overwrite)
     chosen = routes.replace(" ", "").split(",") if routes else all_routes()
     if formats:
         wanted = {by_name(name).name for name in formats.split(",")}

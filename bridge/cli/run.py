@@ -176,10 +176,11 @@ def _listed(value: Any) -> Any:
 @click.command(cls=FormatCommand, example="inspect model.onnx")
 @click.argument("model")
 @source_option
+@dims_option
 @options_argument
 @command
-def inspect(model: str, source: str | None, options: tuple[str, ...]) -> Any:
+def inspect(model: str, source: str | None, dims: tuple[str, ...], options: tuple[str, ...]) -> Any:
     """Print MODEL's inputs, outputs, operators, size and metadata."""
     import bridge
 
-    return 0, bridge.inspect(model, source=source, **parsed(options))
+    return 0, bridge.inspect(model, source=source, dims=parsed_dims(dims), **parsed(options))
