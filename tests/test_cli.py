@@ -135,6 +135,18 @@ def test_results_are_written_whole_and_replaced_when_asked(bridge, mnist, tmp_pa
     assert np.load(path)["Plus214_Output_0"].shape == (1, 10)
 
 
+def test_each_file_of_a_folder_is_run(bridge, mnist, tmp_path):
+    folder, path = tmp_path / "inputs", tmp_path / "out.npz"
+    folder.mkdir()
+    for i in range(3):
+        np.save(folder / f"{i}.npy", np.full((1, 28, 28), i, np.float64))
+    printed = json.loads(bridge("run", mnist, "-i", folder, "-o", path, "--json").output)
+    values = [one["outputs"]["Plus214_Output_0"]["values"] for one in printed]
+    assert len({str(one) for one in values}) == 3
+    assert sorted(np.load(path)) == [f"Plus214_Output_0/{i}" for i in range(3)]
+    np.testing.assert_allclose(np.load(path)["Plus214_Output_0/2"], values[2])
+
+
 def test_results_of_the_matrix_are_kept_unless_said(bridge, tmp_path):
     words = ("matrix", "--routes", "onnx:onnx", "--cases", "test_abs", "-o", tmp_path, "--jobs", 1)
     bridge(*words)

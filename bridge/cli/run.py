@@ -88,7 +88,13 @@ def _declared_by(path: str, source: str | None, options: dict[str, Any]) -> dict
 @inputs_option
 @seed_option
 @range_option
-@click.option("--output", "-o", type=Path, metavar="FILE", help="Write the results to an .npz file.")
+@click.option(
+    "--output",
+    "-o",
+    type=Path,
+    metavar="FILE",
+    help="Write the results to an .npz file; those of several inputs as NAME/0, NAME/1, …",
+)
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it holds arrays.")
 @source_option
 @dims_option
@@ -131,25 +137,45 @@ def run(
         return 0, Printed(text, {choice: _shown(one).data for choice, one in each})
     if output is not None:
         with atomic(output, overwrite, unless_arrays) as temporary, temporary.open("wb") as file:
-            np.savez(file, **results)
+            np.savez(file, **_numbered(results))
     return 0, _shown(results)
 
 
 def _results(
     model: str, source: str | None, options: dict[str, Any], files: tuple[str, ...], random: dict[str, Any]
-) -> Any:
-    """Outputs of a model on the arrays of files, or on random ones as `random_inputs` draws them."""
+) -> list[Any]:
+    """Outputs of a model on the arrays of files, one by one, or on random ones as `random_inputs` draws
+    them."""
     import bridge
     from bridge.inputs import random_inputs
+    from bridge.load import reader
+    from bridge.runtime import open_session
 
     if files:
-        arrays = read_arrays(model, source, options, files)[0]
+        each = read_arrays(model, source, options, files)
     else:
-        arrays = random_inputs(bridge.load(model, source=source, **options), **random)
-    return bridge.run(model, arrays, source=source, **options)
+        each = [random_inputs(bridge.load(model, source=source, **options), **random)]
+    session = open_session(reader(model, source, options))
+    return [session.run(arrays) for arrays in each]
 
 
-def _shown(results: Any) -> Printed:
+def _numbered(results: list[Any]) -> dict[str, Any]:
+    """Outputs by name; of several runs by name and number."""
+    if len(results) == 1:
+        return results[0]
+    return {f"{name}/{i}": array for i, run in enumerate(results) for name, array in run.items()}
+
+
+def _shown(results: list[Any]) -> Printed:
+    """Outputs of one run, or of several."""
+    each = [_shown_once(one) for one in results]
+    if len(each) == 1:
+        return each[0]
+    lines = [f"Inputs {i} of {len(each)}: {one}" for i, one in enumerate(each, 1)]
+    return Printed("\n".join(lines), [one.data for one in each])
+
+
+def _shown_once(results: Any) -> Printed:
     """Outputs by name, with their dtypes and shapes."""
     import numpy as np
 
