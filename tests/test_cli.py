@@ -235,6 +235,9 @@ def test_each_of_several_signatures_is_run_where_none_is_named(bridge, tmp_path)
     assert "signature=raised: Run by TensorFlow" in text
     assert "--signature" in bridge("run", tmp_path / "m", "-o", tmp_path / "out.npz", code=1).stderr
     assert "signature=" not in bridge("run", tmp_path / "m", "--signature", "raised").output
+    np.save(tmp_path / "x.npy", np.ones(2, np.float32))
+    words = ("convert", tmp_path / "m", tmp_path / "m.onnx", "--signature", "raised", "--verify")
+    assert "agrees" in bridge(*words, "-i", tmp_path / "x.npy").output
 
 
 class Terminal(io.StringIO):

@@ -15,6 +15,7 @@ from bridge.cli.usage import Command
 
 __all__ = [
     "FormatCommand",
+    "declared_by",
     "dims_option",
     "executor",
     "inputs_option",
@@ -128,6 +129,14 @@ def read_arrays(
     from bridge.inputs.data import read_inputs
 
     return read_inputs(list(files), bridge.load(model, source=source, **options).graph.inputs)
+
+
+def declared_by(path: str, source: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that the importer of a file declares."""
+    from bridge.sources import found
+
+    declared = {option.name for option in found(path, source)[1].resolve("importer").options}
+    return {name: value for name, value in options.items() if name in declared}
 
 
 def _format_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

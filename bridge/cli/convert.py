@@ -10,6 +10,7 @@ import click
 
 from bridge.cli.arguments import (
     FormatCommand,
+    declared_by,
     dims_option,
     executor,
     jobs_option,
@@ -97,7 +98,8 @@ def convert(
     if settings["verify"]:
         from bridge.trials import Sampling
 
-        data = read_arrays(paths[0], settings["source"], {}, files) if files else ()
+        own = declared_by(paths[0], settings["source"], settings) if files else {}
+        data = read_arrays(paths[0], settings["source"], own, files) if files else ()
         settings["verify"] = Sampling((seed, seed + 1), {}, parsed_ranges(ranges), data, runtime)
     if folder is not None:
         return _batch(_of_folder(paths, Path(folder), settings), jobs, scheduler)

@@ -10,6 +10,7 @@ import click
 
 from bridge.cli.arguments import (
     FormatCommand,
+    declared_by,
     dims_option,
     inputs_option,
     options_argument,
@@ -56,8 +57,8 @@ def verify(
     """
     import bridge
 
-    first = _declared_by(reference, source, parsed(options))
-    second = _declared_by(candidate, candidate_from, parsed(options))
+    first = declared_by(reference, source, parsed(options))
+    second = declared_by(candidate, candidate_from, parsed(options))
     for name in parsed(options).keys() - first.keys() - second.keys():
         raise click.UsageError(f"--{name} is an option of neither model's format as source.")
     result = bridge.verify(
@@ -73,14 +74,6 @@ def verify(
         **settings,
     )
     return (0 if result.ok else 3), result
-
-
-def _declared_by(path: str, source: str | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options that the importer of a file declares."""
-    from bridge.sources import found
-
-    declared = {option.name for option in found(path, source)[1].resolve("importer").options}
-    return {name: value for name, value in options.items() if name in declared}
 
 
 @click.command(cls=FormatCommand, example="run model.onnx -i input.npy")
