@@ -16,12 +16,41 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MNIST = ROOT / "tests" / "models" / "mnist.onnx"
-TREES = """
+FOREST = """
 import sys, numpy as np, bridge
-from {module} import {kind}
+from sklearn.ensemble import RandomForestClassifier
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(200, 4)), rng.integers(0, 2, 200)
-print(bridge.convert({kind}().fit(x, y), sys.argv[1] + "/m.onnx", verify=True).verification)
+model = RandomForestClassifier(20).fit(x, y)
+print(bridge.convert(model, sys.argv[1] + "/m.onnx", verify=True).verification)
+"""
+BOOSTER = """
+import sys, numpy as np, bridge, {library}
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(200, 4)), rng.integers(0, 2, 200)
+path = sys.argv[1] + "/m{suffix}"
+{trained}.save_model(path)
+print(bridge.convert(path, sys.argv[1] + "/m.onnx", verify=True).verification)
+"""
+FETCHED = """
+import functools, http.server, os, sys, threading, bridge
+from pathlib import Path
+os.environ["BRIDGE_CACHE"] = sys.argv[1] + "/cache"
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory={folder!r})
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+address = f"http://127.0.0.1:{{server.server_port}}/{name}"
+print(bridge.convert(address, sys.argv[1] + "/m.onnx", opset=17, verify=True).verification)
+import huggingface_hub, s3fs
+"""
+CLUSTER = """
+import subprocess, sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(1, dashboard_address=None) as cluster:
+        words = [sys.executable, "-m", "bridge", "convert", {model!r}, "-o", sys.argv[1] + "/out", "--to", "onnx"]
+        words += ["--verify", "--scheduler", cluster.scheduler_address]
+        print(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 """
 REGRESSION = """
 import sys, onnx, bridge
@@ -37,14 +66,26 @@ EXTRAS: dict[str, str | tuple] = {
     "torchscript": ("convert", MNIST, "m.pt", "--verify"),
     "coreml": ("convert", MNIST, "m.mlpackage", "--verify"),
     "pmml": REGRESSION,
-    "sklearn": TREES.format(module="sklearn.ensemble", kind="RandomForestClassifier"),
-    "xgboost": TREES.format(module="xgboost", kind="XGBClassifier"),
-    "lightgbm": TREES.format(module="lightgbm", kind="LGBMClassifier"),
+    "sklearn": FOREST,
+    "xgboost": BOOSTER.format(
+        library="xgboost", suffix=".json", trained="xgboost.train({}, xgboost.DMatrix(x, y), 20)"
+    ),
+    "lightgbm": BOOSTER.format(
+        library="lightgbm",
+        suffix=".txt",
+        trained="lightgbm.train({'verbose': -1}, lightgbm.Dataset(x, y), 20)",
+    ),
+    "catboost": BOOSTER.format(
+        library="catboost",
+        suffix=".cbm",
+        trained="catboost.CatBoostRegressor(iterations=20, silent=True, allow_writing_files=False).fit(x, y)",
+    ),
+    "remote": FETCHED.format(folder=str(MNIST.parent), name=MNIST.name),
+    "dask": CLUSTER.format(model=str(MNIST)),
+    "all": ("convert", MNIST, "m.tflite", "--verify"),
 }
 """The command, or the script, that an environment with each extra runs."""
-CONSTRAINTS = {"torchscript": ("-c", ROOT / "constraints.txt")}
-
-
+CONSTRAINTS = {extra: ("-c", ROOT / "constraints.txt") for extra in ("torchscript", "all")}
 NAME = "formatbridge"
 
 
@@ -75,7 +116,10 @@ def try_extra(python: str, index: str, extra: str) -> tuple[bool, str]:
         size = sum(p.stat().st_size for p in place.rglob("*") if p.is_file() and not p.is_symlink()) / 1e6
         task = EXTRAS[extra]
         own = place / "bin"
-        run = [own / "python", "-c", task, folder] if isinstance(task, str) else [own / NAME, *task]
+        script = Path(folder) / "task.py"
+        if isinstance(task, str):
+            script.write_text(task)
+        run = [own / "python", script, folder] if isinstance(task, str) else [own / NAME, *task]
         done = subprocess.run([*map(str, run)], cwd=folder, capture_output=True, text=True)
         said = (done.stdout if done.returncode == 0 else done.stderr or done.stdout).strip().splitlines()
         return done.returncode == 0, f"{seconds:4.0f} s {size:6.0f} MB  {said[-1] if said else 'silent'}"

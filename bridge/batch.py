@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge import workers
-from bridge.detect import by_name, is_model
-from bridge.errors import BridgeError, InvalidOption, UnreadableFile
+from bridge.detect import is_model, of_target
+from bridge.errors import BridgeError, InvalidOption, UnknownFormat, UnreadableFile
+from bridge.formats import Format
 from bridge.output import make_folder
 
 TIMEOUT = 3600.0
@@ -76,7 +77,7 @@ def jobs_of(sources: Sequence[str | Path], folder: Path, *, to: str, **options: 
 
     Raises UnknownFormat, UnreadableFile for a folder without a model.
     """
-    target = by_name(to)
+    target = of_target(None, to)
     return [
         Job(str(path), folder / (Path(path).stem + target.suffixes[0]), options | {"to": to})
         for source in sources
@@ -104,7 +105,9 @@ def read_jobs(manifest: Path) -> list[Job]:
     """
     try:
         told = tomllib.loads(manifest.read_text())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UnreadableFile(f"{manifest} cannot be read: {error.strerror}.", MANIFEST) from error
+    except ValueError as error:
         raise UnreadableFile(f"{manifest} is no readable TOML: {error}.", MANIFEST) from error
     tables = told.pop("job", None)
     if not isinstance(tables, list) or not all(isinstance(t, dict) and "source" in t for t in tables):
@@ -119,9 +122,17 @@ def _job(beside: Path, table: dict[str, Any]) -> Job:
     if destination is None:
         if not to:
             raise InvalidOption(f"The job of {source} names no destination, and no format to.", MANIFEST)
-        destination = Path(source).stem + by_name(to).suffixes[0]
+        destination = Path(source).stem + _target(source, str(to)).suffixes[0]
     local = source if "://" in source else str(beside / source)
     return Job(local, beside / destination, {"source" if k == "from" else k: v for k, v in table.items()})
+
+
+def _target(source: str, to: str) -> Format:
+    """The format that the job of `source` is to write. Raises InvalidOption."""
+    try:
+        return of_target(None, to)
+    except UnknownFormat as error:
+        raise InvalidOption(f"The job of {source}: {error}") from error
 
 
 def convert_all(

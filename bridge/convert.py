@@ -128,7 +128,8 @@ def _write(
             target.lower(model, report)
         report.require()
         with atomic(target.path, overwrite, unless_model(target.format)) as temporary:
-            with report.timed("export"):
+            size = sum(tensor.nbytes for tensor in hub.weights(model))
+            with report.timed("export", (temporary.parent, size)):
                 target.write(model, temporary, report)
             if proof is not None:
                 with report.timed("verify"):

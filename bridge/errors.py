@@ -147,8 +147,9 @@ def naming(what: str) -> Iterator[None]:
 
 def near_miss(name: str, names: Iterable[str]) -> str:
     """A question for the name that may have been meant; empty where none is near."""
-    near = difflib.get_close_matches(name.lower(), list(names), 1, 0.5)
-    return f"Did you mean {near[0]!r}? " if near else ""
+    lower = {known.lower(): known for known in names}
+    near = difflib.get_close_matches(name.lower(), lower, 1)
+    return f"Did you mean {lower[near[0]]!r}? " if near else ""
 
 
 @dataclass(frozen=True)

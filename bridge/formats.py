@@ -46,15 +46,14 @@ class Option:
             try:
                 value = self.kind(value)
             except ValueError:
-                raise InvalidOption(
-                    f"{self.name}={value!r} is not valid.", f"{self.name}: {self.help}"
-                ) from None
+                raise self._refused(value) from None
         if self.choices and value not in self.choices:
-            allowed = ", ".join(map(str, self.choices))
-            raise InvalidOption(
-                f"{self.name}={value!r} is not one of {allowed}.", f"{self.name}: {self.help}"
-            )
+            raise self._refused(value)
         return self.parser(value) if self.parser else value
+
+    def _refused(self, value: Any) -> InvalidOption:
+        why = f"is not one of {', '.join(map(str, self.choices))}" if self.choices else "is not valid"
+        return InvalidOption(f"{self.name}={value!r} {why}.", f"{self.name}: {self.help}")
 
     @property
     def value(self) -> Any:

@@ -159,6 +159,12 @@ def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
     return iter(traversal.RecursiveGraphIterator(model.graph))
 
 
+def weights(model: ir.Model) -> list[ir.TensorProtocol]:
+    """The constants of the model's graph and its subgraphs."""
+    values = (value for graph in model.graphs() for value in graph.initializers.values())
+    return [value.const_value for value in values if value.const_value is not None]
+
+
 def subgraphs(node: ir.Node) -> list[ir.Graph]:
     """The graphs a node's attributes hold."""
     graphs: list[ir.Graph] = []

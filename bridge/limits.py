@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -12,12 +16,27 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import InvalidOption, TooLarge
+from bridge.workers import CORES, PATIENCE
 
-__all__ = ["MEMORY", "memory", "require_memory", "require_nodes", "require_sizes", "shown"]
+__all__ = [
+    "MEMORY",
+    "SECONDS",
+    "memory",
+    "require_memory",
+    "require_nodes",
+    "require_sizes",
+    "seconds",
+    "shown",
+    "too_slow",
+    "watched",
+]
 
 MEMORY = "BRIDGE_MEMORY"
 """The environment variable of the memory, in bytes, that a conversion may take for what it computes: 4GB,
 512MB, 1e9. Without it, half of the machine's, or of what its container is given."""
+SECONDS = "BRIDGE_SECONDS"
+"""The environment variable of the processor time, in seconds, that a runtime may take for one answer; ten
+minutes without it."""
 ELEMENTS = 2**38
 """The most elements of a value."""
 NODES = 2**18
@@ -46,6 +65,55 @@ def require_memory(size: int, what: str) -> None:
             f"{what} takes {shown(size)}, and {shown(allowed)} are allowed.",
             f"Allow more with the environment variable {MEMORY}, such as {MEMORY}=64GB.",
         )
+
+
+def seconds() -> float:
+    """Seconds of a processor that an answer may take. Raises InvalidOption for a variable that is no
+    number."""
+    text = os.environ.get(SECONDS, "600")
+    try:
+        allowed = float(text)
+    except ValueError:
+        allowed = 0.0
+    if not 0 < allowed < 10**9:
+        raise InvalidOption(f"{SECONDS}={text!r} is no number of seconds.", f"Write {SECONDS}=3600.")
+    return allowed
+
+
+def too_slow(runtime: str) -> TooLarge:
+    """The error for a runtime that took more time than an answer may."""
+    allowed = seconds()
+    return TooLarge(
+        f"{runtime} took more than {allowed:g} s of a processor, or {PATIENCE * allowed:g} s of the clock, "
+        "for one answer.",
+        f"Allow more with the environment variable {SECONDS}, such as {SECONDS}={6 * allowed:g}.",
+    )
+
+
+@contextmanager
+def watched(runtime: str, stop: Callable[[], None]) -> Iterator[None]:
+    """A context for one answer of a runtime in this process. `stop` is called when it takes more time than it
+    may, and has it raise something; that becomes TooLarge."""
+    done, late = threading.Event(), threading.Event()
+    clock, allowed = time.monotonic(), seconds()
+    processor = time.process_time() + allowed * min(CORES, os.cpu_count() or 1)
+
+    def watch() -> None:
+        while not done.wait(min(1.0, allowed)):
+            if time.process_time() > processor or time.monotonic() > clock + PATIENCE * allowed:
+                late.set()
+                stop()
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    except Exception as error:
+        if late.is_set():
+            raise too_slow(runtime) from error
+        raise
+    finally:
+        done.set()
 
 
 def require_nodes(count: int, what: str) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge import hub, plugins
-from bridge.detect import by_name, by_suffix
-from bridge.errors import InternalError, UnknownFormat, stage
+from bridge.detect import of_target
+from bridge.errors import InternalError, stage
 from bridge.facts import APPROXIMATED, UNREAD, Origin
 from bridge.formats import LABELS, Exporter, Format
 from bridge.limits import require_sizes
@@ -27,7 +27,7 @@ from bridge.passes.rewrite import Accepts, Rewrite
 from bridge.report import Blocker, Crossing, Outcome, Report
 from bridge.stored import in_words
 
-__all__ = ["Writer", "legalize", "target_format", "writer"]
+__all__ = ["Writer", "legalize", "writer"]
 
 LAYOUT = ("Transpose", "Reshape", "Pad")
 ROUNDS = 8
@@ -165,22 +165,10 @@ def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Acc
 
 def writer(dst: str | Path, to: str | None = None, options: dict[str, Any] | None = None) -> Writer:
     """Who writes `dst`, and how. Raises UnknownFormat, MissingDependency, InvalidOption."""
-    target = target_format(dst, to)
+    target = of_target(dst, to)
     exporter = target.resolve("exporter")
     settings = exporter.parse(options or {}, target.title)
     return Writer(target, exporter.variant(settings, Path(dst)) or exporter, settings, Path(dst))
-
-
-def target_format(dst: str | Path | None, to: str | None) -> Format:
-    """The format to write: as named, else by the suffix of `dst`. Raises UnknownFormat."""
-    if to:
-        return by_name(to)
-    fmt = by_suffix(Path(dst)) if dst is not None else None
-    if fmt is None:
-        raise UnknownFormat(
-            "Which format to write is not said.", "Name it with to=… (--to on the command line)."
-        )
-    return fmt
 
 
 def _custom(model: ir.Model) -> Iterator[str]:

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
@@ -15,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from bridge.detect import is_model
-from bridge.errors import BridgeError, DestinationExists, WriteFailed
+from bridge.errors import DestinationExists, WriteFailed
 from bridge.formats import Format
 
 try:
@@ -23,7 +24,16 @@ try:
 except ModuleNotFoundError:  # on Windows: no temporary folder is locked, and none is swept
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Refusal", "atomic", "make_folder", "require_free", "require_space", "unless_file", "unless_model"]
+__all__ = [
+    "Refusal",
+    "atomic",
+    "make_folder",
+    "require_free",
+    "require_space",
+    "unless_arrays",
+    "unless_file",
+    "unless_model",
+]
 
 MARK = ".bridge-"
 PROBE = 2**20
@@ -68,14 +78,13 @@ def atomic(path: Path, overwrite: bool, refusal: Refusal | None = None) -> Itera
 
 def require_free(path: Path, overwrite: bool, refusal: Refusal | None = None) -> None:
     """Raise DestinationExists where `path` is taken and not to be replaced, WriteFailed where it names no
-    file, BridgeError where its folder does not exist."""
+    file, or a folder that does not exist."""
     if path.name in ("", ".."):
         raise WriteFailed(f"{str(path)!r} names no file.", "Name the file to write.")
     _require(path, overwrite, refusal or unless_file)
     if not path.parent.is_dir():
-        raise BridgeError(
-            f"The folder {path.parent} does not exist.", "Create it first, or name another destination."
-        )
+        why = "is a file, not a folder" if path.parent.exists() else "does not exist: create it first"
+        raise WriteFailed(f"{path} cannot be written: {path.parent} {why}.", "Or name another destination.")
 
 
 def make_folder(path: Path) -> None:
@@ -97,6 +106,15 @@ def unless_file(place: Path) -> str:
     return "is a folder" if stat.S_ISDIR(mode) else "is a device, a pipe or a socket"
 
 
+def unless_arrays(place: Path) -> str:
+    """The refusal of all but empty files and .npz files."""
+    why = unless_file(place)
+    if why or not place.stat().st_size:
+        return why
+    names = zipfile.ZipFile(place).namelist() if zipfile.is_zipfile(place) else []
+    return "" if names and all(name.endswith(".npy") for name in names) else "is a file that holds no arrays"
+
+
 def unless_model(fmt: Format) -> Refusal:
     """The refusal of all but empty files, files that hold a model, empty folders, and folders that are a
     model of the format and hold nothing else."""
@@ -110,6 +128,8 @@ def unless_model(fmt: Format) -> Refusal:
         files = [
             p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_symlink() or not p.is_dir()
         ]
+        if not files and not fmt.folder:
+            return f"is a folder, and a {fmt.title} model is a file"
         if files and not fmt.detect(place):
             return f"is a folder that is no {fmt.title} model"
         strange = next((f for f in files if not any(fnmatch(f, pattern) for pattern in fmt.folder)), None)
@@ -122,8 +142,7 @@ def _require(place: Path, overwrite: bool, refusal: Refusal) -> None:
     """Raise DestinationExists for a place that is taken and not to be replaced."""
     if not os.path.lexists(place):
         return
-    why = refusal(place)
-    if why and (overwrite or not place.exists()):
+    if why := refusal(place):
         raise DestinationExists(
             f"{place} {why}: it is not replaced.", "Name another destination, or remove it yourself first."
         )

@@ -16,13 +16,12 @@ from bridge import errors, workers
 from bridge.detect import by_name
 from bridge.errors import BridgeError, ExecutionFailed
 from bridge.formats import Format
+from bridge.limits import seconds, too_slow
 from bridge.ports import Port
 from bridge.session import Outputs, Session
 
 __all__ = ["RemoteSession", "here", "in_this_process"]
 
-SECONDS = 3600.0
-"""Processor time of one run, at most."""
 KEPT = 4
 """Sessions a worker keeps open."""
 
@@ -42,8 +41,9 @@ def in_this_process() -> Iterator[None]:
 
 
 class RemoteSession(Session):
-    """A file in its format's runtime, in a worker process. Raises ExecutionFailed when that process ends,
-    with the signal's name, and what the runtime raises."""
+    """A file in its format's runtime, in a worker process without a network. Raises ExecutionFailed when that
+    process ends, with the signal's name, TooLarge when it takes more time than an answer may, and what the
+    runtime raises."""
 
     def __init__(
         self, fmt: Format, path: Path, options: dict[str, Any], variant: int = 0, key: str = ""
@@ -72,8 +72,10 @@ class RemoteSession(Session):
     def _ask(self, what: str, arguments: dict[str, Any]) -> Any:
         arguments = {**self._place, "variant": self.variant, **arguments}
         try:
-            (told,) = workers.isolated(f"bridge.remote:{what}", arguments, SECONDS)
+            (told,) = workers.isolated(f"bridge.remote:{what}", arguments, seconds(), offline=True)
         except workers.WorkerLost as lost:
+            if lost.outcome == "timeout":
+                raise too_slow(f"The runtime of {self.format.title}") from lost
             ended = str(lost).removeprefix("worker ")
             raise ExecutionFailed(
                 f"The runtime of {self.format.title} did not survive the file: its process {ended}."
@@ -96,7 +98,7 @@ def warm(fmt: Format) -> None:
         and not here.get()
         and fmt.resolve("runtime").foreign
     ):
-        workers.prepare("bridge.remote:imported", {"modules": list(part.requires)})
+        workers.prepare("bridge.remote:imported", {"modules": list(part.requires)}, offline=True)
 
 
 def imported(modules: list[str]) -> Iterator[None]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from bridge.errors import Blocker, UnsupportedModel, blocker_table
@@ -65,10 +66,12 @@ class Report:
             raise UnsupportedModel(f"{what} cannot be written as {self.variant}:", self.blockers, self.hint)
 
     @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Log a step, and take the seconds it needs."""
+    def timed(self, step: str, written: tuple[Path, int] | None = None) -> Iterator[None]:
+        """Log a step, and take the seconds it needs. `written` is the folder that a file grows in, and the
+        bytes it will have, as far as they are known: it goes with the log record."""
         share = f" ({self.steps.index(step) + 1} of {len(self.steps)})" if step in self.steps else ""
-        LOGGER.debug("%s to %s: %s%s", self.source, self.target, step, share)
+        told = {} if written is None else {"written": written}
+        LOGGER.debug("%s to %s: %s%s", self.source, self.target, step, share, extra=told)
         start = time.perf_counter()
         yield
         self.seconds[step] = round(time.perf_counter() - start, 4)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bridge.detect import of_target
 from bridge.formats import Format
 from bridge.load import Reader
-from bridge.lower import Writer, target_format, writer
+from bridge.lower import Writer, writer
 from bridge.sources import found
 
 __all__ = ["Route", "route"]
@@ -44,7 +45,7 @@ def route(
 
     Raises UnreadableFile, UnknownFormat, MissingDependency, InvalidOption.
     """
-    target, all_options = target_format(dst, to), options or {}
+    target, all_options = of_target(dst, to), options or {}
     source_reader = Reader(*found(src, source), {}, dims)
     reader_options = {
         option.name

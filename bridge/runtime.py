@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from bridge.errors import ExecutionFailed, InvalidInput
+from bridge.errors import ExecutionFailed, InvalidInput, TooLarge
+from bridge.limits import watched
 from bridge.load import Reader, reader
 from bridge.passes.opset.down import for_runtime
 from bridge.ports import Port, port_of
@@ -151,9 +154,14 @@ class OnnxRuntimeSession(Session):
         yield OnnxRuntimeSession(self._source, optimized=False)
 
     def run(self, inputs: dict[str, Any], names: list[str] | None = None) -> Outputs:
-        names = names or [port.name for port in self.outputs]
+        import onnxruntime as ort
+
+        names, settings = names or [port.name for port in self.outputs], ort.RunOptions()
         try:
-            values = self._session.run(names, inputs)
+            with watched("ONNX Runtime", lambda: setattr(settings, "terminate", True)):
+                values = self._session.run(names, inputs, settings)
+        except TooLarge:
+            raise
         except Exception as error:
             raise ExecutionFailed(f"ONNX Runtime: {str(error).strip()}") from error
         return Outputs(dict(zip(names, values, strict=True)), self.engine)
@@ -170,6 +178,8 @@ def second_choice(refused: ExecutionFailed, proto: Callable[[], Any], inputs: di
     where it does not compute it either."""
     try:
         outputs = run_reference(proto(), inputs)
+    except TooLarge:
+        raise
     except Exception as error:
         raise ExecutionFailed(f"{refused}\nThe reference evaluator failed too: {error}") from error
     outputs.refusal = str(refused)
@@ -180,7 +190,13 @@ def run_reference(proto: Any, inputs: dict[str, Any]) -> Outputs:
     """Run an ONNX proto in the reference evaluator. Raises ExecutionFailed for what it does not compute."""
     from bridge.reference import evaluator  # takes 0.1 s, which models ONNX Runtime runs do without
 
-    values = evaluator(proto).run(None, inputs)
+    thread = threading.get_ident()
+
+    def stop() -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TimeoutError))
+
+    with watched("onnx.reference", stop):
+        values = evaluator(proto).run(None, inputs)
     names = [o.name for o in proto.graph.output]
     return Outputs(dict(zip(names, values, strict=True)), f"onnx.reference {onnx.__version__}")
 

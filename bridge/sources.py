@@ -83,8 +83,9 @@ def _fetched(address: str) -> Path:
     except BridgeError:
         raise
     except Exception as error:  # each file system raises its own
+        said = type(error).__name__ if str(error) in ("", url) else error
         raise UnreadableFile(
-            f"{url} could not be read: {str(error) or type(error).__name__}.", "Can it be reached from here?"
+            f"{url} could not be read: {said}.", "Is the address right, and can it be reached from here?"
         ) from error
     LOGGER.info("%s has the digest sha256=%s", url, digest)
     if pinned and pinned.lower().removeprefix("sha256=") != digest:

@@ -39,15 +39,15 @@ class Summary:
         return "\n".join(lines)
 
 
-def inspect(path: str | Path, *, source: str | None = None, **options: Any) -> Summary:
-    """Summary of a model file as the hub reads it, with those options of its importer. Raises what `load`
-    raises."""
-    read = reader(path, source, options)
+def inspect(
+    path: str | Path, *, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
+) -> Summary:
+    """Summary of a model file as the hub reads it, with lengths of symbolic dimensions by name, and those
+    options of its importer. Raises what `load` raises."""
+    read = reader(path, source, options, dims)
     model, here = read.read(), Path(read.source)
     counts = Counter(hub.qualified(node) for node in hub.all_nodes(model))
-    weights = [
-        v.const_value for g in model.graphs() for v in g.initializers.values() if v.const_value is not None
-    ]
+    weights = hub.weights(model)
     files = {here, *(Path(w.path) for w in weights if isinstance(w, ir.ExternalTensor))}
     files |= set(here.rglob("*")) if here.is_dir() else set()
     return Summary(

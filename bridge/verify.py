@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from bridge import hub, plugins
 from bridge.comparison import Comparison, Verification, compare, quanta, worst_of
-from bridge.errors import BridgeError, ExecutionFailed, VerificationFailed
+from bridge.errors import BridgeError, ExecutionFailed, InvalidInput, VerificationFailed
 from bridge.facts import LAYOUT
 from bridge.formats import Face
 from bridge.inputs.lengths import Lengths
@@ -68,7 +68,22 @@ def verify(
     sampling = Sampling((seed, seed + 1), dims or {}, ranges or {}, given, runtime)
     judge = Judge(first)
     asked = judge.trials(Lengths(judge.model if not given else _EMPTY, sampling.dims), sampling)
-    return _compared(judge, open_session(second), asked, sampling, rtol, atol, lossy)
+    session = open_session(second)
+    try:
+        return _compared(judge, session, asked, sampling, rtol, atol, lossy)
+    except (ExecutionFailed, InvalidInput) as error:
+        _require_inputs(list(asked[0].inputs), session, error)
+        raise
+
+
+def _require_inputs(names: list[str], session: Session, error: BridgeError) -> None:
+    """Raise InvalidInput where the inputs of a model that did not run have other names than these."""
+    own = [port.name for port in session.inputs]
+    if own and not set(names) <= set(own):
+        raise InvalidInput(
+            f"The two models do not have the same inputs: {', '.join(names)} and {', '.join(own)}.",
+            "Is each the model that was meant?",
+        ) from error
 
 
 _EMPTY = ir.Model(ir.Graph([], [], nodes=[]), ir_version=hub.IR_VERSION)

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -29,7 +30,16 @@ PATIENCE = 10.0
 CORES = 4
 """The processors a call may keep busy at once, at most."""
 
+OFFLINE = """
+from bridge.offline import leave_network
+leave_network()
+from bridge.workers import main
+main()
+"""
+"""A worker that leaves the network before libraries that start threads are imported."""
+
 _idle: list[Worker] = []
+_choosing = threading.Lock()
 
 
 class WorkerLost(Exception):
@@ -42,17 +52,21 @@ class WorkerLost(Exception):
 
 
 def isolated(
-    target: str, arguments: dict[str, Any], timeout: float = TIMEOUT, wall: float | None = None
+    target: str,
+    arguments: dict[str, Any],
+    timeout: float = TIMEOUT,
+    wall: float | None = None,
+    offline: bool = False,
 ) -> Iterator[Any]:
     """Yield what the generator function `target` ("module:name") yields for `arguments`, in a worker process
-    of its own.
+    of its own, without a network where it is to be `offline` and the system lets us.
 
     Arguments and values are plain data and arrays. `timeout` seconds of a processor is the most one of them
     may take, `wall` of the clock (ten times as many without it). Raises WorkerLost when the process ends or
     hangs, and RuntimeError with the words of an exception the function raised. A process that did its work
     is used again.
     """
-    worker = _waiting() or Worker()
+    worker = _waiting(offline) or Worker(offline)
     try:
         yield from worker.call(target, arguments, timeout, PATIENCE * timeout if wall is None else wall)
     except BaseException:
@@ -61,22 +75,25 @@ def isolated(
     _idle.append(worker)
 
 
-def prepare(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT) -> None:
+def prepare(target: str, arguments: dict[str, Any], timeout: float = TIMEOUT, offline: bool = False) -> None:
     """Have a worker process call the generator function `target` while this process goes on; the next call
     waits for it. Nothing it yields or raises is told."""
-    worker = _waiting() or Worker()
+    worker = _waiting(offline) or Worker(offline)
     with suppress(WorkerLost):
         worker.send(target, arguments, timeout)
         worker.preparing += 1
     _idle.append(worker)
 
 
-def _waiting() -> Worker | None:
-    """A worker of this process that waits for work."""
-    while _idle:
-        worker = _idle.pop()
-        if worker.owner == os.getpid() and worker.alive():
-            return worker
+def _waiting(offline: bool) -> Worker | None:
+    """A worker of this process that waits for work, with or without a network."""
+    with _choosing:
+        for worker in reversed(_idle[:]):
+            own = worker.owner == os.getpid() and worker.alive()
+            if not own or worker.offline == offline:
+                _idle.remove(worker)
+            if own and worker.offline == offline:
+                return worker
     return None
 
 
@@ -105,10 +122,11 @@ def close() -> None:
 class Worker:
     """A process that runs generator functions by name; frames of plain data and arrays in and out."""
 
-    def __init__(self) -> None:
-        self.owner = os.getpid()
+    def __init__(self, offline: bool = False) -> None:
+        self.owner, self.offline = os.getpid(), offline
+        code = ["-c", OFFLINE] if offline and sys.platform == "linux" else ["-m", "bridge.workers"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bridge.workers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, *code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self.preparing = 0
         self._rest = bytearray()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import subprocess
 import sys
+import time
 
 import numpy as np
 import onnx
@@ -14,7 +17,9 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from conftest import FORMATS
 
+import bridge as bridge_library
 from bridge.cli import main
+from bridge.cli.command import Steps, logged, spinner
 
 
 @pytest.fixture
@@ -108,74 +113,14 @@ def test_dimensions_of_random_inputs_are_given_by_name(bridge, tmp_path):
         assert "NAME=LENGTH" in bridge("run", path, "--dims", wrong, code=2).stderr
 
 
-MISTAKES = {
-    "a format by a suffix": (("convert", "MNIST", "--to", "mlmodel"), 1, "Core ML is 'coreml' here"),
-    "a format by its library": (
-        ("convert", "MNIST", "--to", "tensorflow"),
-        1,
-        "SavedModel is 'savedmodel' here",
-    ),
-    "a format misspelt": (("convert", "MNIST", "--to", "tflit"), 1, "Did you mean 'tflite'?"),
-    "no target": (("convert", "MNIST"), 1, "Name it with to=…"),
-    "a target without a known suffix": (
-        ("convert", "MNIST", "m.bin"),
-        1,
-        "Which format to write is not said",
-    ),
-    "a source that is not there": (("convert", "mnist.onx", "--to", "tflite"), 1, "mnist.onx does not exist"),
-    "a source that is no model": (("convert", "NOTES", "--to", "tflite"), 1, "Name it with source=…"),
-    "an option misspelt": (("convert", "MNIST", "--to", "onnx", "--opst", 13), 2, "'--opset'"),
-    "an option misspelt behind -O": (("convert", "MNIST", "--to", "onnx", "-O", "opst=13"), 1, "'opset'?"),
-    "an option without a value": (("convert", "MNIST", "--to", "onnx", "--opset"), 2, "needs a value"),
-    "a value that is no choice": (
-        ("convert", "MNIST", "--to", "tflite", "--precision", "half"),
-        1,
-        "float16",
-    ),
-    "a folder that is not there": (("convert", "MNIST", "no/m.tflite"), 1, "Create it first"),
-    "a destination that is taken": (("convert", "MNIST", "NOTES", "--to", "tflite"), 1, "--overwrite"),
-    "a document to overwrite": (
-        ("convert", "MNIST", "NOTES", "--to", "tflite", "--overwrite"),
-        1,
-        "no model",
-    ),
-    "many files without a folder": (("convert", "MNIST", "a", "b"), 2, "-o DIR"),
-    "a folder without a format": (("convert", "MNIST", "-o", "out"), 2, "--to FORMAT"),
-    "a folder that is a file": (("convert", "MNIST", "--to", "onnx", "-o", "NOTES"), 1, "a file is there"),
-    "a dimension misspelt": (("run", "BATCHED", "--dims", "bacth=2"), 1, "Did you mean 'batch'?"),
-    "a dimension that is no length": (("run", "BATCHED", "--dims", "batch=two"), 2, "NAME=LENGTH"),
-    "an input file that is not there": (("run", "MNIST", "-i", "x.npy"), 1, "x.npy is not a readable .npy"),
-    "results into no folder": (("run", "MNIST", "-o", "no/out.npz"), 1, "Create it first"),
-    "results over a file": (("run", "MNIST", "-o", "NOTES"), 1, "--overwrite"),
-    "results over a folder": (("run", "MNIST", "-o", ".", "--overwrite"), 1, "names no file"),
-    "a candidate that is not there": (("verify", "MNIST", "m.onnx"), 1, "m.onnx does not exist"),
-    "a command misspelt": (("convrt", "MNIST"), 2, "No such command"),
-    "a format to describe misspelt": (("formats", "onx"), 1, "Did you mean 'onnx'?"),
-    "a route that is none": (("matrix", "--routes", "onnx-tflite", "-o", "out"), 1, "onnx-tflite"),
-    "an inspection of no model": (("inspect", "NOTES"), 1, "not recognised"),
-    "a check without a target": (("check", "MNIST"), 2, "--to"),
-    "a shell that is none": (("completion", "csh"), 2, "'bash', 'zsh', 'fish'"),
-    "a log that cannot be written": (("inspect", "MNIST", "--log-file", "no/log"), 2, "No such file"),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_with_the_way_out(bridge, mnist, tmp_path, monkeypatch, mistake):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "notes.md").write_text("years of work")
-    onnx.save(model_from_text("(float[batch,3] x) => (float[batch,3] y) { y = Relu (x) }"), "batched.onnx")
-    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
-    words, code, told = MISTAKES[mistake]
-    files = {"MNIST": mnist, "NOTES": "notes.md", "BATCHED": "batched.onnx"}
-    assert told in bridge(*(files.get(str(word), word) for word in words), code=code).stderr
-    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
-
-
 def test_help_lists_the_options_of_the_formats_named(bridge, mnist):
     text = bridge("convert", mnist, "m.tflite", "--help").output
     assert "Options of TFLite as target" in text
     assert "--precision" in text
     assert "Options of SavedModel as source" in bridge("run", "--from", "savedmodel", mnist, "--help").output
+    both = bridge("convert", "--from", "savedmodel", "--to", "tflite", "--help").output
+    assert "Options of SavedModel as source" in both
+    assert "Options of TFLite as target" in both
 
 
 def test_a_former_name_of_an_option_is_taken_with_a_warning(bridge, mnist, tmp_path):
@@ -190,12 +135,41 @@ def test_results_are_written_whole_and_replaced_when_asked(bridge, mnist, tmp_pa
     assert np.load(path)["Plus214_Output_0"].shape == (1, 10)
 
 
+def test_each_file_of_a_folder_is_run(bridge, mnist, tmp_path):
+    folder, path = tmp_path / "inputs", tmp_path / "out.npz"
+    folder.mkdir()
+    for i in range(3):
+        np.save(folder / f"{i}.npy", np.full((1, 28, 28), i, np.float64))
+    printed = json.loads(bridge("run", mnist, "-i", folder, "-o", path, "--json").output)
+    values = [one["outputs"]["Plus214_Output_0"]["values"] for one in printed]
+    assert len({str(one) for one in values}) == 3
+    assert sorted(np.load(path)) == [f"Plus214_Output_0/{i}" for i in range(3)]
+    np.testing.assert_allclose(np.load(path)["Plus214_Output_0/2"], values[2])
+
+
 def test_results_of_the_matrix_are_kept_unless_said(bridge, tmp_path):
     words = ("matrix", "--routes", "onnx:onnx", "--cases", "test_abs", "-o", tmp_path, "--jobs", 1)
     bridge(*words)
     assert "--overwrite" in bridge(*words, code=1).stderr
     bridge(*words, "--resume")
     bridge(*words, "--overwrite")
+
+
+def test_the_matrix_replaces_no_page_of_others(bridge, tmp_path):
+    (tmp_path / "format_matrix.md").write_text("years of work")
+    words = ("matrix", "--routes", "onnx:onnx", "--cases", "test_abs", "-o", tmp_path, "--jobs", 1)
+    assert "format_matrix.md exists already" in bridge(*words, code=1).stderr
+    assert "format_matrix.md exists already" in bridge(*words, "--resume", code=1).stderr
+    assert (tmp_path / "format_matrix.md").read_text() == "years of work"
+
+
+def test_inspect_takes_lengths(bridge, tmp_path):
+    path = tmp_path / "m.onnx"
+    onnx.save(model_from_text("(float[n,3] x) => (float[n,3] y) { y = Relu (x) }"), path)
+    assert json.loads(bridge("inspect", path, "--dims", "n=5", "--json").output)["inputs"][0]["shape"] == [
+        5,
+        3,
+    ]
 
 
 def test_steps_are_logged_shown_or_silent(bridge, mnist, tmp_path):
@@ -261,3 +235,52 @@ def test_each_of_several_signatures_is_run_where_none_is_named(bridge, tmp_path)
     assert "signature=raised: Run by TensorFlow" in text
     assert "--signature" in bridge("run", tmp_path / "m", "-o", tmp_path / "out.npz", code=1).stderr
     assert "signature=" not in bridge("run", tmp_path / "m", "--signature", "raised").output
+    np.save(tmp_path / "x.npy", np.ones(2, np.float32))
+    words = ("convert", tmp_path / "m", tmp_path / "m.onnx", "--signature", "raised", "--verify")
+    assert "agrees" in bridge(*words, "-i", tmp_path / "x.npy").output
+
+
+class Terminal(io.StringIO):
+    """A standard error that is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_says_the_step_and_its_share(monkeypatch, tmp_path, mnist):
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stderr", shown)
+    with logged(False, None), spinner("convert", shows=True, after=0):
+        bridge_library.convert(mnist, tmp_path / "m.onnx", verify=True)
+        time.sleep(0.5)
+    assert "verify: the result on inputs 2 of 2" in shown.getvalue()
+
+
+def test_progress_of_a_file_is_the_share_on_the_disk(tmp_path):
+    steps = Steps("convert")
+    (tmp_path / "m.onnx").write_bytes(bytes(250))
+    record = logging.LogRecord("bridge", logging.DEBUG, "", 0, "export (3 of 3)", (), None)
+    record.written = (tmp_path, 1000)
+    steps.emit(record)
+    assert str(steps) == "export (3 of 3), 25 % written"
+
+
+def test_a_written_file_is_announced_with_its_size(tmp_path, mnist, caplog):
+    with caplog.at_level(logging.DEBUG, "bridge"):
+        bridge_library.convert(mnist, tmp_path / "m.onnx")
+    ((folder, size),) = [r.written for r in caplog.records if hasattr(r, "written")]
+    assert folder.parent == tmp_path
+    assert 20_000 < size <= (tmp_path / "m.onnx").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "shown"), [((), True, True), ((), False, False), (("-q",), True, False)]
+)
+def test_progress_is_for_terminals_and_not_for_quiet_commands(
+    bridge, mnist, tmp_path, monkeypatch, words, terminal, shown
+):
+    monkeypatch.setattr("bridge.cli.command.is_terminal", lambda: terminal)
+    result = bridge("convert", mnist, "-o", tmp_path / "out", "--to", "onnx", *words)
+    assert ("files" in result.stderr) == shown

@@ -246,7 +246,7 @@ def test_a_folder_is_run_file_by_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("files", "words"),
-    [(["z=a.npy"], "No input is called z"), (["a.npy"], "not a readable"), (["."], "holds no")],
+    [(["z=a.npy"], "No input is called z"), (["a.npy"], "is no .npy"), (["."], "holds no")],
 )
 def test_what_is_no_data_is_told(files, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

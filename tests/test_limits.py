@@ -19,6 +19,7 @@ from bridge.errors import InternalError, InvalidOption, TooLarge, UnreadableFile
 from bridge.hub import all_nodes
 from bridge.ops import Rule
 from bridge.passes.expand import ExpandFunctions
+from bridge.runtime import run_reference
 
 OPSETS = [helper.make_opsetid("", 21), helper.make_opsetid("d", 1)]
 
@@ -227,3 +228,52 @@ def test_three_gigabytes_of_weights_are_not_touched(large, call):
     words = WATCHED.format(call=call.format(repr(str(large))))
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert int(done.stdout) * 1024 < 200e6
+
+
+LOOP = """
+(float[1] x) => (float[1] y) {
+  y = Loop (n, t, x) <body = b (int64 i, bool go, float[1] s) => (bool on, float[1] r) {
+    on = Identity (go) r = Add (s, s) }>
+}
+"""
+ROUNDS = {"n": np.array(2**33), "t": np.array(True)}
+X = {"x": np.zeros(1, np.float32)}
+
+
+@pytest.fixture
+def endless(tmp_path, monkeypatch):
+    """A file whose loop takes hours, where an answer may take a tenth of a second."""
+    monkeypatch.setenv(limits.SECONDS, "0.1")
+    path = tmp_path / "loop.onnx"
+    onnx.save(model_from_text(LOOP, **ROUNDS), path)
+    return path
+
+
+def test_a_slow_model_ends_with_the_limit_named(endless, tmp_path):
+    with pytest.raises(
+        TooLarge, match=r"ONNX Runtime took more than 0.1 s of a processor.*\n.*BRIDGE_SECONDS=0.6"
+    ):
+        bridge.run(endless, X)
+    with pytest.raises(TooLarge, match="BRIDGE_SECONDS"):
+        bridge.convert(endless, tmp_path / "m.onnx", verify=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["loop.onnx"]
+
+
+def test_a_slow_answer_of_the_reference_evaluator_ends(endless):
+    with pytest.raises(TooLarge, match=r"onnx.reference took more than"):
+        run_reference(onnx.load(endless), X)
+
+
+def test_a_slow_runtime_in_its_own_process_ends(endless, tmp_path, monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    bridge.convert(endless, tmp_path / "m.tflite")
+    monkeypatch.setenv(limits.SECONDS, "1")
+    with pytest.raises(TooLarge, match="The runtime of TFLite took more than 1 s"):
+        bridge.run(tmp_path / "m.tflite", X)
+
+
+def test_a_limit_that_is_no_number_is_refused(monkeypatch):
+    for text in ("soon", "0", "-1", "nan", "inf"):
+        monkeypatch.setenv(limits.SECONDS, text)
+        with pytest.raises(InvalidOption, match="BRIDGE_SECONDS=3600"):
+            limits.seconds()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 import time
 
 import ml_dtypes
 import numpy as np
 import pytest
 
+from bridge import workers
 from bridge.workers import WorkerLost, close, isolated, prepare
 
 
@@ -112,3 +116,41 @@ def test_a_worker_prepares_itself_while_others_go_on():
     prepare(f"{__name__}:die", {"after": 0})
     with pytest.raises(WorkerLost):
         list(isolated(f"{__name__}:count", {"n": 1}))
+
+
+def reach(port: int):
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+        outside = "reached"
+    except OSError as error:
+        outside = type(error).__name__
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        socket.create_connection(own.getsockname(), 5).close()
+    yield outside, os.geteuid()
+
+
+LEAVES = "from bridge.offline import leave_network; raise SystemExit(not leave_network())"
+
+
+def can_leave() -> bool:
+    return sys.platform == "linux" and subprocess.run([sys.executable, "-c", LEAVES]).returncode == 0
+
+
+@pytest.mark.skipif(not can_leave(), reason="the system lets no process leave its network")
+def test_an_offline_worker_reaches_nothing_but_itself():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = {"port": server.getsockname()[1]}
+        for offline, wanted in (
+            (True, "ConnectionRefusedError"),
+            (False, "reached"),
+            (True, "ConnectionRefusedError"),
+        ):
+            ((found, user),) = isolated(f"{__name__}:reach", port, offline=offline)
+            assert found == wanted
+            assert user == os.geteuid()
+
+
+def test_workers_with_and_without_a_network_are_not_taken_for_one_another():
+    for offline in (False, True, False):
+        list(isolated(f"{__name__}:count", {"n": 1}, offline=offline))
+    assert sorted(worker.offline for worker in workers._idle) == [False, True]

@@ -11,6 +11,7 @@ from bridge.cli.convert import check, convert
 from bridge.cli.formats import completion, formats, new_plugin, plugins
 from bridge.cli.matrix import matrix
 from bridge.cli.run import inspect, run, verify
+from bridge.cli.usage import Group
 
 __all__ = ["main"]
 
@@ -20,7 +21,7 @@ nothing unless --keep; 4 operators cannot cross; 130 interrupted, 143 terminated
 """
 
 
-@click.group(epilog=EXIT, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, epilog=EXIT, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="formatbridge")
 def main() -> None:
     """Convert machine-learning models between formats, and check the numbers."""

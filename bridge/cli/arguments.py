@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,11 +11,15 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from bridge.cli.usage import Command
+
 __all__ = [
     "FormatCommand",
+    "declared_by",
     "dims_option",
     "executor",
     "inputs_option",
+    "jobs_option",
     "options_argument",
     "parsed",
     "parsed_dims",
@@ -128,6 +131,14 @@ def read_arrays(
     return read_inputs(list(files), bridge.load(model, source=source, **options).graph.inputs)
 
 
+def declared_by(path: str, source: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that the importer of a file declares."""
+    from bridge.sources import found
+
+    declared = {option.name for option in found(path, source)[1].resolve("importer").options}
+    return {name: value for name, value in options.items() if name in declared}
+
+
 def _format_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from bridge.plugins import formats
 
@@ -148,12 +159,18 @@ target_option = click.option(
     shell_complete=_format_names,
     help="Format to write; found from the suffix of DST when omitted.",
 )
+
+
+def jobs_option(text: str) -> Callable:
+    return click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help=text)
+
+
 scheduler_option = click.option(
     "--scheduler", metavar="ADDRESS", help="Work on a Dask cluster, such as tcp://host:8786."
 )
 
 
-class FormatCommand(click.Command):
+class FormatCommand(Command):
     """A command that takes `--NAME VALUE` for the options formats declare, as it takes `-O NAME=VALUE`, and
     whose help lists those of the formats named."""
 
@@ -172,13 +189,12 @@ class FormatCommand(click.Command):
             elif equals or remaining:
                 words += ["-O", f"{name}={value if equals else remaining.pop(0)}"]
             else:
-                raise click.UsageError(f"--{name} needs a value.", ctx)
-        try:
-            return super().parse_args(ctx, words)
-        except click.NoSuchOption as error:
-            names = [f"--{name}" for name in _declared()] + sorted(known)
-            near = difflib.get_close_matches(error.option_name, names, 3)
-            raise click.NoSuchOption(error.option_name, possibilities=near, ctx=ctx) from error
+                raise click.UsageError(f"--{name} needs a value: --{name} VALUE.", ctx)
+        return super().parse_args(ctx, words)
+
+    def options(self, ctx: click.Context) -> list[str]:
+        named = {option.name for _, option in _options(_named(self, ctx))}
+        return [*super().options(ctx), *(f"--{name}" for name in named or _declared())]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)
@@ -217,7 +233,8 @@ def _named(command: click.Command, ctx: click.Context) -> list[tuple[Any, str]]:
     paths = values.get("paths") or [values.get("src") or values.get("model") or values.get("reference")]
     found: list[tuple[Any, str]] = []
     with suppress(BridgeError, TypeError, AttributeError):
-        found.append((of_source(paths[0], values.get("source")), "importer"))
+        source = by_name(values["source"]) if values.get("source") else of_source(paths[0])
+        found.append((source, "importer"))
     with suppress(BridgeError, TypeError, IndexError):
         target = by_name(values["to"]) if values.get("to") else by_suffix(Path(paths[1]))
         found += [(target, "exporter")] if target is not None else []

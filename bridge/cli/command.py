@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -21,6 +21,8 @@ import click
 __all__ = ["Printed", "command", "progress_bar"]
 
 LOGGER = logging.getLogger("bridge")
+TICK = 0.2
+"""Seconds between two looks at how far a step is."""
 LINE = "%(asctime)s %(levelname)s %(message)s"
 CODES = {"VerificationFailed": 3, "UnsupportedModel": 4}
 SILENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_minloglevel": "3"}
@@ -53,7 +55,7 @@ def command(function: Callable) -> Callable:
     def print_result(
         as_json: bool, verbose: bool, quiet: bool, log_file: Path | None, debug: bool, **arguments: Any
     ) -> None:
-        shows_progress = not (quiet or verbose or arguments.get("folder"))
+        shows_progress = not (quiet or verbose or arguments.get("folder") or arguments.get("manifest"))
         with ExitStack() as contexts:
             contexts.enter_context(ended_by_signals())
             contexts.enter_context(logged(verbose, log_file))
@@ -157,25 +159,39 @@ def silent_runtimes() -> Iterator[None]:
         os.close(nowhere)
 
 
-class _Steps(logging.Handler):
-    """The step the library logged last, as the text of a progress bar."""
+class Steps(logging.Handler):
+    """The step the library logged last, and of a file that is written the share that is on the disk."""
 
-    def __init__(self, bar: Any, task: Any) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self._bar, self._task = bar, task
+        self._text, self._folder, self._size = name, None, 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._bar.update(self._task, description=record.getMessage())
+        self._text = record.getMessage()
+        self._folder, self._size = getattr(record, "written", (None, 0))
+
+    def __str__(self) -> str:
+        if self._folder is None or not self._size:
+            return self._text
+        with suppress(OSError):
+            there = sum(p.stat().st_size for p in Path(self._folder).rglob("*") if p.is_file())
+            return f"{self._text}, {min(99, 100 * there // self._size)} % written"
+        return self._text
+
+
+def is_terminal() -> bool:
+    return sys.stderr.isatty()
 
 
 @contextmanager
 def spinner(name: str, shows: bool, after: float = 1.0) -> Iterator[None]:
-    """A spinner with the step and the time on stderr, if that is a terminal, for what takes longer than a
-    second."""
-    if not shows or not sys.stderr.isatty():
+    """A spinner with the step, its share and the time on stderr, if that is a terminal, for what takes longer
+    than a second."""
+    if not shows or not is_terminal():
         yield
         return
-    done = threading.Event()
+    done, steps = threading.Event(), Steps(name)
+    LOGGER.addHandler(steps)
 
     def spin() -> None:
         if done.wait(after):
@@ -185,10 +201,9 @@ def spinner(name: str, shows: bool, after: float = 1.0) -> Iterator[None]:
 
         columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            steps = _Steps(bar, bar.add_task(name))
-            LOGGER.addHandler(steps)
-            done.wait()
-            LOGGER.removeHandler(steps)
+            task = bar.add_task(str(steps))
+            while not done.wait(TICK):
+                bar.update(task, description=str(steps))
 
     thread = threading.Thread(target=spin, daemon=True)
     thread.start()
@@ -197,11 +212,16 @@ def spinner(name: str, shows: bool, after: float = 1.0) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+        LOGGER.removeHandler(steps)
 
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, moved by calling it with (done, total)."""
+    """A bar on stderr, moved by calling it with (done, total); nothing with -q, or where that is no
+    terminal."""
+    if click.get_current_context().params.get("quiet") or not is_terminal():
+        yield lambda done, total: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

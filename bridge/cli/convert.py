@@ -10,8 +10,10 @@ import click
 
 from bridge.cli.arguments import (
     FormatCommand,
+    declared_by,
     dims_option,
     executor,
+    jobs_option,
     options_argument,
     parsed,
     parsed_dims,
@@ -25,9 +27,10 @@ from bridge.cli.arguments import (
     target_option,
 )
 from bridge.cli.command import command, progress_bar
+from bridge.cli.usage import refuse_without
 
 
-@click.command(cls=FormatCommand)
+@click.command(cls=FormatCommand, example="convert model.onnx model.tflite --verify")
 @click.argument("paths", nargs=-1, metavar="SRC [DST]")
 @target_option
 @source_option
@@ -53,7 +56,7 @@ from bridge.cli.command import command, progress_bar
     "-o", "folder", metavar="DIR", help="Convert every SRC, or model in a folder, into DIR; needs --to."
 )
 @click.option("--batch", "manifest", type=Path, metavar="FILE", help="Do the jobs of a manifest in TOML.")
-@click.option("--jobs", default=2, show_default=True, help="Worker processes, with -o and --batch.")
+@jobs_option("Worker processes, with -o and --batch.")
 @scheduler_option
 @dims_option
 @options_argument
@@ -82,28 +85,68 @@ def convert(
 
     if manifest is not None:
         return _batch(_of_manifest(manifest, paths), jobs, scheduler)
-    if not paths:
-        raise click.UsageError("Missing argument 'SRC'.")
+    _require_usage(paths, folder, settings)
     settings |= parsed(options)
     if dims:
         settings["dims"] = parsed_dims(dims)
     files = [i for i in inputs if Path(i.rpartition("=")[2]).exists()]
     described = [i for i in inputs if i not in files]
     if described:
-        settings["inputs"] = ";".join(described)
+        settings["inputs"] = _description(described, paths[0], settings["source"])
+    if files and not settings["verify"]:
+        refuse_without(click.get_current_context(), ["inputs"], "--verify")
     if settings["verify"]:
         from bridge.trials import Sampling
 
-        data = read_arrays(paths[0], settings["source"], {}, files) if files else ()
+        own = declared_by(paths[0], settings["source"], settings) if files else {}
+        data = read_arrays(paths[0], settings["source"], own, files) if files else ()
         settings["verify"] = Sampling((seed, seed + 1), {}, parsed_ranges(ranges), data, runtime)
     if folder is not None:
         return _batch(_of_folder(paths, Path(folder), settings), jobs, scheduler)
-    if len(paths) > 2:
-        raise click.UsageError("Many files need a folder to go to: -o DIR.")
     if paths[1:] == ("-",):
         _to_standard_output(paths[0], settings)
         return 0, None
     return 0, bridge.convert(*paths, **settings)
+
+
+def _require_usage(paths: tuple[str, ...], folder: str | None, settings: dict[str, Any]) -> None:
+    """Raise UsageError for words that do not go together."""
+    from bridge.detect import by_suffix, of_target
+
+    context = click.get_current_context()
+    if not paths:
+        raise click.UsageError("Missing argument 'SRC'.")
+    if not settings["verify"]:
+        refuse_without(context, ["ranges", "seed", "runtime", "keep"], "--verify")
+    if folder is None:
+        refuse_without(context, ["jobs", "scheduler"], "-o DIR or --batch FILE")
+        if len(paths) > 2:
+            raise click.UsageError("Many files need a folder to go to: -o DIR.")
+        if len(paths) == 2 and not Path(paths[0]).exists() and Path(paths[1]).exists():
+            raise click.UsageError(
+                f"{paths[0]} does not exist, and {paths[1]} does. The source comes first: "
+                f"bridge convert {paths[1]} {paths[0]}"
+            )
+        named = by_suffix(Path(paths[1])) if len(paths) == 2 else None
+        if named is not None and settings["to"] and of_target(None, settings["to"]) is not named:
+            raise click.UsageError(
+                f"{paths[1]} is a name of {named.title}, and --to says {settings['to']}: give one of them."
+            )
+    elif not Path(folder).is_dir() and by_suffix(Path(folder)) is not None:
+        raise click.UsageError(f"-o names a folder. To write a file: bridge convert {paths[0]} {folder}")
+
+
+def _description(words: list[str], source: str, name: str | None) -> str:
+    """The words that describe the inputs of a source that does not. Raises InvalidInput where it does."""
+    from bridge.errors import InvalidInput
+    from bridge.sources import found
+
+    fmt = found(source, name)[1]
+    if not any(option.name == "inputs" for option in fmt.resolve("importer").options):
+        raise InvalidInput(
+            f"{words[0]} does not exist.", "Inputs are files: .npy, .npz, pictures, or NAME=FILE."
+        )
+    return ";".join(words)
 
 
 def _of_folder(paths: tuple[str, ...], folder: Path, settings: dict[str, Any]) -> list[Any]:
@@ -136,17 +179,17 @@ def _to_standard_output(source: str, settings: dict[str, Any]) -> None:
     import tempfile
 
     import bridge
-    from bridge.lower import target_format
+    from bridge.detect import of_target
 
     with tempfile.TemporaryDirectory() as text:
-        path = Path(text) / f"model{target_format(None, settings['to']).suffixes[0]}"
+        path = Path(text) / f"model{of_target(None, settings['to']).suffixes[0]}"
         bridge.convert(source, path, **settings)
         if path.is_dir() or len(list(Path(text).iterdir())) > 1:
             raise click.UsageError("This format is not one file: name a destination.")
         sys.stdout.buffer.write(path.read_bytes())
 
 
-@click.command(cls=FormatCommand)
+@click.command(cls=FormatCommand, example="check model.onnx --to tflite")
 @click.argument("src")
 @click.option("--to", required=True, metavar="FORMAT", help="Format to write.")
 @source_option

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from bridge.cli.command import Printed, command
+from bridge.cli.usage import Command
 
 
-@click.command()
+@click.command(cls=Command, example="formats tflite")
 @click.argument("name", required=False)
 @command
 def formats(name: str | None) -> Any:
@@ -30,7 +31,7 @@ def formats(name: str | None) -> Any:
     return 0, Printed("\n".join(lines), [_declaration(f) for f in bridge.formats()])
 
 
-@click.command()
+@click.command(cls=Command, example="plugins")
 @command
 def plugins() -> Any:
     """List the plugins, what each brings, and those that failed or clash."""
@@ -49,7 +50,7 @@ def plugins() -> Any:
     return (1 if known.broken or known.clashes else 0), Printed("\n".join(lines), data)
 
 
-@click.command("new-plugin")
+@click.command("new-plugin", cls=Command, example="new-plugin my_format --import")
 @click.argument("name")
 @click.option("--import", "reads", is_flag=True, help="A format that is read.")
 @click.option("--export", "writes", is_flag=True, help="A format that is written; both when neither is said.")
@@ -115,8 +116,8 @@ SHELLS = {
 """Where each shell finds the completion of a command, below the home folder."""
 
 
-@click.command()
-@click.argument("shell", type=click.Choice(list(SHELLS)))
+@click.command(cls=Command, example="completion bash")
+@click.argument("shell", type=click.Choice(list(SHELLS), case_sensitive=False), metavar="bash|zsh|fish")
 @click.option("--print", "prints", is_flag=True, help="Print the script, and install nothing.")
 @command
 def completion(shell: str, prints: bool) -> Any:

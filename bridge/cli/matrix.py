@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from bridge.cli.arguments import executor, scheduler_option
+from bridge.cli.arguments import executor, jobs_option, scheduler_option
 from bridge.cli.command import Printed, command, progress_bar
+from bridge.cli.usage import Command
 
 
-@click.command()
+@click.command(cls=Command, example="matrix --routes onnx:tflite --ops Conv -o results")
 @click.option(
     "--routes",
     metavar="A:B,…",
@@ -24,7 +25,7 @@ from bridge.cli.command import Printed, command, progress_bar
 )
 @click.option(
     "--most",
-    type=int,
+    type=click.IntRange(1),
     metavar="N",
     default=4,
     show_default=True,
@@ -39,7 +40,7 @@ from bridge.cli.command import Printed, command, progress_bar
     help="Inputs read at run time, or all but the first made constants.",
 )
 @click.option("--frozen", "mode", flag_value="frozen", help="The same as --mode frozen.")
-@click.option("--jobs", default=2, show_default=True, help="Worker processes.")
+@jobs_option("Worker processes.")
 @scheduler_option
 @click.option("--resume", is_flag=True, help="Keep the results DIR holds, and run the rest.")
 @click.option("--overwrite", is_flag=True, help="Replace the results DIR holds.")
@@ -63,21 +64,27 @@ def matrix(
 
     DIR then holds results.jsonl, the evidence; format_matrix.md; and matrix.html.
     """
+    from bridge.detect import by_name
+    from bridge.errors import InvalidOption
     from bridge.matrix import all_routes, counts, publish, run, selected, summary
     from bridge.matrix.evidence import NAME
+    from bridge.matrix.render import PAGES
+    from bridge.matrix.runner import require_route
     from bridge.output import require_free
 
-    results = Path(folder) / NAME
-    if not resume and results.exists():
-        require_free(results, overwrite)
-    chosen = routes.split(",") if routes else all_routes()
+    places = [place for name in (NAME, *PAGES) if (place := Path(folder) / name).exists()]
+    if not (resume and Path(folder, NAME) in places):
+        for place in places:
+            require_free(place, overwrite)
+    chosen = routes.replace(" ", "").split(",") if routes else all_routes()
     if formats:
-        wanted = set(formats.split(","))
-        chosen = [route for route in chosen if wanted >= set(route.split(":"))]
-    sources = {route.partition(":")[0] for route in chosen}
-    names = selected(
-        cases, tuple(ops.split(",")) if ops else (), None if everything else most, sorted(sources)
-    )
+        wanted = {by_name(name).name for name in formats.split(",")}
+        chosen = [route for route in chosen if wanted >= {name.split("?")[0] for name in route.split(":")}]
+    sources = sorted({require_route(route)[0] for route in chosen})
+    operators = tuple(ops.split(",")) if ops else ()
+    names = selected(cases, operators, None if everything else most, sources)
+    if not names or not chosen:
+        raise InvalidOption(*_nothing(chosen, cases, operators, sources))
     with executor(scheduler) as pool, progress_bar("cases") as progress:
         evidence = run(
             chosen,
@@ -91,3 +98,19 @@ def matrix(
         )
     publish(Path(folder))
     return 0, Printed(summary(evidence.results), counts(evidence.results))
+
+
+def _nothing(
+    routes: list[str], cases: tuple[str, ...], operators: tuple[str, ...], sources: list[str]
+) -> tuple[str, str]:
+    """Why nothing is measured, and what may have been meant."""
+    from bridge.errors import near_miss
+    from bridge.matrix import all_cases
+
+    if not routes:
+        return "No route is between these formats alone.", "Name two, or a route: --routes onnx:tflite."
+    known = all_cases(sources)
+    if operators:
+        names = {op for case in known.values() for op in case.ops}
+        return f"No case is of {', '.join(operators)}.", near_miss(operators[0], names).strip()
+    return f"No case is called like {', '.join(cases)}.", near_miss(cases[0], known).strip()

@@ -10,6 +10,7 @@ import click
 
 from bridge.cli.arguments import (
     FormatCommand,
+    declared_by,
     dims_option,
     inputs_option,
     options_argument,
@@ -25,15 +26,15 @@ from bridge.cli.arguments import (
 from bridge.cli.command import Printed, command
 
 
-@click.command(cls=FormatCommand)
+@click.command(cls=FormatCommand, example="verify model.onnx model.tflite")
 @click.argument("reference")
 @click.argument("candidate")
 @inputs_option
 @seed_option
 @range_option
 @runtime_option
-@click.option("--rtol", type=float, help="Relative tolerance of floats.")
-@click.option("--atol", type=float, help="Absolute tolerance of floats.")
+@click.option("--rtol", type=click.FloatRange(0), help="Relative tolerance of floats.")
+@click.option("--atol", type=click.FloatRange(0), help="Absolute tolerance of floats.")
 @source_option
 @click.option("--candidate-from", metavar="FORMAT", help="Format of CANDIDATE.")
 @dims_option
@@ -56,8 +57,10 @@ def verify(
     """
     import bridge
 
-    first = _declared_by(reference, source, parsed(options))
-    second = _declared_by(candidate, candidate_from, parsed(options))
+    first = declared_by(reference, source, parsed(options))
+    second = declared_by(candidate, candidate_from, parsed(options))
+    for name in parsed(options).keys() - first.keys() - second.keys():
+        raise click.UsageError(f"--{name} is an option of neither model's format as source.")
     result = bridge.verify(
         reference,
         candidate,
@@ -73,21 +76,19 @@ def verify(
     return (0 if result.ok else 3), result
 
 
-def _declared_by(path: str, source: str | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options that the importer of a file declares."""
-    from bridge.sources import found
-
-    declared = {option.name for option in found(path, source)[1].resolve("importer").options}
-    return {name: value for name, value in options.items() if name in declared}
-
-
-@click.command(cls=FormatCommand)
+@click.command(cls=FormatCommand, example="run model.onnx -i input.npy")
 @click.argument("model")
 @inputs_option
 @seed_option
 @range_option
-@click.option("--output", "-o", type=Path, metavar="FILE", help="Write the results to an .npz file.")
-@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@click.option(
+    "--output",
+    "-o",
+    type=Path,
+    metavar="FILE",
+    help="Write the results to an .npz file; those of several inputs as NAME/0, NAME/1, …",
+)
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it holds arrays.")
 @source_option
 @dims_option
 @options_argument
@@ -110,12 +111,12 @@ def run(
     import numpy as np
 
     from bridge.errors import SeveralModels
-    from bridge.output import atomic, require_free
+    from bridge.output import atomic, require_free, unless_arrays
 
     given = parsed(options)
     random = {"seed": seed, "dims": parsed_dims(dims), "ranges": parsed_ranges(ranges)}
     if output is not None:
-        require_free(output, overwrite)
+        require_free(output, overwrite, unless_arrays)
     try:
         results = _results(model, source, given, inputs, random)
     except SeveralModels as several:
@@ -128,26 +129,46 @@ def run(
         text = "\n".join(f"{several.option}={choice}: {_shown(one)}" for choice, one in each)
         return 0, Printed(text, {choice: _shown(one).data for choice, one in each})
     if output is not None:
-        with atomic(output, overwrite) as temporary, temporary.open("wb") as file:
-            np.savez(file, **results)
+        with atomic(output, overwrite, unless_arrays) as temporary, temporary.open("wb") as file:
+            np.savez(file, **_numbered(results))
     return 0, _shown(results)
 
 
 def _results(
     model: str, source: str | None, options: dict[str, Any], files: tuple[str, ...], random: dict[str, Any]
-) -> Any:
-    """Outputs of a model on the arrays of files, or on random ones as `random_inputs` draws them."""
+) -> list[Any]:
+    """Outputs of a model on the arrays of files, one by one, or on random ones as `random_inputs` draws
+    them."""
     import bridge
     from bridge.inputs import random_inputs
+    from bridge.load import reader
+    from bridge.runtime import open_session
 
     if files:
-        arrays = read_arrays(model, source, options, files)[0]
+        each = read_arrays(model, source, options, files)
     else:
-        arrays = random_inputs(bridge.load(model, source=source, **options), **random)
-    return bridge.run(model, arrays, source=source, **options)
+        each = [random_inputs(bridge.load(model, source=source, **options), **random)]
+    session = open_session(reader(model, source, options))
+    return [session.run(arrays) for arrays in each]
 
 
-def _shown(results: Any) -> Printed:
+def _numbered(results: list[Any]) -> dict[str, Any]:
+    """Outputs by name; of several runs by name and number."""
+    if len(results) == 1:
+        return results[0]
+    return {f"{name}/{i}": array for i, run in enumerate(results) for name, array in run.items()}
+
+
+def _shown(results: list[Any]) -> Printed:
+    """Outputs of one run, or of several."""
+    each = [_shown_once(one) for one in results]
+    if len(each) == 1:
+        return each[0]
+    lines = [f"Inputs {i} of {len(each)}: {one}" for i, one in enumerate(each, 1)]
+    return Printed("\n".join(lines), [one.data for one in each])
+
+
+def _shown_once(results: Any) -> Printed:
     """Outputs by name, with their dtypes and shapes."""
     import numpy as np
 
@@ -171,13 +192,14 @@ def _listed(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-@click.command(cls=FormatCommand)
+@click.command(cls=FormatCommand, example="inspect model.onnx")
 @click.argument("model")
 @source_option
+@dims_option
 @options_argument
 @command
-def inspect(model: str, source: str | None, options: tuple[str, ...]) -> Any:
+def inspect(model: str, source: str | None, dims: tuple[str, ...], options: tuple[str, ...]) -> Any:
     """Print MODEL's inputs, outputs, operators, size and metadata."""
     import bridge
 
-    return 0, bridge.inspect(model, source=source, **parsed(options))
+    return 0, bridge.inspect(model, source=source, dims=parsed_dims(dims), **parsed(options))

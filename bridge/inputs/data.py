@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.errors import InvalidInput, MissingDependency
+from bridge.errors import InvalidInput, MissingDependency, near_miss
 from bridge.plugins import DISTRIBUTION
+from bridge.runtime import check_inputs
 
 ARRAYS = (".npy", ".npz")
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -32,7 +33,9 @@ def read_inputs(files: list[str], inputs: Sequence[ir.Value]) -> list[dict[str, 
     for item in files:
         name, _, path = item.rpartition("=")
         if name and name not in values:
-            raise InvalidInput(f"No input is called {name}; they are {', '.join(values)}.")
+            raise InvalidInput(
+                f"No input is called {name}; they are {', '.join(values)}.", near_miss(name, values).strip()
+            )
         folder = Path(path).is_dir()
         found = (
             sorted(p for p in Path(path).iterdir() if p.suffix.lower() in ARRAYS + PICTURES)
@@ -54,16 +57,23 @@ def read_inputs(files: list[str], inputs: Sequence[ir.Value]) -> list[dict[str, 
     rows = [
         {n: a for column in columns for n, a in column[min(i, len(column) - 1)].items()} for i in range(count)
     ]
+    for row in rows:
+        check_inputs(values, row)
     return rows
 
 
 def _read(path: Path, value: ir.Value | None, values: dict[str, ir.Value]) -> dict[str, Any]:
+    if not path.exists():
+        raise InvalidInput(f"{path} does not exist.", "Inputs are files: .npy, .npz, pictures, or NAME=FILE.")
     if path.suffix.lower() in PICTURES and value is not None:
         return {value.name or "": _picture(path, value)}
     try:
         loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} is not a readable .npy or .npz file: {error}") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise InvalidInput(
+            f"{path} is no .npy or .npz file of numbers or text, and no picture.",
+            "Save one with numpy.save, or numpy.savez for several inputs.",
+        ) from error
     if isinstance(loaded, np.ndarray) and value is not None:
         return {value.name or "": _fitted(loaded, value)}
     if isinstance(loaded, np.ndarray):
@@ -72,9 +82,19 @@ def _read(path: Path, value: ir.Value | None, values: dict[str, ir.Value]) -> di
 
 
 def _fitted(array: np.ndarray, value: ir.Value) -> np.ndarray:
-    """The array with a batch of one where it has none."""
+    """The array in the input's dtype, where that holds what it says, with a batch of one where it has
+    none."""
     rank = None if value.shape is None else len(value.shape)
-    return array[None] if rank is not None and array.ndim == rank - 1 else array
+    array = array[None] if rank is not None and array.ndim == rank - 1 else array
+    wanted = None if value.dtype is None or value.dtype == ir.DataType.STRING else value.dtype.numpy()
+    if wanted is None or array.dtype == wanted or array.dtype.kind not in "iuf":
+        return array
+    with np.errstate(over="ignore"):
+        cast = array.astype(wanted)
+    if array.dtype.kind == "f":
+        is_float = value.dtype is not None and value.dtype.is_floating_point()
+        return cast if is_float and (np.isfinite(cast) == np.isfinite(array)).all() else array
+    return cast if np.array_equal(cast.astype(array.dtype), array) else array
 
 
 def _picture(path: Path, value: ir.Value) -> np.ndarray:

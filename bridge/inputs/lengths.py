@@ -75,7 +75,7 @@ class Lengths:
         """Names that follow from others, and what they are."""
         found: dict[str, Linear] = {}
         for name, length in self.fixed.items():
-            _solve(found, self.dims[name], number(length))
+            _solve(found, self.dims[name], number(length), 0, 2**63)
         for one, other in self.shapes.equations:
             _solve(found, one, other)
         return found
@@ -134,10 +134,8 @@ class Lengths:
                 yield [pair[min(turn, len(pair) - 1)] for turn, pair in enumerate(pairs)]
             return
         if not self.free:
-            if (only := self.setting({})) is not None and self._small(only):
-                yield [only]
-            elif only is None:
-                yield from self._guesses()
+            only = self.setting({})
+            yield from self._guesses() if only is None else [[only]]
             return
         later: list[list[Setting]] = []
         tried: list[list[Setting]] = []
@@ -263,7 +261,7 @@ class Lengths:
         )
 
 
-def _solve(known: dict[str, Linear], one: Linear, other: Linear) -> None:
+def _solve(known: dict[str, Linear], one: Linear, other: Linear, low: int = 1, high: int = LARGEST) -> None:
     """Add what an equation tells; one that contradicts those before it, or has no whole solution, is passed
     over."""
     rest = (one - other).with_values(known)
@@ -274,7 +272,7 @@ def _solve(known: dict[str, Linear], one: Linear, other: Linear) -> None:
     for name, value in ordered:
         single = not value.terms
         whole = all(f.denominator == 1 for _, f in value.terms) and value.constant.denominator == 1
-        if not whole or (single and not 1 <= value.constant <= LARGEST):
+        if not whole or (single and not low <= value.constant <= high):
             continue
         for earlier, found in list(known.items()):
             known[earlier] = found.with_values({name: value})

@@ -14,6 +14,7 @@ from bridge.errors import InvalidInput, InvalidOption
 from bridge.facts import COREML_IMAGE, TFLITE_TENSOR
 from bridge.inputs.domains import Domain, domain_of
 from bridge.inputs.lengths import Lengths, Setting
+from bridge.limits import require_memory
 from bridge.traits import RESHAPES, is_a
 
 __all__ = ["Ranges", "inputs_at", "random_inputs"]
@@ -33,7 +34,7 @@ def random_inputs(
     it, or as many features as a tree asks for. An input with a default value has that. Values are those of
     `ranges`; else floats are standard normal where every operator that reads them is defined there,
     integers are indices below what they index, masks, lengths, … Raises InvalidOption for a name of `dims`
-    or `ranges` that no input has.
+    or `ranges` that no input has, TooLarge for lengths beyond the memory that may be taken.
     """
     lengths = Lengths(model, dims)
     return inputs_at(lengths, lengths.smallest(), seed, ranges)
@@ -67,6 +68,7 @@ def _drawn(value: ir.Value, lengths: Lengths, setting: Setting, rng: np.random.G
     ):
         shape[-1] = max([shape[-1], *_feature_counts(value)])
     dtype = value.dtype.numpy() if value.dtype else np.dtype(np.float32)
+    require_memory(math.prod(shape) * dtype.itemsize, f"The input {value.name} of shape {shape}")
     domain = domain_of(value, lengths.shapes, setting)
     stated = stated or _stated(value, lengths.model)
     if stated is not None:

@@ -40,15 +40,14 @@ def condensed(results: Iterable[Result]) -> dict[str, dict[str, list[int]]]:
     return counts
 
 
+PAGES = ("format_matrix.md", "matrix.html")
+
+
 def publish(folder: Path) -> None:
-    """Write format_matrix.md and matrix.html of the folder's results.jsonl beside it. Raises UnreadableFile,
-    WriteFailed."""
+    """Write the pages of the folder's results.jsonl beside it. Raises UnreadableFile, WriteFailed."""
     evidence = read(folder / NAME)
     names = titles(evidence)
-    for name, text in (
-        ("format_matrix.md", markdown(evidence, names)),
-        ("matrix.html", page(evidence, names)),
-    ):
+    for name, text in zip(PAGES, (markdown(evidence, names), page(evidence, names)), strict=True):
         with atomic(folder / name, overwrite=True) as temporary:
             temporary.write_text(text)
 

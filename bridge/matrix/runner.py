@@ -117,15 +117,19 @@ def _sources(routes: list[str]) -> dict[str, list[str]]:
     it."""
     by_source: dict[str, list[str]] = {}
     for route in routes:
-        source, _, target = route.partition(":")
-        if not source or not target:
-            raise InvalidOption(f"The route {route!r} is not FORMAT:FORMAT.", "Write it as onnx:tflite.")
-        for fmt, side in ((by_name(source), "importer"), (by_name(target.split("?")[0]), "exporter")):
-            if getattr(fmt, side) is None:
-                verb = "read" if side == "importer" else "written"
-                raise InvalidOption(f"The route {route!r} cannot be: {fmt.title} is not {verb}.")
+        source, target = require_route(route)
         by_source.setdefault(source, []).append(target)
     return by_source
+
+
+def require_route(route: str) -> tuple[str, str]:
+    """Source and target of a route. Raises InvalidOption, UnknownFormat."""
+    source, _, target = route.partition(":")
+    if not source or not target or ":" in target.partition("?")[0]:
+        raise InvalidOption(f"The route {route!r} is not FORMAT:FORMAT.", "Write it as onnx:tflite.")
+    for name, side in ((source, "importer"), (target.split("?")[0], "exporter")):
+        by_name(name, side)
+    return source, target
 
 
 def _facts(routes: list[str]) -> dict[str, Any]:

@@ -21,9 +21,9 @@ def create(name: str, folder: Path, *, reads: bool = True, writes: bool = True) 
     taken, DestinationExists.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise InvalidOption(
-            f"{name!r} is not a lower-case word.", "A format is named like tflite or my_format."
-        )
+        plain = re.sub(r"\W+", "_", name.lower().removeprefix("bridge-")).lstrip("_0123456789")
+        meant = f"Such as: bridge new-plugin {plain or 'my_format'}"
+        raise InvalidOption(f"{name!r} is not a lower-case word.", meant)
     if name in {fmt.name for fmt in formats()}:
         raise PluginError(f"The format {name!r} is there already.", "`bridge plugins` says who brings it.")
     if not (reads or writes):
