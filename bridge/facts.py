@@ -103,7 +103,8 @@ APPROXIMATED = _text("bridge.approximated")
 """Why its numbers may differ from the source's."""
 
 DECISIVE = _flag("bridge.decisive")
-"""A comparison with numbers that are met exactly: in less precision than it has it may turn."""
+"""A comparison with numbers that are met exactly, or a sum whose terms cancel: less precision than it has may
+turn the one, and leaves nothing of the other."""
 
 WIDENED = _flag("bridge.widened")
 """A Cast back to the dtype a value had before it was computed wider."""

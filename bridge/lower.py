@@ -14,7 +14,7 @@ import onnx_ir as ir
 from bridge import hub, plugins
 from bridge.detect import of_target
 from bridge.errors import InternalError, stage
-from bridge.facts import APPROXIMATED, UNREAD, Origin
+from bridge.facts import APPROXIMATED, DECISIVE, UNREAD, Origin
 from bridge.formats import LABELS, Exporter, Format
 from bridge.limits import require_sizes
 from bridge.ops import Need
@@ -189,6 +189,8 @@ def _reason(node: ir.Node, writer: Writer, passes: Sequence[ir.passes.PassBase])
     out, or of the target's own rules."""
     if unread := UNREAD.get(node):
         return unread
+    if DECISIVE.get(node):
+        return "needs double precision, without which it may give other results"
     name, table = hub.qualified(node), writer.exporter.table
     rewrites = [p.table for p in passes if isinstance(p, Rewrite) and name in p.table and name not in table]
     title = writer.exporter.version_title
