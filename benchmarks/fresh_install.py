@@ -52,6 +52,12 @@ if __name__ == "__main__":
         words += ["--verify", "--scheduler", cluster.scheduler_address]
         print(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 """
+SAVED = """
+import sys, bridge, transformers
+sizes = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=50)
+transformers.BertModel(transformers.BertConfig(**sizes)).save_pretrained(sys.argv[1] + "/bert")
+print(bridge.convert(sys.argv[1] + "/bert", sys.argv[1] + "/m.onnx", verify=True).verification)
+"""
 REGRESSION = """
 import sys, onnx, bridge
 text = '<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]> g (float[n,2] x) => (float[n,1] y)'
@@ -64,6 +70,7 @@ EXTRAS: dict[str, str | tuple] = {
     "tflite": ("convert", MNIST, "m.tflite", "--verify"),
     "savedmodel": ("convert", MNIST, "m", "--to", "savedmodel", "--verify"),
     "torchscript": ("convert", MNIST, "m.pt", "--verify"),
+    "transformers": SAVED,
     "coreml": ("convert", MNIST, "m.mlpackage", "--verify"),
     "pmml": REGRESSION,
     "sklearn": FOREST,
@@ -85,7 +92,7 @@ EXTRAS: dict[str, str | tuple] = {
     "all": ("convert", MNIST, "m.tflite", "--verify"),
 }
 """The command, or the script, that an environment with each extra runs."""
-CONSTRAINTS = {extra: ("-c", ROOT / "constraints.txt") for extra in ("torchscript", "all")}
+CONSTRAINTS = {extra: ("-c", ROOT / "constraints.txt") for extra in ("torchscript", "transformers", "all")}
 NAME = "formatbridge"
 
 
