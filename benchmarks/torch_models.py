@@ -20,6 +20,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def taps(start: torch.Tensor, step: torch.Tensor, count: int, ratio: int, length
 def import_torchvision() -> None:
     """torchvision, its two compiled operators in Python where the compiled ones do not load beside a CPU
     torch."""
-    if hasattr(torch.ops.torchvision, "nms"):
+    if find_spec("torchvision") is None or hasattr(torch.ops.torchvision, "nms"):
         return
     from models import OPERATORS
 

@@ -13,7 +13,7 @@ from bridge.formats import VERBS, Format
 
 __all__ = ["by_name", "by_suffix", "has_suffix", "is_model", "listed", "of_source", "of_target"]
 
-WEIGHTS = (".bin", ".ckpt", ".gguf", ".msgpack", ".npz", ".safetensors")
+WEIGHTS = (".bin", ".ckpt", ".gguf", ".msgpack", ".npz")
 """Suffixes of files of weights without a graph."""
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 """The names of models on a hub, `owner/name`."""

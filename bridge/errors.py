@@ -167,10 +167,13 @@ def blocker_table(blockers: Sequence[Blocker]) -> str:
     """Blockers as aligned rows, like reasons on like operators folded to one row."""
     groups: dict[tuple[str, str], list[Blocker]] = {}
     for blocker in blockers:
-        groups.setdefault((blocker.op, blocker.reason), []).append(blocker)
+        reason = f"in part: {blocker.reason}" if blocker.part else blocker.reason
+        groups.setdefault((blocker.op, reason), []).append(blocker)
     rows = []
     for (op, reason), members in groups.items():
-        more = f" and {len(members) - 1} more" if members[1:] else ""
+        names = {member.name for member in members}
+        others = len(members if "" in names else names) - 1
+        more = f" and {others} more" if others else ""
         rows.append((op, members[0].name + more, reason))
     widths = [max((len(r[i]) for r in rows), default=0) for i in (0, 1)]
     return "\n".join(f"  {op:<{widths[0]}}  {where:<{widths[1]}}  {why}" for op, where, why in rows)

@@ -186,7 +186,7 @@ def blocker(node: ir.Node, reason: str) -> Blocker:
     source = origin(node)
     if source.op in (node.op_type, qualified(node)):
         return Blocker(source.op, source.name, "", reason)
-    return Blocker(source.op, source.name, qualified(node), f"in part: {reason}")
+    return Blocker(source.op, source.name, qualified(node), reason)
 
 
 def stamp_origins(model: ir.Model) -> None:

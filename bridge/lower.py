@@ -199,8 +199,9 @@ def _reason(node: ir.Node, writer: Writer, passes: Sequence[ir.passes.PassBase])
 
 
 def _once(refusals: Iterable[tuple[ir.Node, str]]) -> Iterable[Blocker]:
-    """Refusals of nodes, each of an operator of the source and a reason once."""
-    return {(hub.origin(node), reason): hub.blocker(node, reason) for node, reason in refusals}.values()
+    """Refusals of nodes, those of like parts of one operator of the source for one reason once."""
+    found = ((hub.origin(node), hub.blocker(node, reason)) for node, reason in refusals)
+    return [blocker for _, blocker in dict.fromkeys(found)]
 
 
 def _value_refusals(model: ir.Model, need: Need) -> Iterator[tuple[ir.Node, str]]:

@@ -57,7 +57,7 @@ CONVERT = [
     ("convert cut.onnx m.tflite", 1, "Is the file complete?"),
     ("convert notes.md m.tflite", 1, "Formats that can be read: catboost"),
     ("convert model.pkl m.onnx", 1, "pickle.loads"),
-    ("convert model.safetensors m.onnx", 1, "It holds weights alone"),
+    ("convert model.safetensors m.onnx", 1, "holds weights, and not the model"),
     ("convert models m.tflite", 1, "It is a folder of models"),
     ("convert out m.onnx", 1, "It is an empty folder"),
     ("convert out -o new --to tflite", 1, "out holds no model"),

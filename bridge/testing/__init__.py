@@ -108,7 +108,7 @@ class FormatTests:
         try:
             return bridge.save(model, path, to=self.format).path
         except UnsupportedModel as refusal:
-            missing = [b.op for b in refusal.blockers if b.reason.startswith("is not supported")]
+            missing = [b.part or b.op for b in refusal.blockers if b.reason.startswith("is not supported")]
             if missing:
                 pytest.skip(f"the format has no {', '.join(missing)}")
             raise

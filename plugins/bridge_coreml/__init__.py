@@ -25,9 +25,10 @@ def detect(src: Any) -> bool:
 
 def _has_manifest(path: Path) -> bool:
     try:
-        return "rootModelIdentifier" in json.loads(path.read_bytes())
+        manifest = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return False
+    return isinstance(manifest, dict) and "rootModelIdentifier" in manifest
 
 
 def starts_like_a_model(head: bytes) -> bool:

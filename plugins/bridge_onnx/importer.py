@@ -16,6 +16,7 @@ from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge.formats import Importer, Option
 from bridge.passes.constants import LiftConstants
 from bridge.passes.expand import require_expandable
+from bridge.passes.names import NameValues
 from bridge.passes.opset import lift
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
@@ -64,6 +65,7 @@ def load(src: Any, defaults: str = "constants") -> ir.Model:
     for node in hub.all_nodes(model):
         if node.domain not in hub.STANDARD_OPSETS and node.op_identifier() not in model.functions:
             facts.UNREAD.set(node, why(ops, node))
+    NameValues()(model)
     computed_shapes(model)
     blockers = lift.unknown_operators(model)
     if blockers:
