@@ -15,7 +15,7 @@ from bridge import hub
 from bridge.errors import ExecutionFailed
 from bridge.facts import STORED
 
-__all__ = ["in_words", "restore_outputs", "restored"]
+__all__ = ["as_held", "in_words", "restore_outputs", "restored"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,14 @@ def _ways(props: Mapping[str, str]) -> dict[str, tuple[Kind, Any]]:
             if word in KINDS and KINDS[word].fits(how):
                 found[name] = (KINDS[word], how)
     return found
+
+
+def as_held(model: ir.Model) -> ir.Model:
+    """A copy that gives outputs as a file holds them."""
+    copy = model.clone()
+    for name, _ in list(STORED.all(copy)):
+        STORED.of(name).drop(copy)
+    return copy
 
 
 def restored(outputs: Mapping[str, Any], props: Mapping[str, str]) -> dict[str, Any]:

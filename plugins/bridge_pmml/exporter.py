@@ -11,7 +11,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 
 from bridge import hub
 from bridge.errors import InvalidOption, UnsupportedModel
-from bridge.facts import CLASSES, ESTIMATOR, FEATURE_NAMES
+from bridge.facts import CLASSES, ESTIMATOR, FEATURE_NAMES, STORED
 from bridge.formats import Exporter, Option
 from bridge.inputs import random_inputs
 from bridge.needs import condition
@@ -19,6 +19,7 @@ from bridge.passes.decompose import Decompose
 from bridge.passes.fold import FoldConstants
 from bridge.report import Report
 from bridge.runtime import run_hub
+from bridge.stored import as_held
 from bridge_pmml.document import Cols, Document, Ref
 from bridge_pmml.export_ops import ops
 from bridge_pmml.export_ops.common import python_scalar
@@ -104,6 +105,8 @@ def document_of(model: ir.Model, options: dict[str, Any]) -> Document:
     for value in model.graph.outputs:
         columns = values[value] if value in values else constant_columns(value)
         declare_output(doc, value, columns, output_names(value, columns, doc.labels, taken))
+        if (held := STORED.of(value.name or "").get(model)) is not None:
+            doc.interface["outputs"][-1]["stored"] = held
     return doc
 
 
@@ -147,7 +150,7 @@ def records(model: ir.Model, doc: Document, count: int) -> list[dict[str, Any]]:
     """Seeded records and what the hub model makes of them, by field; what is missing is left out."""
     free = {d for v in model.graph.inputs for d in (v.shape or ())[:1] if not isinstance(d, int)}
     inputs = random_inputs(model, 0, {str(d.value): count for d in free})
-    results = run_hub(model, inputs)
+    results = run_hub(as_held(model), inputs)
     rows: list[dict[str, Any]] = [{} for _ in range(len(next(iter(inputs.values()))))]
     for side, arrays in (("inputs", inputs), ("outputs", results)):
         for entry in doc.interface[side]:

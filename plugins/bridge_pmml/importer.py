@@ -33,6 +33,7 @@ from bridge_pmml.reader import (
     need_child,
     parse_document,
     read_bytes,
+    stored_outputs,
     text,
 )
 from bridge_pmml.values import Columns, Val, logical_not
@@ -145,7 +146,9 @@ def _build_model(
         _restore_outputs(graph, columns, outputs, scope, ports["outputs"])
     else:
         _add_outputs(graph, columns, outputs, scope)
-    return ir.Model(graph, ir_version=hub.IR_VERSION), predictions
+    model = ir.Model(graph, ir_version=hub.IR_VERSION)
+    model.metadata_props.update(stored_outputs(ports))
+    return model, predictions
 
 
 def _with_dictionary(outer: Scope, root: Element, node: Element) -> Scope:

@@ -7,12 +7,14 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from lxml import etree
 
 from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge.facts import STORED
 from bridge.report import Blocker
 
 Element = Any
@@ -140,6 +142,15 @@ def interface_of(path: Path) -> dict[str, list[dict[str, Any]]]:
     except etree.XMLSyntaxError:
         return {}
     return {}
+
+
+def stored_outputs(ports: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+    """The metadata of outputs that are held as something else, by an interface."""
+    holder = SimpleNamespace(metadata_props={})
+    for entry in ports.get("outputs", ()):
+        if "stored" in entry:
+            STORED.of(str(entry["name"])).set(holder, entry["stored"])
+    return holder.metadata_props
 
 
 def child(node: Element, *names: str) -> Element | None:

@@ -16,7 +16,8 @@ from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
-from bridge_pmml.reader import interface_of
+from bridge.stored import restored
+from bridge_pmml.reader import interface_of, stored_outputs
 
 LOST = -(2**63)
 LONGEST = 1e90
@@ -76,7 +77,8 @@ class Pmml4sSession(Session):
             answers = [_without_false_classes(row, self.supplied) for row in answers]
         names = dict.fromkeys(port.name for port in self.outputs)
         values = {name: _as_array([row.get(name) for row in answers]) for name in names}
-        values = _by_output(values, self.ports["outputs"]) if self.ports else values
+        if self.ports:
+            values = restored(_by_output(values, self.ports["outputs"]), stored_outputs(self.ports))
         if self.outputs_option == "numbers":
             values = {name: array for name, array in values.items() if array.dtype.kind == "f"}
         return Outputs(values, self.engine)

@@ -17,6 +17,7 @@ from lxml import etree
 from bridge.errors import UnreadableFile, VerificationFailed
 from bridge.passes import clean
 from bridge.runtime import run_hub
+from bridge.stored import as_held
 from bridge_pmml.fields import active_fields
 from bridge_pmml.models import MODELS, model_of
 from bridge_pmml.reader import (
@@ -193,7 +194,7 @@ def group_field(root: Element) -> str:
 
 
 def _scored(path: Path, root: Element, model: ir.Model, found: list[Row]) -> dict[str, Any]:
-    ports, copy = interface(root.get(INTERFACE)), model.clone()
+    ports, copy = interface(root.get(INTERFACE)), as_held(model)
     clean(copy)
     try:
         return run_hub(copy, bundled_arrays(copy, found, ports) if ports else feeds(copy, found))
