@@ -104,3 +104,16 @@ def test_pairs_of_another_shape_are_no_complex_numbers() -> None:
     assert restored({"y": np.zeros((3, 2), np.float32)}, {"bridge.stored.y": '{"complex": "c"}'})[
         "y"
     ].shape == (3, 2)
+
+
+@pytest.mark.parametrize("records", [0, 3])
+def test_a_document_holds_a_complex_number_of_each_record(records: int, tmp_path: Path) -> None:
+    pytest.importorskip("pypmml")
+    source = scripted("x: Tensor", "return torch.view_as_complex(x)", tmp_path)
+    path = tmp_path / "written.pmml"
+    bridge.convert(source, path, inputs=["x:float32[n,2]"], verify=True, verification=records)
+    x = np.random.default_rng(0).standard_normal((4, 2)).astype(np.float32)
+    for read in (path, bridge.load(path)):
+        (found,) = bridge.run(read, {"x": x}).values()
+        assert found.dtype == np.complex64
+        np.testing.assert_array_equal(found, x[:, 0] + 1j * x[:, 1])
