@@ -23,6 +23,8 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +203,10 @@ def distance(wanted: list[np.ndarray], got: list[np.ndarray]) -> float:
     return worst if worst == worst else float("inf")
 
 
-def symbols(model: ir.Model) -> dict[str, list[str | int | None]]:
+Symbols = dict[str, list[str | int | None]]
+
+
+def symbols(model: ir.Model) -> Symbols:
     """Dimensions of each output by its name."""
     return {
         value.name or "": [d.value if isinstance(d, ir.SymbolicDim) else d for d in value.shape or ()]
@@ -209,9 +214,8 @@ def symbols(model: ir.Model) -> dict[str, list[str | int | None]]:
     }
 
 
-def kept(before: ir.Model, after: ir.Model) -> dict[str, list[int]]:
+def kept(one: Symbols, other: Symbols) -> dict[str, list[int]]:
     """How many names of outputs, and of their dimensions, of those the source gives are in what is written."""
-    one, other = symbols(before), symbols(after)
     names = [[n for n in dims if isinstance(n, str)] for dims in one.values()]
     same = [
         [a for a, b in zip(dims, other.get(name, ()), strict=False) if isinstance(a, str) and a == b]
@@ -223,14 +227,26 @@ def kept(before: ir.Model, after: ir.Model) -> dict[str, list[int]]:
     }
 
 
-def carried(
-    source: Source, to: str, folder: Path, architecture: Architecture, answers: Any
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Exported:
+    """A source, and what it answers at both settings."""
+
+    source: Source
+    answers: list[list[np.ndarray]]
+
+    @cached_property
+    def symbols(self) -> Symbols:
+        """Dimensions of each output as the source gives them."""
+        src, reading = self.source
+        return symbols(bridge.load(src, **reading))
+
+
+def carried(exported: Exported, to: str, folder: Path, architecture: Architecture) -> dict[str, Any]:
     """The outcome of one conversion."""
     suffix, options = TARGETS[to]
     path = folder / f"{to}{suffix}"
     fmt = to.rstrip("0123456789")
-    src, reading = source
+    src, reading = exported.source
     try:
         bridge.convert(src, path, to=fmt, verify=True, keep=True, **reading, **options)
         verdict = "right"
@@ -246,14 +262,14 @@ def carried(
     if not path.exists():
         return {"outcome": "refuted", "reason": said}
     worst = 0.0
-    for setting, wanted in enumerate(answers):
+    for setting, wanted in enumerate(exported.answers):
         arrays = architecture.arrays(setting)
         try:
             got = [np.asarray(each) for each in bridge.run(path, arrays, source=fmt).values()]
         except Exception as error:
             return {"outcome": "failed", "reason": f"at setting {setting}: {type(error).__name__}: {error}"}
         worst = max(worst, distance(wanted, got))
-    found = {"distance": worst, **kept(bridge.load(src, **reading), bridge.load(path, source=fmt))}
+    found = {"distance": worst, **kept(exported.symbols, symbols(bridge.load(path, source=fmt)))}
     if worst > TOLERANCE:
         return {"outcome": "wrong", "reason": f"differs by {worst:.1e}; verification: {verdict}", **found}
     return found | ({"outcome": "right"} if verdict == "right" else {"outcome": "refuted", "reason": said})
@@ -275,7 +291,7 @@ def apart(
             try:
                 with torch.no_grad():
                     source = make(model, architecture, Path(folder))
-                answers = answers_of(model, source[0], architecture)
+                found = Exported(source, answers_of(model, source[0], architecture))
             except Exception as error:
                 yield from (
                     row | {"to": to, "outcome": "not exported", "reason": one_line(error)} for to in left
@@ -283,8 +299,8 @@ def apart(
                 continue
             for to in left:
                 start = time.perf_counter()
-                found = carried(source, to, Path(folder), architecture, answers)
-                yield row | {"to": to, "seconds": round(time.perf_counter() - start, 1)} | found
+                came = carried(found, to, Path(folder), architecture)
+                yield row | {"to": to, "seconds": round(time.perf_counter() - start, 1)} | came
 
 
 def one_line(error: Exception) -> str:
@@ -360,14 +376,17 @@ def cell(count: Counter) -> str:
     return f"{count['right']} of {tried}" + (f" ({rest})" if rest else "")
 
 
+def split(text: str) -> list[str]:
+    return text.split(",")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    words = lambda text: text.split(",")  # noqa: E731
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--sources", type=words, default=[])
-    parser.add_argument("--targets", type=words, default=list(TARGETS))
+    parser.add_argument("--sources", type=split, default=[])
+    parser.add_argument("--targets", type=split, default=list(TARGETS))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", default="field.jsonl")
     parser.add_argument("--table", action="store_true")

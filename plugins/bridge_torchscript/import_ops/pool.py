@@ -17,6 +17,7 @@ from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
     T,
     dims_of,
+    int64_scalar,
     is_float,
     lengths_vector,
     number,
@@ -157,7 +158,7 @@ def register_adaptive_average(count: int) -> None:
             if target == 1:
                 x = op.ReduceMean(x, ints(at))
                 continue
-            size, wanted = lengths(op, x)[at], _length(op, target)
+            size, wanted = lengths(op, x)[at], length_of(op, int64_scalar(op, target))
             if isinstance(size, int) and isinstance(wanted, int):
                 matrix = op.const(_average_matrix(size, wanted).astype(x.dtype.numpy()))
             else:
@@ -183,10 +184,6 @@ def _run_time_matrix(op: Any, size: Any, target: Any, x: ir.Value) -> ir.Value:
     high = op.Div(op.Add(op.Mul(op.Add(place, ints(1)), size), op.Sub(target, ints(1))), target)
     inside = op.And(op.GreaterOrEqual(element, low), op.Less(element, high))
     return op.Div(op.CastLike(inside, x), op.CastLike(op.Sub(high, low), x))
-
-
-def _length(op: Any, number: Any) -> Any:
-    return length_of(op, number.value) if isinstance(number, Sym) else int(number)
 
 
 def _is_length_of(target: Any, x: ir.Value, at: int) -> bool:
