@@ -87,13 +87,6 @@ def halves(total: Length, upper: bool) -> tuple[Length, Length]:
     return (less, total - less) if upper else (total - less, less)
 
 
-def _passed_over(length: Length, span: int, stride: int, upper: bool) -> Length:
-    """Elements before the first window, where strides leave some out: LpPool alone begins behind half of
-    them, all others at the first element."""
-    short = largest(length - span - (length - 1) // stride * stride, 0)
-    return (short if upper else largest(short - 1, 0)) // 2
-
-
 def ceil_extra(length: Length, span: int, stride: int, before: int, after: int) -> Length:
     """Elements by which the last window of ceil_mode reaches beyond the padding; one that would start
     there is left out."""
@@ -129,8 +122,6 @@ def pads_of(node: ir.Node, lengths: Sequence[Any] | None = None, ceil: bool = Fa
             return None
         if auto.startswith("SAME"):
             before, after = halves(same_total(length, span, stride), auto == "SAME_UPPER")
-            if node.op_type == "LpPool" and stride > span:
-                before = before - _passed_over(length, span, stride, auto == "SAME_UPPER")
         elif ceil and stride != 1:
             after = after + ceil_extra(length, span, stride, before, after)
         pads.append((before, after))

@@ -32,6 +32,7 @@ from bridge_onnx.import_ops import ops
 from bridge_onnx.import_ops.unsupported import why
 from bridge_onnx.maps import without_maps
 from bridge_onnx.schemas import require_schemas
+from bridge_onnx.windows import CropToWindows
 
 LIMIT = 2**31
 
@@ -62,6 +63,7 @@ def load(src: Any, defaults: str = "constants") -> ir.Model:
         _forget_shapes_behind_pools(model)
     lift.lift(model)
     Rewrite(ops)(model)
+    CropToWindows()(model)
     for node in hub.all_nodes(model):
         if node.domain not in hub.STANDARD_OPSETS and node.op_identifier() not in model.functions:
             facts.UNREAD.set(node, why(ops, node))

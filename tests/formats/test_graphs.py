@@ -87,12 +87,33 @@ CASES = {
         '(float[1,2,5,4] x) => (float[1,2,a,b] y) { y = LpPool <auto_pad: string = "SAME_UPPER", '
         "kernel_shape = [3,2], p: int = 3, strides = [2,4]> (x) }",
     ),
+    "average_that_leaves_elements_out": Graph(
+        [1, 2, 9, 12],
+        '(float[1,2,h,w] x) => (float[1,2,a,b] y) { y = AveragePool <auto_pad: string = "SAME_LOWER", '
+        "kernel_shape = [1,2], strides = [4,6]> (x) }",
+    ),
+    "convolution_that_leaves_elements_out": Graph(
+        [1, 1, 8, 10],
+        "(float[1,1,h,w] x) => (float[1,1,a,b] y) <float[1,1,1,2] k = {1.0, 2.0}> { y = Conv <auto_pad: "
+        'string = "SAME_UPPER", strides = [4,5]> (x, k) }',
+    ),
+    "maxima_that_leave_elements_out": Graph(
+        [1, 2, 6, 10],
+        "(float[1,2,6,10] x) => (float[1,2,2,2] y, int64[1,2,2,2] i) { y, i = MaxPool <auto_pad: string = "
+        '"SAME_UPPER", kernel_shape = [1,1], strides = [3,5], storage_order: int = 1> (x) }',
+    ),
+    "places_of_maxima_of_any_length": Graph(
+        [2, 2, 6, 5],
+        "(float[n,2,h,w] x) => (float[n,2,a,b] y, int64[n,2,a,b] i) { y, i = MaxPool <kernel_shape = [2,3], "
+        "pads = [1,0,0,1], storage_order: int = 1> (x) }",
+    ),
     "blocks_of_one_element": Graph(
         [2, 3, 2, 4],
         "(float[n,3,2,4] x) => (float[n,3,2,4] y) { y = DepthToSpace <blocksize: int = 1> (x) }",
     ),
     "angle_of_any_length": Graph([3, 5], "(float[n,5] x) => (float[n,5] y) { y = Atan (x) }"),
     "sign_of_no_number": Graph([4], "(float[4] x) => (float[4] y) { a = Neg (x) b = Log (a) y = Sign (b) }"),
+    "power_of_no_number": Graph([4], "(float[4] x) => (float[4] y) { a = Neg (x) b = Log (a) y = Exp (b) }"),
     "threshold_of_no_number": Graph(
         [4], "(float[4] x) => (float[4] y) { a = Neg (x) b = Log (a) y = ThresholdedRelu (b) }"
     ),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.dims import arange, lengths, reshape, scalar, sizes_of, vector
+from bridge.dims import arange, lengths, product, reshape, scalar, sizes_of, vector
 from bridge.geometry import pads_of, window_of
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition
@@ -139,15 +139,12 @@ def max_pool(op, node, x):
 
 def _with_indices(op: Any, node: ir.Node, x: ir.Value, padded: ir.Value, axes: list[Axis]) -> Any:
     """The maxima, and the index in the flattened input of the first of each."""
-    shape = shape_of(x)
-    if shape is None:
-        return NotImplemented
-    plane = np.arange(np.prod(shape[2:])).reshape(shape[2:])
-    if attr(node, "storage_order"):
-        plane = np.arange(plane.size).reshape(shape[:1:-1]).T
-    flat = np.arange(shape[0] * shape[1]).reshape(*shape[:2], *[1] * len(axes)) * plane.size + plane
-    pads = [(0, 0), (0, 0), *((a.before, a.after + a.extra) for a in axes)]
-    indices = op.const(np.pad(flat, pads, constant_values=-1).astype(np.int64))
+    sizes, columns = lengths(op, x), attr(node, "storage_order")
+    ordered = [*sizes[:2], *(sizes[:1:-1] if columns else sizes[2:])]
+    flat = reshape(op, arange(op, product(op, ordered)), ordered)
+    if columns:
+        flat = op.Transpose(flat, perm=[0, 1, *range(len(sizes) - 1, 1, -1)])
+    indices = pad_spatial(op, flat, axes, -1)
     values = padded
     for i, axis in enumerate(axes):
         windows = axis.window_indices(op)

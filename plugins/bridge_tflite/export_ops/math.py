@@ -56,7 +56,7 @@ ops.same(
 ops.same(needs=(dtype("float", "bool", "int16", "string", *INDEX_DTYPES), BROADCAST), Equal="EQUAL")
 ops.same(needs=(dtype(*BIT_DTYPES), BROADCAST), BitwiseXor="BITWISE_XOR")
 
-ops.same(domain=TFLITE, needs=(FLOAT_KERNEL,), Relu6="RELU6", Rsqrt="RSQRT")
+ops.same(domain=TFLITE, needs=(FLOAT_KERNEL,), Exp="EXP", Relu6="RELU6", Rsqrt="RSQRT")
 ops.same(domain=TFLITE, needs=(FLOAT_KERNEL, BROADCAST), SquaredDifference="SQUARED_DIFFERENCE")
 ops.same(domain=TFLITE, needs=(dtype(*BIT_DTYPES), BROADCAST), RightShift="RIGHT_SHIFT")
 ops.same(domain=TFLITE, needs=(dtype("float", *SMALL_INTEGERS, "int64"), BROADCAST), FloorMod="FLOOR_MOD")

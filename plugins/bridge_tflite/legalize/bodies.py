@@ -248,6 +248,11 @@ def relu6(op, node, x):
     return op.Clip(x, 0.0, 6.0)
 
 
+@bodies.op(f"{TFLITE}::Exp")
+def exp(op, node, x):
+    return op.Exp(x)
+
+
 @bodies.op(f"{TFLITE}::Rsqrt")
 def rsqrt(op, node, x):
     return op.Reciprocal(op.Sqrt(x))

@@ -60,6 +60,18 @@ def squared_difference(op, node, x, y):
     return op.SquaredDifference(*_squared_subtraction(node).inputs, _domain=TFLITE)
 
 
+NOT_QUANTIZED = condition(
+    "an input that is not dequantized",
+    lambda n: (maker := n.inputs[0].producer()) is None or maker.op_type != "DequantizeLinear",
+)
+
+
+@ops.op("Exp", needs=(dtype("float"), NOT_QUANTIZED))
+def exp(op, node, x):
+    """LiteRT's EXP answers 0 for NaN."""
+    return op.Where(op.Equal(x, x), op.Exp(x, _domain=TFLITE, _dtype=x.dtype, _shape=x.shape), x)
+
+
 @ops.op(
     "Mod",
     needs=(
