@@ -327,11 +327,18 @@ def _window(s: Shapes, node: ir.Node) -> list[Dims | None]:
     if node.op_type == "ConvTranspose":
         return [_spread(node, x, w, moved, strides)]
     upwards = bool(hub.attr(node, "ceil_mode"))
+    if node.op_type == "MaxPool":
+        s.misfits += sum(_jumped(dim, step) for dim, step in zip(x[2:], dilations, strict=True))
     sides: Dims = [
         None if dim is None or room is None else _windows(s, dim, room, stride, upwards)
         for dim, room, stride in zip(x[2:], moved, strides, strict=True)
     ]
     return [[x[0], x[1] if "Pool" in node.op_type else w[0] if w else None, *sides]]
+
+
+def _jumped(dim: Linear | None, dilation: int) -> bool:
+    """True if a window may lie on padding alone, on both sides of the dimension: the largest of nothing."""
+    return dim is not None and dim.whole is not None and dim.whole < dilation
 
 
 def _windows(s: Shapes, dim: Linear, moved: int, stride: int, upwards: bool) -> Linear | None:
