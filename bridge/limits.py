@@ -25,8 +25,10 @@ __all__ = [
     "require_memory",
     "require_nodes",
     "require_sizes",
+    "runtime_memory",
     "seconds",
     "shown",
+    "too_big",
     "too_slow",
     "watched",
 ]
@@ -34,9 +36,12 @@ __all__ = [
 MEMORY = "BRIDGE_MEMORY"
 """The environment variable of the memory, in bytes, that a conversion may take for what it computes: 4GB,
 512MB, 1e9. Without it, half of the machine's, or of what its container is given."""
+MORE = f"Allow more with the environment variable {MEMORY}, such as {MEMORY}=64GB."
 SECONDS = "BRIDGE_SECONDS"
 """The environment variable of the processor time, in seconds, that a runtime may take for one answer; ten
 minutes without it."""
+RUNTIME = 2**30
+"""Bytes that the process of a runtime may take on top of those, for itself."""
 ELEMENTS = 2**38
 """The most elements of a value."""
 NODES = 2**18
@@ -63,7 +68,7 @@ def require_memory(size: int, what: str) -> None:
     if size > allowed:
         raise TooLarge(
             f"{what} takes {shown(size)}, and {shown(allowed)} are allowed.",
-            f"Allow more with the environment variable {MEMORY}, such as {MEMORY}=64GB.",
+            MORE,
         )
 
 
@@ -78,6 +83,20 @@ def seconds() -> float:
     if not 0 < allowed < 10**9:
         raise InvalidOption(f"{SECONDS}={text!r} is no number of seconds.", f"Write {SECONDS}=3600.")
     return allowed
+
+
+def runtime_memory() -> int:
+    """Bytes that the process of a runtime may hold."""
+    return memory() + RUNTIME
+
+
+def too_big(runtime: str) -> TooLarge:
+    """The error for a runtime that took more memory than it may."""
+    allowed = memory()
+    return TooLarge(
+        f"{runtime} took more than {shown(allowed)} for its answer, besides {shown(RUNTIME)} for itself.",
+        MORE,
+    )
 
 
 def too_slow(runtime: str) -> TooLarge:

@@ -16,7 +16,7 @@ from bridge import errors, workers
 from bridge.detect import by_name
 from bridge.errors import BridgeError, ExecutionFailed
 from bridge.formats import Format
-from bridge.limits import seconds, too_slow
+from bridge.limits import runtime_memory, seconds, too_big, too_slow
 from bridge.ports import Port
 from bridge.session import Outputs, Session
 
@@ -72,10 +72,14 @@ class RemoteSession(Session):
     def _ask(self, what: str, arguments: dict[str, Any]) -> Any:
         arguments = {**self._place, "variant": self.variant, **arguments}
         try:
-            (told,) = workers.isolated(f"bridge.remote:{what}", arguments, seconds(), offline=True)
+            (told,) = workers.isolated(
+                f"bridge.remote:{what}", arguments, seconds(), offline=True, memory=runtime_memory()
+            )
         except workers.WorkerLost as lost:
             if lost.outcome == "timeout":
                 raise too_slow(f"The runtime of {self.format.title}") from lost
+            if lost.outcome == "memory":
+                raise too_big(f"The runtime of {self.format.title}") from lost
             ended = str(lost).removeprefix("worker ")
             raise ExecutionFailed(
                 f"The runtime of {self.format.title} did not survive the file: its process {ended}."

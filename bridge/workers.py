@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from bridge.frames import decode, encode, read_frame, sizes
@@ -27,6 +28,9 @@ except ImportError:  # Windows
 TIMEOUT = 60.0
 PATIENCE = 10.0
 """How much longer than its processor time a call may take: other work, waiting for files."""
+LOOK = 0.1
+"""Seconds between two looks at the memory of a worker."""
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 CORES = 4
 """The processors a call may keep busy at once, at most."""
 
@@ -43,8 +47,8 @@ _choosing = threading.Lock()
 
 
 class WorkerLost(Exception):
-    """The worker process ended or ran out of time in the middle of a call; `outcome` is "crashed" or
-    "timeout"."""
+    """The worker process ended, or took more time or memory than it may, in the middle of a call; `outcome`
+    is "crashed", "timeout" or "memory"."""
 
     def __init__(self, outcome: str, reason: str) -> None:
         super().__init__(reason)
@@ -57,17 +61,20 @@ def isolated(
     timeout: float = TIMEOUT,
     wall: float | None = None,
     offline: bool = False,
+    memory: float = math.inf,
 ) -> Iterator[Any]:
     """Yield what the generator function `target` ("module:name") yields for `arguments`, in a worker process
     of its own, without a network where it is to be `offline` and the system lets us.
 
     Arguments and values are plain data and arrays. `timeout` seconds of a processor is the most one of them
-    may take, `wall` of the clock (ten times as many without it). Raises WorkerLost when the process ends or
-    hangs, and RuntimeError with the words of an exception the function raised. A process that did its work
+    may take, `wall` of the clock (ten times as many without it), `memory` bytes the most the process may
+    hold, where the system tells (Linux). Raises WorkerLost when the process ends, hangs or grows beyond, and
+    RuntimeError with the words of an exception the function raised. A process that did its work
     is used again.
     """
     worker = _waiting(offline) or Worker(offline)
     try:
+        worker.memory = memory
         yield from worker.call(target, arguments, timeout, PATIENCE * timeout if wall is None else wall)
     except BaseException:
         worker.close()
@@ -129,6 +136,7 @@ class Worker:
             [sys.executable, *code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self.preparing = 0
+        self.memory = math.inf
         self._rest = bytearray()
 
     def alive(self) -> bool:
@@ -186,13 +194,22 @@ class Worker:
     def _read(self, end: float, timeout: float, wall: float) -> None:
         stdout = self.process.stdout
         assert stdout is not None
-        ready, _, _ = select.select([stdout], [], [], max(0.0, end - time.monotonic()))
-        if not ready:
-            raise WorkerLost("timeout", f"over {wall:.0f} s")
+        while not select.select([stdout], [], [], max(0.0, min(LOOK, end - time.monotonic())))[0]:
+            if time.monotonic() >= end:
+                raise WorkerLost("timeout", f"over {wall:.0f} s")
+            if self._resident() > self.memory:
+                raise WorkerLost("memory", f"over {self.memory:.0f} bytes")
         read = os.read(stdout.fileno(), 1 << 20)
         if not read:
             raise self._lost(timeout)
         self._rest += read
+
+    def _resident(self) -> int:
+        """Bytes of memory the process holds; 0 where the system does not tell."""
+        try:
+            return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE
+        except (OSError, IndexError):
+            return 0
 
     def _lost(self, timeout: float) -> WorkerLost:
         """The end of the process in words."""

@@ -272,6 +272,21 @@ def test_a_slow_runtime_in_its_own_process_ends(endless, tmp_path, monkeypatch):
         bridge.run(tmp_path / "m.tflite", X)
 
 
+GROWS = "(float[1] x, int64[1] n) => (float[] y) { a = Expand (x, n) y = ReduceSum <keepdims: int = 0> (a) }"
+
+
+def test_a_runtime_in_its_own_process_that_grows_ends(tmp_path, monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    onnx.save(model_from_text(GROWS), tmp_path / "m.onnx")
+    bridge.convert(tmp_path / "m.onnx", tmp_path / "m.tflite")
+    monkeypatch.setenv(limits.MEMORY, "200MB")
+    assert bridge.run(tmp_path / "m.tflite", X | {"n": np.array([9])})["y"] == 0
+    with pytest.raises(
+        TooLarge, match=r"The runtime of TFLite took more than 0.2 GB.*\n.*BRIDGE_MEMORY=64GB"
+    ):
+        bridge.run(tmp_path / "m.tflite", X | {"n": np.array([10**9])})
+
+
 def test_a_limit_that_is_no_number_is_refused(monkeypatch):
     for text in ("soon", "0", "-1", "nan", "inf"):
         monkeypatch.setenv(limits.SECONDS, text)
