@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -220,15 +221,27 @@ def _renameat2() -> Callable[..., int] | None:
 @contextmanager
 def _temporary_folder(real: Path) -> Iterator[Path]:
     """A folder beside `real` that is locked while it is used, removed at the end."""
-    folder, lock = Path(), None
-    while lock is None:
-        folder = Path(tempfile.mkdtemp(prefix=f".{real.name[:200]}{MARK}", dir=real.parent))
-        lock = _lock(folder)
+    folder: Path | None = None
+    lock = None
     try:
+        while folder is None or lock is None:
+            with suppress(FileExistsError):
+                folder = real.with_name(f".{real.name[:200]}{MARK}{secrets.token_hex(4)}")
+                folder.mkdir(mode=0o700)
+                lock = _lock(folder)
         yield folder
     finally:
+        try:
+            _remove(folder)
+        finally:  # a signal may have come meanwhile
+            _remove(folder)
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove(folder: Path | None) -> None:
+    if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
 
 
 def _sweep(parent: Path) -> None:

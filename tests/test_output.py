@@ -196,6 +196,21 @@ def test_folders_of_dead_writers_are_swept_those_of_the_living_stay(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == [".bridge-notes", "a", "b"]
 
 
+@pytest.mark.parametrize("moment", ["_lock", "_remove", "_sync_folder"])
+def test_a_signal_at_the_worst_moment_leaves_nothing(tmp_path, monkeypatch, moment):
+    """Just after the temporary folder is made, while it is removed, and after the file has its place."""
+    whole = getattr(output, moment)
+
+    def interrupted(*arguments):
+        monkeypatch.setattr(output, moment, whole)
+        raise SystemExit(143)
+
+    monkeypatch.setattr(output, moment, interrupted)
+    with pytest.raises(SystemExit), output.atomic(tmp_path / "m.txt", overwrite=False) as place:
+        place.write_text("x")
+    assert [p.name for p in tmp_path.iterdir()] in ([], ["m.txt"])
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "/"])
 def test_a_path_without_a_name_is_refused(model, name):
     with pytest.raises(WriteFailed, match="names no file"):
