@@ -18,7 +18,8 @@ NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 @step(3, most=5)
 def resize(g: Graph, src: str, x: np.ndarray) -> str:
-    """By factors or to lengths, of all axes or those named."""
+    """By factors or to lengths, of all axes or those named. ONNX Runtime keeps the ratio of axes that are not
+    counted from the end alone."""
     mode = g.pick("nearest", "linear", "cubic") if x.ndim == 4 else g.pick("nearest", "linear")
     chosen: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": g.pick(*COORDINATES)}
     if mode == "nearest":
@@ -44,6 +45,7 @@ def resize(g: Graph, src: str, x: np.ndarray) -> str:
     sizes = [max(1, round(n * f)) for n, f in zip(x.shape[2:], factors, strict=True)]
     if named and g.maybe():
         chosen["keep_aspect_ratio_policy"] = g.pick("stretch", "not_larger", "not_smaller")
+        chosen["axes"] = axes
     return g.add("Resize", src, roi, "", g.ints(*([] if named else x.shape[:2]), *sizes), **chosen)
 
 
