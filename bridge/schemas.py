@@ -322,7 +322,7 @@ def _broadcast_problems(node: Held) -> Iterator[str]:
     if node.attributes.keys() & {"axis", "broadcast"}:
         return
     for lengths in zip_longest(*map(reversed, shapes), fillvalue=1):
-        differing = {n for n in lengths if _known(n) and n > 1}
+        differing = {n for n in lengths if _known(n) and n != 1}
         if len(differing) > 1:
             yield f"has operands of lengths {min(differing)} and {max(differing)}"
 

@@ -46,8 +46,12 @@ def kind_of_value(value: ir.Value) -> str:
 DTYPES = frozenset(["FLOAT", "DOUBLE", "INT32", "INT64", "BOOL", "STRING"])
 
 
+COLUMNS = 100_000
+"""The most fields that stand for one value."""
+
+
 def is_record_tensor(value: ir.Value) -> bool:
-    """Records in rows: [N] or [N, F] of numbers, truth values or text."""
+    """Records in rows: [N] or [N, F] of numbers, truth values or text, with no more than COLUMNS columns."""
     producer = value.producer()
     if not isinstance(value.type, ir.TensorType | None):
         return False
@@ -56,14 +60,17 @@ def is_record_tensor(value: ir.Value) -> bool:
     if value.dtype is None or value.shape is None or value.dtype.name not in DTYPES:
         return False
     rank = len(value.shape)
-    if value.is_graph_input() and rank == 2 and not isinstance(value.shape[1], int):
+    width = value.shape[1] if rank == 2 else 1
+    if (isinstance(width, int) and width > COLUMNS) or (
+        value.is_graph_input() and not isinstance(width, int)
+    ):
         return False
     return rank in (1, 2) or (rank == 3 and is_one_hot(value) and not value.is_graph_output())
 
 
 VALUES = condition(
-    "records in rows, [N] or [N, F] with F known, of float, double, int32, int64, bool or string: "
-    "PMML holds fields of a record and no tensors",
+    f"records in rows, [N] or [N, F] with F known and {COLUMNS:,} at the most, of float, double, int32, "
+    "int64, bool or string: PMML holds fields of a record and no tensors",
     is_record_tensor,
 )
 

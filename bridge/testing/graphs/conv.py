@@ -11,7 +11,8 @@ from bridge.testing.graphs.growth import Graph, step
 
 
 def windows(g: Graph, kernel: list[int], dilated: bool = True, spare: bool = True) -> dict[str, Any]:
-    """Strides, beyond the kernel too; dilations; padding of every kind."""
+    """Strides, beyond the kernel too; dilations; padding of every kind, but for SAME of what is dilated, which
+    ONNX Runtime refuses, or of pools computes as if it were not."""
     chosen: dict[str, Any] = {}
     if g.maybe(0.8):
         chosen["strides"] = [g.pick(1, 1, 2, 3, 4) for _ in kernel]
@@ -20,6 +21,7 @@ def windows(g: Graph, kernel: list[int], dilated: bool = True, spare: bool = Tru
         chosen["dilations"] = [g.pick(1, 2, 3) for _ in kernel]
     if padding == "same":
         chosen["auto_pad"] = g.pick("SAME_UPPER", "SAME_LOWER")
+        chosen.pop("dilations", None)
     if padding == "valid":
         chosen["auto_pad"] = "VALID"
     if padding == "explicit":
