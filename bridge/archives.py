@@ -114,6 +114,8 @@ def _holds_tar(path: Path, opener: Callable[..., Any]) -> bool:
 
 def _of_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
     for info in archive.infolist():
+        if info.header_offset < 0:
+            raise zipfile.BadZipFile(f"{info.filename!r} begins before the archive")
         if not info.is_dir():
             yield info.filename, info.file_size, functools.partial(archive.open, info)
 

@@ -60,6 +60,15 @@ def test_a_zipped_package_is_named_after_itself(package, tmp_path, monkeypatch):
     assert bridge.convert(path, to="onnx").path.name == "digits.onnx"
 
 
+def test_an_archive_whose_files_begin_before_it_is_damaged(package, tmp_path):
+    path = zipped(package, tmp_path / "mine.zip")
+    content = path.read_bytes()
+    directory = content.index(b"PK\x01\x02")
+    path.write_bytes(content[: directory - 40] + content[directory:])
+    with pytest.raises(UnreadableFile, match="begins before the archive"):
+        bridge.load(path)
+
+
 def test_a_package_whose_files_are_zipped_without_it(package, tmp_path):
     path = zipped(package, tmp_path / "digits.mlpackage.zip")
     assert bridge.load(path).graph.inputs

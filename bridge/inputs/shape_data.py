@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.inputs.linear import Linear, number, product
+from bridge.inputs.linear import Linear, number
 
 if TYPE_CHECKING:
     from bridge.inputs.shapes import Dims, Shapes
@@ -63,28 +63,25 @@ def _pairs(s: Shapes, node: ir.Node) -> list[tuple[Linear | None, Linear | None]
     return list(zip(one * (count // len(one)), other * (count // len(other)), strict=True))
 
 
-def _data_of(compute: Callable[[Linear, Linear], Linear | None]) -> Callable[[Shapes, ir.Node], Dims | None]:
+def _data_of(
+    compute: Callable[[Shapes, Linear, Linear], Linear | None],
+) -> Callable[[Shapes, ir.Node], Dims | None]:
     def data(s: Shapes, node: ir.Node) -> Dims | None:
         pairs = _pairs(s, node)
         if pairs is None:
             return None
-        return [None if a is None or b is None else compute(a, b) for a, b in pairs]
+        return [None if a is None or b is None else compute(s, a, b) for a, b in pairs]
 
     return data
 
 
-def _data_div(s: Shapes, node: ir.Node) -> Dims | None:
-    def divide(a: Linear, b: Linear) -> Linear | None:
-        if not b.whole:
-            return None
-        if a.whole is not None:
-            return number(int(a.whole / b.whole))
-        return s.quotient(a, b.whole)
-
-    return _data_of(divide)(s, node)
+def _divided(s: Shapes, a: Linear, b: Linear) -> Linear | None:
+    if not b.whole:
+        return None
+    return number(int(a.whole / b.whole)) if a.whole is not None else s.quotient(a, b.whole)
 
 
-def _equality(a: Linear, b: Linear) -> Linear | None:
+def _equality(s: Shapes, a: Linear, b: Linear) -> Linear | None:
     """1 or 0; a length is no number below one."""
     if a.whole is not None and b.whole is not None:
         return number(int(a.whole == b.whole))
@@ -110,11 +107,11 @@ def _data_filled(s: Shapes, node: ir.Node) -> Dims | None:
 
 
 def _data_product(s: Shapes, node: ir.Node) -> Dims | None:
-    return [product(s.data(node.inputs[0]) or [None])]
+    return [s.product(s.data(node.inputs[0]) or [None])]
 
 
 def _data_size(s: Shapes, node: ir.Node) -> Dims | None:
-    return [product(s.dims(node.inputs[0]) or [None])]
+    return [s.product(s.dims(node.inputs[0]) or [None])]
 
 
 def _data_range(s: Shapes, node: ir.Node) -> Dims | None:
@@ -127,9 +124,10 @@ def _data_range(s: Shapes, node: ir.Node) -> Dims | None:
 
 DATA: dict[str, Callable[[Shapes, ir.Node], Dims | None]] = {
     **dict.fromkeys(["Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"], _first),
-    "Add": _data_of(lambda a, b: a + b), "Sub": _data_of(lambda a, b: a - b),
-    "Mul": _data_of(lambda a, b: product([a, b])), "Div": _data_div, "Equal": _data_of(_equality),
-    "Shape": shape_data, "Gather": _data_gather, "Slice": _data_slice, "Concat": _data_concat,
+    "Add": _data_of(lambda s, a, b: a + b), "Sub": _data_of(lambda s, a, b: a - b),
+    "Mul": _data_of(lambda s, a, b: s.product([a, b])), "Div": _data_of(_divided),
+    "Equal": _data_of(_equality), "Shape": shape_data, "Gather": _data_gather, "Slice": _data_slice,
+    "Concat": _data_concat,
     "Where": _data_where, "ConstantOfShape": _data_filled, "ReduceProd": _data_product, "Size": _data_size,
     "Range": _data_range,
 }  # fmt: skip

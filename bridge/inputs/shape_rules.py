@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.inputs.linear import ONE, Linear, number, product
+from bridge.inputs.linear import ONE, Linear, number
 from bridge.inputs.shape_data import shape_data
 from bridge.traits import BROADCASTING, ELEMENTWISE
 
@@ -146,7 +146,7 @@ def _flatten(s: Shapes, node: ir.Node) -> list[Dims | None]:
     if x is None:
         return [None]
     axis = _axis(node, len(x) + 1)
-    return [[product(x[:axis]), product(x[axis:])]]
+    return [[s.product(x[:axis]), s.product(x[axis:])]]
 
 
 def _reshape(s: Shapes, node: ir.Node) -> list[Dims | None]:
@@ -166,7 +166,7 @@ def _reshape(s: Shapes, node: ir.Node) -> list[Dims | None]:
         if dim is not None and dim.terms and dim in rest:
             others.remove(dim)
             rest.remove(dim)
-    total, known = product(rest), product(others)
+    total, known = s.product(rest), s.product(others)
     if open_at:
         fits = total is not None and known is not None and known.whole
         result[open_at[0]] = s.quotient(total, int(known.whole)) if fits else None  # type: ignore[arg-type, union-attr]
@@ -238,7 +238,7 @@ def _tile(s: Shapes, node: ir.Node) -> list[Dims | None]:
     x, times = s.dims(node.inputs[0]), s.data(node.inputs[1])
     if x is None or times is None:
         return [None]
-    return [[product([d, t]) for d, t in zip(x, times, strict=True)]]
+    return [[s.product([d, t]) for d, t in zip(x, times, strict=True)]]
 
 
 def _reduced(s: Shapes, node: ir.Node) -> list[Dims | None]:

@@ -9,7 +9,7 @@ from fractions import Fraction
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.inputs.linear import ONE, Linear, number, parsed, variable
+from bridge.inputs.linear import ONE, Linear, number, parsed, product, variable
 from bridge.inputs.shape_data import DATA, SMALL
 from bridge.inputs.shape_rules import RULES
 
@@ -139,6 +139,10 @@ class Shapes:
         padded: list[Dims] = [[*[ONE] * (rank - len(s)), *s] for s in known]
         return [self.joined(column) for column in zip(*padded, strict=True)]
 
+    def product(self, factors: Iterable[Linear | None]) -> Linear | None:
+        """The product of lengths; None where it is no sum."""
+        return product(factors)
+
     def quotient(self, length: Linear, divisor: int) -> Linear | None:
         """A length that `divisor` divides."""
         result = length.times(Fraction(1, divisor))
@@ -151,10 +155,12 @@ class Shapes:
 
 
 class NamedShapes(Shapes):
-    """Shapes whose quotients are dimensions of their own, under names such as `((width - 1)//2)`."""
+    """Shapes whose quotients and products are dimensions of their own, under names such as
+    `((width - 1)//2)` and `height*width`."""
 
     def __init__(self, model: ir.Model) -> None:
         self._quotients: dict[str, tuple[Linear, int]] = {}
+        self._products: dict[str, tuple[Linear, ...]] = {}
         super().__init__(model)
 
     def quotient(self, length: Linear, divisor: int) -> Linear | None:
@@ -163,7 +169,8 @@ class NamedShapes(Shapes):
 
     def bases(self, names: Iterable[str]) -> set[str]:
         """Dimensions of the inputs that names are made of."""
-        inner = {name: self._quotients[name][0].names for name in names if name in self._quotients}
+        made = {n: (length,) for n, (length, _) in self._quotients.items()} | self._products
+        inner = {n: {b for length in made[n] for b in length.names} for n in names if n in made}
         return {*names} - inner.keys() | {b for found in inner.values() for b in self.bases(found)}
 
     def floored(self, length: Linear, divisor: int) -> Linear:
@@ -180,3 +187,30 @@ class NamedShapes(Shapes):
         name = f"(({rest})//{divisor})" if others or rest.constant or factor != 1 else f"({rest}//{divisor})"
         self._quotients[name] = (rest, divisor)
         return whole + variable(name)
+
+    def product(self, factors: Iterable[Linear | None]) -> Linear | None:
+        """The product; of several lengths that vary, one of its own."""
+        times = Fraction(1)
+        varying: list[Linear] = []
+        for factor in factors:
+            if factor is None:
+                return None
+            share, lengths = self._factors(factor)
+            times *= share
+            varying += lengths
+        if len(varying) < 2:
+            return (varying[0] if varying else ONE).times(times)
+        varying.sort(key=str)
+        sums = (len(length.terms) > 1 or length.constant != 0 for length in varying)
+        name = "*".join(f"({v})" if is_sum else str(v) for v, is_sum in zip(varying, sums, strict=True))
+        self._products[name] = tuple(varying)
+        return variable(name).times(times)
+
+    def _factors(self, length: Linear) -> tuple[Fraction, Sequence[Linear]]:
+        """A number, and the lengths it is multiplied with."""
+        if not length.terms:
+            return length.constant, ()
+        [(name, share), *others] = length.terms
+        if others or length.constant:
+            return Fraction(1), (length,)
+        return share, self._products.get(name, (variable(name),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
+from itertools import accumulate
 
 import onnx_ir as ir
 
@@ -19,8 +20,8 @@ def names_of(values: Iterable[ir.Value]) -> set[str]:
 
 class NameLengths(ir.passes.InPlacePass):
     """1. A dimension of an output whose name is none of `given`, nor of an input, is named by the sum of
-       dimensions of the inputs, and of their quotients, that it is in every run: `batch`,
-       `2*((width - 1)//2) + 1`.
+       dimensions of the inputs, and of their quotients and products, that it is in every run: `batch`,
+       `2*((width - 1)//2) + 1`, `height*width`.
 
     2. Where lengths only must be equal for the operators to fit, none is named after the other.
     """
@@ -62,4 +63,10 @@ def _dimension(length: Linear) -> int | ir.SymbolicDim | None:
     ):
         return length.whole
     text = str(length)
-    return ir.SymbolicDim(text[1:-1] if text in length.names and text.startswith("(") else text)
+    return ir.SymbolicDim(text[1:-1] if _closes_last(text) else text)
+
+
+def _closes_last(text: str) -> bool:
+    """True if the last character closes what the first opens."""
+    depths = list(accumulate((c == "(") - (c == ")") for c in text))
+    return depths[0] == 1 and 0 not in depths[:-1]

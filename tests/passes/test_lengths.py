@@ -22,6 +22,16 @@ NAMED = {
         ["n", "3", "2*(h//2)", "2*(w//2)"],
     ),
     "down by scale": ("y = Resize (x, , half)", ["n", "3", "h//2", "w//2"]),
+    "pixels in a row": ("y = Reshape (x, row)", ["n", "3", "h*w", "1"]),
+    "all in a row": ("y = Reshape (x, column)", ["3*h*n*w", "1", "1", "1"]),
+    "pixels of two sizes in a row": (
+        "a = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (x) b = Reshape (a, row) c = Reshape (x, row) "
+        "y = Concat <axis = 2> (b, c)",
+        ["n", "3", "(h//2)*(w//2) + h*w", "1"],
+    ),
+    "pixels of what is padded": (
+        "a = Pad (x, around) y = Reshape (a, row)", ["n", "3", "(h + 2)*w", "1"],
+    ),
     "a transposed convolution": (
         "y = ConvTranspose <strides = [2, 3], output_padding = [1, 0], pads = [1, 0, 1, 2]> (x, t)",
         ["n", "4", "2*h", "3*w - 2"],
@@ -30,6 +40,9 @@ NAMED = {
 CONSTANTS = {
     "w": W3,
     "t": np.ones((3, 4, 3, 3), np.float32),
+    "row": np.array([0, 3, -1, 1]),
+    "column": np.array([-1, 1, 1, 1]),
+    "around": np.array([0, 0, 1, 0, 0, 0, 1, 0]),
     "s2": np.array([1, 1, 2, 2], np.float32),
     "half": np.array([1, 1, 0.5, 0.5], np.float32),
 }

@@ -11,8 +11,8 @@ from bridge.testing.graphs.growth import Graph, step
 
 
 def windows(g: Graph, kernel: list[int], dilated: bool = True, spare: bool = True) -> dict[str, Any]:
-    """Strides, beyond the kernel too; dilations; padding of every kind, but for SAME of what is dilated, which
-    ONNX Runtime refuses, or of pools computes as if it were not."""
+    """Strides, beyond the kernel too; dilations; padding of every kind. ONNX Runtime refuses SAME of what is
+    dilated, or of pools computes it as if it were not."""
     chosen: dict[str, Any] = {}
     if g.maybe(0.8):
         chosen["strides"] = [g.pick(1, 1, 2, 3, 4) for _ in kernel]
