@@ -30,18 +30,20 @@ def clean(model: ir.Model) -> None:
     """Bring an imported model into order: sorted, typed, folded, nothing unused, every name unique."""
     _run(model, TopologicalSortPass(), LiftConstants(), NameValues())
     infer(model)
-    ReachableStarts()(model)
-    FoldConstants()(model)
+    stale = any([step(model).modified for step in (ReachableStarts(), FoldConstants())])
     for _ in range(ROUNDS):
         if not InlineKnownIf()(model).modified and not DecideBranches()(model).modified:
             break
-        _run(model, NameValues(), InferShapes(), FoldConstants())
+        _run(model, NameValues(), InferShapes())
+        stale = FoldConstants()(model).modified
     if any([step(model).modified for step in (ResizeToLengths(), TransposedPads())]):
-        _run(model, InferShapes(), FoldConstants())
+        InferShapes()(model)
+        stale = FoldConstants()(model).modified
+    RemoveUnused()(model)
+    if stale:
+        InferShapes()(model)
     _run(
         model,
-        RemoveUnused(),
-        InferShapes(),
         ExplicitPads(),
         NoWindows(),
         RisingRanges(),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 import onnx_ir as ir
-from onnx_ir.passes.common import ShapeInferencePass
 
 from bridge import hub, terms
 from bridge.hub import subgraphs
+from bridge.passes.inference import infer_by_schemas
 
 LONG = 2**22
-WEIGHTS = 2**16
-"""Bytes from which the weights of bodies are kept out of inference."""
 
 
 def _is_long(graph: ir.Graph) -> bool:
@@ -56,10 +52,6 @@ class InferShapes(ir.passes.InPlacePass):
         }
         for value in partial.keys() - declared.keys():
             value.shape = None
-        untyped = {v for v in _values(model.graph) if v.type is None}
-        quiet = logging.getLogger("onnx_ir")
-        level = quiet.level
-        quiet.setLevel(logging.CRITICAL)
         bodies = {
             key: f
             for key, f in model.functions.items()
@@ -69,12 +61,9 @@ class InferShapes(ir.passes.InPlacePass):
             del model.functions[key]
         try:
             propagate = self.propagate and not _is_long(model.graph)
-            with _bodies_without_weights(model):
-                ShapeInferencePass(check_type=False, strict_mode=False, data_prop=propagate)(model)
+            infer_by_schemas(model, propagate)
         finally:
-            quiet.setLevel(level)
             model.functions.update(bodies)
-        _retype_containers(model.graph, untyped)
         _complete(model.graph)
         for value, shape in declared.items():
             value.shape = _merged(shape, value.shape)
@@ -85,48 +74,9 @@ class InferShapes(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, True)
 
 
-@contextmanager
-def _bodies_without_weights(model: ir.Model) -> Iterator[None]:
-    """A context in which the weights of loops and branches are inputs of the model, so that inference does
-    not copy them; those of the model itself never are copied."""
-    weights = [
-        (graph, value)
-        for graph in model.graphs()
-        for value in graph.initializers.values()
-        if graph is not model.graph and value.const_value is not None and value.const_value.nbytes > WEIGHTS
-    ]
-    for graph, value in weights:
-        del graph.initializers[str(value.name)]
-    inputs = [ir.Value(name=v.name, type=v.type, shape=v.shape) for _, v in weights]
-    model.graph.inputs.extend(inputs)
-    try:
-        yield
-    finally:
-        for value in inputs:
-            model.graph.inputs.remove(value)
-        for graph, value in weights:
-            graph.register_initializer(value)
-
-
 def _known(value: ir.Value) -> bool:
     """True if nothing more can be inferred of a value."""
     return value.type is not None and hub.shape_of(value) is not None
-
-
-def _retype_containers(graph: ir.Graph, untyped: set[ir.Value]) -> None:
-    """onnx_ir's pass types a sequence or optional it did not know as a tensor: infer those again."""
-    for node in graph:
-        for subgraph in subgraphs(node):
-            _retype_containers(subgraph, untyped)
-        again = [v for v in node.outputs if v in untyped and _may_contain(node)]
-        if node.op_type == "If":
-            for value, inner in zip(node.outputs, subgraphs(node)[0].outputs, strict=True):
-                if value in again and not isinstance(inner.type, ir.TensorType):
-                    value.type, value.shape = inner.type, inner.shape
-        elif again:
-            for value in again:
-                value.type = value.shape = None
-            hub.infer_node(node)
 
 
 def _complete(graph: ir.Graph) -> list[ir.Value]:
@@ -215,13 +165,6 @@ RULES = {
     "Unsqueeze": _infer_unsqueeze,
 }
 """Rules for what a schema's own inference leaves open."""
-
-
-def _may_contain(node: ir.Node) -> bool:
-    described = hub.schema(node)
-    return described is not None and any(
-        t.startswith(("seq", "optional")) for o in described.outputs for t in o.types
-    )
 
 
 def _merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | None:
