@@ -519,11 +519,12 @@ SHOWN = 5
 
 def require_operands(model: ir.Model, title: str = "The model") -> None:
     """Raise UnreadableFile unless operands and attributes of every node are as its operator takes them, and
-    inputs and outputs have names of their own."""
+    inputs and outputs have names of their own, and inputs types."""
     public = list(dict.fromkeys([*model.graph.inputs, *model.graph.outputs]))
     names = Counter(value.name for value in public)
     misnamed = [f"two inputs or outputs are called {name}" for name in names if name and names[name] > 1]
     misnamed += [] if all(names) else ["an input or output has no name"]
+    misnamed += [f"the input {v.name} has no type" for v in model.graph.inputs if v.type is None]
     problems = (
         f"{node.op_type} {node.name or ''} {problem}"
         for node in all_nodes(model)
@@ -546,8 +547,6 @@ def require_none(problems: list[str], title: str) -> None:
 def _graph_problems(graph: ir.Graph, names: set[str], outer: set[ir.Value]) -> Iterator[str]:
     known = set(outer)
     known.update(graph.inputs, graph.initializers.values())
-    if not outer:
-        yield from (f"input {value.name} has no type" for value in graph.inputs if value.type is None)
     for value in {*graph.inputs, *graph.initializers.values()}:
         yield from _name_problems(value, names)
     for node in graph:

@@ -195,6 +195,7 @@ ONNX: dict[str, Callable[[], Made]] = {
         '(float[2,2] x) => (float[2,2] y) { y = Einsum <equation="ij,jk->ik"> (x) }'
     ),
     "a tree that runs in a circle": lambda: tree(nodes_truenodeids=[0, 0, 0]),
+    "a tree of one threshold": lambda: tree(nodes_values=[0.5]),
     "a tree whose branches meet": lambda: tree(nodes_falsenodeids=[1, 0, 0]),
     "a tree that leads nowhere": lambda: tree(nodes_truenodeids=[7, 0, 0]),
     "a tree told of in part": lambda: tree(nodes_modes=["BRANCH_LEQ", "LEAF"]),

@@ -70,6 +70,11 @@ EQUATIONS = {
         "{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}> { y = Conv (x, w) }",
         lambda s: s["c"] == 3,
     ),
+    "the scale of a normalization": (
+        "(float[b,n] x) => (float[b,n] y) <float[7] w = {1, 2, 3, 4, 5, 6, 7}> "
+        "{ y = LayerNormalization <axis = -1> (x, w) }",
+        lambda s: s["n"] == 7,
+    ),
     "the batch and the state of a recurrence": (
         "(float[t,n,2] x, float[1,m,1] h) => (float[t,1,n,1] y) <float[1,1,2] w = {1, 2}, float[1,1,1] r = {1}> "
         "{ y = RNN <hidden_size = 1> (x, w, r, , , h) }",

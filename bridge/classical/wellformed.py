@@ -64,7 +64,14 @@ def _nodes_problem(node: ir.Node) -> str:
     """Fault of trees whose nodes are numbered tree by tree."""
     trees = np.array(attr(node, "nodes_treeids") or [], np.int64)
     told = {name: attr(node, name) or () for name in NODES}
-    short = next((name for name, values in told.items() if len(values) != len(trees)), "")
+    counts = {name: len(values) for name, values in told.items()}
+    values = attr(node, "nodes_values_as_tensor")
+    counts["nodes_values"] = len(attr(node, "nodes_values") or ()) if values is None else values.size
+    if not counts["nodes_values"] and {*told["nodes_modes"]} == {LEAF}:
+        del counts["nodes_values"]
+    if tracks := attr(node, "nodes_missing_value_tracks_true"):
+        counts["nodes_missing_value_tracks_true"] = len(tracks)
+    short = next((name for name, count in counts.items() if count != len(trees)), "")
     if short or not len(trees):
         return f"{short or 'nodes_treeids'} is not told of every node"
     modes = np.array([str(mode) for mode in told["nodes_modes"]])

@@ -52,6 +52,15 @@ def _normalized(s: Shapes, node: ir.Node) -> list[Dims | None]:
     return [None if x is None else list(x)]
 
 
+def _normalized_last(s: Shapes, node: ir.Node) -> list[Dims | None]:
+    x = s.dims(node.inputs[0])
+    for value in node.inputs[1:]:
+        for length, own in zip(reversed(x or []), reversed(s.dims(value) or []), strict=False):
+            if own != ONE:
+                s.equal(length, own)
+    return [None if x is None else list(x)]
+
+
 def _broadcast(s: Shapes, node: ir.Node) -> list[Dims | None]:
     return [s.broadcast([s.dims(v) for v in _given(node)])]
 
@@ -455,6 +464,7 @@ RULES: dict[str, Callable[[Shapes, ir.Node], list[Dims | None]]] = {
     **{f"Reduce{n}": _reduced for n in (
         "L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")},
     **dict.fromkeys(["BatchNormalization", "InstanceNormalization", "GroupNormalization"], _normalized),
+    **dict.fromkeys(["LayerNormalization", "RMSNormalization"], _normalized_last),
     "Concat": _concat, "MatMul": _matmul, "Gemm": _gemm, "Einsum": _einsum, "Gather": _gather,
     "Transpose": _transpose, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze, "Flatten": _flatten,
     "Reshape": _reshape, "Slice": _slice, "Pad": _pad, "Split": _split, "Expand": _expand, "Tile": _tile,

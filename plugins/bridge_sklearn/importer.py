@@ -228,7 +228,6 @@ def build_model(src: Any, names: list[str], count: int, double: bool) -> ir.Mode
     op_types = {node.op_type for node in graph}
     if "TreeEnsemble" in op_types and op_types & {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}:
         raise Unwritten("it joins trees in double with trees in float, which no one opset of ai.onnx.ml has")
-    clean(model)
     return model
 
 
