@@ -1,10 +1,13 @@
-"""Noise: numbers of quantized models vary in their own runtime, those of half precision are rounded."""
+"""Noise: numbers of quantized models vary in their own runtime, those of half precision are rounded, and
+those whose digits cancel depend on every rounding."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -15,9 +18,10 @@ from bridge import hub
 from bridge.errors import BridgeError
 from bridge.runtime import HubSession
 from bridge.session import Outputs, Session
+from bridge.traits import MOVES_DATA, is_a
 from bridge.trials import Trial
 
-__all__ = ["Noise", "is_noisy", "noise_of"]
+__all__ = ["Noise", "is_rounded", "noise_of"]
 
 QUANTIZING = frozenset(
     ["ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear"]
@@ -33,6 +37,9 @@ ARITHMETIC = {
 FACTOR = 2.0
 SEEDS = range(6)
 VARIES, ROUNDS = "its own runtime varies by", "rounding to 16 bits changes in it"
+CANCELS = "the last place of its intermediate numbers decides"
+JITTERED = 3
+"""Times a model is computed with other last places."""
 RESULT = "the runtime of the result varies by"
 
 
@@ -54,7 +61,7 @@ class Noise:
         return f"twice the {amount} that {self.cause}"
 
 
-def is_noisy(model: ir.Model) -> bool:
+def is_rounded(model: ir.Model) -> bool:
     """True if something in the model is rounded to integers, or read from them, or to floats of 16 bits."""
     return _is_quantized(model) or _has_halves(model)
 
@@ -72,10 +79,11 @@ def noise_of(
 ) -> dict[str, Noise]:
     """The noise of each output on these inputs: of a quantized model by what its runtime answers otherwise,
     and when its weights move in their last place, and by what the runtime of the `result` answers otherwise
-    than `answers`; of half precision by what it is in float32."""
+    than `answers`; of half precision by what it is in float32; of all others by what it is when every number
+    that an operator makes moves in its last place."""
     found: dict[str, Noise] = {}
     inputs = [trial.inputs for trial in asked]
-    others = result.variants() if _is_quantized(model) else ()
+    others = _variants(result) if _is_quantized(model) else ()
     of_result = ((RESULT, zip(answers, _answers(other, inputs), strict=True)) for other in others)
     for cause, pairs in itertools.chain(_pairs(session, model, asked), of_result):
         errors: dict[str, list[np.ndarray]] = {}
@@ -102,7 +110,7 @@ def _pairs(
     inputs = [trial.inputs for trial in asked]
     expected: Answers = [trial.expected for trial in asked]
     if _is_quantized(model):
-        for variant in session.variants():
+        for variant in _variants(session):
             yield VARIES, zip(expected, _answers(variant, inputs), strict=True)
         plain = _answers(HubSession(model), inputs)
         for seed in SEEDS if any(answer and not answer.refusal for answer in plain) else ():
@@ -112,6 +120,25 @@ def _pairs(
         for rounded in (False, True):
             single = HubSession(in_single(model, rounded))
             yield ROUNDS, zip(expected, _answers(single, inputs), strict=True)
+    if not _has_halves(model):
+        plain = [_floats(answer) for answer in _answers(HubSession(model), inputs)]
+        for seed in range(JITTERED):
+            moved = _answers(HubSession(with_moved_results(model, seed)), inputs)
+            yield CANCELS, zip(plain, moved, strict=True)
+
+
+def _floats(answer: Outputs | None) -> Outputs | None:
+    """The answer without what is no float: a label has no last place."""
+    if answer is None:
+        return None
+    kept = {n: v for n, v in answer.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"}
+    return Outputs(kept, answer.engine, answer.refusal)
+
+
+def _variants(session: Session) -> Iterator[Session]:
+    """The ways a runtime may compute the file otherwise, as far as it opens it so."""
+    with suppress(BridgeError):
+        yield from session.variants()
 
 
 def _answers(session: Session, inputs: list[dict[str, Any]]) -> Answers:
@@ -142,6 +169,29 @@ def with_moved_weights(model: ir.Model, seed: int) -> ir.Model:
     return moved
 
 
+def with_moved_results(model: ir.Model, seed: int) -> ir.Model:
+    """The model with every float32 that an operator computes the same, or a place or two above or below."""
+    moved = model.clone()
+    step = float(np.finfo(np.float32).eps)
+
+    def jitter(op: hub.Builder, value: ir.Value) -> ir.Value:
+        place = float(seed + JITTERED * len(places))
+        places.append(place)
+        return op.Mul(value, op.RandomUniformLike(value, low=1 - step, high=1 + step, seed=place))
+
+    places: list[float] = []
+    for node, after in _with_next(moved.graph):
+        for value in node.outputs if not is_a(node, MOVES_DATA) else ():
+            if isinstance(value.type, ir.TensorType) and value.dtype == ir.DataType.FLOAT:
+                _read_instead(moved.graph, value, after, jitter)
+    return moved
+
+
+def _with_next(graph: ir.Graph) -> list[tuple[ir.Node, ir.Node | None]]:
+    nodes = list(graph)
+    return list(zip(nodes, [*nodes[1:], None], strict=True))
+
+
 def in_single(model: ir.Model, rounded: bool = False) -> ir.Model:
     """The model with float32 wherever it has floats of 16 bits; `rounded`, with their precision after every
     operator, which ONNX Runtime itself may leave out."""
@@ -156,21 +206,31 @@ def in_single(model: ir.Model, rounded: bool = False) -> ir.Model:
                 value.type = ir.TensorType(ir.DataType.FLOAT)
         for node in graph:
             _widen_attributes(node)
+        after = dict(_with_next(graph))
         for value, dtype in halves if rounded else ():
-            _round(graph, value, dtype)
+            producer = value.producer()
+            assert producer is not None
+            _read_instead(graph, value, after[producer], partial(_round, dtype=dtype))
     return single
 
 
-def _round(graph: ir.Graph, value: ir.Value, dtype: ir.DataType) -> None:
-    """Have all that reads a value read it with as many bits as `dtype` has: x·c - (x·c - x), by Veltkamp."""
-    readers, place = list(value.uses()), [i for i, v in enumerate(graph.outputs) if v is value]
-    nodes = list(graph)
-    later = next(i for i, node in enumerate(nodes, 1) if node is value.producer())
-    op = hub.Builder(graph, before=nodes[later] if later < len(nodes) else None)
+def _round(op: hub.Builder, value: ir.Value, dtype: ir.DataType) -> ir.Value:
+    """A value with as many bits as `dtype` has: x·c - (x·c - x), by Veltkamp."""
     largest = float(ml_dtypes.finfo(dtype.numpy()).max)
     bounded = op.Clip(value, -largest, largest) if dtype == ir.DataType.FLOAT16 else value
     spread = op.Mul(bounded, float(2 ** SPLIT[dtype] + 1))
-    result = op.Sub(spread, op.Sub(spread, bounded))
+    return op.Sub(spread, op.Sub(spread, bounded))
+
+
+def _read_instead(
+    graph: ir.Graph,
+    value: ir.Value,
+    after: ir.Node | None,
+    build: Callable[[hub.Builder, ir.Value], ir.Value],
+) -> None:
+    """Have all that reads a value read what `build` makes of it, before the node `after`."""
+    readers, place = list(value.uses()), [i for i, v in enumerate(graph.outputs) if v is value]
+    result = build(hub.Builder(graph, before=after), value)
     result.type, result.shape = value.type, value.shape
     for use in readers:
         use.node.replace_input_with(use.idx, result)

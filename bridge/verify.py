@@ -19,7 +19,7 @@ from bridge.formats import Face
 from bridge.inputs.lengths import Lengths
 from bridge.inputs.values import Ranges
 from bridge.load import Reader, reader
-from bridge.noise import Noise, is_noisy, noise_of
+from bridge.noise import Noise, is_rounded, noise_of
 from bridge.remote import warm
 from bridge.route import Route
 from bridge.runtime import HubSession, Outputs, Session, open_session, open_source
@@ -167,10 +167,13 @@ class Judge:
         if note not in self.notes:
             self.notes.append(note)
 
-    def noise(self, asked: list[Trial], result: Session, answers: list[Outputs]) -> dict[str, Noise]:
-        """Noise of a source that is quantized or has half precision, by output; empty for others."""
+    def noise(
+        self, asked: list[Trial], result: Session, answers: list[Outputs], near: bool
+    ) -> dict[str, Noise]:
+        """Noise of the source, by output; empty for one that is neither quantized nor of half precision, and
+        whose result is not `near`."""
         try:
-            if is_noisy(self.model):
+            if near or is_rounded(self.model):
                 return noise_of(self._read or self.session, self.model, asked, result, answers)
         except BridgeError:
             pass
@@ -185,6 +188,10 @@ class Judge:
 
 def first_line(text: str) -> str:
     return (text.strip().splitlines() or [""])[0][:300]
+
+
+NEAR = 0.999
+"""The cosine from which a result may be the same but for its last places."""
 
 
 def _compared(
@@ -211,7 +218,8 @@ def _compared(
     result = worst_of([compare(a, b, rtol, atol, lossy=lossy) for a, b in pairs])
     if not result.ok and (steps := judge.quanta()):
         result = worst_of([compare(a, b, rtol, atol, steps, lossy) for a, b in pairs])
-    if not result.ok and (noise := judge.noise(asked, candidate, answers)):
+    near = all(row.ok or (row.problem == "differs" and row.cosine > NEAR) for row in result.outputs)
+    if not result.ok and (noise := judge.noise(asked, candidate, answers, near)):
         result = worst_of([compare(a, b, rtol, atol, steps, lossy, noise) for a, b in pairs])
     notes = [*judge.notes]
     if refusal:
