@@ -276,9 +276,10 @@ def _classical(domain: Domain, use: Use) -> Domain:
     if use.node.op_type == "ArrayFeatureExtractor" and use.index == 1:
         return domain.within(0, (use.data[-1] or 1) - 1) if use.data else domain
     keys = next((found for name in KEYS if (found := hub.attr(use.node, name))), ())
-    return replace(
-        domain, choices=tuple(k.decode() if isinstance(k, bytes) else k for k in keys) or domain.choices
-    )
+    table = hub.attr(use.node, "keys_tensor")
+    keys = keys if table is None else np.ravel(table.numpy()).tolist()
+    known = tuple(k.decode() if isinstance(k, bytes) else k for k in keys)
+    return replace(domain, choices=tuple(k for k in known if k != "") or known or domain.choices)
 
 
 FOR_FLOATS: tuple[Ask, ...] = (_subtracted, _power, _resize)

@@ -66,7 +66,7 @@ class Pmml4sSession(Session):
             raise InvalidInput(
                 f"The inputs have {', '.join(map(str, sorted(counts)))} rows; they need as many each."
             )
-        count = max(counts, default=1)
+        count = max([*counts, *(len(a) for a in inputs.values() if not counts and np.ndim(a))], default=1)
         rows = [{n: c[i] for n, c in columns.items() if c[i] is not None} for i in range(count)]
         try:
             answers = _score(self.model, rows)
@@ -75,8 +75,8 @@ class Pmml4sSession(Session):
         answers = answers if last is None else [answers[i] for i in last]
         if self.supplied:
             answers = [_without_false_classes(row, self.supplied) for row in answers]
-        names = dict.fromkeys(port.name for port in self.outputs)
-        values = {name: _as_array([row.get(name) for row in answers]) for name in names}
+        kinds = {port.name: port.dtype for port in self.outputs}
+        values = {name: _as_array([row.get(name) for row in answers], kinds[name]) for name in kinds}
         if self.ports:
             values = restored(_by_output(values, self.ports["outputs"]), stored_outputs(self.ports))
         if self.outputs_option == "numbers":
@@ -238,10 +238,15 @@ def _is_negative_zero(number: float) -> bool:
     return number == 0 and math.copysign(1, number) < 0
 
 
-def _as_array(cells: list[Any]) -> np.ndarray:
-    """A column of results: numbers when every one there is a number."""
+NUMERIC = ("boolean", "double", "float", "integer")
+
+
+def _as_array(cells: list[Any], kind: str | None = None) -> np.ndarray:
+    """A column of results: numbers when every one there is a number; where none is, by its data type."""
     cells = [None if c == LOST else c for c in cells]
     there = [c for c in cells if c is not None]
+    if not there and kind in NUMERIC:
+        return np.full((len(cells), 1), math.nan)
     if there and all(isinstance(c, (int, float)) and not isinstance(c, bool) for c in there):
         return np.array([[math.nan if c is None else float(c)] for c in cells])
     if any(isinstance(c, bool) for c in there):

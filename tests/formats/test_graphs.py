@@ -107,6 +107,12 @@ CASES = {
         "(float[n,2,h,w] x) => (float[n,2,a,b] y, int64[n,2,a,b] i) { y, i = MaxPool <kernel_shape = [2,3], "
         "pads = [1,0,0,1], storage_order: int = 1> (x) }",
     ),
+    "group_of_one_number_far_from_zero": Graph(
+        [3, 4, 1],
+        "(float[n,4,1] x) => (float[n,4,1] y) <float c = {0.00001}, float d = {-1000.0}, float[4] s = {2,1,3,-2}, "
+        "float[4] b = {1,2,3,4}> { a = Mul (x, c) e = Add (a, d) "
+        "y = GroupNormalization <num_groups: int = 1> (e, s, b) }",
+    ),
     "blocks_of_one_element": Graph(
         [2, 3, 2, 4],
         "(float[n,3,2,4] x) => (float[n,3,2,4] y) { y = DepthToSpace <blocksize: int = 1> (x) }",

@@ -19,7 +19,7 @@ NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 @step(3, most=5)
 def resize(g: Graph, src: str, x: np.ndarray) -> str:
     """By factors or to lengths, of all axes or those named. ONNX Runtime keeps the ratio of axes that are not
-    counted from the end alone."""
+    counted from the end alone, and crops none whose length stays."""
     mode = g.pick("nearest", "linear", "cubic") if x.ndim == 4 else g.pick("nearest", "linear")
     chosen: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": g.pick(*COORDINATES)}
     if mode == "nearest":
@@ -33,6 +33,8 @@ def resize(g: Graph, src: str, x: np.ndarray) -> str:
     named = g.maybe(0.4)
     roi: Any = ""
     if chosen["coordinate_transformation_mode"] == "tf_crop_and_resize":
+        if any(round(n * f) == n or int(n * f) == n for n, f in zip(x.shape[2:], factors, strict=True)):
+            raise ValueError("a length stays")
         bounds = [[g.pick(0, 0.2, -0.1) for _ in axes], [g.pick(1, 0.8, 1.2) for _ in axes]]
         full = bounds if named else [[0, 0, *bounds[0]], [1, 1, *bounds[1]]]
         roi = np.array([*full[0], *full[1]], np.float32)

@@ -293,7 +293,10 @@ def has_channel_scale(node: ir.Node) -> bool:
     ),
 )
 def group_norm(ts, node, x, scale, bias):
-    return f"torch.group_norm({x}, {attr(node, 'num_groups')}, {scale}, {bias}, {attr(node, 'epsilon')})"
+    """Around the mean of each group: torch multiplies before it subtracts."""
+    groups = attr(node, "num_groups")
+    centred = ts.lib("centred", x, groups)
+    return f"torch.group_norm({centred}, {groups}, {scale}, {bias}, {attr(node, 'epsilon')})"
 
 
 register_functions(ops, NUMBERS, SAME, MatMul="matmul")

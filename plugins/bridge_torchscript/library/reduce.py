@@ -53,3 +53,12 @@ def integer_mean(x: Tensor, axes: List[int], keepdim: bool) -> Tensor:
         count = count * x.size(axis)
     total = torch.sum(x, axes, keepdim, dtype=torch.int64)
     return torch.div(total, count, rounding_mode="trunc").to(x.dtype)
+
+
+def centred(x: Tensor, groups: int) -> Tensor:
+    """What each group of channels is above its mean."""
+    length = x.size(1) // groups
+    for i in range(2, x.dim()):
+        length = length * x.size(i)
+    flat = torch.reshape(x, [x.size(0), groups, length])
+    return torch.reshape(flat - torch.mean(flat, [2], True), x.size())
