@@ -109,8 +109,8 @@ CASES = {
     ),
     "group_of_one_number_far_from_zero": Graph(
         [3, 4, 1],
-        "(float[n,4,1] x) => (float[n,4,1] y) <float c = {0.00001}, float d = {-1000.0}, float[4] s = {2,1,3,-2}, "
-        "float[4] b = {1,2,3,4}> { a = Mul (x, c) e = Add (a, d) "
+        "(float[n,4,1] x) => (float[n,4,1] y) <float c = {0.00001}, float d = {-1000.0}, float[1] s = {2}, "
+        "float[1] b = {1}> { a = Mul (x, c) e = Add (a, d) "
         "y = GroupNormalization <num_groups: int = 1> (e, s, b) }",
     ),
     "blocks_of_one_element": Graph(
