@@ -258,7 +258,9 @@ def measured(source: Path, form: str, targets: list[str], folder: Path) -> Itera
             except bridge.BridgeError as error:
                 found = []
                 row |= {"error": np.inf, "said": f"{said} {error}"}
-            near = row["error"] <= max(2 * row["noise"], 1e-3) or within(expected, found, step(expected))
+            near = bool(found) and (
+                row["error"] <= max(2 * row["noise"], 1e-3) or within(expected, found, step(expected))
+            )
             far = not near and row["error"] > row["quantization"]
             row["doubtful"] = far if outcome == "right" else near
         yield dict(row)

@@ -214,7 +214,11 @@ def _compared(
             f"ONNX Runtime does not run the file. {refusal}",
             "runtime='reference' (--runtime reference) lets onnx.reference judge it instead.",
         )
-    pairs = [(trial.expected, actual) for trial, actual in zip(asked, answers, strict=True)]
+    unjudged = _unjudged(judge, asked, answers)
+    pairs = [
+        (trial.expected, Outputs({n: v for n, v in a.items() if n not in unjudged}, a.engine, a.refusal))
+        for trial, a in zip(asked, answers, strict=True)
+    ]
     result = worst_of([compare(a, b, rtol, atol, lossy=lossy) for a, b in pairs])
     if not result.ok and (steps := judge.quanta()):
         result = worst_of([compare(a, b, rtol, atol, steps, lossy) for a, b in pairs])
@@ -222,9 +226,21 @@ def _compared(
     if not result.ok and (noise := judge.noise(asked, candidate, answers, near)):
         result = worst_of([compare(a, b, rtol, atol, steps, lossy, noise) for a, b in pairs])
     notes = [*judge.notes]
+    if unjudged:
+        notes.append(
+            f"{asked[0].expected.engine} does not compute {', '.join(unjudged)}, so nothing judges it."
+        )
     if refusal:
         notes.append(f"The result was run by {answers[0].engine}: {first_line(refusal)}")
     return replace(result, settings=tuple(t.setting for t in asked), notes=tuple(notes))
+
+
+def _unjudged(judge: Judge, asked: list[Trial], answers: list[Outputs]) -> list[str]:
+    """Outputs of the model that the runtime of its source leaves out."""
+    given = {name for trial in asked for name in trial.expected}
+    found = {name for answer in answers for name in answer}
+    declared = {value.name for value in judge.model.graph.outputs} if found - given else set()
+    return sorted((found - given) & declared) if given & found else []
 
 
 PIXELS = (0.0, 255.0)
