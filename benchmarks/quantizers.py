@@ -252,6 +252,7 @@ def measured(source: Path, form: str, targets: list[str], folder: Path) -> Itera
         start = time.monotonic()
         outcome, said = verdict(quantized, path, to)
         row |= {"to": to, "outcome": outcome, "said": said, "seconds": time.monotonic() - start}
+        row.pop("held", None)
         if outcome in ("right", "wrong") and path.exists():
             try:
                 found = [dict(bridge.run(path, inputs)) for inputs in samples]
