@@ -61,6 +61,13 @@ def _normalized_last(s: Shapes, node: ir.Node) -> list[Dims | None]:
     return [None if x is None else list(x)]
 
 
+def _reversed(s: Shapes, node: ir.Node) -> list[Dims | None]:
+    x, lengths = s.dims(node.inputs[0]), s.dims(node.inputs[1])
+    if x is not None and lengths:
+        s.equal(x[int(hub.attr(node, "batch_axis"))], lengths[0])
+    return [None if x is None else list(x)]
+
+
 def _broadcast(s: Shapes, node: ir.Node) -> list[Dims | None]:
     return [s.broadcast([s.dims(v) for v in _given(node)])]
 
@@ -465,6 +472,7 @@ RULES: dict[str, Callable[[Shapes, ir.Node], list[Dims | None]]] = {
         "L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")},
     **dict.fromkeys(["BatchNormalization", "InstanceNormalization", "GroupNormalization"], _normalized),
     **dict.fromkeys(["LayerNormalization", "RMSNormalization"], _normalized_last),
+    "ReverseSequence": _reversed,
     "Concat": _concat, "MatMul": _matmul, "Gemm": _gemm, "Einsum": _einsum, "Gather": _gather,
     "Transpose": _transpose, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze, "Flatten": _flatten,
     "Reshape": _reshape, "Slice": _slice, "Pad": _pad, "Split": _split, "Expand": _expand, "Tile": _tile,

@@ -180,9 +180,9 @@ class Graph:
         if any(node.op_type in UNJUDGED for node in model.graph.node):
             return [_wide(a) for a in answers]
         try:
-            results: Any = ReferenceEvaluator(doubled(model), new_ops=[MeanVarianceNormalization]).run(
-                None, feeds
-            )
+            results: Any = ReferenceEvaluator(
+                doubled(model), new_ops=[GroupNormalization, MeanVarianceNormalization]
+            ).run(None, feeds)
             return [np.asarray(r) for r in results]
         except Exception:
             return [_wide(a) for a in answers]
@@ -332,6 +332,26 @@ class MeanVarianceNormalization(OpRun):
     def _run(self, x: np.ndarray, axes: Any = None) -> tuple[np.ndarray]:  # type: ignore[override]
         centred = x - x.mean(tuple(axes or (0, 2, 3)), keepdims=True)
         return (centred / (np.sqrt((centred**2).mean(tuple(axes or (0, 2, 3)), keepdims=True)) + 1e-9),)
+
+
+class GroupNormalization(OpRun):
+    """The reference has its function body alone, whose variance is E[x²] - E[x]²."""
+
+    def _run(  # type: ignore[override]
+        self,
+        x: np.ndarray,
+        scale: np.ndarray,
+        bias: np.ndarray,
+        epsilon: float = 1e-5,
+        num_groups: int = 1,
+        stash_type: int = 1,
+    ) -> tuple[np.ndarray]:
+        groups = x.reshape(len(x), num_groups, -1)
+        centred = groups - groups.mean(-1, keepdims=True)
+        normal = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
+        each, shape = x.shape[1] // len(scale), (1, -1, *[1] * (x.ndim - 2))
+        scale, bias = (np.repeat(v, each).reshape(shape) for v in (scale, bias))
+        return (normal.reshape(x.shape) * scale + bias,)
 
 
 FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16)
