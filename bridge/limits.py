@@ -163,8 +163,8 @@ def _is_endless(node: ir.Node) -> bool:
     (body,), rounds, held = hub.subgraphs(node), hub.const(node.inputs[0]), hub.const(node.inputs[1])
     if (
         rounds is None
-        or int(rounds) <= ELEMENTS
-        or (node.inputs[1] is not None and (held is None or not held))
+        or int(rounds.item()) <= ELEMENTS
+        or (node.inputs[1] is not None and (held is None or not held.item()))
     ):
         return False
     goes_on = body.outputs[0]

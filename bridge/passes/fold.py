@@ -43,7 +43,22 @@ MOVES = frozenset(
 """What changes no element."""
 LARGE = 2**20
 """Elements from which constants that are only moved are computed when they are read."""
-UNFOLDED = RANDOM | {"DequantizeLinear", "QuantizeLinear"}
+IN_PART = frozenset(
+    [
+        "AveragePool",
+        "GRU",
+        "GroupNormalization",
+        "LSTM",
+        "LayerNormalization",
+        "LpPool",
+        "MaxPool",
+        "RNN",
+        "RoiAlign",
+    ]
+)
+"""Operators of which the reference evaluator computes a part, or loses digits: attributes of recurrences and
+windows that it passes over, variances as E[x²] - E[x]²."""
+UNFOLDED = RANDOM | IN_PART | {"DequantizeLinear", "QuantizeLinear"}
 
 
 class FoldConstants(ir.passes.InPlacePass):
@@ -55,7 +70,8 @@ class FoldConstants(ir.passes.InPlacePass):
     3. All that is computed stays within a sixteenth of the memory allowed.
     4. What has no elements is a constant, whatever computes it; so is a Pad that cuts away all of its input.
     5. What reads a new constant, or a value whose lengths became known, has its own lengths inferred again.
-    6. Random operators, quantization of weights, and operators with subgraphs stay.
+    6. Random operators, quantization of weights, operators with subgraphs, and those the reference evaluator
+    computes in part, stay.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

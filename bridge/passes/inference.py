@@ -21,10 +21,10 @@ SMALL, WEIGHTS = 2**10, 2**16
 def infer_by_schemas(model: ir.Model, propagate: bool) -> None:
     """Write on every value what is inferred of it, with data propagation where `propagate` is given. What
     onnx cannot infer is left as it is."""
-    with _without_weights(model):
-        proto = serde.serialize_model(model)
-    proto.ir_version = max(proto.ir_version, IR_VERSION)
     try:
+        with _without_weights(model):
+            proto = serde.serialize_model(model)
+        proto.ir_version = max(proto.ir_version, IR_VERSION)
         inferred = onnx.shape_inference.infer_shapes(
             proto, check_type=False, strict_mode=False, data_prop=propagate
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
+from google.protobuf import text_format
 from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
 from bridge import facts, hub
@@ -109,23 +110,30 @@ def _parse(src: Any) -> tuple[ir.Model, str]:
 
 def read_proto(path: Path) -> tuple[onnx.ModelProto, str]:
     """The protobuf of an ONNX file, without external data, and its SHA-256. Raises UnreadableFile."""
-    if path.suffix != ".onnxtxt" and path.stat().st_size >= LIMIT:
+    if not is_text(path) and path.stat().st_size >= LIMIT:
         raise UnreadableFile(
             f"{path} is over 2 GB, which protobuf cannot hold.", "Store its weights as external data."
         )
     try:
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
-        proto = (
-            onnx.parser.parse_model(content.decode())
-            if path.suffix == ".onnxtxt"
-            else onnx.ModelProto.FromString(content)
-        )
+        proto = _from_text(content.decode()) if is_text(path) else onnx.ModelProto.FromString(content)
     except Exception as error:
         raise _unreadable(path, error) from error
     if proto.ir_version == 0 or not (proto.graph.node or proto.graph.output):
         raise UnreadableFile(f"{path} is not an ONNX model: it holds no graph.", "Is the file complete?")
     return proto, digest
+
+
+def is_text(path: Path) -> bool:
+    return path.suffix == ".onnxtxt"
+
+
+def _from_text(text: str) -> onnx.ModelProto:
+    """A model in the text of onnx.parser, which begins with <, or in protobuf's."""
+    if text.lstrip().startswith("<"):
+        return onnx.parser.parse_model(text)
+    return text_format.Parse(text, onnx.ModelProto())
 
 
 def _unreadable(path: Path, error: Exception) -> UnreadableFile:

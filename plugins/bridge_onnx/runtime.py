@@ -15,6 +15,7 @@ from bridge.formats import Runtime
 from bridge.runtime import OnnxRuntimeSession, Outputs, Session, second_choice
 from bridge.stored import restored
 from bridge_onnx import maps
+from bridge_onnx.importer import is_text, read_proto
 
 EXACT = 1
 """The accuracy level of products in float32."""
@@ -29,7 +30,9 @@ class OnnxSession(Session):
         self.path = path
         self._refused: ExecutionFailed | None = None
         try:
-            self._session = OnnxRuntimeSession(str(path))
+            self._session = OnnxRuntimeSession(
+                read_proto(path)[0].SerializeToString() if is_text(path) else str(path)
+            )
         except ExecutionFailed as refused:
             self._refused, self.refusal = refused, str(refused)
         else:
@@ -75,6 +78,8 @@ class OnnxSession(Session):
                     yield OnnxRuntimeSession(proto.SerializeToString(), optimized=False)
 
     def _proto(self, whole: bool = False) -> onnx.ModelProto:
+        if is_text(self.path):
+            return read_proto(self.path)[0]
         return onnx.load(self.path, load_external_data=whole)
 
 

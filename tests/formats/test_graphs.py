@@ -113,6 +113,13 @@ CASES = {
         "float[1] b = {1}> { a = Mul (x, c) e = Add (a, d) "
         "y = GroupNormalization <num_groups: int = 1> (e, s, b) }",
     ),
+    "recurrence_of_constants": Graph(
+        [1, 1, 1, 1],
+        "(float[1,1,1,1] x) => (float[1,1,1,1] y) <float[1,1,1] c = {0.5}, float[1,4,1] w = {1,2,-1,0.5}, "
+        "float[1,4,1] r = {0.5,1,2,-1}, float[1,8] b = {0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8}, "
+        "float[1,1,1] h = {0.7}, float[1,1,1] s = {-0.4}> "
+        "{ a = LSTM <hidden_size: int = 1, input_forget: int = 1> (c, w, r, b, , h, s) y = Add (a, x) }",
+    ),
     "blocks_of_one_element": Graph(
         [2, 3, 2, 4],
         "(float[n,3,2,4] x) => (float[n,3,2,4] y) { y = DepthToSpace <blocksize: int = 1> (x) }",
