@@ -187,7 +187,7 @@ def test_complex_results_are_complex_again_where_they_are_run(tmp_path):
     np.testing.assert_allclose(got, np.fft.fft(x).astype(np.complex64), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("names", [("a.b", "a/b"), ("self", "other"), ("self", "self_")])
+@pytest.mark.parametrize("names", [("a.b", "a/b"), ("self", "other"), ("self", "self_"), ("class", "class_")])
 @pytest.mark.parametrize("target", ["savedmodel", "tflite", "torchscript"])
 def test_inputs_have_names_a_runner_can_be_called_with(names, target, tmp_path):
     proto = model_from_text("(float[n,3] p, float[n,3] q) => (float[n,3] y) { y = Sub (p, q) }")

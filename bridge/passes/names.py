@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterable
 
@@ -12,9 +13,9 @@ from bridge.hub import subgraphs
 
 
 def callable_names(names: Iterable[str]) -> dict[str, str]:
-    """Names by which a Python function can be given its arguments, for those of inputs: none is `self`, and
-    no two are alike but for what no identifier holds."""
-    taken, callable_name = {"self"}, {}
+    """Names by which a Python function can be given its arguments, for those of inputs: none is `self` or a
+    keyword, and no two are alike but for what no identifier holds."""
+    taken, callable_name = {"self", *keyword.kwlist}, {}
     for name in sorted(names):
         given = name
         while (identifier := re.sub(r"\W", "_", given)) in taken:
