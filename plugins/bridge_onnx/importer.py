@@ -31,6 +31,7 @@ from bridge_onnx.declared import (
 )
 from bridge_onnx.import_ops import ops
 from bridge_onnx.import_ops.unsupported import why
+from bridge_onnx.loops import ScalarLoops
 from bridge_onnx.maps import without_maps
 from bridge_onnx.schemas import require_schemas
 from bridge_onnx.windows import CropToWindows
@@ -65,6 +66,7 @@ def load(src: Any, defaults: str = "constants") -> ir.Model:
     lift.lift(model)
     Rewrite(ops)(model)
     CropToWindows()(model)
+    ScalarLoops()(model)
     for node in hub.all_nodes(model):
         if node.domain not in hub.STANDARD_OPSETS and node.op_identifier() not in model.functions:
             facts.UNREAD.set(node, why(ops, node))

@@ -120,6 +120,12 @@ CASES = {
         "float[1,1,1] h = {0.7}, float[1,1,1] s = {-0.4}> "
         "{ a = LSTM <hidden_size: int = 1, input_forget: int = 1> (c, w, r, b, , h, s) y = Add (a, x) }",
     ),
+    "loop_whose_count_has_an_axis": Graph(
+        [1],
+        "(float[1] x) => (float[1] y, float[m,1] z) <int64[1] n = {3}, bool[1] c = {1}> { y, z = Loop (n, c, x) "
+        "<body = b (int64[1] i, bool[1] go, float[1] s) => (bool[1] on, float[1] r, float[1] o) "
+        "{ on = Identity (go) f = Cast <to: int = 1> (i) r = Add (s, f) o = Identity (r) }> }",
+    ),
     "blocks_of_one_element": Graph(
         [2, 3, 2, 4],
         "(float[n,3,2,4] x) => (float[n,3,2,4] y) { y = DepthToSpace <blocksize: int = 1> (x) }",
