@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from build import hub_from_text, model_of_nodes
+from build import hub_from_text, model_from_text, model_of_nodes
 from onnx import helper as h
 
 import bridge
@@ -198,6 +198,16 @@ def test_values_are_those_that_what_reads_them_takes(name):
     model, holds = VALUES[name]
     for seed in (0, 1):
         assert holds(random_inputs(model, seed)["x"])
+
+
+@pytest.mark.parametrize("form", ["keys_strings", "keys_tensor"])
+def test_texts_are_those_that_a_map_knows(form):
+    keys = {"keys_strings": "keys_strings = ['', 'red', 'blue'], values_int64s = [0, 1, 2]"}.get(
+        form, "keys_tensor = string[3] {'', 'red', 'blue'}, values_tensor = int64[3] {0, 1, 2}"
+    ).replace("'", '"')
+    text = f"(string[40] x) => (int64[40] y) {{ y = ai.onnx.ml.LabelEncoder <{keys}> (x) }}"
+    model = bridge.load(model_from_text(text, ml=4 if form == "keys_tensor" else 2))
+    assert set(random_inputs(model)["x"]) == {"red", "blue"}
 
 
 def test_values_are_found_through_what_moves_and_casts_them():

@@ -16,6 +16,8 @@ import bridge
 from bridge import workers
 from bridge.cli import main
 from bridge.errors import ExecutionFailed, VerificationFailed
+from bridge.noise import with_moved_results
+from bridge.runtime import HubSession
 from bridge.trials import Sampling
 
 F, N = np.float32, np.int64
@@ -279,3 +281,41 @@ def test_the_users_data_and_ranges_are_options_of_the_command_line(tmp_path):
     wrong = CliRunner().invoke(main, [*convert, "--range", "x=5"])
     assert wrong.exit_code == 2
     assert "NAME=LOW..HIGH" in wrong.output
+
+
+CANCELS = (
+    "(float[n,60] x) => (float[n,60] y) <float k = {0.01}, float far = {1000.0}, int64[1] a = {1}> "
+    "{ m = Mul (x, k) f = Add (m, far) mean = ReduceMean (f, a) c = Sub (f, mean) y = Div (c, k) }"
+)
+
+
+def test_the_last_places_of_what_is_computed_are_the_noise_of_what_cancels():
+    model = bridge.load(model_from_text(CANCELS))
+    x = {"x": RNG.standard_normal((3, 60)).astype(F)}
+    plain = HubSession(model).run(x)["y"]
+    moved = [HubSession(with_moved_results(model, seed)).run(x)["y"] for seed in (0, 1)]
+    apart = [np.abs(one - plain).max() for one in moved]
+    assert all(1e-3 < a < 0.2 for a in apart)
+    assert not np.array_equal(*moved)
+    harmless = bridge.load(model_from_text("(float[n,60] x) => (float[n,60] y) { y = Tanh (x) }"))
+    y = HubSession(with_moved_results(harmless, 0)).run(x)["y"]
+    np.testing.assert_allclose(y, np.tanh(x["x"]), 1e-6, 1e-6)
+
+
+def test_an_output_that_the_sources_runtime_leaves_out_is_named(tmp_path, monkeypatch):
+    from bridge_onnx.runtime import OnnxSession
+
+    whole = OnnxSession.run
+
+    def run(self, inputs):
+        outputs = whole(self, inputs)
+        outputs.pop("z")
+        return outputs
+
+    model = model_from_text("(float[3] x) => (float[3] y, float[3] z) { y = Neg (x) z = Abs (x) }")
+    onnx.save(model, tmp_path / "m.onnx")
+    monkeypatch.setattr(OnnxSession, "run", run)
+    proof = bridge.convert(tmp_path / "m.onnx", tmp_path / "m.tflite", verify=True).verification
+    assert proof.ok
+    assert [row.name for row in proof.outputs] == ["y"]
+    assert "does not compute z" in str(proof)
