@@ -50,7 +50,8 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
     factor = scale / np.sqrt(variance + np.float32(attr(node, "epsilon")))
     offset = shift - mean * factor
     if bias is not None:
-        offset = offset + addend * np.float32(attr(host, "beta", 1.0)) * factor
+        share = attr(host, "beta") if host.op_type == "Gemm" else 1.0
+        offset = offset + addend * np.float32(share) * factor
     op = hub.Builder(graph, before=node, source=hub.origin(node))
     attributes = {name: attr(host, name) for name in host.attributes if name != "beta"}
     dtype = weights.dtype
