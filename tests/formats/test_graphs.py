@@ -126,6 +126,11 @@ CASES = {
         "<body = b (int64[1] i, bool[1] go, float[1] s) => (bool[1] on, float[1] r, float[1] o) "
         "{ on = Identity (go) f = Cast <to: int = 1> (i) r = Add (s, f) o = Identity (r) }> }",
     ),
+    "scan_that_collects_scalars": Graph(
+        [5],
+        "(float[5] x) => (float[5] y) <float s = {1}> { t, y = Scan <num_scan_inputs: int = 1, body = b (float a, float b) "
+        "=> (float c, float d) { c = Add (a, b) d = Identity (c) }> (s, x) }",
+    ),
     "blocks_of_one_element": Graph(
         [2, 3, 2, 4],
         "(float[n,3,2,4] x) => (float[n,3,2,4] y) { y = DepthToSpace <blocksize: int = 1> (x) }",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr
+from bridge.hub import attr, rank_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.control import runs_all_steps
@@ -100,7 +100,8 @@ def loop(mil, node, max_trip_count=None, cond=None, *states):
     is_bounded = max_trip_count is not None and fits(max_trip_count)
     trip_count = as_scalar(mil, max_trip_count) if is_bounded else None
     may_stop = not runs_all_steps(node)
-    lists = [make_list(mil, v, trip_count) for v in list(body.outputs)[1 + len(states) :]]
+    elements = list(body.outputs)[1 + len(states) :]
+    lists = [make_list(mil, v, trip_count) for v in elements]
 
     def test(step, go, *carried):
         if trip_count is None:
@@ -117,7 +118,7 @@ def loop(mil, node, max_trip_count=None, cond=None, *states):
         return (
             mil.add(x=step, y=np.int32(1)),
             *(mil.builder.identity(x=v) for v in variables),
-            *(mil.list_write(ls=ls, index=step, value=v) for ls, v in collected),
+            *(mil.list_write(ls=ls, index=step, value=as_element(mil, v)) for ls, v in collected),
         )
 
     variables = [np.int32(0), np.bool_(True) if cond is None else as_scalar(mil, cond), *states]
@@ -127,20 +128,28 @@ def loop(mil, node, max_trip_count=None, cond=None, *states):
     if lists:
         indices = mil.range_1d(start=np.int32(0), end=steps if may_stop else trip_count, step=np.int32(1))
         gathered = [mil.list_gather(ls=ls, indices=indices) for ls in results[len(states) :]]
-        results = [*results[: len(states)], *gathered]
+        flat = [
+            g if rank_of(v) else mil.squeeze(x=g, axes=[1]) for g, v in zip(gathered, elements, strict=True)
+        ]
+        results = [*results[: len(states)], *flat]
     return results
 
 
 def make_list(mil: Any, element: ir.Value, trip_count: Any) -> Any:
-    """A list of as many elements as the loop takes steps; one that grows where nothing bounds them."""
+    """A list of as many elements as the loop takes steps; one that grows where nothing bounds them. Elements
+    are no scalars."""
     name = mil.unique(f"{element.name}_list")
     dims = [d if isinstance(d, int) else f"{name}_{i}" for i, d in enumerate(element.shape or ())]
     return mil.builder.make_list(
         init_length=1 if trip_count is None else trip_count,
         dynamic_length=trip_count is None,
-        elem_shape=tuple(np.int32(d) if isinstance(d, int) else d for d in dims),
+        elem_shape=tuple(np.int32(d) if isinstance(d, int) else d for d in dims or [1]),
         dtype=HELD[element.dtype or ir.DataType.FLOAT],
     )
+
+
+def as_element(mil: Any, variable: Any) -> Any:
+    return variable if variable.shape else mil.expand_dims(x=variable, axes=[0])
 
 
 def without_value(mil: Any, value: Any) -> Any:
