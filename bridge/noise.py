@@ -109,10 +109,10 @@ def _pairs(
     """Answers that differ by noise alone, and its cause."""
     inputs = [trial.inputs for trial in asked]
     expected: Answers = [trial.expected for trial in asked]
+    plain = [] if _has_halves(model) and not _is_quantized(model) else _answers(HubSession(model), inputs)
     if _is_quantized(model):
         for variant in _variants(session):
             yield VARIES, zip(expected, _answers(variant, inputs), strict=True)
-        plain = _answers(HubSession(model), inputs)
         for seed in SEEDS if any(answer and not answer.refusal for answer in plain) else ():
             moved = _answers(HubSession(with_moved_weights(model, seed)), inputs)
             yield VARIES, zip(plain, moved, strict=True)
@@ -120,11 +120,11 @@ def _pairs(
         for rounded in (False, True):
             single = HubSession(in_single(model, rounded))
             yield ROUNDS, zip(expected, _answers(single, inputs), strict=True)
-    if not _has_halves(model):
-        plain = [_floats(answer) for answer in _answers(HubSession(model), inputs)]
+    else:
+        floats = [_floats(answer) for answer in plain]
         for seed in range(JITTERED):
             moved = _answers(HubSession(with_moved_results(model, seed)), inputs)
-            yield CANCELS, zip(plain, moved, strict=True)
+            yield CANCELS, zip(floats, moved, strict=True)
 
 
 def _floats(answer: Outputs | None) -> Outputs | None:

@@ -49,7 +49,7 @@ def _normalized(s: Shapes, node: ir.Node) -> list[Dims | None]:
         dims = s.dims(value)
         if x is not None and len(x) > 1 and dims:
             s.equal(x[1], dims[0])
-    return [None if x is None else list(x)]
+    return _same(s, node)
 
 
 def _normalized_last(s: Shapes, node: ir.Node) -> list[Dims | None]:
@@ -58,14 +58,14 @@ def _normalized_last(s: Shapes, node: ir.Node) -> list[Dims | None]:
         for length, own in zip(reversed(x or []), reversed(s.dims(value) or []), strict=False):
             if own != ONE:
                 s.equal(length, own)
-    return [None if x is None else list(x)]
+    return _same(s, node)
 
 
 def _reversed(s: Shapes, node: ir.Node) -> list[Dims | None]:
     x, lengths = s.dims(node.inputs[0]), s.dims(node.inputs[1])
     if x is not None and lengths:
         s.equal(x[int(hub.attr(node, "batch_axis"))], lengths[0])
-    return [None if x is None else list(x)]
+    return _same(s, node)
 
 
 def _broadcast(s: Shapes, node: ir.Node) -> list[Dims | None]:

@@ -129,9 +129,10 @@ class IntegerKernels(ir.passes.InPlacePass):
         for node in reversed(list(graph)):
             if node.graph is graph and is_quantize(node) and is_marked(node):
                 _rise(graph, node)
+        rounds_twice = FORMAT.get(model) == "tflite"
         for node in list(graph):
             if node.graph is graph:
-                _rewrite(graph, node, FORMAT.get(model) == "tflite")
+                _rewrite(graph, node, rounds_twice)
         _drop_unread(graph)
         for node in list(graph):
             if (is_quantize(node) or is_dequantize(node)) and is_marked(node):
