@@ -12,6 +12,7 @@ from bridge.hub import Builder, Dim, Length, const, rank_of
 
 __all__ = [
     "arange",
+    "broadcast",
     "entries",
     "known",
     "length_of",
@@ -109,6 +110,14 @@ def product(op: Builder, parts: Sequence[Any]) -> Any:
         if not isinstance(part, (int, np.integer)):
             result = (part if isinstance(part, Dim) else Dim(op, part)) * result
     return result
+
+
+def broadcast(op: Builder, one: Length, other: Length) -> Length:
+    """The length that two of one axis broadcast to."""
+    if isinstance(one, Dim) and isinstance(other, Dim):
+        return Dim(op, op.Where(op.Equal(one.value, np.array([1])), other.value, one.value))
+    known, unknown = (other, one) if isinstance(one, Dim) else (one, other)
+    return unknown if known == 1 else known
 
 
 def scalar(op: Builder, length: Length | ir.Value) -> ir.Value:

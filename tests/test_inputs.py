@@ -14,6 +14,7 @@ from bridge.inputs.data import read_inputs
 from bridge.inputs.lengths import Lengths
 from bridge.inputs.linear import number, parsed, variable
 from bridge.inputs.values import inputs_at
+from bridge.trials import Sampling, trials
 
 
 @pytest.mark.parametrize(
@@ -99,6 +100,29 @@ def test_lengths_satisfy_the_equations_of_the_graph_at_both_settings(name):
     assert all(first[n] != second[n] for n in lengths.free)
     for setting in (first, second):
         assert bridge.run(model, inputs_at(lengths, setting, 0)).refusal == ""
+
+
+FOUND = {
+    "windows that together are a multiple of eight": (
+        "(float[1,1,h,w] x) => (float[m,8] y) <float[1,1,2,2] k = {1, 2, 3, 4}, int64[2] to = {-1, 8}> "
+        "{ c = Conv <strides = [3, 2]> (x, k) y = Reshape <allowzero = 1> (c, to) }"
+    ),
+    "half a length that is two": (
+        "(float[t,n] x) => (float[2,2] y) <int64[1] z = {0}, int64[1] o = {1}, int64[1] two = {2}, "
+        "int64[2] to = {2, 2}> { s = Shape (x) t1 = Slice (s, z, o) half = Div (t1, two) "
+        "h = Slice (x, z, half, z) e = Transpose <perm = [1, 0]> (h) p = MatMul (h, e) y = Reshape (p, to) }"
+    ),
+    "a row far enough from the first": (
+        "(float[t,n] x, float[n,t] k) => (float[1] y) <int64[1,2] at = {2, 0}> { y = GatherND (x, at) }"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_lengths_are_searched_where_no_equation_tells_them(name):
+    model = hub_from_text(FOUND[name])
+    found = trials(lambda inputs: bridge.run(model, inputs), Lengths(model), Sampling())
+    assert len({str(trial.setting) for trial in found}) == 2
 
 
 def test_lengths_differ_from_one_another_and_from_one():

@@ -160,6 +160,20 @@ def test_what_follows_a_transposed_convolution_is_padded_by_the_length_it_gives(
     assert list(conv.attributes["pads"].as_ints()) == [0, 1]
 
 
+def test_what_follows_a_padded_convolution_of_volumes_is_computed_by_its_shape(tmp_path):
+    """Where nothing is padded, one row and one column are left, and swapping them moves nothing."""
+    proto = model_from_text(
+        "(float[1,1,3,4,2] x) => (float[1,1,4,3,2] z) <float[1,1,3,4,2] w> "
+        "{ y = Conv <pads=[1,1,1,1,2,0], strides=[1,1,1]> (x, w) "
+        "  z = Transpose <perm=[0,1,3,2,4]> (y) }",
+        w=np.random.default_rng(0).standard_normal([1, 1, 3, 4, 2]).astype(np.float32),
+    )
+    x = np.random.default_rng(1).standard_normal([1, 1, 3, 4, 2]).astype(np.float32)
+    want = run_onnxruntime(proto.SerializeToString(), ["z"], {"x": x})["z"]
+    found = run_in("savedmodel", bridge.load(proto), {"x": x}, tmp_path)["z"]
+    np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
+
+
 def test_padding_is_halved_with_the_rest_behind_or_before():
     assert halves(same_total(5, 4, 2), True) == (1, 2)
     assert halves(same_total(5, 4, 2), False) == (2, 1)

@@ -3,6 +3,7 @@ try."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
@@ -33,6 +34,8 @@ UNITS = {
 }
 """Lengths to try, as multiples of a unit: the smallest; what windows reach into; sides that strides divide;
 images; frames of sound; a second of it; 1 everywhere."""
+SEARCHED = 512
+"""Combinations of small lengths that are looked at where none of these runs, at most."""
 ROWS = (4, 8, 16, 64)
 """Lengths to try of batches alone, after 2 and 1, for what reads a row far from the first."""
 
@@ -152,9 +155,22 @@ class Lengths:
                 later.append(pair)
             else:
                 yield pair
+        yield from self._searched(tried)
         yield from later
         if not tried:
             yield from self._guesses()
+
+    def _searched(self, tried: list[list[Setting]]) -> Iterator[list[Setting]]:
+        """Pairs among all small lengths that fit, whatever they are multiples of; the smallest first."""
+        most = int(SEARCHED ** (1 / len(self.free)) + 1e-9)
+        every = itertools.product(range(1, most + 1), repeat=len(self.free))
+        settings = (
+            self.setting(dict(zip(self.free, lengths, strict=True))) for lengths in sorted(every, key=sum)
+        )
+        before = [pair[0] for pair in tried]
+        fitting = [s for s in settings if s is not None and s not in before and not self._misfits(s)]
+        for first in fitting:
+            yield [first, min(fitting, key=lambda s: (sum(s[n] == first[n] for n in self.free), s == first))]
 
     def _guesses(self) -> Iterator[list[Setting]]:
         """Plain settings, for equations that contradict one another: what a runtime decides may."""

@@ -147,6 +147,7 @@ class Shapes:
         """A length that `divisor` divides."""
         result = length.times(Fraction(1, divisor))
         self.whole.append(result)
+        self.misfits += not result.terms and result.constant.denominator > 1
         return result
 
     def floored(self, length: Linear, divisor: int) -> Linear | None:

@@ -199,6 +199,30 @@ def test_einsum_of_any_equation_as_products(equation):
     )
 
 
+@pytest.mark.parametrize(
+    ("equation", "declared", "fed"),
+    [
+        ("...j,jk->...", ("n", "1,3"), ([4], [1, 3])),
+        ("ij,jk->ik", ("2,n", "1,3"), ([2, 4], [1, 3])),
+        ("bij,bjk->bik", ("1,2,n", "b,n,3"), ([1, 2, 4], [5, 4, 3])),
+        ("...ij,...jk->...ik", ("b,2,3", "c,3,2"), ([1, 2, 3], [5, 3, 2])),
+        ("...ij,...jk->...ik", ("b,2,3", "c,3,2"), ([5, 2, 3], [1, 3, 2])),
+    ],
+)
+def test_axes_of_one_element_broadcast_under_their_label(equation, declared, fed):
+    inputs = ", ".join(f"float[{dims}] x{i}" for i, dims in enumerate(declared))
+    rank = np.einsum(equation, *(np.ones(shape) for shape in fed)).ndim
+    model = hub_from_text(
+        f"({inputs}) => (float[{','.join('rst'[:rank])}] y) "
+        f'{{ y = Einsum <equation: string = "{equation}"> (x0, x1) }}'
+    )
+    arrays = [np.random.default_rng(i).standard_normal(shape) for i, shape in enumerate(fed)]
+    without("Einsum")(model)
+    assert not [node for node in model.graph if node.op_type == "Einsum"]
+    got = bridge.run(model, {f"x{i}": a.astype(np.float32) for i, a in enumerate(arrays)})["y"]
+    np.testing.assert_allclose(got, np.einsum(equation, *arrays), rtol=1e-5, atol=1e-6)
+
+
 @given(
     st.lists(st.integers(-(2**63), 2**63 - 1), min_size=8, max_size=8),
     st.lists(st.integers(-(2**40), 2**40), min_size=8, max_size=8),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.dims import arange, lengths, product, reshape
+from bridge.dims import arange, broadcast, lengths, product, reshape
 from bridge.errors import UnreadableFile
 from bridge.hub import attr, const, rank_of
 from bridge.needs import attribute, condition, dtype
@@ -161,7 +161,7 @@ def einsum(op, node, *inputs):
     """Operands aligned on all labels, multiplied, and summed over the labels the result lacks; pairs as
     matrix products."""
     terms, result = _labels(attr(node, "equation"), [rank_of(v) for v in inputs])
-    aligned = [_without_repeats(op, v, t) for v, t in zip(inputs, terms, strict=True)]
+    aligned = _stretched(op, [_without_repeats(op, v, t) for v, t in zip(inputs, terms, strict=True)])
     value, labels = aligned[0]
     for index, (other, names) in enumerate(aligned[1:], 2):
         later = set(result).union(*(t for _, t in aligned[index:]))
@@ -210,6 +210,18 @@ def _without_repeats(op: Any, value: ir.Value, labels: list[str]) -> tuple[ir.Va
     return value, labels
 
 
+def _stretched(op: Any, operands: list[tuple[ir.Value, list[str]]]) -> list[tuple[ir.Value, list[str]]]:
+    """Operands without the axes of one element that broadcast to what another has under their label."""
+    longer = {x for value, labels in operands for x, n in zip(labels, value.shape, strict=True) if n != 1}
+    rest = []
+    for value, labels in operands:
+        ones = [i for i, x in enumerate(labels) if x in longer and value.shape[i] == 1]
+        rest.append(
+            (op.Squeeze(value, ones) if ones else value, [x for i, x in enumerate(labels) if i not in ones])
+        )
+    return rest
+
+
 def _pair(
     op: Any, a: ir.Value, left: list[str], b: ir.Value, right: list[str], later: Any
 ) -> tuple[ir.Value, list[str]]:
@@ -229,8 +241,8 @@ def _pair(
     multiplied = op.MatMul(sides[0][0], sides[1][0])
     label_lengths = {**sides[1][1], **sides[0][1]}
     for x in batch:
-        both = sides[0][1][x], sides[1][1][x]
-        label_lengths[x] = both[1] if both[0] == 1 else both[0]
+        if a.shape[left.index(x)] != b.shape[right.index(x)]:
+            label_lengths[x] = broadcast(op, sides[0][1][x], sides[1][1][x])
     labels = [*batch, *own[0], *own[1]]
     return reshape(op, multiplied, [label_lengths[x] for x in labels]), labels
 
