@@ -7,6 +7,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from bridge.deferred import DeferringFinder
+
 if TYPE_CHECKING:
     from bridge.convert import Conversion, check, convert, save
     from bridge.errors import BridgeError
@@ -61,6 +63,7 @@ class _Face(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Face
+sys.meta_path.insert(0, DeferringFinder())
 
 
 def __getattr__(name: str) -> Any:

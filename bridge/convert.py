@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
@@ -14,9 +14,11 @@ from bridge.lower import Writer, writer
 from bridge.measured import notes
 from bridge.output import atomic, require_free, unless_model
 from bridge.report import Report
-from bridge.route import route
-from bridge.trials import Sampling
-from bridge.verify import Proof, Verification
+from bridge.route import Route, route
+
+if TYPE_CHECKING:
+    from bridge.trials import Sampling
+    from bridge.verify import Proof, Verification
 
 __all__ = ["Conversion", "check", "convert", "save"]
 
@@ -70,9 +72,15 @@ def convert(
     with report.timed("import"):
         model = way.reader.read()
     report.notes.extend(hub.noted(model))
-    sampling = verify if isinstance(verify, Sampling) else None
-    proof = Proof(way, model, sampling) if verify else None
+    proof = _proof(way, model, verify) if verify else None
     return _write(model, way.writer, report, overwrite, proof, keep)
+
+
+def _proof(way: Route, model: ir.Model, verify: bool | Sampling) -> Proof:
+    from bridge.trials import Sampling  # takes 0.1 s with what it needs, which only verification does
+    from bridge.verify import Proof
+
+    return Proof(way, model, verify if isinstance(verify, Sampling) else None)
 
 
 def save(

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.cli.command import Printed, command
 from bridge.cli.usage import Command
+
+if TYPE_CHECKING:
+    from bridge.formats import Format
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """The declarations of formats; a line each as text, which resolves no importer and no exporter."""
+
+    formats: tuple[Format, ...]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        return [_declaration(fmt) for fmt in self.formats]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{f.name:<12} {'read ' if f.importer else '     '}"
+            f"{'write ' if f.exporter else '      '}{f.versions}"
+            for f in self.formats
+        )
 
 
 @click.command(cls=Command, example="formats tflite")
@@ -24,11 +44,7 @@ def formats(name: str | None) -> Any:
     if name:
         fmt = by_name(name)
         return 0, Printed(_described(fmt), _declaration(fmt))
-    lines = [
-        f"{f.name:<12} {'read ' if f.importer else '     '}{'write ' if f.exporter else '      '}{f.versions}"
-        for f in bridge.formats()
-    ]
-    return 0, Printed("\n".join(lines), [_declaration(f) for f in bridge.formats()])
+    return 0, Declarations(bridge.formats())
 
 
 @click.command(cls=Command, example="plugins")

@@ -70,31 +70,28 @@ def _is_made(value: ir.Value) -> bool:
 
 def _problems(nodes: Iterable[ir.Node], opsets: dict[str, int]) -> Iterator[str]:
     for node in nodes:
-        first = _first_opsets().get((node.domain, node.op_type), 1)
-        version = max(first, opsets.get(node.domain, 1))
-        schema = hub.schema(node, version) if node.domain in hub.STANDARD_OPSETS else None
+        schema = _schema(node, opsets.get(node.domain, 1))
         if schema is not None and not schema.deprecated:
             for problem in problems_of(node, schema, inferred=False):
                 yield f"{node.op_type} {node.name or ''} {problem}"
 
 
-@functools.cache
-def _first_opsets() -> dict[tuple[str, str], int]:
-    """The opset that brought each operator of a standard domain; some are written under older ones."""
-    first: dict[tuple[str, str], int] = {}
-    for schema in onnx.defs.get_all_schemas_with_history():
-        if schema.domain in hub.STANDARD_OPSETS:
-            key = schema.domain, schema.name
-            first[key] = min(first.get(key, MANY), schema.since_version)
-    return first
+def _schema(node: ir.Node, opset: int) -> onnx.defs.OpSchema | None:
+    """The schema of an operator of a standard domain at an opset, or at the one that brought it: some are
+    written under older ones."""
+    newest = hub.STANDARD_OPSETS.get(node.domain, 0)
+    versions = range(opset, max(opset, newest) + 1) if newest else ()
+    return next((found for v in versions if (found := hub.schema(node, v)) is not None), None)
 
 
 def _vendor_problems(nodes: Iterable[ir.Node]) -> Iterator[str]:
     """Nodes of domains without schemas that have fewer or more inputs than the rules that read them take, or
     lack an attribute."""
     for node in nodes:
+        if node.domain in hub.STANDARD_OPSETS:
+            continue
         least, most = _input_counts().get(hub.qualified(node), (0, MANY))
-        if node.domain not in hub.STANDARD_OPSETS and not least <= len(node.inputs) <= most:
+        if not least <= len(node.inputs) <= most:
             yield f"{node.op_type} {node.name or ''} has {len(node.inputs)} inputs, not {least} to {most}"
         for name in VENDOR_ATTRIBUTES.get(node.op_type, "").split() if node.domain == DOMAIN else ():
             if name not in node.attributes:
