@@ -63,7 +63,7 @@ def outcome(source: Path, hub: ir.Model, case: Case, to: str, made: Path) -> tup
     try:
         way = route(source, made, to=to)
         report = Report(way.reader.format.name, to)
-        proof, model = Proof(way, hub), hub.clone()
+        proof, model = Proof(way.writer, way.reader, hub), hub.clone()
         with way.writer.extended:
             way.writer.lower(model, report)
         report.require()

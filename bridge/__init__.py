@@ -18,16 +18,21 @@ if TYPE_CHECKING:
     from bridge.runtime import run
     from bridge.summary import Summary, inspect
     from bridge.verify import Verification, verify
+    from bridge.workbench.diff import Difference, diff
+    from bridge.workbench.extract import extract
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BridgeError",
     "Conversion",
+    "Difference",
     "Summary",
     "Verification",
     "check",
     "convert",
+    "diff",
+    "extract",
     "formats",
     "hookimpl",
     "inspect",
@@ -40,10 +45,13 @@ __all__ = [
 _HOMES = {
     "BridgeError": "errors",
     "Conversion": "convert",
+    "Difference": "workbench.diff",
     "Summary": "summary",
     "Verification": "verify",
     "check": "convert",
     "convert": "convert",
+    "diff": "workbench.diff",
+    "extract": "workbench.extract",
     "formats": "plugins",
     "hookimpl": "hookspecs",
     "inspect": "summary",

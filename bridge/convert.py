@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import UnsupportedModel, stage
+from bridge.load import Reader
 from bridge.lower import Writer, writer
 from bridge.measured import notes
 from bridge.output import atomic, require_free, unless_model
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from bridge.trials import Sampling
     from bridge.verify import Proof, Verification
 
-__all__ = ["Conversion", "check", "convert", "save"]
+__all__ = ["Conversion", "check", "convert", "save", "written"]
 
 
 @dataclass(frozen=True)
@@ -66,21 +68,35 @@ def convert(
     InvalidOption, WriteFailed, VerificationFailed, TooLarge, InternalError: all BridgeErrors.
     """
     way = route(src, dst, to=to, source=source, dims=dims, options=options)
+    return written(way, overwrite, verify, keep)
+
+
+def written(
+    way: Route,
+    overwrite: bool,
+    verify: bool | Sampling,
+    keep: bool,
+    change: Callable[[ir.Model], ir.Model] | None = None,
+) -> Conversion:
+    """What a route leads to, written. What `change` makes of the hub model is written in its place, and is
+    what verification holds it to. Raises as `convert` does."""
     require_free(way.writer.path, overwrite, unless_model(way.writer.format))
     steps = ("import", "legalise", "export", *["verify"] * bool(verify))
     report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader), steps=steps)
     with report.timed("import"):
         model = way.reader.read()
     report.notes.extend(hub.noted(model))
-    proof = _proof(way, model, verify) if verify else None
+    if change is not None:
+        model = change(model)
+    proof = _proof(way.writer, way.reader if change is None else model, model, verify) if verify else None
     return _write(model, way.writer, report, overwrite, proof, keep)
 
 
-def _proof(way: Route, model: ir.Model, verify: bool | Sampling) -> Proof:
+def _proof(target: Writer, source: Reader | ir.Model, model: ir.Model, verify: bool | Sampling) -> Proof:
     from bridge.trials import Sampling  # takes 0.1 s with what it needs, which only verification does
     from bridge.verify import Proof
 
-    return Proof(way, model, verify if isinstance(verify, Sampling) else None)
+    return Proof(target, source, model, verify if isinstance(verify, Sampling) else None)
 
 
 def save(

@@ -19,9 +19,9 @@ from bridge.formats import Face
 from bridge.inputs.lengths import Lengths
 from bridge.inputs.values import Ranges
 from bridge.load import Reader, reader
+from bridge.lower import Writer
 from bridge.noise import Noise, is_rounded, noise_of
 from bridge.remote import warm
-from bridge.route import Route
 from bridge.runtime import HubSession, Outputs, Session, open_session, open_source
 from bridge.trials import Sampling, Trial, shown, trials
 
@@ -306,13 +306,15 @@ class Proof:
     """The source's answers, to compare a file with that is about to take its place: the source in its own
     runtime or framework, else the hub model as imported, on inputs both can take."""
 
-    def __init__(self, route: Route, model: ir.Model, sampling: Sampling | None = None) -> None:
-        self.writer, self.sampling = route.writer, sampling or Sampling()
+    def __init__(
+        self, target: Writer, source: Reader | ir.Model, model: ir.Model, sampling: Sampling | None = None
+    ) -> None:
+        self.writer, self.sampling = target, sampling or Sampling()
         # The source's runtime knows nothing of the operators whose bodies plugins bring
         bodies = {function.identifier() for function in plugins.functions()}
         foreign = any(node.op_identifier() in bodies for node in hub.all_nodes(model))
         self.model = model.clone()
-        self.judge = Judge(self.model if foreign else route.reader, self.model)
+        self.judge = Judge(source if isinstance(source, Reader) and not foreign else self.model, self.model)
         warm(self.writer.format)
 
     def of(self, path: Path, lowered: ir.Model) -> Verification:

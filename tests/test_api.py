@@ -13,12 +13,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs" / "api.md"
 PUBLIC = {
-    "bridge": """BridgeError Conversion Summary Verification check convert formats hookimpl inspect load run save
-        verify""",
+    "bridge": """BridgeError Conversion Difference Summary Verification check convert diff extract formats hookimpl
+        inspect load run save verify""",
     "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidHub InvalidInput
         InvalidOption MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
         VerificationFailed WriteFailed""",
-    "bridge.dims": "arange entries known length_of lengths on_last_axis product reshape scalar sizes_of vector",
+    "bridge.dims": "arange broadcast entries known length_of lengths on_last_axis product reshape scalar sizes_of vector",
     "bridge.formats": "LABELS Exporter Face Format Importer Option Part Runtime flag within",
     "bridge.geometry": """Window ceil_extra crop_pads halves is_same pads_of plain_resize same_at_run_time same_total
         spatial_lengths transposed_pads transposed_total window_of""",

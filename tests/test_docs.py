@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from bridge.cli import main
 from bridge.plugins import formats
@@ -153,3 +154,12 @@ def test_every_room_of_bridge_is_told():
     files = [p.name for p in (ROOT / "bridge").glob("*.py")]
     folders = [f"{p.parent.name}/" for p in (ROOT / "bridge").glob("*/__init__.py")]
     assert sorted(told) == sorted([*files, *folders])
+
+
+def test_the_commands_of_the_workbench_run(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "tests" / "models" / "mnist.onnx", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "workbench.md").read_text(), re.DOTALL)
+    for line in "".join(blocks).splitlines():
+        result = CliRunner().invoke(main, shlex.split(line)[1:])
+        assert result.exit_code == (3 if line.startswith("bridge diff") else 0), (line, result.output)

@@ -12,6 +12,7 @@ from bridge.cli.formats import completion, formats, new_plugin, plugins
 from bridge.cli.matrix import matrix
 from bridge.cli.run import inspect, run, verify
 from bridge.cli.usage import Group
+from bridge.cli.workbench import diff, extract
 
 __all__ = ["main"]
 
@@ -27,5 +28,18 @@ def main() -> None:
     """Convert machine-learning models between formats, and check the numbers."""
 
 
-for one in (convert, check, verify, run, inspect, formats, plugins, new_plugin, matrix, completion):
+for one in (
+    convert,
+    check,
+    verify,
+    run,
+    inspect,
+    extract,
+    diff,
+    formats,
+    plugins,
+    new_plugin,
+    matrix,
+    completion,
+):
     main.add_command(one)
