@@ -10,7 +10,8 @@ was made with: outputs may differ from ONNX Runtime's by a part in ten thousand 
 what ONNX Runtime itself differs from the same graph in double. (A Core ML file is only read back.)
 
 Outcomes: survived; refused, with reasons; wrong, where both judges or the second say so; doubted, where
-verification alone does; failed. `--log` keeps a line for each graph, and begins where it ends.
+verification alone does; failed. `--log` keeps a line for each graph, and begins where it ends. A graph at which
+a runtime ends the process is told and passed over.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -181,21 +184,40 @@ def main() -> None:
     )
     parser.add_argument("--keep", type=Path, help="keep graphs that are wrong, doubted or failed here")
     parser.add_argument("--commit", help="of the code, where it is no working copy")
+    parser.add_argument("--here", action="store_true", help="in this process, which a runtime may end")
     given = parser.parse_args()
-    known = (
-        [json.loads(line) for line in given.log.read_text().splitlines()]
-        if given.log and given.log.exists()
-        else []
-    )
-    done = {r["number"] for r in known if r["seed"] == given.seed}
-    numbers = (k for k in range(given.first, given.first + given.count) if k not in done)
-    with tempfile.TemporaryDirectory() as folder:
-        for record in measured(given, numbers, Path(folder)):
-            known.append(record)
-            if given.log:
-                with given.log.open("a") as log:
-                    log.write(json.dumps(record) + "\n")
-    print(summary(known))
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        log = given.log or folder / "log"
+        if given.here:
+            for record in measured(given, numbers(given, log), folder):
+                written(record, log)
+            return
+        command = [sys.executable, *sys.argv, "--here", "--log", str(log)]
+        while (code := subprocess.run(command).returncode) < 0:
+            ended = {"seed": given.seed, "number": next(numbers(given, log)), "outcomes": {},
+                     "ended": signal.Signals(-code).name, "operators": [], "symbolic": False}  # fmt: skip
+            print(
+                f"{given.seed}/{ended['number']}: a runtime ended the process, {ended['ended']}\n", flush=True
+            )
+            written(ended, log)
+        print(summary(recorded(log)))
+        sys.exit(code)
+
+
+def recorded(log: Path) -> list[dict]:
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def written(record: dict, log: Path) -> None:
+    with log.open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def numbers(given: argparse.Namespace, log: Path) -> Iterator[int]:
+    """Numbers of the graphs that the log does not have."""
+    done = {r["number"] for r in recorded(log) if r["seed"] == given.seed}
+    return (k for k in range(given.first, given.first + given.count) if k not in done)
 
 
 if __name__ == "__main__":
