@@ -255,11 +255,13 @@ class Format:
         return {module for part in parts if part is not None for module in part.requires}
 
     def missing(self, error: ModuleNotFoundError) -> Exception:
-        """The MissingDependency for an import that failed; any other import error as it is."""
+        """The MissingDependency for an import that failed, with the notes of the error on what for; any other
+        import error as it is."""
         if not self.extra or (error.name or "").split(".")[0] not in self.requires():
             return error
+        notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
         return MissingDependency(
-            f"{self.title} needs the package {error.name!r}, which is not installed.",
+            f"{self.title} needs the package {error.name!r}, which is not installed.{notes}",
             f"Install it with: pip install '{self.distribution}[{self.extra}]'",
         )
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
+from bridge_savedmodel.definitions import message
+
 MERGES, SWITCHES = ("Merge", "RefMerge"), ("Switch", "RefSwitch")
 ENTERS, EXITS, NEXTS = (
     ("Enter", "RefEnter"),
@@ -159,21 +161,17 @@ def _emit_while(nodes: Nodes, frame: str, loop: _LoopNodes, functions: dict[str,
 
 
 def _new_node(op: str, name: str, inputs: Iterable[str]) -> Any:
-    from tensorflow.core.framework import node_def_pb2
-
-    return node_def_pb2.NodeDef(op=op, name=name, input=list(inputs))
+    return message("NodeDef")(op=op, name=name, input=list(inputs))
 
 
 def _add_function(
     nodes: Nodes, name: str, arguments: list[str], results: list[str], functions: dict[str, Any]
 ) -> str:
     """Add a function whose arguments bear the names of the nodes they replace; its name."""
-    from tensorflow.core.framework import function_pb2
-
     name = next(
         n for n in itertools.chain([name], (f"{name}_{i}" for i in itertools.count())) if n not in functions
     )
-    function = functions[name] = function_pb2.FunctionDef()
+    function = functions[name] = message("FunctionDef")()
     function.signature.name = name
     for argument in arguments:
         function.signature.input_arg.add(name=argument)

@@ -17,15 +17,15 @@ MAX_ELEMENTS = 2**16
 
 
 def eval_eagerly(op: Any, node: Any) -> list[Any] | None:
-    """Outputs as constants; None if an input is not stored, or if TensorFlow has no kernel for the node."""
+    """Outputs as constants; None if an input is not stored, or if TensorFlow has no kernel for the node. Raises
+    ModuleNotFoundError where TensorFlow is not installed."""
     if node.op not in COMPUTABLE or not node.inputs:
         return None
     arrays = [const(v) if isinstance(v, ir.Value) else None for v in node.inputs]
     if any(a is None or a.size > MAX_ELEMENTS for a in arrays):
         return None
-    tf = tensorflow()
-    definition = type(node.proto)()
-    definition.CopyFrom(node.proto)
+    tf = _tensorflow(node)
+    definition = tf.compat.v1.NodeDef.FromString(node.proto.SerializeToString())
     definition.name, definition.device = "evaluated", ""
     definition.ClearField("input")
     with tf.Graph().as_default() as graph:
@@ -40,3 +40,11 @@ def eval_eagerly(op: Any, node: Any) -> list[Any] | None:
     except Exception:
         return None
     return [op.const(tensor_of(np.asarray(v))) for v in results]
+
+
+def _tensorflow(node: Any) -> Any:
+    try:
+        return tensorflow()
+    except ModuleNotFoundError as error:
+        error.add_note(f"It computes {node.op} ({node.name}) of what is stored, for which ONNX has no operator.")
+        raise

@@ -13,12 +13,14 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.passes.fold import UNFOLDED, evaluate
 from bridge.report import Blocker
+from bridge_savedmodel import definitions
 from bridge_savedmodel.control_flow_v1 import functionalize
 from bridge_savedmodel.eager_eval import eval_eagerly
 from bridge_savedmodel.import_ops import ops
 from bridge_savedmodel.import_ops.signal import PARTWISE
 from bridge_savedmodel.import_ops.state import REFERENCES, WRITES
-from bridge_savedmodel.reader import Source, array_of, dims_of, dtype_of
+from bridge_savedmodel.reader import Source
+from bridge_savedmodel.tensors import array_of, dims_of, dtype_of
 from bridge_savedmodel.values import Pair, Poison, Table
 from bridge_savedmodel.variables import Facts, State, Variable, writes_variable
 
@@ -129,9 +131,7 @@ class Node:
 @functools.cache
 def registered_default(operator: str, name: str) -> Any:
     """The default of an attribute, as TensorFlow registers it (an AttrValue); None where there is none."""
-    from tensorflow.python.framework import op_def_registry
-
-    definition = op_def_registry.get(operator)
+    definition = definitions.operator(operator)
     declared = () if definition is None else definition.attr
     return next((a.default_value for a in declared if a.name == name), None)
 
@@ -165,9 +165,7 @@ def output_count(proto: Any) -> int:
 
 def output_sizes(proto: Any) -> list[tuple[str, int]]:
     """Named outputs of a node, each with its number of tensors."""
-    from tensorflow.python.framework import op_def_registry
-
-    definition = op_def_registry.get(proto.op)
+    definition = definitions.operator(proto.op)
     if definition is None:
         return [("output", 1)]
     sizes = []

@@ -19,6 +19,7 @@ from bridge.passes.gelu import RaiseGelu
 from bridge.passes.transposes import SinkTransposes
 from bridge.passes.unused import RemoveUnused
 from bridge.report import Blocker
+from bridge_savedmodel import definitions
 from bridge_savedmodel.control_flow_v1 import functionalize
 from bridge_savedmodel.import_context import Frame, ImportContext
 from bridge_savedmodel.import_ops import ops
@@ -26,7 +27,6 @@ from bridge_savedmodel.keras_and_frozen import open_source
 from bridge_savedmodel.live_session import keras_session
 from bridge_savedmodel.reader import Port, Source, read_folder, split
 from bridge_savedmodel.recurrent_loops import RaiseRecurrent
-from bridge_savedmodel.tensorflow import tensorflow
 from bridge_savedmodel.values import Pair
 from bridge_savedmodel.variables import Facts
 
@@ -57,7 +57,7 @@ def load(
     )
     model = _import_model(source, state == "explicit", examples == "features", characters)
     facts.FORMAT.set(model, "savedmodel")
-    facts.TENSORFLOW.set(model, tensorflow().__version__)
+    facts.TENSORFLOW.set(model, definitions.VERSION)
     return model
 
 

@@ -39,9 +39,12 @@ def _open_file(path: Path, signature: str | None, tags: str) -> Source:
 
 def load_keras(path: Path) -> Any:
     """The model of a Keras file, loaded without running code from the file. Raises UnreadableFile."""
-    tensorflow()
-    import keras
-
+    try:
+        tensorflow()
+        import keras
+    except ModuleNotFoundError as error:
+        error.add_note("Keras, which comes with it, reads .keras and .h5 files.")
+        raise
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:

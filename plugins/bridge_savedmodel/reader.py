@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +16,11 @@ import onnx_ir as ir
 from bridge.errors import SeveralModels, UnreadableFile
 from bridge.facts import SHA256
 from bridge_savedmodel.control_flow_v1 import ENTERS, SWITCHES, outside_loops
+from bridge_savedmodel.definitions import message
 from bridge_savedmodel.resources import tables, variables
-from bridge_savedmodel.tensorflow import FILES, TYPES, tensorflow
+from bridge_savedmodel.tensorflow import FILES, tensorflow
+from bridge_savedmodel.tensors import dims_of, dtype_of
 
-MAX_REPEATED = 2**28
 NO_RESULTS = frozenset(
     [
         "NoOp",
@@ -44,10 +44,6 @@ ELEMENTS = (
     *(f"QueueDequeue{kind}{version}" for kind in ("", "Many", "UpTo") for version in ("", "V2")),
 )
 PIPELINES = (*ELEMENTS, "IteratorV2", "Iterator", "OneShotIterator", "FIFOQueue", "FIFOQueueV2")
-DTYPES = {name: dtype for dtype, name in TYPES.items()}
-DTYPES |= {f"DT_Q{name}": ir.DataType[name] for name in ("INT8", "UINT8", "INT16", "UINT16", "INT32")}
-DTYPES["DT_COMPLEX64"] = ir.DataType.COMPLEX64
-DTYPES["DT_COMPLEX128"] = ir.DataType.COMPLEX128
 
 
 @dataclass(frozen=True)
@@ -79,29 +75,6 @@ class Source:
     control_outputs: list[str] = field(default_factory=list)
 
 
-def dtype_of(number: int) -> ir.DataType | None:
-    """The hub's dtype for a TensorFlow DataType; None for resources, variants and what ONNX has not."""
-    from tensorflow.core.framework import types_pb2
-
-    name = types_pb2.DataType.Name(number).removesuffix("_REF")
-    return DTYPES.get(name)
-
-
-def dims_of(shape: Any) -> tuple[Any, ...] | None:
-    """Dimensions of a TensorShapeProto."""
-    return None if shape.unknown_rank else tuple(d.size if d.size >= 0 else None for d in shape.dim)
-
-
-def array_of(tensor: Any) -> np.ndarray:
-    """A stored tensor. Raises UnreadableFile if it repeats one number more than MAX_REPEATED times."""
-    dims = [d.size for d in tensor.tensor_shape.dim]
-    if min(dims, default=1) < 0 or (not tensor.tensor_content and math.prod(dims) > MAX_REPEATED):
-        raise UnreadableFile(
-            f"A constant of shape {dims} is not stored in the file.", "Is the file complete?"
-        )
-    return tensorflow().make_ndarray(tensor)
-
-
 def split(reference: str) -> tuple[str, int]:
     """Node and output index of a tensor of a graph."""
     name, _, index = reference.partition(":")
@@ -121,13 +94,10 @@ def file_of(path: Path) -> Path:
 
 def read_message(path: Path) -> tuple[Any, str]:
     """The protobuf message of a folder and the digest of its file. Raises UnreadableFile."""
-    tensorflow()
-    from tensorflow.core.protobuf import saved_model_pb2
-
     file = file_of(path)
     raw = file.read_bytes()
     try:
-        model = saved_model_pb2.SavedModel.FromString(raw) if file.suffix == ".pb" else _parse_text(raw)
+        model = message("SavedModel").FromString(raw) if file.suffix == ".pb" else _parse_text(raw)
     except Exception as error:
         raise UnreadableFile(f"{file} is not a valid SavedModel: {error}", "Is the file complete?") from error
     return model, hashlib.sha256(raw).hexdigest()
@@ -169,9 +139,8 @@ def signature_key(names: list[str], requested: str | None) -> str:
 def _parse_text(raw: bytes) -> Any:
     """The text form of the message."""
     from google.protobuf import text_format
-    from tensorflow.core.protobuf import saved_model_pb2
 
-    return text_format.Parse(raw.decode(), saved_model_pb2.SavedModel(), allow_unknown_field=True)
+    return text_format.Parse(raw.decode(), message("SavedModel")(), allow_unknown_field=True)
 
 
 def _meta_graph(path: Path, saved: Any, tags: str) -> Any:
@@ -196,12 +165,9 @@ def _source_of_graph(what: str, graph: Any) -> Source:
 def read_graph(path: Path) -> Source:
     """A frozen GraphDef. Inputs are its placeholders and the elements that iterators and queues return;
     outputs are the results that nothing reads. Raises UnreadableFile."""
-    tensorflow()
-    from tensorflow.core.framework import graph_pb2
-
     raw = path.read_bytes()
     try:
-        graph = graph_pb2.GraphDef.FromString(raw)
+        graph = message("GraphDef").FromString(raw)
     except Exception as error:
         raise UnreadableFile(f"{path} is not a valid GraphDef: {error}") from error
     if not graph.node:
@@ -255,7 +221,8 @@ def _is_ordering_node(nodes: dict[str, Any], node: Any) -> bool:
 def read_function(function: Any, what: str) -> Source:
     """A ConcreteFunction with the current values of its captured variables."""
     tf = tensorflow()
-    graph = function.graph.as_graph_def(add_shapes=False)
+    definition = function.graph.as_graph_def(add_shapes=False)
+    graph = message("GraphDef").FromString(definition.SerializeToString())
     source = _source_of_graph(what, graph)
     source.control_outputs = [o.name for o in function.graph.control_outputs]
     captured = {placeholder.name: outer for outer, placeholder in function.graph.captures}

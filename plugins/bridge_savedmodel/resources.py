@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from bridge.errors import UnreadableFile
-from bridge_savedmodel.tensorflow import tensorflow
+from bridge_savedmodel.bundle import Bundle
+from bridge_savedmodel.tensors import array_of
 
 TABLE_WRITES = (
     "LookupTableImportV2",
@@ -69,62 +70,71 @@ def variables(
     handles = [n for n in nodes.values() if n.op in ("VarHandleOp", "VariableV2", "Variable")]
     if not handles:
         return {}
-    keys = dict(_checkpoint_keys(nodes, functions))
+    stored = dict(_stored_tensors(nodes, functions))
     prefix = path / "variables" / "variables"
     if not prefix.with_suffix(".index").exists():
-        if not keys:
+        if not stored:
             return {}
         raise UnreadableFile(
             f"{path} holds variables but variables/variables.index is missing.",
             "Copy the whole folder, with variables/.",
         )
     try:
-        checkpoint = tensorflow().train.load_checkpoint(str(prefix))
-        shapes = checkpoint.get_variable_to_shape_map()
-    except Exception as error:
+        bundle = Bundle(prefix)
+    except (ValueError, OSError) as error:
         raise UnreadableFile(
-            f"The variables of {path} cannot be read: {str(error).splitlines()[0]}", "Is the folder complete?"
+            f"The variables of {path} cannot be read: {error}.", "Is the folder complete?"
         ) from error
-    names = {n.name: keys.get(n.name, n.name) for n in handles}
-    return {node: _reader(path, checkpoint, key) for node, key in names.items() if key in shapes}
+    places = {n.name: stored.get(n.name, (n.name, "")) for n in handles}
+    return {node: _reader(path, bundle, *place) for node, place in places.items() if place[0] in bundle}
 
 
-def _reader(path: Path, checkpoint: Any, key: str) -> Callable[[], np.ndarray]:
+def _reader(path: Path, bundle: Bundle, key: str, part: str) -> Callable[[], np.ndarray]:
     def read_variable() -> np.ndarray:
         try:
-            return checkpoint.get_tensor(key)
-        except Exception as error:
-            first = str(error).splitlines()[0]
+            return bundle.tensor(key)[_region(part)]
+        except (ValueError, OSError, IndexError) as error:
             raise UnreadableFile(
-                f"The variable {key} of {path} cannot be read: {first}", "Is the folder complete?"
+                f"The variable {key} of {path} cannot be read: {error}.", "Is the folder complete?"
             ) from error
 
     return read_variable
 
 
-def _checkpoint_keys(nodes: dict[str, Any], functions: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Pairs of a variable's node and its key in the checkpoint."""
+def _region(part: str) -> tuple[slice, ...]:
+    """The region that a restore operator takes of a tensor: the lengths of the whole, then `start,length` or
+    `-` for each dimension."""
+    fields = part.split(" ")[-1].split(":") if part else []
+    pairs = [(0, None) if f == "-" else tuple(map(int, f.split(","))) for f in fields]
+    return tuple(slice(start, None if length is None else start + length) for start, length in pairs)
+
+
+def _stored_tensors(
+    nodes: dict[str, Any], functions: dict[str, Any]
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Pairs of a variable's node and what is restored into it: a key of the checkpoint, and a part of that
+    tensor."""
     for body in _bodies(Body(nodes, {}), functions, ("RestoreV2",)):
         for node in body.nodes.values():
-            key = _checkpoint_key(body, node.input[1]) if node.op in VARIABLE_WRITES else None
-            target = body.node(node.input[0]) if key is not None else None
-            if key is not None and target is not None:
-                yield target.name, key
+            place = _restored(body, node.input[1]) if node.op in VARIABLE_WRITES else None
+            target = body.node(node.input[0]) if place is not None else None
+            if place is not None and target is not None:
+                yield target.name, place
 
 
-def _checkpoint_key(body: Body, reference: str) -> str | None:
-    """The checkpoint key that a value is restored from."""
+def _restored(body: Body, reference: str) -> tuple[str, str] | None:
+    """Key and part that a value is restored from."""
     owner, source = body.origin(reference)
     node = owner.nodes.get(source.split(":")[0])
     if node is None or node.op != "RestoreV2":
         return None
-    names = owner.node(node.input[1])
-    if names is None or names.op != "Const":
+    lists = [owner.node(i) for i in node.input[1:3]]
+    if any(n is None or n.op != "Const" for n in lists):
         return None
-    keys = tensorflow().make_ndarray(names.attr["value"].tensor).reshape(-1)
+    keys, parts = (array_of(n.attr["value"].tensor).reshape(-1) for n in lists)
     output = source.split(":")[-1]
     index = int(output) if output.isdigit() else 0
-    return keys[index].decode() if index < len(keys) else None
+    return (keys[index].decode(), parts[index].decode()) if index < min(len(keys), len(parts)) else None
 
 
 def tables(
@@ -148,7 +158,7 @@ def _table_contents(path: Path, main: Body, body: Body, node: Any, assets: dict[
     constants = [body.node(i) for i in node.input[1:3]]
     if any(n is None or n.op != "Const" for n in constants):
         return None
-    keys, values = (tensorflow().make_ndarray(n.attr["value"].tensor).reshape(-1) for n in constants)
+    keys, values = (array_of(n.attr["value"].tensor).reshape(-1) for n in constants)
     return keys, values
 
 
@@ -166,7 +176,7 @@ def _file_name(main: Body, body: Body, reference: str, assets: dict[str, str]) -
         return assets[node.name]
     if node.op != "Const":
         return None
-    return Path(tensorflow().make_ndarray(node.attr["value"].tensor).reshape(-1)[0].decode()).name
+    return Path(array_of(node.attr["value"].tensor).reshape(-1)[0].decode()).name
 
 
 def _read_asset(path: Path, name: str) -> bytes:

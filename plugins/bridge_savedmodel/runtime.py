@@ -17,7 +17,7 @@ from bridge.runtime import Outputs, Session
 from bridge.stored import restored
 from bridge_savedmodel.importer import written_variables
 from bridge_savedmodel.keras_and_frozen import call_file
-from bridge_savedmodel.reader import signature_key
+from bridge_savedmodel.reader import read_message, signature_key
 from bridge_savedmodel.tensorflow import FILES, tensorflow
 from bridge_savedmodel.variables import NEXT
 
@@ -176,12 +176,9 @@ def _written_variables(function: Any, written: dict[str, tuple[str, int | None]]
 def written_facts(path: Path) -> dict[str, Any]:
     """Inputs, outputs in their order, and metadata, as bridge keeps them; empty if another tool wrote the
     file."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    file = path / "saved_model.pb"
-    if not file.is_file():
+    if not (path / "saved_model.pb").is_file():
         return {}
-    collection = saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs[0].collection_def
+    collection = read_message(path)[0].meta_graphs[0].collection_def
     if "bridge" not in collection:
         return {}
     return json.loads(collection["bridge"].bytes_list.value[0])

@@ -17,7 +17,7 @@ from bridge_savedmodel.import_ops.common import FAR, T
 from bridge_savedmodel.import_ops.control import add_outputs, as_bool, common_shape, subgraph
 from bridge_savedmodel.import_ops.control_elements import taken_elements
 from bridge_savedmodel.import_ops.sequence import fill_with_zeros, has_known_elements
-from bridge_savedmodel.tensorflow import tensorflow
+from bridge_savedmodel.tensors import array_of
 from bridge_savedmodel.values import TensorList
 
 ops = OpTable()
@@ -183,7 +183,7 @@ def _scalar_constant(node: Any) -> Any:
     """The value of a scalar Const of a function; None for any other node."""
     if node is None or node.op != "Const":
         return None
-    array = tensorflow().make_ndarray(node.attr["value"].tensor)
+    array = array_of(node.attr["value"].tensor)
     return array.item() if array.size == 1 else None
 
 

@@ -3,49 +3,35 @@ precision."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from bridge.importing import as_dtype, attribute
 from bridge.ops import OpTable
+from bridge_savedmodel.definitions import coefficients
 from bridge_savedmodel.import_ops.common import T
-from bridge_savedmodel.tensorflow import tensorflow
 
 ops = OpTable()
 
-DEGREE, PIECES = 12, 256
+PIECES = 256
 LOG_BOUNDS = (-87.5, 88.5)
 """The logarithms of the smallest and the largest single-precision numbers."""
-Function = Callable[[np.ndarray], np.ndarray]
-
-
-def tensorflow_function(operator: str) -> Function:
-    """A raw operator of TensorFlow as a function of float64 arrays."""
-    operation = getattr(tensorflow().raw_ops, operator)
-    return lambda x: np.asarray(operation(x=tensorflow().constant(x, "float64")))
-
-
-@functools.cache
-def fit_coefficients(name: str) -> tuple[float, float, np.ndarray]:
-    """Bounds of the fitted interval, and Chebyshev coefficients of its pieces of equal width: [pieces, degree
-    + 1]."""
-    low, high, function = FITS[name]
-    edges = np.linspace(low, high, PIECES + 1)
-    half = (edges[1] - edges[0]) / 2
-    fit: Any = np.polynomial.chebyshev.chebinterpolate
-
-    def coefficients(centre: float) -> np.ndarray:
-        return fit(lambda t: function(centre + half * t), DEGREE)
-
-    return low, high, np.array([coefficients(centre) for centre in edges[:-1] + half])
+SMALL = 1.0
+BOUNDS = {
+    **dict.fromkeys(("BesselI0e", "BesselI1e", "BesselK0e", "BesselK1e", "Dawsn", "Spence"), LOG_BOUNDS),
+    "BesselJ1": (LOG_BOUNDS[0], SMALL),
+    "Expint": (LOG_BOUNDS[0], 4.5),
+    **dict.fromkeys(("Spiral", "SpiralPhase"), (LOG_BOUNDS[0], 5.0)),
+    **dict.fromkeys(("Modulus0", "Modulus1", "Phase0", "Phase1"), (LOG_BOUNDS[0], 12.0)),
+}
+"""The logarithms between which each function is fitted."""
+FLOATS = attribute("T", T.FLOAT, T.FLOAT16, T.BFLOAT16)
 
 
 def evaluate_fit(op: Any, name: str, x: Any) -> Any:
     """The fitted function of a float64 tensor."""
-    low, high, coefficients = fit_coefficients(name)
+    (low, high), fitted = BOUNDS[name], coefficients(name)
     scaled = op.Div(op.Sub(x, op.const(np.array(low))), op.const(np.array((high - low) / PIECES)))
     scaled = op.Min(op.Max(scaled, op.const(np.array(0.0))), op.const(np.array(float(PIECES))))
     piece = op.Min(op.Floor(scaled), op.const(np.array(float(PIECES - 1))))
@@ -54,85 +40,11 @@ def evaluate_fit(op: Any, name: str, x: Any) -> Any:
     angle = op.Unsqueeze(local, last_axis)
     previous, current = op.Sub(op.Add(angle, op.const(np.array(1.0))), angle), angle
     terms = [previous, current]
-    for _ in range(DEGREE - 1):
+    for _ in range(fitted.shape[1] - 2):
         previous, current = current, op.Sub(op.Mul(op.Mul(angle, op.const(np.array(2.0))), current), previous)
         terms.append(current)
-    piece_coefficients = op.Gather(op.const(coefficients), op.Cast(piece, to=int(T.INT64)), axis=0)
+    piece_coefficients = op.Gather(op.const(fitted), op.Cast(piece, to=int(T.INT64)), axis=0)
     return op.ReduceSum(op.Mul(op.Concat(*terms, axis=-1), piece_coefficients), last_axis, keepdims=0)
-
-
-class Fit(NamedTuple):
-    """A function to fit between two bounds."""
-
-    low: float
-    high: float
-    function: Function
-
-
-def _log_scaled(name: str, scale: Function) -> Fit:
-    """log(f(x) · scale(x)) as a function of log(x)."""
-    return Fit(*LOG_BOUNDS, lambda u: np.log(tensorflow_function(name)(np.exp(u)) * scale(np.exp(u))))
-
-
-def _modulus(order: int) -> Function:
-    """log((J² + Y²) · x) / 2 as a function of log(x)."""
-
-    def log_modulus(u: np.ndarray) -> np.ndarray:
-        x = np.exp(u)
-        return 0.5 * np.log(
-            (tensorflow_function(f"BesselJ{order}")(x) ** 2 + tensorflow_function(f"BesselY{order}")(x) ** 2)
-            * x
-        )
-
-    return log_modulus
-
-
-def _phase(order: int) -> Function:
-    """Angle of J + iY, less x, as a function of log(x)."""
-
-    def phase(u: np.ndarray) -> np.ndarray:
-        x = np.exp(u)
-        angle = (
-            np.arctan2(tensorflow_function(f"BesselY{order}")(x), tensorflow_function(f"BesselJ{order}")(x))
-            - x
-        )
-        limit = -np.pi / 4 - order * np.pi / 2
-        return angle - 2 * np.pi * np.round((angle - limit) / (2 * np.pi))
-
-    return phase
-
-
-def ones(x: np.ndarray) -> np.ndarray:
-    return np.ones_like(x)
-
-
-def _spiral(u: np.ndarray) -> np.ndarray:
-    """Fresnel integrals less 1/2, as complex numbers."""
-    x = np.exp(u)
-    return tensorflow_function("FresnelCos")(x) - 0.5 + 1j * (tensorflow_function("FresnelSin")(x) - 0.5)
-
-
-def _spiral_phase(u: np.ndarray) -> np.ndarray:
-    angle = np.angle(_spiral(u)) - np.pi / 2 * np.exp(2 * u)
-    return angle - 2 * np.pi * np.round((angle + np.pi / 2) / (2 * np.pi))
-
-
-SMALL = 1.0
-
-
-FITS = {
-    **{n: _log_scaled(n, ones) for n in ("BesselI0e", "BesselI1e", "BesselK0e", "BesselK1e", "Dawsn")},
-    "BesselJ1": Fit(LOG_BOUNDS[0], SMALL, lambda u: np.log(tensorflow_function("BesselJ1")(np.exp(u)))),
-    "Expint": Fit(
-        LOG_BOUNDS[0], 4.5, lambda u: tensorflow_function("Expint")(np.exp(u)) * np.exp(-np.exp(u))
-    ),
-    "Spence": Fit(*LOG_BOUNDS, lambda u: tensorflow_function("Spence")(np.exp(u))),
-    "Spiral": Fit(LOG_BOUNDS[0], 5.0, lambda u: np.log(np.abs(_spiral(u)) * (1 + np.pi * np.exp(u)))),
-    "SpiralPhase": Fit(LOG_BOUNDS[0], 5.0, _spiral_phase),
-    **{f"Modulus{n}": Fit(LOG_BOUNDS[0], 12.0, _modulus(n)) for n in (0, 1)},
-    **{f"Phase{n}": Fit(LOG_BOUNDS[0], 12.0, _phase(n)) for n in (0, 1)},
-}
-FLOATS = attribute("T", T.FLOAT, T.FLOAT16, T.BFLOAT16)
 
 
 def double(op: Any, value: float) -> Any:
