@@ -18,21 +18,23 @@ DTYPES = {name: dtype for dtype, name in TYPES.items()}
 DTYPES |= {f"DT_Q{name}": T[name] for name in ("INT8", "UINT8", "INT16", "UINT16", "INT32")}
 DTYPES["DT_COMPLEX64"] = T.COMPLEX64
 DTYPES["DT_COMPLEX128"] = T.COMPLEX128
-FIELDS = {
-    T.FLOAT: "float_val",
-    T.DOUBLE: "double_val",
-    T.FLOAT16: "half_val",
-    T.BFLOAT16: "half_val",
-    T.FLOAT8E4M3FN: "float8_val",
-    T.FLOAT8E5M2: "float8_val",
-    T.BOOL: "bool_val",
-    T.INT64: "int64_val",
-    T.UINT32: "uint32_val",
-    T.UINT64: "uint64_val",
-    T.COMPLEX64: "scomplex_val",
-    T.COMPLEX128: "dcomplex_val",
+INTEGERS = ("int_val", np.int64)
+FIELDS: dict[ir.DataType, tuple[str, type[np.generic]]] = {
+    T.FLOAT: ("float_val", np.float32),
+    T.DOUBLE: ("double_val", np.float64),
+    T.FLOAT16: ("half_val", np.uint16),
+    T.BFLOAT16: ("half_val", np.uint16),
+    T.FLOAT8E4M3FN: ("float8_val", np.uint8),
+    T.FLOAT8E5M2: ("float8_val", np.uint8),
+    T.BOOL: ("bool_val", np.bool_),
+    T.INT64: ("int64_val", np.int64),
+    T.UINT32: ("uint32_val", np.uint32),
+    T.UINT64: ("uint64_val", np.uint64),
+    T.COMPLEX64: ("scomplex_val", np.float32),
+    T.COMPLEX128: ("dcomplex_val", np.float64),
 }
-"""The field of a TensorProto that holds the elements of each dtype; int_val for every other."""
+"""The field of a TensorProto that lists the elements of each dtype, and the numbers whose bits they are; every
+other dtype is listed as INTEGERS."""
 
 
 def dtype_of(number: int) -> ir.DataType | None:
@@ -80,12 +82,11 @@ def _strings(texts: list[bytes], dims: list[int]) -> np.ndarray:
 
 def _elements(tensor: Any, dtype: ir.DataType) -> np.ndarray:
     """The elements that are listed one by one."""
-    field = FIELDS.get(dtype, "int_val")
+    field, stored = FIELDS.get(dtype, INTEGERS)
     listed = getattr(tensor, field)
-    if field == "half_val":
-        return np.array(listed, np.uint16).view(dtype.numpy())
-    if field == "float8_val":
+    if isinstance(listed, bytes):
         return np.frombuffer(listed, dtype.numpy())
-    if field in ("scomplex_val", "dcomplex_val"):
-        return np.array(listed, f"f{dtype.itemsize // 2}").view(dtype.numpy())
-    return np.array(listed, np.int64 if field == "int_val" else None).astype(dtype.numpy())
+    if field == "int_val":
+        return np.array(listed, stored).astype(dtype.numpy())
+    wide = np.array(listed, np.int64) if field == "half_val" else np.array(listed, stored)
+    return wide.astype(stored).view(dtype.numpy())
