@@ -41,7 +41,6 @@ class Absent(MetaPathFinder):
 def make(folder: Path, only: str) -> None:
     """Write the native cases, and link the models at hand."""
     import tensorflow as tf
-    
     from bridge_savedmodel.cases import cases
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +121,9 @@ def compare(before: Path, after: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("make", "read", "compare"):
         command = commands.add_parser(name)

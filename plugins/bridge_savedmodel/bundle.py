@@ -30,7 +30,9 @@ class Bundle:
         self._prefix = prefix
         self._entries = dict(entries(prefix.with_name(f"{prefix.name}.index").read_bytes()))
         self._shards: dict[int, np.ndarray] = {}
-        header = _parsed("BundleHeaderProto", self._entries.pop(b"", b""))
+        if b"" not in self._entries:
+            raise ValueError("it has no header")
+        header = _parsed("BundleHeaderProto", self._entries.pop(b""))
         self._count = header.num_shards
         if header.endianness != LITTLE_ENDIAN:
             raise ValueError("its numbers are big-endian")
@@ -60,7 +62,7 @@ class Bundle:
             raise ValueError(f"it has {raw.size} bytes, which are no {dtype.name} of the shape {dims}")
         if crc32c.masked(raw) != entry.crc32c:
             raise ValueError("its checksum is another")
-        array = raw.view(dtype.numpy()).reshape(dims)
+        array = np.asarray(raw).view(dtype.numpy()).reshape(dims)
         return array if array.flags.aligned else array.copy()
 
     def _stored(self, entry: Any) -> np.ndarray:
@@ -70,8 +72,8 @@ class Bundle:
             raise ValueError(f"it is in shard {number} of {self._count}")
         if number not in self._shards:
             file = self._prefix.with_name(f"{self._prefix.name}.data-{number:05d}-of-{self._count:05d}")
-            size = file.stat().st_size
-            self._shards[number] = np.asarray(np.memmap(file, np.uint8, "r")) if size else np.zeros(0, np.uint8)
+            is_empty = not file.stat().st_size
+            self._shards[number] = np.zeros(0, np.uint8) if is_empty else np.memmap(file, np.uint8, "r")
         shard = self._shards[number]
         if entry.offset < 0 or entry.size < 0 or entry.offset + entry.size > shard.size:
             raise ValueError(f"it is beyond the end of shard {number}, which has {shard.size} bytes")
@@ -84,6 +86,8 @@ class Bundle:
         parts = [self._array(self._entry(_slice_key(key, part))) for part in entry.slices]
         if sum(part.size for part in parts) != math.prod(dims):
             raise ValueError("its slices do not fill it")
+        if sum(part.nbytes for part in parts) > sum(shard.size for shard in self._shards.values()):
+            raise ValueError("its slices are larger than the files")
         whole, filled = np.empty(dims, parts[0].dtype), np.zeros(dims, bool)
         for where, part in zip(regions, parts, strict=True):
             if whole[where].shape != part.shape or whole.dtype != part.dtype:

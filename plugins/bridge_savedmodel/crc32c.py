@@ -1,8 +1,8 @@
 """Castagnoli's cyclic redundancy check, of many bytes at a time.
 
-A checksum of 0 stays 0 over zeros, and that of two strings is that of the first, carried over the length of the
-second, xor that of the second. So a string is cut into lanes whose checksums are carried on side by side, and
-then joined two by two.
+A checksum of 0 stays 0 over zeros, and that of two strings is that of the first, carried over the length of
+the second, xor that of the second. So a string is cut into lanes whose checksums are carried on side by side,
+and then joined two by two.
 """
 
 from __future__ import annotations

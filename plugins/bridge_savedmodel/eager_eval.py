@@ -17,8 +17,10 @@ MAX_ELEMENTS = 2**16
 
 
 def eval_eagerly(op: Any, node: Any) -> list[Any] | None:
-    """Outputs as constants; None if an input is not stored, or if TensorFlow has no kernel for the node. Raises
-    ModuleNotFoundError where TensorFlow is not installed."""
+    """Outputs as constants; None if an input is not stored, or if TensorFlow has no kernel for the node.
+
+    Raises ModuleNotFoundError where TensorFlow is not installed.
+    """
     if node.op not in COMPUTABLE or not node.inputs:
         return None
     arrays = [const(v) if isinstance(v, ir.Value) else None for v in node.inputs]
@@ -46,5 +48,7 @@ def _tensorflow(node: Any) -> Any:
     try:
         return tensorflow()
     except ModuleNotFoundError as error:
-        error.add_note(f"It computes {node.op} ({node.name}) of what is stored, for which ONNX has no operator.")
+        error.add_note(
+            f"It computes {node.op} ({node.name}) of what is stored, for which ONNX has no operator."
+        )
         raise

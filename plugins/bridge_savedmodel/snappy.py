@@ -22,15 +22,15 @@ def decompress(data: bytes) -> bytes:
         elif not 0 < distance <= len(result):
             raise ValueError("a copy in it is of what is before its beginning")
         else:
-            repeated = result[-distance:] * (length // distance + 1)
-            result += repeated[:length]
+            repeated = result[len(result) - distance : len(result) - distance + length]
+            result += (repeated * -(-length // distance))[:length]
     if len(result) != size:
         raise ValueError("it has another length than it says")
     return bytes(result)
 
 
 def _element(data: bytes, at: int) -> tuple[int, int | None, int]:
-    """Length and distance (None for a literal) of the element that begins at `at`, and where its bytes end."""
+    """Length and distance (None for a literal) of the element that begins at `at`, and where that ends."""
     tag, kind = data[at] >> 2, data[at] & 3
     extra = max(tag - 59, 0) if kind == 0 else (0, 1, 2, 4)[kind]
     number = int.from_bytes(data[at + 1 : at + 1 + extra], "little")

@@ -15,7 +15,7 @@ from bridge_savedmodel.tensorflow import TYPES
 T = ir.DataType
 MAX_REPEATED = 2**28
 DTYPES = {name: dtype for dtype, name in TYPES.items()}
-DTYPES |= {f"DT_Q{name}": T[name] for name in ("INT8", "UINT8", "INT16", "UINT16", "INT32")}
+DTYPES |= {f"DT_Q{name}": ir.DataType[name] for name in ("INT8", "UINT8", "INT16", "UINT16", "INT32")}
 DTYPES["DT_COMPLEX64"] = T.COMPLEX64
 DTYPES["DT_COMPLEX128"] = T.COMPLEX128
 INTEGERS = ("int_val", np.int64)
@@ -33,7 +33,7 @@ FIELDS: dict[ir.DataType, tuple[str, type[np.generic]]] = {
     T.COMPLEX64: ("scomplex_val", np.float32),
     T.COMPLEX128: ("dcomplex_val", np.float64),
 }
-"""The field of a TensorProto that lists the elements of each dtype, and the numbers whose bits they are; every
+"""The field of a TensorProto that lists the elements of each dtype, and the numbers whose bits they are; any
 other dtype is listed as INTEGERS."""
 
 
