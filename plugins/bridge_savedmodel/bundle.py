@@ -41,7 +41,7 @@ class Bundle:
         return key.encode() in self._entries
 
     def tensor(self, key: str) -> np.ndarray:
-        """A tensor, whole; strings as bytes. It is a view of the file where its elements are aligned there."""
+        """A tensor, strings as bytes: a view of the file where its elements are aligned there."""
         entry = self._entry(key.encode())
         return self._joined(key.encode(), entry) if entry.slices else self._array(entry)
 
