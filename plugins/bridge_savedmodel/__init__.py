@@ -1,4 +1,4 @@
-"""TensorFlow SavedModel folders, run by TensorFlow."""
+"""TensorFlow SavedModel folders, read without TensorFlow and run by it."""
 
 from __future__ import annotations
 

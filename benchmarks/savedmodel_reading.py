@@ -1,8 +1,8 @@
-"""Whether files are read the same without their framework.
+"""Whether SavedModels and frozen graphs are read the same without TensorFlow, and by two versions of bridge.
 
-    python benchmarks/framework_free.py make FOLDER [--only WORD]
-    python benchmarks/framework_free.py read FOLDER HUBS [--without tensorflow]
-    python benchmarks/framework_free.py compare HUBS HUBS
+    python benchmarks/savedmodel_reading.py make FOLDER [--only WORD]
+    python benchmarks/savedmodel_reading.py read FOLDER HUBS [--without tensorflow]
+    python benchmarks/savedmodel_reading.py compare HUBS HUBS
 
 `make` writes every native case of SavedModel as a folder and as a frozen graph, with TensorFlow, and links the
 models under ../shared/models. `read` reads each of them into a hub model, or into the error it is refused with;
