@@ -154,7 +154,7 @@ INTERFACE = _text("bridge.interface")
 """Inputs and outputs as the source of a Core ML file has them, as JSON."""
 
 TENSORFLOW = _text("bridge.tensorflow")
-"""The version of TensorFlow a SavedModel was read with."""
+"""The version of TensorFlow by whose definitions of operators a SavedModel was read."""
 
 SPECIFICATION = _text("bridge.specification")
 """The specification version of a Core ML file."""

@@ -54,7 +54,7 @@ class Bundle:
         """The tensor of an entry that is stored in one place."""
         dims, dtype = _dims(entry), dtype_of(entry.dtype)
         if dtype is None:
-            raise ValueError(f"it has the dtype {dtype_name(entry.dtype)}")
+            raise ValueError(f"it has the dtype {dtype_name(entry.dtype) or entry.dtype}")
         raw = self._stored(entry)
         if dtype == ir.DataType.STRING:
             return _strings(raw, entry.crc32c, dims)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bridge.errors import UnreadableFile
 from bridge_savedmodel.keras_tracing import varying_lengths
 from bridge_savedmodel.reader import Source, output_names, read_folder, read_function, read_graph, split
@@ -125,7 +127,7 @@ def _source_from_export(model: Any, what: str) -> Source:
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, verbose=False)
         source = read_folder(Path(folder), None, "serve")
-        source.variables = {name: _return_array(read()) for name, read in source.variables.items()}
+        source.variables = {name: _return_array(np.array(read())) for name, read in source.variables.items()}
     source.what = what
     return source
 

@@ -74,9 +74,8 @@ def array_of(tensor: Any) -> np.ndarray:
 
 
 def _strings(texts: list[bytes], dims: list[int]) -> np.ndarray:
-    texts += (texts[-1:] or [b""]) * (math.prod(dims) - len(texts))
-    array = np.empty(len(texts), object)
-    array[:] = texts
+    array = np.full(max(len(texts), math.prod(dims)), texts[-1] if texts else b"", object)
+    array[: len(texts)] = texts
     return array.reshape(dims)
 
 
