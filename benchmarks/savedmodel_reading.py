@@ -86,7 +86,7 @@ def read(folder: Path, hubs: Path, absent: str) -> None:
             try:
                 content = _bytes(bridge.load(path, **options))
             except bridge.BridgeError as error:
-                content = f"{type(error).__name__}: {error}".encode()
+                content = f"{type(error).__name__}: {error}".replace(f"{folder}/", "").encode()
             (hubs / name).write_bytes(content)
 
 

@@ -30,6 +30,7 @@ class Bundle:
         self._prefix = prefix
         self._entries = dict(entries(prefix.with_name(f"{prefix.name}.index").read_bytes()))
         self._shards: dict[int, np.ndarray] = {}
+        self._size = sum(f.stat().st_size for f in prefix.parent.glob(f"{prefix.name}.data-*"))
         if b"" not in self._entries:
             raise ValueError("it has no header")
         header = _parsed("BundleHeaderProto", self._entries.pop(b""))
@@ -83,11 +84,12 @@ class Bundle:
         """A tensor that is stored in slices."""
         dims = _dims(entry)
         regions = [tuple(_region(part, dims)) for part in entry.slices]
-        parts = [self._array(self._entry(_slice_key(key, part))) for part in entry.slices]
+        stored = [self._entry(_slice_key(key, part)) for part in entry.slices]
+        if sum(part.size for part in stored) > self._size:
+            raise ValueError("its slices are larger than the shards")
+        parts = [self._array(part) for part in stored]
         if sum(part.size for part in parts) != math.prod(dims):
             raise ValueError("its slices do not fill it")
-        if sum(part.nbytes for part in parts) > sum(shard.size for shard in self._shards.values()):
-            raise ValueError("its slices are larger than the files")
         whole, filled = np.empty(dims, parts[0].dtype), np.zeros(dims, bool)
         for where, part in zip(regions, parts, strict=True):
             if whole[where].shape != part.shape or whole.dtype != part.dtype:

@@ -113,8 +113,13 @@ def read_folder(path: Path, signature: str | None, tags: str) -> Source:
     source.inputs = _ports(definition.inputs, order)
     source.outputs = _ports(definition.outputs, order)
     assets = {split(a.tensor_info.name)[0]: a.filename for a in meta.asset_file_def}
-    source.variables = variables(path, source.nodes, source.functions)
-    source.tables = tables(path, source.nodes, source.functions, assets)
+    try:
+        source.variables = variables(path, source.nodes, source.functions)
+        source.tables = tables(path, source.nodes, source.functions, assets)
+    except (ValueError, LookupError) as error:
+        raise UnreadableFile(
+            f"The variables and tables of {path} cannot be read: {error}.", "Is the file complete?"
+        ) from error
     source.metadata = {SHA256.key: digest}
     _apply_facts(source, meta)
     return source

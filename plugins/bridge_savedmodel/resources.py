@@ -92,8 +92,8 @@ def variables(
 def _reader(path: Path, bundle: Bundle, key: str, part: str) -> Callable[[], np.ndarray]:
     def read_variable() -> np.ndarray:
         try:
-            return bundle.tensor(key)[_region(part)]
-        except (ValueError, OSError, IndexError) as error:
+            return _part_of(bundle.tensor(key), part)
+        except (ValueError, OSError) as error:
             raise UnreadableFile(
                 f"The variable {key} of {path} cannot be read: {error}.", "Is the folder complete?"
             ) from error
@@ -101,12 +101,22 @@ def _reader(path: Path, bundle: Bundle, key: str, part: str) -> Callable[[], np.
     return read_variable
 
 
-def _region(part: str) -> tuple[slice, ...]:
-    """The region that a restore operator takes of a tensor: the lengths of the whole, then `start,length` or
-    `-` for each dimension."""
-    fields = part.split(" ")[-1].split(":") if part else []
-    pairs = [(0, None) if f == "-" else tuple(map(int, f.split(","))) for f in fields]
-    return tuple(slice(start, None if length is None else start + length) for start, length in pairs)
+def _part_of(array: np.ndarray, part: str) -> np.ndarray:
+    """What a restore operator takes of a tensor: of `4 3 0,2:-`, the lengths of the whole, then start and length
+    of each dimension, the first two rows of four. Raises ValueError."""
+    if not part:
+        return array
+    *lengths, regions = part.split(" ")
+    fields = regions.split(":") if lengths else []
+    if list(array.shape) != list(map(int, lengths)) or len(fields) != array.ndim:
+        raise ValueError(f"it has the shape {list(array.shape)}, of which {part} is no part")
+    region = []
+    for size, field in zip(array.shape, fields, strict=True):
+        start, length = (0, size) if field == "-" else map(int, field.split(","))
+        if not 0 <= start <= start + length <= size:
+            raise ValueError(f"{part} is beyond its shape")
+        region.append(slice(start, start + length))
+    return array[tuple(region)]
 
 
 def _stored_tensors(

@@ -13,6 +13,7 @@ import pytest
 from bridge_savedmodel import crc32c
 from bridge_savedmodel.bundle import Bundle
 from bridge_savedmodel.definitions import message
+from bridge_savedmodel.resources import _part_of
 from bridge_savedmodel.snappy import decompress
 from bridge_savedmodel.sstable import FOOTER, MAGIC, entries
 
@@ -313,3 +314,18 @@ def test_messages_nested_ten_thousand_deep_are_unreadable(name: str, tmp_path: P
     path.write_bytes(content if name == "saved_model.pb" else b"\n" + varint(len(content)) + content)
     with pytest.raises(UnreadableFile):
         bridge.load(tmp_path if name == "saved_model.pb" else path)
+
+
+PARTS = {"": 12, "4 3 -:-": 12, "4 3 1,2:-": 6, "4 3 0,4:2,1": 4}
+NO_PARTS = ["4 3 0,5:-", "4 3 3,2:-", "3 4 -:-", "4 3 -", "4 3 -1,2:-", "4 3 a:-", "-:-"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_a_tensor_has_its_numbers(part: str) -> None:
+    assert _part_of(np.zeros((4, 3)), part).size == PARTS[part]
+
+
+@pytest.mark.parametrize("part", NO_PARTS)
+def test_a_part_that_is_none_is_refused(part: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        _part_of(np.zeros((4, 3)), part)
