@@ -1,0 +1,139 @@
+"""Modules of archives, with the words of torch's own for what an importer asks of them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import UnreadableFile
+from bridge_torchscript.interface import INTERFACE
+from bridge_torchscript.script.code import Code, Foreign
+from bridge_torchscript.script.graph import Block
+from bridge_torchscript.script.inline import Inliner
+from bridge_torchscript.script.pickles import read_pickle
+from bridge_torchscript.script.schema import Schema, overloads
+from bridge_torchscript.script.statements import Function, signature
+from bridge_torchscript.script.stored import StoredObject
+from bridge_torchscript.script.types import class_type
+
+LOCAL_HEADER = 30
+CHANGED = {"aten::div": 4, "aten::div_": 4, "aten::full": 5}
+"""Operators that mean something else before this version of the archive."""
+DAMAGE = (SyntaxError, RecursionError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
+
+
+class Records:
+    """Records of an archive; those that are not compressed are mapped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with zipfile.ZipFile(path) as archive:
+            self.infos = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+        self.memory = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
+
+    def array(self, name: str) -> np.ndarray:
+        """Bytes of a record. Raises KeyError, UnreadableFile."""
+        info = self.infos[name]
+        if info.compress_type != zipfile.ZIP_STORED:
+            with zipfile.ZipFile(self.path) as archive:
+                return np.frombuffer(archive.read(info), np.uint8)
+        header = self.memory[info.header_offset : info.header_offset + LOCAL_HEADER]
+        if bytes(header[:4]) != b"PK\x03\x04":
+            raise UnreadableFile(f"{self.path} is damaged where {name} should be.")
+        start = info.header_offset + LOCAL_HEADER + sum(int(n) for n in header[26:30].view("<u2"))
+        data = self.memory[start : start + info.file_size]
+        if data.size < info.file_size:
+            raise UnreadableFile(f"{self.path} ends inside {name}.", "Is the file complete?")
+        return data
+
+    def text(self, name: str) -> str | None:
+        """Text of a record; None without it."""
+        return bytes(self.array(name)).decode() if name in self.infos else None
+
+    def pickle(self, name: str, folder: str) -> Any:
+        """Value of a pickle whose storages are in `folder`."""
+        data = bytes(self.array(name))
+        return read_pickle(data, lambda key: self.array(f"{folder}/{key}"), f"{self.path}: {name}")
+
+
+class ScriptModule:
+    """Module of an archive, read without torch. `operators` are schemas by the names of operators."""
+
+    def __init__(self, path: Path, operators: Callable[[str], Sequence[Schema]] = overloads) -> None:
+        records = Records(path)
+        self.path = path
+        constants = records.pickle("constants.pkl", "constants")
+        self.root = records.pickle("data.pkl", "data")
+        if not isinstance(self.root, StoredObject) or not isinstance(constants, tuple):
+            raise UnreadableFile(f"{path} holds no module.")
+        self.interface = _interface(records)
+        self.version = int(records.text("version") or records.text(".data/version") or 0)
+        self.code = Code(lambda name: records.text(f"code/{name}"), constants)
+        self.known = operators
+        self._graphs: dict[str, Block] = {}
+
+    def operators(self, name: str) -> Sequence[Schema]:
+        if self.version < CHANGED.get(name, 0):
+            raise Foreign(f"{name} as it was before version {CHANGED[name]} of the archive")
+        return self.known(name)
+
+    def getattr(self, name: str) -> Any:
+        return self.root.getattr(name)
+
+    def _has_method(self, name: str) -> bool:
+        return name in self._method_names()
+
+    def _method_names(self) -> list[str]:
+        return list(self.code.class_(self.root.name).methods)
+
+    def _get_method(self, name: str) -> ScriptMethod:
+        return ScriptMethod(self, f"{self.root.name}.{name}")
+
+    def schema(self, key: str) -> Schema:
+        """Schema of a function or method by its qualified name."""
+        function = self.code.function(key)
+        if function is not None:
+            return signature(self.code, key, function, None)
+        owner, _, name = key.rpartition(".")
+        definition = self.code.class_(owner).methods[name]
+        is_method = bool(definition.args.args) and definition.args.args[0].arg == "self"
+        return signature(self.code, key, definition, class_type(owner) if is_method else None)
+
+    def graph(self, key: str) -> Block:
+        """Graph of a function or method, with its calls of others."""
+        if key not in self._graphs:
+            function = self.code.function(key)
+            owner, _, name = key.rpartition(".")
+            record = self.code.record(key if function is not None else owner)
+            lines = (self.code.source(record) or "").splitlines()
+            definition = function or self.code.class_(owner).methods[name]
+            lowering = Function(self.code, self.operators, record, lines)
+            self._graphs[key] = lowering.lower(definition, self.schema(key))
+        return self._graphs[key]
+
+
+class ScriptMethod:
+    """Method of a module: its schema, and its graph with all that it calls."""
+
+    def __init__(self, module: ScriptModule, key: str) -> None:
+        self.module, self.key = module, key
+        self.schema = module.schema(key)
+
+    @functools.cached_property
+    def inlined_graph(self) -> Block:
+        return Inliner(self.module.graph).inlined(self.module.graph(self.key))
+
+
+def _interface(records: Records) -> dict[str, Any]:
+    """Interface that archives of bridge keep; empty where there is none."""
+    try:
+        interface = json.loads(records.text(f"extra/{INTERFACE}") or "{}")
+    except ValueError:
+        interface = {}
+    return interface if isinstance(interface, dict) else {}
