@@ -16,6 +16,7 @@ from bridge_torchscript.script.types import (
     INT,
     NONE,
     NUMBER,
+    NUMBERS,
     STR,
     TENSOR,
     Type,
@@ -66,7 +67,7 @@ class Emitter:
         if isinstance(value, (list, tuple)):
             element = without_optional(kind).args[0] if without_optional(kind).args else TENSOR
             return self.list(element, [self.literal(item, element) for item in value])
-        return self.constant(value)
+        return self.constant(value, None if type(value) in OF_PYTHON else kind)
 
     def list(self, element: Type, items: Sequence[Value]) -> Value:
         return self.emit("prim::ListConstruct", items, list_of(element)).output()
@@ -93,21 +94,31 @@ class Emitter:
                     del self.block.nodes()[before:]
                     continue
                 return self.call(name, schema, inputs, variables)
-        short = name.removeprefix("aten::")
-        if len(args) == 2 and args[1].type() == TENSOR and args[0].type() != TENSOR:
-            if short in MIRRORED:
-                return self.builtin(f"aten::{MIRRORED[short]}", args[::-1])
-            if short == "sub":
-                return self.builtin("aten::add", [self.builtin("aten::neg", [args[1]]), args[0]])
-            if short == "div":
-                return self.builtin("aten::mul", [self.builtin("aten::reciprocal", [args[1]]), args[0]])
+            if len(args) == 2 and args[1].type() == TENSOR and args[0].type().word in NUMBERS:
+                mirrored = self._mirrored(name.removeprefix("aten::"), *args)
+                if mirrored is not None:
+                    return mirrored
         given = ", ".join(str(v.type()) for v in args)
         raise Foreign(f"{name} of {given or 'nothing'}")
+
+    def _mirrored(self, name: str, number: Value, x: Value) -> Value | None:
+        """Result of an operator of a number and a tensor by one that takes the tensor first."""
+        if name in MIRRORED:
+            return self.builtin(f"aten::{MIRRORED[name]}", [x, number])
+        if name == "sub":
+            return self.builtin("aten::add", [self.builtin("aten::neg", [x]), number])
+        if name == "div":
+            return self.builtin("aten::mul", [self.builtin("aten::reciprocal", [x]), number])
+        return None
+
+    def require_current(self, schema: Schema) -> None:
+        """Raise Foreign for an overload that meant something else when the archive was written."""
 
     def call(
         self, name: str, schema: Schema, inputs: Sequence[Value], variables: dict[str, Type]
     ) -> Value:
         """Result of an operator whose arguments fit; a tuple of several, None of none."""
+        self.require_current(schema)
         types = [evaluated(t, variables) for t in schema.returns]
         node = Node(name, inputs, types, schema.text, schema.writes, self.where)
         outputs = self.block.append(node).outputs()
@@ -146,8 +157,9 @@ class Emitter:
         """True if all arguments from here on are the elements of one list."""
         argument, rest = schema.arguments[index], schema.arguments[index + 1 :]
         formal = without_optional(argument.type)
-        is_last = all(a.kwarg_only or a.has_default_value() for a in rest)
-        if formal.word != "List" or not is_last or any(not a.kwarg_only for a in rest):
+        if formal.word != "List" or argument.size or is_variable(formal.args[0]) or not all(
+            a.kwarg_only for a in rest[:1]
+        ):
             return False
         return first.word != "List" and not (first.word == "Tuple" and first.args)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.errors import UnreadableFile
 from bridge_torchscript.script.types import (
     NONE,
     Type,
@@ -38,6 +39,13 @@ class ClassCode:
     methods: dict[str, ast.FunctionDef] = field(default_factory=dict)
 
 
+def _parsed(text: str, record: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(text).body
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise UnreadableFile(f"code/{record} is no code that torch writes: {error}") from error
+
+
 class Code:
     """Classes and functions of an archive. `source(record)` is the text of `code/RECORD`, None without it."""
 
@@ -55,7 +63,7 @@ class Code:
         record = self.record(name)
         if record not in self._files:
             text = self.source(record)
-            body = ast.parse(text).body if text is not None else []
+            body = _parsed(text, record) if text is not None else []
             known = [s for s in body if isinstance(s, (ast.ClassDef, ast.FunctionDef))]
             self._files[record] = {statement.name: statement for statement in known}
         return self._files[record].get(name.rpartition(".")[2])
@@ -120,7 +128,7 @@ class Code:
     def _annotated(self, code: ClassCode, name: str, statement: ast.AnnAssign) -> None:
         code.attributes[name] = self.type(statement.annotation)
         if statement.value is not None:
-            code.constants[name] = constant(statement.value)
+            code.constants[name] = self.constant(statement.value)
 
     def _assigned(self, code: ClassCode, target: ast.expr, value: ast.expr) -> None:
         """`__annotations__["0"] = TYPE`, lists of names, hooks, and the values of enumerations."""
@@ -129,24 +137,30 @@ class Code:
         elif "hooks" in dotted(target) and getattr(value, "elts", None):
             raise Foreign(f"hooks of {code.name}")
         elif code.word == "Enum":
-            code.constants[dotted(target)] = constant(value)
+            code.constants[dotted(target)] = self.constant(value)
 
 
-def constant(node: ast.expr) -> Any:
-    """Value of a literal. Raises Foreign for anything else."""
-    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
-        return float(node.id)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -constant(node.operand)
-    if isinstance(node, ast.Call) and dotted(node.func) == "torch.device":
-        return str(constant(node.args[0]))
-    if isinstance(node, ast.Call) and dotted(node.func) == "annotate":
-        return constant(node.args[1])
-    if isinstance(node, (ast.List, ast.Tuple)):
-        items = [constant(item) for item in node.elts]
-        return tuple(items) if isinstance(node, ast.Tuple) else items
-    if isinstance(node, ast.Dict):
-        return {constant(k): constant(v) for k, v in zip(node.keys, node.values, strict=True) if k is not None}
-    if isinstance(node, ast.Constant):
-        return node.value
-    raise Foreign(f"the constant {ast.unparse(node)[:80]}")
+    def stored_constant(self, node: ast.Attribute) -> Any:
+        """Value of `CONSTANTS.cN`."""
+        return self.constants[int(node.attr[1:])]
+
+    def constant(self, node: ast.expr) -> Any:
+        """Value of a literal. Raises Foreign for anything else."""
+        if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
+            return float(node.id)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return -self.constant(node.operand)
+        if isinstance(node, ast.Call) and dotted(node.func) == "torch.device":
+            return str(self.constant(node.args[0]))
+        if isinstance(node, ast.Call) and dotted(node.func) == "annotate":
+            return self.constant(node.args[1])
+        if isinstance(node, (ast.List, ast.Tuple)):
+            items = [self.constant(item) for item in node.elts]
+            return tuple(items) if isinstance(node, ast.Tuple) else items
+        if isinstance(node, ast.Dict):
+            return {self.constant(k): self.constant(v) for k, v in zip(node.keys, node.values, strict=True) if k is not None}
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.Attribute) and dotted(node.value) == "CONSTANTS":
+            return self.stored_constant(node)
+        raise Foreign(f"the constant {ast.unparse(node)[:80]}")

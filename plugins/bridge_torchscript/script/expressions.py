@@ -112,7 +112,7 @@ class Expressions(Emitter):
             raise Foreign(f"an attribute of {ast.unparse(node.value)[:80]}")
         name = f"{owner.name}.{node.attr}"
         if owner.name == "CONSTANTS":
-            stored = self.code.constants[int(node.attr[1:])]
+            stored = self.code.stored_constant(node)
             return self.constant(stored, type_of_stored(stored))
         if owner.name.startswith("__torch__") and self._is_enum(owner.name):
             held = self.code.class_(owner.name).constants[node.attr]

@@ -44,14 +44,14 @@ class Node:
         self,
         kind: str,
         inputs: Sequence[Value] = (),
-        types: Sequence[Type] = (),
+        results: Sequence[Type] = (),
         text: str = "(no schema)",
         writes: bool = False,
         where: str = "",
         **attributes: Any,
     ) -> None:
         self._kind, self._inputs, self.text = kind, list(inputs), text
-        self._outputs = [Value(self, t) for t in types]
+        self._outputs = [Value(self, t) for t in results]
         self._blocks: list[Block] = []
         self.writes, self.where, self.attributes = writes, where, attributes
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,17 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge_torchscript.interface import INTERFACE
-from bridge_torchscript.script.code import Code, Foreign
+from bridge_torchscript.script.code import FOREIGN_CLASSES, Code
 from bridge_torchscript.script.graph import Block
 from bridge_torchscript.script.inline import Inliner
 from bridge_torchscript.script.pickles import read_pickle
+from bridge_torchscript.script.restore import restore
 from bridge_torchscript.script.schema import Schema, overloads
 from bridge_torchscript.script.statements import Function, signature
 from bridge_torchscript.script.stored import StoredObject
 from bridge_torchscript.script.types import class_type
 
 LOCAL_HEADER = 30
-CHANGED = {"aten::div": 4, "aten::div_": 4, "aten::full": 5}
-"""Operators that mean something else before this version of the archive."""
 DAMAGE = (SyntaxError, RecursionError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
 
 
@@ -62,38 +62,70 @@ class Records:
         return read_pickle(data, lambda key: self.array(f"{folder}/{key}"), f"{self.path}: {name}")
 
 
-class ScriptModule:
-    """Module of an archive, read without torch. `operators` are schemas by the names of operators."""
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raise UnreadableFile for code and records that are not as torch writes them."""
+    try:
+        yield
+    except DAMAGE as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise UnreadableFile(f"{path} is not a valid TorchScript archive: {why}") from error
+
+
+class ScriptModule(StoredObject):
+    """Module of an archive, read without torch. `operators` are schemas by the names of operators.
+
+    Raises UnreadableFile, and Foreign for what torch alone reads.
+    """
 
     def __init__(self, path: Path, operators: Callable[[str], Sequence[Schema]] = overloads) -> None:
-        records = Records(path)
         self.path = path
+        with reading(path):
+            self._open(Records(path), operators)
+
+    def _open(self, records: Records, operators: Callable[[str], Sequence[Schema]]) -> None:
+        path = self.path
         constants = records.pickle("constants.pkl", "constants")
-        self.root = records.pickle("data.pkl", "data")
-        if not isinstance(self.root, StoredObject) or not isinstance(constants, tuple):
+        root = records.pickle("data.pkl", "data")
+        if not isinstance(root, StoredObject) or not isinstance(constants, tuple):
             raise UnreadableFile(f"{path} holds no module.")
         self.interface = _interface(records)
         self.version = int(records.text("version") or records.text(".data/version") or 0)
         self.code = Code(lambda name: records.text(f"code/{name}"), constants)
-        self.known = operators
+        self.operators = operators
         self._graphs: dict[str, Block] = {}
+        self._restore(root, set())
+        super().__init__(root.name, root.state)
 
-    def operators(self, name: str) -> Sequence[Schema]:
-        if self.version < CHANGED.get(name, 0):
-            raise Foreign(f"{name} as it was before version {CHANGED[name]} of the archive")
-        return self.known(name)
+    def _restore(self, value: Any, seen: set[int]) -> None:
+        """Restore the objects in a stored value whose classes say how, the innermost first."""
+        if id(value) in seen or not isinstance(value, (StoredObject, dict, list, tuple)):
+            return
+        seen.add(id(value))
+        inner = value.state if isinstance(value, StoredObject) else value
+        for item in inner.values() if isinstance(inner, dict) else inner if isinstance(inner, (list, tuple)) else ():
+            self._restore(item, seen)
+        if isinstance(value, StoredObject) and "__setstate__" in self._methods(value.name):
+            restore(value, self.inlined(f"{value.name}.__setstate__"))
 
-    def getattr(self, name: str) -> Any:
-        return self.root.getattr(name)
+    def _methods(self, name: str) -> dict[str, Any]:
+        return {} if name.startswith(FOREIGN_CLASSES) else self.code.class_(name).methods
+
+    def inlined(self, key: str) -> Block:
+        """Graph of a function or method with all that it calls."""
+        return Inliner(self.graph).inlined(self.graph(key))
 
     def _has_method(self, name: str) -> bool:
         return name in self._method_names()
 
     def _method_names(self) -> list[str]:
-        return list(self.code.class_(self.root.name).methods)
+        with reading(self.path):
+            return list(self._methods(self.name))
 
     def _get_method(self, name: str) -> ScriptMethod:
-        return ScriptMethod(self, f"{self.root.name}.{name}")
+        with reading(self.path):
+            key = f"{self.name}.{name}"
+            return ScriptMethod(self.schema(key), self.inlined(key))
 
     def schema(self, key: str) -> Schema:
         """Schema of a function or method by its qualified name."""
@@ -113,21 +145,17 @@ class ScriptModule:
             record = self.code.record(key if function is not None else owner)
             lines = (self.code.source(record) or "").splitlines()
             definition = function or self.code.class_(owner).methods[name]
-            lowering = Function(self.code, self.operators, record, lines)
+            lowering = Function(self.code, self.operators, self.version, record, lines)
             self._graphs[key] = lowering.lower(definition, self.schema(key))
         return self._graphs[key]
 
 
+@dataclass(frozen=True)
 class ScriptMethod:
     """Method of a module: its schema, and its graph with all that it calls."""
 
-    def __init__(self, module: ScriptModule, key: str) -> None:
-        self.module, self.key = module, key
-        self.schema = module.schema(key)
-
-    @functools.cached_property
-    def inlined_graph(self) -> Block:
-        return Inliner(self.module.graph).inlined(self.module.graph(self.key))
+    schema: Schema
+    inlined_graph: Block
 
 
 def _interface(records: Records) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge_torchscript.script.types import Type, list_of, optional, tuple_of, word_type
+from bridge_torchscript.script.types import FLOAT, Type, class_type, list_of, optional, tuple_of, without_optional, word_type
 
 TABLE = Path(__file__).with_name("schemas.txt")
 TOKEN = re.compile(r"\s*(->|\.\.\.|[\w.]+|\"(?:[^\"\\]|\\.)*\"|-?[\d.]+(?:e[+-]?\d+)?|.)")
@@ -132,6 +132,8 @@ class _Parser:
         default = self.default() if self.skip("=") else NOTHING
         if size and isinstance(default, (int, float)):
             default = [default] * size
+        if without_optional(kind) == FLOAT and isinstance(default, int):
+            default = float(default)
         return Argument(name, kind, default, named, writes, size)
 
     def returns(self) -> list[Type]:
@@ -155,7 +157,7 @@ class _Parser:
         elif word in ("Dict", "Future", "Await", "Tuple", "Union", "RRef") and self.skip("("):
             kind = Type(word, tuple(self.types()))
         else:
-            kind = word_type(word)
+            kind = class_type(word) if word.startswith("__torch__.") else word_type(word)
         writes = self.alias()
         while self.peek() in ("[", "?"):
             if self.skip("?"):

@@ -7,13 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from bridge_torchscript.script.calls import Mismatch
-from bridge_torchscript.script.code import Code, Foreign, constant
+from bridge_torchscript.script.code import Code, Foreign
 from bridge_torchscript.script.expressions import Expressions
 from bridge_torchscript.script.graph import Block, Node, Value, order_results, remove_unused
 from bridge_torchscript.script.schema import NOTHING, Argument, Schema
 from bridge_torchscript.script.types import INT, NONE, TENSOR, Type, class_type, dotted, is_subtype, joined
 
 ENDLESS = 2**63 - 1
+CHANGED = {
+    "aten::div": dict.fromkeys(("Tensor", "Scalar", "out", "Tensor_mode", "Scalar_mode", "out_mode"), 4),
+    "aten::div_": dict.fromkeys(("Tensor", "Scalar", "Tensor_mode", "Scalar_mode"), 4),
+    "aten::full": dict.fromkeys(("", "out"), 5),
+}
+"""Overloads that meant something else before a version of the archive."""
 RESULT = "return"
 """What a function returns is a variable of this name, which no source can have."""
 
@@ -22,10 +28,15 @@ class Function(Expressions):
     """Lowers one function to a graph, its calls of others as nodes that name them (`callee`)."""
 
     def __init__(
-        self, code: Code, operators: Callable[[str], Sequence[Schema]], record: str, lines: list[str]
+        self,
+        code: Code,
+        operators: Callable[[str], Sequence[Schema]],
+        version: int,
+        record: str,
+        lines: list[str],
     ) -> None:
         super().__init__(code, operators)
-        self.record, self.lines = record, lines
+        self.version, self.record, self.lines = version, record, lines
 
     def lower(self, definition: ast.FunctionDef, schema: Schema) -> Block:
         """Graph of a function of that schema. Raises Foreign."""
@@ -39,6 +50,11 @@ class Function(Expressions):
         remove_unused(graph)
         order_results(graph)
         return graph
+
+    def require_current(self, schema: Schema) -> None:
+        overloads = CHANGED.get(schema.name, {})
+        if self.version < overloads.get(schema.overload_name, 0):
+            raise Foreign(f"{schema.name} as it was in version {self.version} of the archive")
 
     def body(self, statements: list[ast.stmt]) -> bool:
         """Lower statements; True if none is reached after them."""
@@ -303,8 +319,8 @@ def signature(code: Code, key: str, definition: ast.FunctionDef, owner: Type | N
     plain = [*rules.posonlyargs, *rules.args]
     if rules.vararg or rules.kwarg:
         raise Foreign(f"a signature that {key} has")
-    defaults = [NOTHING] * (len(plain) - len(rules.defaults)) + [constant(d) for d in rules.defaults]
-    named = [NOTHING if d is None else constant(d) for d in rules.kw_defaults]
+    defaults = [NOTHING] * (len(plain) - len(rules.defaults)) + [code.constant(d) for d in rules.defaults]
+    named = [NOTHING if d is None else code.constant(d) for d in rules.kw_defaults]
     arguments = []
     for parameter, default in zip([*plain, *rules.kwonlyargs], [*defaults, *named], strict=True):
         is_self = parameter.arg == "self" and owner is not None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bridge_torchscript.dtypes import TORCH_DTYPES
+from bridge_torchscript.values import Unsupported
 
 __all__ = ["Quantizer", "StoredObject", "StoredTensor", "stored"]
 
@@ -33,6 +34,12 @@ class StoredTensor:
     memory: Hashable
     quantizer: Quantizer | None = None
 
+    def pairs(self) -> StoredTensor:
+        """Complex numbers as pairs [..., 2] of real and imaginary part."""
+        flat = np.asarray(self.array, order="C").reshape(-1)
+        parts = flat.view(self.array.real.dtype).reshape(*self.array.shape, 2)
+        return StoredTensor(parts, (self.memory, "pairs"))
+
 
 @dataclass(eq=False)
 class StoredObject:
@@ -51,7 +58,7 @@ class StoredObject:
 def stored(value: Any) -> StoredTensor | None:
     """A stored tensor, itself or of a tensor of torch, whose memory is shared; None for anything else.
 
-    Raises ValueError for one that is not dense.
+    Raises Unsupported for one that is not dense.
     """
     if isinstance(value, StoredTensor):
         return value
@@ -60,7 +67,7 @@ def stored(value: Any) -> StoredTensor | None:
         return None
     tensor = value.detach().cpu().resolve_conj()
     if tensor.layout != torch.strided:
-        raise ValueError("a tensor that is not dense")
+        raise Unsupported("reads a sparse tensor")
     layout = (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))
     memory = (*layout, tensor.dtype) if tensor.numel() else id(value)
     quantizer = _quantizer_of(tensor) if tensor.is_quantized else None

@@ -7,7 +7,7 @@ import re
 from bridge_torchscript.script.schema import TABLE
 
 SPACES = ("aten", "prim", "quantized", "_quantized", "quantized_decomposed")
-LEFT_OUT = re.compile(r"\w+::(_foreach|_fused|cudnn_|miopen_|_cudnn|_mps|_sparse|sparse_|mkldnn_|MKLDNN)|.*backward")
+LEFT_OUT = re.compile(r"\w+::(_foreach|_fused|cudnn_|miopen_|_cudnn|_mps|_sparse|sparse_|mkldnn_|MKLDNN)")
 
 
 def main() -> None:
