@@ -77,6 +77,11 @@ def _archive_model(path: Path, specs: dict[str, InputSpec], method: str) -> ir.M
         return _method_model(module, module.interface, str(path), specs, method)
     except Foreign as foreign:
         require_torch(f"{path} holds {foreign}, which torch alone reads")
+    return read_by_torch(path, specs, method)
+
+
+def read_by_torch(path: Path, specs: dict[str, InputSpec], method: str) -> ir.Model:
+    """Hub model of an archive that torch loads."""
     module, interface = open_archive(path)
     return _method_model(module._c, interface, str(path), specs, method)
 

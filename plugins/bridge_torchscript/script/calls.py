@@ -78,6 +78,8 @@ class Emitter:
 
     def unpacked(self, items: Value) -> list[Value]:
         """Elements of a tuple."""
+        if items.node().kind() == "prim::TupleConstruct":
+            return items.node().inputs()
         return self.emit("prim::TupleUnpack", [items], *items.type().args).outputs()
 
     def builtin(self, name: str, args: Sequence[Value], named: dict[str, Value] | None = None) -> Value:

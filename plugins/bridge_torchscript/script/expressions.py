@@ -129,8 +129,7 @@ class Expressions(Emitter):
         if kind.word == "Class" and not kind.name.startswith(FOREIGN_CLASSES):
             return self._class_attribute(owner, self.code.class_(kind.name), name)
         if kind.word == "Tuple" and name in kind.fields:
-            index = kind.fields.index(name)
-            return self.emit("prim::TupleIndex", [owner, self.constant(index)], kind.args[index]).output()
+            return self.element(owner, self.constant(kind.fields.index(name)))
         if kind == TENSOR and name in PROPERTIES:
             return self.builtin(PROPERTIES[name], [owner])
         if kind == DEVICE and name in ("type", "index"):
@@ -251,7 +250,14 @@ class Expressions(Emitter):
         number = at.toIValue()
         if type(number) is not int or not -len(kind.args) <= number < len(kind.args):
             raise Foreign("an element of a tuple by what is no constant")
-        return self.emit("prim::TupleIndex", [owner, at], kind.args[number]).output()
+        return self.element(owner, at)
+
+    def element(self, items: Value, at: Value) -> Value:
+        """Element of a tuple at a constant place."""
+        index = at.toIValue()
+        if items.node().kind() == "prim::TupleConstruct":
+            return items.node().inputsAt(index)
+        return self.emit("prim::TupleIndex", [items, at], items.type().args[index]).output()
 
     def bounds(self, index: ast.Slice) -> list[Value]:
         """Start, end and step of a slice."""

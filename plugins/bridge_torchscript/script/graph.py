@@ -132,6 +132,30 @@ def every_node(block: Block) -> Iterator[Node]:
             yield from every_node(inner)
 
 
+def pool_constants(block: Block) -> None:
+    """Constants at the start of a graph, each number and text once, as torch has them."""
+    pooled: dict[tuple[str, str], Node] = {}
+    instead: dict[Value, Value] = {}
+    constants = [node for node in every_node(block) if node.kind() == "prim::Constant"]
+    for node in constants:
+        value = node.output().toIValue()
+        same = isinstance(value, (bool, int, float, str, type(None)))
+        first = pooled.setdefault((str(node.output().type()), repr(value) if same else f"{id(node)}"), node)
+        instead[node.output()] = first.output()
+    _replace(block, instead)
+    block.nodes()[:0] = pooled.values()
+
+
+def _replace(block: Block, instead: dict[Value, Value]) -> None:
+    """Drop the nodes of constants, and read others instead."""
+    block.nodes()[:] = [n for n in block.nodes() if n.kind() != "prim::Constant"]
+    for node in block.nodes():
+        node.inputs()[:] = [instead.get(v, v) for v in node.inputs()]
+        for inner in node.blocks():
+            _replace(inner, instead)
+    block.outputs()[:] = [instead.get(v, v) for v in block.outputs()]
+
+
 def remove_unused(block: Block) -> None:
     """Leave out what nothing reads: nodes, results of conditions, and what loops carry."""
     while _remove_unused(block):

@@ -9,7 +9,7 @@ from typing import Any
 from bridge_torchscript.script.calls import Mismatch
 from bridge_torchscript.script.code import Code, Foreign
 from bridge_torchscript.script.expressions import Expressions
-from bridge_torchscript.script.graph import Block, Node, Value, order_results, remove_unused
+from bridge_torchscript.script.graph import Block, Node, Value, order_results, pool_constants, remove_unused
 from bridge_torchscript.script.schema import NOTHING, Argument, Schema
 from bridge_torchscript.script.types import INT, NONE, TENSOR, Type, class_type, dotted, is_subtype, joined
 
@@ -48,6 +48,7 @@ class Function(Expressions):
         result = self.lookup(RESULT)
         graph.outputs().append(result if result is not None else self.constant(None))
         remove_unused(graph)
+        pool_constants(graph)
         order_results(graph)
         return graph
 
