@@ -58,7 +58,7 @@ def _plain(value: Any) -> str:
 def _weight(value: ir.Value) -> Any:
     tensor = value.const_value
     assert tensor is not None, value.name
-    name = "" if (value.name or "").startswith("const") else value.name
+    name = re.sub(r"^const.*|__provisional_\w+", "", value.name or "")
     return name, str(tensor.dtype), str(tensor.shape), hashlib.sha256(tensor.tobytes()).hexdigest()
 
 

@@ -51,6 +51,7 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
     elif method != "forward":
         raise InvalidOption("An exported program has no method but forward.")
     else:
+        require_torch(f"{path} is an exported program, which torch reads")
         model = read_program(open_program(path), specs, str(path))
     facts.FORMAT.set(model, "torchscript")
     facts.SHA256.set(model, digest(path))
@@ -66,7 +67,9 @@ def _live_model(src: Any, specs: dict[str, InputSpec], method: str) -> ir.Model:
         title, src = type(src).__name__, capture(src, specs)
     if isinstance(src, torch.export.ExportedProgram):
         return read_program(src, specs, title)
-    return _method_model(src._c if isinstance(src, torch.jit.ScriptModule) else src, {}, str(src), specs, method)
+    return _method_model(
+        src._c if isinstance(src, torch.jit.ScriptModule) else src, {}, str(src), specs, method
+    )
 
 
 def _archive_model(path: Path, specs: dict[str, InputSpec], method: str) -> ir.Model:

@@ -33,9 +33,23 @@ __all__ = ["Emitter", "Mismatch", "dotted"]
 
 OF_PYTHON = {bool: BOOL, int: INT, float: FLOAT, str: STR, complex: COMPLEX, type(None): NONE}
 WORDS = frozenset(["int", "float", "bool", "str", "complex", "number"])
-IMPLICIT = {"float": "FloatImplicit", "int": "IntImplicit", "complex": "ComplexImplicit", "number": "ScalarImplicit"}
+IMPLICIT = {
+    "float": "FloatImplicit",
+    "int": "IntImplicit",
+    "complex": "ComplexImplicit",
+    "number": "ScalarImplicit",
+}
 CASTS = {"float": "Float", "int": "Int", "complex": "Complex", "number": "Int"}
-MIRRORED = {"add": "add", "mul": "mul", "eq": "eq", "ne": "ne", "lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
+MIRRORED = {
+    "add": "add",
+    "mul": "mul",
+    "eq": "eq",
+    "ne": "ne",
+    "lt": "gt",
+    "gt": "lt",
+    "le": "ge",
+    "ge": "le",
+}
 """Operators of a number and a tensor, and those of the tensor and the number of the same meaning."""
 
 
@@ -116,9 +130,7 @@ class Emitter:
     def require_current(self, schema: Schema) -> None:
         """Raise Foreign for an overload that meant something else when the archive was written."""
 
-    def call(
-        self, name: str, schema: Schema, inputs: Sequence[Value], variables: dict[str, Type]
-    ) -> Value:
+    def call(self, name: str, schema: Schema, inputs: Sequence[Value], variables: dict[str, Type]) -> Value:
         """Result of an operator whose arguments fit; a tuple of several, None of none."""
         self.require_current(schema)
         types = [evaluated(t, variables) for t in schema.returns]
@@ -159,8 +171,11 @@ class Emitter:
         """True if all arguments from here on are the elements of one list."""
         argument, rest = schema.arguments[index], schema.arguments[index + 1 :]
         formal = without_optional(argument.type)
-        if formal.word != "List" or argument.size or is_variable(formal.args[0]) or not all(
-            a.kwarg_only for a in rest[:1]
+        if (
+            formal.word != "List"
+            or argument.size
+            or is_variable(formal.args[0])
+            or not all(a.kwarg_only for a in rest[:1])
         ):
             return False
         return first.word != "List" and not (first.word == "Tuple" and first.args)

@@ -139,7 +139,6 @@ class Code:
         elif code.word == "Enum":
             code.constants[dotted(target)] = self.constant(value)
 
-
     def stored_constant(self, node: ast.Attribute) -> Any:
         """Value of `CONSTANTS.cN`."""
         return self.constants[int(node.attr[1:])]
@@ -158,7 +157,11 @@ class Code:
             items = [self.constant(item) for item in node.elts]
             return tuple(items) if isinstance(node, ast.Tuple) else items
         if isinstance(node, ast.Dict):
-            return {self.constant(k): self.constant(v) for k, v in zip(node.keys, node.values, strict=True) if k is not None}
+            return {
+                self.constant(k): self.constant(v)
+                for k, v in zip(node.keys, node.values, strict=True)
+                if k is not None
+            }
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.Attribute) and dotted(node.value) == "CONSTANTS":

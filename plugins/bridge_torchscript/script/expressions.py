@@ -40,14 +40,22 @@ COMPARISONS = {
 }
 CASTS = {"int": (INT, "Int"), "float": (FLOAT, "Float"), "bool": (BOOL, "Bool"), "str": (STR, "str")}
 PROPERTIES = {
-    **{n: f"prim::{n}" for n in ("dtype", "device", "data", "layout", "is_cuda", "requires_grad", "is_quantized")},
-    **{n: f"prim::{n}" for n in ("grad", "is_sparse", "is_cpu", "is_mkldnn", "is_meta", "itemsize", "nbytes")},
+    **{
+        n: f"prim::{n}"
+        for n in ("dtype", "device", "data", "layout", "is_cuda", "requires_grad", "is_quantized")
+    },
+    **{
+        n: f"prim::{n}" for n in ("grad", "is_sparse", "is_cpu", "is_mkldnn", "is_meta", "itemsize", "nbytes")
+    },
     **{"shape": "aten::size", "ndim": "aten::dim", "T": "aten::numpy_T", "H": "aten::matrix_H"},
     **{"mT": "aten::mT", "mH": "aten::mH", "real": "aten::real", "imag": "aten::imag"},
 }
 FUNCTIONS = {
     **{n: f"prim::{n}" for n in ("min", "max", "abs", "rangelist")},
-    **{n: f"aten::{n}" for n in ("len", "all", "any", "sum", "sorted", "ord", "chr", "hex", "oct", "bin", "divmod")},
+    **{
+        n: f"aten::{n}"
+        for n in ("len", "all", "any", "sum", "sorted", "ord", "chr", "hex", "oct", "bin", "divmod")
+    },
     "unwrap_optional": "aten::_unwrap_optional",
 }
 
@@ -233,7 +241,9 @@ class Expressions(Emitter):
     def _Dict(self, node: ast.Dict) -> Value:
         keys = [self.value(key) for key in node.keys if key is not None]
         values = [self.value(item) for item in node.values]
-        kind = Type("Dict", (self._common(keys), self._common(values))) if keys else Type("Dict", (STR, TENSOR))
+        kind = (
+            Type("Dict", (self._common(keys), self._common(values))) if keys else Type("Dict", (STR, TENSOR))
+        )
         inputs = [v for pair in zip(keys, values, strict=True) for v in pair]
         return self.emit("prim::DictConstruct", inputs, kind).output()
 
@@ -280,7 +290,9 @@ class Expressions(Emitter):
         dim, tensors = 0, {}
         for place, index in enumerate(indices):
             if isinstance(index, ast.Constant) and index.value is ...:
-                rest = [i for i in indices[place + 1 :] if not (isinstance(i, ast.Constant) and i.value is None)]
+                rest = [
+                    i for i in indices[place + 1 :] if not (isinstance(i, ast.Constant) and i.value is None)
+                ]
                 if any(not isinstance(i, ast.Slice) for i in rest):
                     raise Foreign("an index after an ellipsis")
                 dim = -len(rest)
@@ -353,7 +365,9 @@ class Expressions(Emitter):
         self._call_method(Method(made, "__init__"), args, named)
         return made
 
-    def invoke(self, key: str, definition: ast.FunctionDef, args: list[Value], named: dict[str, Value]) -> Value:
+    def invoke(
+        self, key: str, definition: ast.FunctionDef, args: list[Value], named: dict[str, Value]
+    ) -> Value:
         """Result of a function or method of the archive."""
         raise NotImplementedError
 
@@ -376,7 +390,9 @@ def _annotate(self: Expressions, node: ast.Call) -> Value:
     if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == "tolist":
         return _to_list(self, self.value(inner.func.value), kind)
     if isinstance(inner, ast.List) and kind.word == "List":
-        return self.list(kind.args[0], [self.converted(self.value(e), kind.args[0], True) for e in inner.elts])
+        return self.list(
+            kind.args[0], [self.converted(self.value(e), kind.args[0], True) for e in inner.elts]
+        )
     if isinstance(inner, ast.Dict):
         made = self.value(inner)
         return self.emit("prim::DictConstruct", made.node().inputs(), kind).output()
@@ -397,7 +413,9 @@ def _to_list(self: Expressions, x: Value, kind: Type) -> Value:
 
 
 def _unchecked_cast(self: Expressions, node: ast.Call) -> Value:
-    return self.emit("prim::unchecked_cast", [self.value(node.args[1])], self.code.type(node.args[0])).output()
+    return self.emit(
+        "prim::unchecked_cast", [self.value(node.args[1])], self.code.type(node.args[0])
+    ).output()
 
 
 def _uninitialized(self: Expressions, node: ast.Call) -> Value:

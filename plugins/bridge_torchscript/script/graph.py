@@ -232,7 +232,9 @@ def order_results(block: Block) -> None:
         if node.kind() in ("prim::If", "prim::Loop"):
             never = len(first) + 1 << 40
             places = [first.get(v, never + i) for i, v in enumerate(node.outputs())]
-            reorder(node, sorted(range(len(places)), key=places.__getitem__), int(node.kind() == "prim::Loop"))
+            reorder(
+                node, sorted(range(len(places)), key=places.__getitem__), int(node.kind() == "prim::Loop")
+            )
 
 
 def _number_uses(block: Block, first: dict[Value, int], count: int) -> int:

@@ -25,7 +25,16 @@ from bridge_torchscript.script.stored import StoredObject
 from bridge_torchscript.script.types import class_type
 
 LOCAL_HEADER = 30
-DAMAGE = (SyntaxError, RecursionError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
+DAMAGE = (
+    SyntaxError,
+    RecursionError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 
 
 class Records:
@@ -103,7 +112,9 @@ class ScriptModule(StoredObject):
             return
         seen.add(id(value))
         inner = value.state if isinstance(value, StoredObject) else value
-        for item in inner.values() if isinstance(inner, dict) else inner if isinstance(inner, (list, tuple)) else ():
+        for item in (
+            inner.values() if isinstance(inner, dict) else inner if isinstance(inner, (list, tuple)) else ()
+        ):
             self._restore(item, seen)
         if isinstance(value, StoredObject) and "__setstate__" in self._methods(value.name):
             restore(value, self.inlined(f"{value.name}.__setstate__"))

@@ -150,11 +150,15 @@ class _Machine:
         if name not in self.storages:
             data = self.load(str(key))
             if data.size != count * dtype.itemsize:
-                raise _Damaged(f"has a weight of {count * dtype.itemsize:,} bytes, and {data.size:,} in {key}")
+                raise _Damaged(
+                    f"has a weight of {count * dtype.itemsize:,} bytes, and {data.size:,} in {key}"
+                )
             self.storages[name] = data.view(dtype)
         self.stack.append((key, self.storages[name]))
 
-    def tensor(self, storage: Any, offset: int, shape: Any, strides: Any, quantizer: Any = None) -> StoredTensor:
+    def tensor(
+        self, storage: Any, offset: int, shape: Any, strides: Any, quantizer: Any = None
+    ) -> StoredTensor:
         key, data = storage
         shape, strides = tuple(map(int, shape)), tuple(map(int, strides))
         empty = 0 in shape

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge_torchscript.script.types import FLOAT, Type, class_type, list_of, optional, tuple_of, without_optional, word_type
+from bridge_torchscript.script.types import (
+    FLOAT,
+    Type,
+    class_type,
+    list_of,
+    optional,
+    tuple_of,
+    without_optional,
+    word_type,
+)
 
 TABLE = Path(__file__).with_name("schemas.txt")
 TOKEN = re.compile(r"\s*(->|\.\.\.|[\w.]+|\"(?:[^\"\\]|\\.)*\"|-?[\d.]+(?:e[+-]?\d+)?|.)")

@@ -303,7 +303,9 @@ class Function(Expressions):
             value.name = name
             self.names[-1][name] = value
 
-    def invoke(self, key: str, definition: ast.FunctionDef, args: list[Value], named: dict[str, Value]) -> Value:
+    def invoke(
+        self, key: str, definition: ast.FunctionDef, args: list[Value], named: dict[str, Value]
+    ) -> Value:
         owner = args[0].type() if definition.args.args[:1] and definition.args.args[0].arg == "self" else None
         schema = signature(self.code, key, definition, owner)
         try:
