@@ -16,10 +16,10 @@ from bridge_torchscript.import_ops.common import (
     constant_of_shape,
     dtype_or,
     lengths_vector,
+    require_torch,
     result_type,
     static_value,
     tensor,
-    require_torch,
     torch_dtype,
 )
 from bridge_torchscript.import_ops.tensor import size_list
