@@ -14,6 +14,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,6 +23,7 @@ import onnx_ir as ir
 
 from bridge.errors import BridgeError, MissingDependency, UnsupportedModel
 from bridge.facts import ORIGIN
+from bridge.plugins import formats
 
 Case = tuple[str, Any, dict[str, Any]]
 """Name, file, and options of the importer."""
@@ -97,7 +99,7 @@ READERS = {"torchscript": torchscript}
 
 def native(name: str, folder: Path) -> Iterator[Case]:
     """Files of the matrix's native cases of a format."""
-    for case, made in formats()[name].resolve("cases")().items():
+    for case, made in next(f for f in formats() if f.name == name).resolve("cases")().items():
         try:
             file = made.make(folder)
         except Exception:
@@ -115,8 +117,7 @@ def given(files: list[str]) -> Iterator[Case]:
 def compare(name: str, cases: Iterator[Case]) -> collections.Counter[str]:
     counts: collections.Counter[str] = collections.Counter()
     for case, path, options in cases:
-        read_with, read_without = READERS[name](options)
-        without, expected = outcome(lambda: read_without(path)), outcome(lambda: read_with(path))
+        expected, without = (outcome(partial(read, path)) for read in READERS[name](options))
         same = without == expected
         word = "same" if same else without if without.startswith("needs the framework") else "differs"
         counts[word.partition(":")[0]] += 1

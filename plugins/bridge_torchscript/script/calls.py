@@ -1,4 +1,4 @@
-"""Nodes of operators: the overload that the types of the arguments choose, and how arguments are converted."""
+"""Nodes of operators: the overload that the types of arguments choose, and how arguments are converted."""
 
 from __future__ import annotations
 

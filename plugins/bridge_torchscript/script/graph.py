@@ -8,8 +8,10 @@ from typing import Any
 from bridge_torchscript.script.types import Type
 
 EFFECTS = frozenset(
-    ["prim::SetAttr", "prim::RaiseException", "prim::Print", "prim::CallMethod", "prim::CallFunction"]
-    + ["aten::warn", "aten::manual_seed", "aten::Delete", "aten::_set_item"]
+    [
+        *(f"prim::{n}" for n in ("SetAttr", "RaiseException", "Print", "CallMethod", "CallFunction")),
+        *(f"aten::{n}" for n in ("warn", "manual_seed", "Delete", "_set_item")),
+    ]
 )
 KINDS = {bool: "i", int: "i", float: "f", str: "s"}
 

@@ -29,8 +29,11 @@ LISTS = frozenset(f"torch.jit._pickle build_{n}list" for n in ("int", "double", 
 SCHEMES = {"torch per_tensor_affine": 2, "torch per_channel_affine": 4}
 """Quantization schemes, and the number of parameters of each."""
 KNOWN = LISTS | frozenset(
-    ["torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_qtensor", "torch._utils _rebuild_parameter"]
-    + ["torch.jit._pickle restore_type_tag", "collections OrderedDict", "torch device", "builtins complex"]
+    [
+        *(f"torch._utils _rebuild_{n}" for n in ("tensor_v2", "qtensor", "parameter")),
+        *("torch.jit._pickle restore_type_tag", "collections OrderedDict", "torch device"),
+        "builtins complex",
+    ]
 )
 Load = Callable[[str], np.ndarray]
 """The bytes of a storage by its key."""
@@ -208,8 +211,10 @@ class _Machine:
 
 
 PUSHED = frozenset(
-    ["BININT", "BININT1", "BININT2", "LONG1", "LONG4", "INT", "LONG", "BINFLOAT", "FLOAT"]
-    + ["BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"]
+    [
+        *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "INT", "LONG", "BINFLOAT", "FLOAT"),
+        *("BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"),
+    ]
 )
 STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "MARK": lambda m, _: m.stack.append(MARK),

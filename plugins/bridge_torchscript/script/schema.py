@@ -72,7 +72,7 @@ class Schema:
 
 @functools.cache
 def parse_schema(text: str) -> Schema:
-    """Schema of its text, as in `aten::add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`."""
+    """Schema of its text: `aten::add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`."""
     head = NAME.match(text)
     if head is None:
         raise ValueError(f"{text[:80]!r} is no schema")
@@ -89,8 +89,8 @@ def table() -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for line in TABLE.read_text().splitlines():
         if not line.startswith("#"):
-            name, _, rest = line.partition("(")
-            found.setdefault(name.partition(".")[0], []).append(line)
+            name = line.partition("(")[0].partition(".")[0]
+            found.setdefault(name, []).append(line)
     return {name: tuple(lines) for name, lines in found.items()}
 
 

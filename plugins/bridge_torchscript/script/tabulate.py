@@ -1,4 +1,4 @@
-"""Writes the table of schemas from the torch that is installed: python -m bridge_torchscript.script.tabulate"""
+"""Writes the table of schemas of the torch installed: python -m bridge_torchscript.script.tabulate"""
 
 from __future__ import annotations
 
