@@ -76,7 +76,8 @@ def open_archive(path: Path) -> Any:
 def open_script(path: Path) -> ScriptModule:
     """Module of an archive, read without torch.
 
-    Raises UnreadableFile, and Foreign for what torch alone reads. Operators of torchvision and torchao are known by their schemas.
+    Raises UnreadableFile, and Foreign for what torch alone reads. Operators of torchvision and torchao are
+    known by their schemas.
     """
     return ScriptModule(path, operators)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bridge_torchscript.script.code import Foreign
@@ -58,15 +58,12 @@ class Mismatch(Exception):
 
 
 class Emitter:
-    """Builder of the nodes of one block after another."""
+    """Builder of the nodes of one block after another. `operators(name)` are an operator's overloads."""
 
-    def __init__(self) -> None:
+    def __init__(self, operators: Callable[[str], Sequence[Schema]]) -> None:
+        self.operators = operators
         self.block = Block()
         self.where = ""
-
-    def operators(self, name: str) -> Sequence[Schema]:
-        """Schemas of an operator's overloads."""
-        raise NotImplementedError
 
     def emit(self, kind: str, inputs: Sequence[Value], *types: Type, **attributes: Any) -> Node:
         return self.block.append(Node(kind, inputs, types, where=self.where, **attributes))
@@ -80,13 +77,13 @@ class Emitter:
         """Value of a default; lists are built anew."""
         if isinstance(value, (list, tuple)):
             element = without_optional(kind).args[0] if without_optional(kind).args else TENSOR
-            return self.list(element, [self.literal(item, element) for item in value])
+            return self.list_node(element, [self.literal(item, element) for item in value])
         return self.constant(value, None if type(value) in OF_PYTHON else kind)
 
-    def list(self, element: Type, items: Sequence[Value]) -> Value:
+    def list_node(self, element: Type, items: Sequence[Value]) -> Value:
         return self.emit("prim::ListConstruct", items, list_of(element)).output()
 
-    def tuple(self, items: Sequence[Value], kind: Type | None = None) -> Value:
+    def tuple_node(self, items: Sequence[Value], kind: Type | None = None) -> Value:
         made = kind or tuple_of(v.type() for v in items)
         return self.emit("prim::TupleConstruct", items, made).output()
 
@@ -138,7 +135,7 @@ class Emitter:
         outputs = self.block.append(node).outputs()
         if len(outputs) == 1:
             return outputs[0]
-        return self.tuple(outputs) if outputs else self.constant(None)
+        return self.tuple_node(outputs) if outputs else self.constant(None)
 
     def matched(
         self, schema: Schema, args: Sequence[Value], named: dict[str, Value], convert: bool
@@ -152,7 +149,7 @@ class Emitter:
                 if convert and self._takes_rest(schema, index, left[0].type()):
                     element = without_optional(argument.type).args[0]
                     items = [self.fitted(Argument("", element), v, True, variables) for v in left]
-                    inputs.append(self.list(evaluated(element, variables), items))
+                    inputs.append(self.list_node(evaluated(element, variables), items))
                     left = []
                     continue
                 value = left.pop(0)
@@ -184,7 +181,7 @@ class Emitter:
         """Value as an argument takes it. Raises Mismatch."""
         formal = without_optional(argument.type)
         if formal.word == "List" and argument.size and formal.args[0] == value.type():
-            value = self.list(value.type(), [value] * argument.size)
+            value = self.list_node(value.type(), [value] * argument.size)
         if not bind(argument.type, value.type(), variables):
             raise Mismatch
         concrete = evaluated(argument.type, variables)
@@ -199,14 +196,14 @@ class Emitter:
         if to.word == "Optional" and kind.word != "Optional" and kind != NONE:
             return self.converted(value, to.args[0], convert)
         if to.word == "List" and value.node().attributes.get("empty"):
-            return self.list(to.args[0], [])
+            return self.list_node(to.args[0], [])
         if kind.word == "Tuple" and to.word == "List" and self._is_list_of(kind, to.args[0]):
-            return self.list(to.args[0], self.unpacked(value))
+            return self.list_node(to.args[0], self.unpacked(value))
         if kind.word == to.word == "Tuple" and kind != to and len(kind.args) == len(to.args) and kind.args:
             items = [
                 self.converted(v, t, convert) for v, t in zip(self.unpacked(value), to.args, strict=True)
             ]
-            return self.tuple(items)
+            return self.tuple_node(items)
         return self._number(value, kind, to) if convert else value
 
     def _is_list_of(self, kind: Type, element: Type) -> bool:

@@ -79,8 +79,8 @@ class Expressions(Emitter):
     """Lowers expressions. `names` are the values of variables, the innermost block last."""
 
     def __init__(self, code: Code, operators: Callable[[str], Sequence[Schema]]) -> None:
-        super().__init__()
-        self.code, self.operators = code, operators  # type: ignore[method-assign]
+        super().__init__(operators)
+        self.code = code
         self.names: list[dict[str, Any]] = [{}]
 
     def lookup(self, name: str) -> Any:
@@ -227,7 +227,7 @@ class Expressions(Emitter):
         items = [self.value(item) for item in node.elts]
         if not items:
             return self.emit("prim::ListConstruct", [], list_of(TENSOR), empty=True).output()
-        return self.list(self._common(items), items)
+        return self.list_node(self._common(items), items)
 
     def _common(self, items: list[Value]) -> Type:
         kind: Type | None = items[0].type()
@@ -236,7 +236,7 @@ class Expressions(Emitter):
         return ANY if kind is None else kind
 
     def _Tuple(self, node: ast.Tuple) -> Value:
-        return self.tuple([self.value(item) for item in node.elts])
+        return self.tuple_node([self.value(item) for item in node.elts])
 
     def _Dict(self, node: ast.Dict) -> Value:
         keys = [self.value(key) for key in node.keys if key is not None]
@@ -310,7 +310,7 @@ class Expressions(Emitter):
         if not tensors:
             return x
         chosen = [tensors.get(i) or self.constant(None) for i in range(max(tensors) + 1)]
-        return self.builtin("aten::index", [x, self.list(Type("Optional", (TENSOR,)), chosen)])
+        return self.builtin("aten::index", [x, self.list_node(Type("Optional", (TENSOR,)), chosen)])
 
     def _Call(self, node: ast.Call) -> Value:
         name = dotted(node.func)
@@ -358,7 +358,7 @@ class Expressions(Emitter):
         if kind.word == "Tuple":
             items = [*args, *(named[field] for field in kind.fields[len(args) :])]
             fitted = [self.converted(v, t, True) for v, t in zip(items, kind.args, strict=True)]
-            return self.tuple(fitted, kind)
+            return self.tuple_node(fitted, kind)
         if kind.word != "Class":
             raise Foreign(f"an object of {kind}")
         made = self.emit("prim::CreateObject", [], kind).output()
@@ -390,7 +390,7 @@ def _annotate(self: Expressions, node: ast.Call) -> Value:
     if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == "tolist":
         return _to_list(self, self.value(inner.func.value), kind)
     if isinstance(inner, ast.List) and kind.word == "List":
-        return self.list(
+        return self.list_node(
             kind.args[0], [self.converted(self.value(e), kind.args[0], True) for e in inner.elts]
         )
     if isinstance(inner, ast.Dict):

@@ -22,7 +22,8 @@ class Inliner:
         self.taken: dict[str, int] = {}
 
     def inlined(self, graph: Block) -> Block:
-        copy, values = Block(), {}
+        copy = Block()
+        values: dict[Value, Value] = {}
         self._add_inputs(copy, graph, values)
         self._copy_nodes(graph, copy, values, 0)
         copy.outputs().extend(values[v] for v in graph.outputs())
