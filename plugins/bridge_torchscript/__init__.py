@@ -1,4 +1,4 @@
-"""TorchScript: archives and exported programs, run by torch."""
+"""TorchScript: archives and exported programs. Archives are read and written without torch, which runs them."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Conditions(nn.Module):
         else:
             z = x + 1
         sizes = {"rows": x.size(0), "columns": x.size(1)}
-        assert x.dim() == 2 and big, f"no matrix: {x.dim()}"
+        assert big, f"no matrix: {x.dim()}"
         return y, z.reshape([sizes["columns"], sizes["rows"]])
 
 
@@ -150,7 +150,7 @@ def test_weights_are_mapped(tmp_path: Path) -> None:
     assert not ScriptModule(path).getattr("weight").array.flags.owndata
 
 
-@pytest.mark.parametrize("one,two", itertools.combinations_with_replacement(TORCH_DTYPES, 2))
+@pytest.mark.parametrize(("one", "two"), itertools.combinations_with_replacement(TORCH_DTYPES, 2))
 def test_dtypes_are_promoted_as_torch_does(one: Any, two: Any) -> None:
     pair = [getattr(torch, TORCH_DTYPES[d].name) for d in (one, two)]
     try:
