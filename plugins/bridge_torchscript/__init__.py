@@ -1,4 +1,4 @@
-"""TorchScript: archives and exported programs. Archives are read and written without torch, which runs them."""
+"""TorchScript: archives, read and written without torch, which runs them, and exported programs."""
 
 from __future__ import annotations
 
