@@ -223,6 +223,10 @@ CODE = {
     "many minus signs": lambda code: code.replace(b"torch.linear(", b"torch.linear(" + b"-" * 100_000),
     "a long sum": lambda code: code.replace(b"return ", b"return " + b"self+" * 100_000, 1),
     "attributes of attributes": lambda code: code.replace(b"self.weight", b"self" + b".a" * 100_000),
+    "branches that may return": lambda code: code.replace(
+        b"    weight = self.weight",
+        b"    if True:\n      if self.training:\n        return input\n" * 60 + b"    weight = self.weight",
+    ),
     "a function that calls itself": lambda code: code.replace(
         b"    weight = self.weight", b"    weight = (self).forward(input, )"
     ),

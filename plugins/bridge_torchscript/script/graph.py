@@ -160,43 +160,32 @@ def _replace(block: Block, instead: dict[Value, Value]) -> None:
 
 def remove_unused(block: Block) -> None:
     """Leave out what nothing reads: nodes, results of conditions, and what loops carry."""
-    while _remove_unused(block):
+    while _sweep(block, set()):
         pass
 
 
-def _remove_unused(block: Block) -> bool:
-    used: set[Value] = set()
-    _collect_uses(block, used)
-    return _sweep(block, used)
-
-
-def _collect_uses(block: Block, used: set[Value]) -> None:
-    used.update(block.outputs())
-    for node in reversed(block.nodes()):
-        used.update(node.inputs())
-        for inner in node.blocks():
-            _collect_uses(inner, used)
-
-
 def _sweep(block: Block, used: set[Value]) -> bool:
+    """Go through a block from its end; `used` are the values read after it. True if anything was left out."""
     changed = False
     kept = []
-    for node in block.nodes():
-        if not node.has_effects() and not any(v in used for v in node.outputs()):
+    used.update(block.outputs())
+    for node in reversed(block.nodes()):
+        flags = [v in used for v in node.outputs()]
+        if not any(flags) and not node.has_effects():
             changed = True
             continue
         kept.append(node)
+        if node.kind() == "prim::If":
+            changed |= _keep_results(node, flags, 0)
+        elif node.kind() == "prim::Loop":
+            body = node.blocks()[0]
+            carried = zip(body.inputs()[1:], body.outputs()[1:], strict=True)
+            inside = [_is_read(body, value, own) for value, own in carried]
+            changed |= _keep_results(node, [a or b for a, b in zip(flags, inside, strict=True)], 1)
         for inner in node.blocks():
             changed |= _sweep(inner, used)
-        if node.kind() == "prim::If":
-            changed |= _keep_results(node, [v in used for v in node.outputs()], 0)
-        elif node.kind() == "prim::Loop":
-            carried = node.blocks()[0].inputs()[1:]
-            own = node.blocks()[0].outputs()[1:]
-            alone = [_is_read(node.blocks()[0], v, own[i]) for i, v in enumerate(carried)]
-            flags = [v in used or a for v, a in zip(node.outputs(), alone, strict=True)]
-            changed |= _keep_results(node, flags, 1)
-    block.nodes()[:] = kept
+        used.update(node.inputs())
+    block.nodes()[:] = kept[::-1]
     return changed
 
 

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from bridge.errors import UnreadableFile
 from bridge_torchscript.script.calls import Mismatch
 from bridge_torchscript.script.code import Code, Foreign
 from bridge_torchscript.script.expressions import Expressions
@@ -20,6 +21,8 @@ CHANGED = {
     "aten::full": dict.fromkeys(("", "out"), 5),
 }
 """Overloads that meant something else before a version of the archive."""
+MAX_STATEMENTS = 100_000
+"""In one function, those after a branch that may return counted on both sides."""
 RESULT = "return"
 """What a function returns is a variable of this name, which no source can have."""
 
@@ -37,6 +40,7 @@ class Function(Expressions):
     ) -> None:
         super().__init__(code, operators)
         self.version, self.record, self.lines = version, record, lines
+        self.statements = 0
 
     def lower(self, definition: ast.FunctionDef, schema: Schema) -> Block:
         """Graph of a function of that schema. Raises Foreign."""
@@ -61,6 +65,9 @@ class Function(Expressions):
         """Lower statements; True if none is reached after them."""
         for index, statement in enumerate(statements):
             self.where = self._range(statement)
+            self.statements += 1
+            if self.statements > MAX_STATEMENTS:
+                raise UnreadableFile(f"code/{self.record} has functions larger than any model's.")
             if isinstance(statement, ast.If):
                 rest = statements[index + 1 :]
                 if any(isinstance(n, ast.Return) for n in ast.walk(statement)):
