@@ -174,7 +174,8 @@ class _Machine:
             if empty
             else np.lib.stride_tricks.as_strided(data[offset:], shape, steps, writeable=False)
         )
-        memory = (id(data), offset, shape, strides) if not empty else object()
+        place = view.__array_interface__["data"][0]
+        memory = object() if empty else (place, shape, strides, str(data.dtype))
         return StoredTensor(view, memory, quantizer)
 
     def quantized(self, storage: Any, offset: int, shape: Any, strides: Any, parameters: Any) -> StoredTensor:
