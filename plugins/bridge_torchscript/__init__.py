@@ -1,4 +1,4 @@
-"""TorchScript: archives and exported programs, run by torch."""
+"""TorchScript: archives, read and written without torch, which runs them, and exported programs."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ TORCHSCRIPT = Format(
     name="torchscript",
     title="TorchScript",
     suffixes=(".pt", ".ptl", ".pth", ".pt2"),
-    importer=Part("bridge_torchscript.importer:importer", ("torch",)),
-    exporter=Part("bridge_torchscript.exporter:exporter", ("torch",)),
+    importer=Part("bridge_torchscript.importer:importer"),
+    exporter=Part("bridge_torchscript.exporter:exporter"),
     runtime=Part("bridge_torchscript.runtime:runtime", ("torch",)),
     cases=Part("bridge_torchscript.cases:cases", ("torch",)),
     versions="archive version 10, torch 1.12 and later",

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import BridgeError
 from bridge_torchscript.dtypes import CODES, STAND_IN, storage_dtype
+from bridge_torchscript.import_ops.common import require_torch
 
 ROOT = "Model"
 EMPTY = b"\x80\x02)."
 VERSION = 10
+ALIGNMENT = 64
+LOCAL_HEADER, EXTRA_HEADER, ZIP64_EXTRA = 30, 4, 20
+"""Bytes of a zip's parts before a record."""
 
 
 @dataclass
@@ -67,15 +71,25 @@ class Module:
         return "\n".join(rows) + "\n" + self.methods
 
 
-def write(path: Path, root: Module, library: str, extra: dict[str, bytes]) -> None:
-    """Write the archive, after torch has compiled its code.
+def write(path: Path, root: Module, library: str, extra: dict[str, bytes]) -> bool:
+    """Write the archive, after torch has compiled its code; False where torch is not installed to do so.
 
     Raises BridgeError in torch's words if it does not compile.
     """
-    import torch
+    compiled = _compile(root, library)
+    with open(path, "wb") as file:
+        _write_records(file, root, library, extra, weights=True)
+    return compiled
 
+
+def _compile(root: Module, library: str) -> bool:
+    """Compile the code by torch, with weights of no elements; False where torch is not installed."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return False
     trial = io.BytesIO()
-    _write_records(torch._C.PyTorchFileWriter(trial), root, library, {}, weights=False)
+    _write_records(trial, root, library, {}, weights=False)
     trial.seek(0)
     try:
         torch.jit.load(trial)
@@ -84,16 +98,14 @@ def write(path: Path, root: Module, library: str, extra: dict[str, bytes]) -> No
             f"The TorchScript written for this model does not compile:\n{error}",
             "Please report it, with the model.",
         ) from error
-    with open(path, "wb") as file:
-        _write_records(torch._C.PyTorchFileWriter(file), root, library, extra, weights=True)
+    return True
 
 
 def resave(path: Path, extra: dict[str, str], optimize: bool) -> None:
     """Save the archive again by torch itself: with mobile bytecode for `.ptl`, frozen and fused if
     `optimize`.
     """
-    import torch
-
+    torch = require_torch("Freezing weights and mobile bytecode are made by torch")
     module = torch.jit.load(str(path)).eval()
     if optimize:
         module = torch.jit.freeze(module)
@@ -104,31 +116,38 @@ def resave(path: Path, extra: dict[str, str], optimize: bool) -> None:
         torch.jit.save(module, str(path), _extra_files=extra)
 
 
-def _write_records(archive: Any, root: Module, library: str, extra: dict[str, bytes], weights: bool) -> None:
-    """Write every record. An archive that is left open ends the process once its file is closed."""
-    try:
-        code = "\n".join(module.source() for module in reversed(list(root.walk())))
-        pickle = Pickle(weights)
-        texts = {"data.pkl": b"\x80\x02" + pickle.module(root) + b".", "constants.pkl": EMPTY}
-        texts["code/__torch__.py"] = replace_dtypes(code).encode()
-        if library:
-            texts["code/__torch__/lib.py"] = replace_dtypes(library).encode()
+def _write_records(
+    file: IO[bytes], root: Module, library: str, extra: dict[str, bytes], weights: bool
+) -> None:
+    code = "\n".join(module.source() for module in reversed(list(root.walk())))
+    pickle = Pickle(weights)
+    texts = {"data.pkl": b"\x80\x02" + pickle.module(root) + b".", "constants.pkl": EMPTY}
+    texts["code/__torch__.py"] = replace_dtypes(code).encode()
+    if library:
+        texts["code/__torch__/lib.py"] = replace_dtypes(library).encode()
+    with zipfile.ZipFile(file, "w") as archive:
         for name, data in {**texts, **{f"extra/{n}": d for n, d in extra.items()}}.items():
-            archive.write_record(name, data, len(data))
+            _write_record(archive, name, data)
         for index, tensor in enumerate(pickle.storages if weights else []):
             array = np.ascontiguousarray(storage_array(tensor)).reshape(-1).view(np.uint8)
-            archive.write_record(f"data/{index}", _storage(array), array.size)
-        archive.set_min_version(VERSION)
-    finally:
-        archive.write_end_of_file()
+            _write_record(archive, f"data/{index}", array.data)
+        _write_record(archive, "version", f"{VERSION}\n".encode())
+        _write_record(archive, "byteorder", b"little")
 
 
-def _storage(array: np.ndarray) -> Any:
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given buffer is not writable")
-        return torch.frombuffer(array, dtype=torch.uint8).untyped_storage() if array.size else b""
+def _write_record(archive: zipfile.ZipFile, name: str, data: bytes | memoryview) -> None:
+    """Write a record whose bytes start at a multiple of ALIGNMENT, so that weights can be mapped."""
+    info = zipfile.ZipInfo(f"archive/{name}")
+    large = len(data) > zipfile.ZIP64_LIMIT
+    assert archive.fp is not None
+    start = (
+        archive.fp.tell() + LOCAL_HEADER + len(info.filename.encode()) + ZIP64_EXTRA * large + EXTRA_HEADER
+    )
+    padding = -start % ALIGNMENT
+    info.extra = b"FB" + padding.to_bytes(2, "little") + b"Z" * padding
+    info.file_size = len(data)
+    with archive.open(info, "w", force_zip64=large) as record:
+        record.write(data)
 
 
 def storage_array(tensor: ir.TensorProtocol) -> np.ndarray:

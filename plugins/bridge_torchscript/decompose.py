@@ -10,7 +10,7 @@ import functools
 from typing import Any
 
 from bridge.hub import shape_of
-from bridge_torchscript.import_ops.common import torch_dtype
+from bridge_torchscript.import_ops.common import require_torch, torch_dtype
 from bridge_torchscript.recorded import read_graph
 from bridge_torchscript.rules import Refused, has_rule
 from bridge_torchscript.tracer_lock import TRACER
@@ -53,7 +53,7 @@ def decompose(reader: Any, op: Builder, operator_name: str, schema: str, inputs:
 
     Raises Unsupported if torch has none, or a part of it has no rule.
     """
-    import torch
+    torch = require_torch(f"{operator_name} has no rule, and is spelled out by torch alone")
     from torch.fx.experimental.proxy_tensor import make_fx
 
     target = torch_operator(operator_name, schema)

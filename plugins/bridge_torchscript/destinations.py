@@ -7,6 +7,7 @@ from typing import Any
 from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.common import cast, parameters_of
+from bridge_torchscript.script.schema import overloads
 from bridge_torchscript.values import Builder, Complex, Unsupported, Var
 
 
@@ -50,13 +51,8 @@ def fill_destinations(op: Builder, results: Any, destinations: list[Any]) -> Any
 
 def without_destinations(operator: str, schema: Any) -> str:
     """Schema of the overload that returns what this one writes into `out=`; its own if there is none."""
-    import torch
-
-    space, _, name = operator.partition("::")
     wanted = [(a.name, str(a.type)) for a in schema.arguments if not a.is_out]
-    packet = getattr(getattr(torch.ops, space), name)
-    for overload in packet.overloads():
-        candidate = getattr(packet, overload)._schema
+    for candidate in overloads(operator):
         if [(a.name, str(a.type)) for a in candidate.arguments] == wanted:
             return str(candidate)
     return str(schema)

@@ -52,7 +52,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     root.methods = f"{header}{body}\n    return {returned}\n"
     _note_storage(model, report)
     facts = json.dumps(interface_facts(model), indent=1, ensure_ascii=False).encode()
-    write_archive(path, root, library(ts.library), {INTERFACE: facts})
+    if not write_archive(path, root, library(ts.library), {INTERFACE: facts}):
+        report.notes.append("its code was not compiled by torch, which is not installed")
     if options["optimize"] or path.suffix.lower() == ".ptl":
         resave(path, {INTERFACE: facts.decode()}, options["optimize"])
 

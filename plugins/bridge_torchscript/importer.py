@@ -20,6 +20,7 @@ from bridge_torchscript.control import Reader
 from bridge_torchscript.dtypes import SCALAR_TYPES, STAND_IN
 from bridge_torchscript.exported import read_program
 from bridge_torchscript.import_ops import ops
+from bridge_torchscript.import_ops.common import require_torch
 from bridge_torchscript.input_specs import SYNTAX, InputSpec, parse_specs, split_specs
 from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.interpreter import Raised, nodes_in, output_name
@@ -28,7 +29,8 @@ from bridge_torchscript.live_session import torch_session
 from bridge_torchscript.outputs import add_outputs, open_containers
 from bridge_torchscript.program import open_program
 from bridge_torchscript.rules import Refused, has_rule
-from bridge_torchscript.safe_open import is_program, open_archive
+from bridge_torchscript.safe_open import inspect_archive, is_program, open_archive, open_script
+from bridge_torchscript.script.code import Foreign
 from bridge_torchscript.values import Builder, Items, Object, Sequence, Sym, Unsupported, Var
 
 
@@ -40,35 +42,61 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
     with every operator that has no rule, or none for this use; InvalidOption for an input without
     description.
     """
+    specs = parse_specs(inputs)
+    if not isinstance(src, (str, Path)):
+        return _live_model(src, specs, method)
+    path = Path(src)
+    if not is_program(path):
+        model = _archive_model(path, specs, method)
+    elif method != "forward":
+        raise InvalidOption("An exported program has no method but forward.")
+    else:
+        require_torch(f"{path} is an exported program, which torch reads")
+        model = read_program(open_program(path), specs, str(path))
+    facts.FORMAT.set(model, "torchscript")
+    facts.SHA256.set(model, digest(path))
+    return model
+
+
+def _live_model(src: Any, specs: dict[str, InputSpec], method: str) -> ir.Model:
+    """Hub model of an object in memory."""
     import torch
 
-    specs = parse_specs(inputs)
-    if isinstance(src, (str, Path)) and is_program(Path(src)):
-        if method != "forward":
-            raise InvalidOption("An exported program has no method but forward.")
-        return _stamped(read_program(open_program(Path(src)), specs, str(src)), digest(Path(src)))
     title = "the program"
     if isinstance(src, torch.nn.Module) and not isinstance(src, torch.jit.ScriptModule):
         title, src = type(src).__name__, capture(src, specs)
     if isinstance(src, torch.export.ExportedProgram):
         return read_program(src, specs, title)
-    if isinstance(src, (str, Path)):
-        module, interface = open_archive(Path(src))
-        sha256 = digest(Path(src))
-    else:
-        module, interface, sha256 = src, {}, ""
-    native = module._c if isinstance(module, torch.jit.ScriptModule) else module
+    return _method_model(
+        src._c if isinstance(src, torch.jit.ScriptModule) else src, {}, str(src), specs, method
+    )
+
+
+def _archive_model(path: Path, specs: dict[str, InputSpec], method: str) -> ir.Model:
+    """Hub model of an archive, read by torch where its code holds what torch alone reads."""
+    inspect_archive(path)
+    try:
+        module = open_script(path)
+        return _method_model(module, module.interface, str(path), specs, method)
+    except Foreign as foreign:
+        require_torch(f"{path} holds {foreign}, which torch alone reads")
+    return read_by_torch(path, specs, method)
+
+
+def read_by_torch(path: Path, specs: dict[str, InputSpec], method: str) -> ir.Model:
+    """Hub model of an archive that torch loads."""
+    module, interface = open_archive(path)
+    return _method_model(module._c, interface, str(path), specs, method)
+
+
+def _method_model(
+    native: Any, interface: dict[str, Any], title: str, specs: dict[str, InputSpec], method: str
+) -> ir.Model:
     if not native._has_method(method):
         methods = ", ".join(native._method_names()) or "none"
         raise InvalidOption(f"The module has no method {method!r}.", f"Its methods: {methods}.")
-    model = MethodImport(native, method, specs, interface if method == "forward" else {}, str(src)).model()
-    return _stamped(model, sha256)
-
-
-def _stamped(model: ir.Model, sha256: str) -> ir.Model:
+    model = MethodImport(native, method, specs, interface if method == "forward" else {}, title).model()
     facts.FORMAT.set(model, "torchscript")
-    if sha256:
-        facts.SHA256.set(model, sha256)
     return model
 
 
@@ -160,8 +188,6 @@ class MethodImport:
 
     def _read(self, changed: Callable[[Builder], dict[str, Any]]) -> tuple[ir.Graph, Reader]:
         """Graph of the method and its reader. `changed(op)` returns attributes that replace stored ones."""
-        import torch
-
         graph = ir.Graph(
             [], [], nodes=[], name=self.interface.get("name") or "model", opset_imports={"": hub.HUB_OPSET}
         )
@@ -175,8 +201,7 @@ class MethodImport:
         state_inputs = [v.value for v in reader.state.values() if isinstance(v, (Var, Sym))]
         graph.inputs.extend(v for v in state_inputs if v is not None)
         try:
-            with torch.no_grad():
-                results = reader.block(op, self.block)
+            results = reader.block(op, self.block)
         except Refused as refused:
             others = [b for b in self._blockers(reader) if b.op != refused.blocker.op]
             raise self._unsupported([refused.blocker, *others]) from refused

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,8 +31,9 @@ from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.import_ops.signal_fft import by_component, components, is_complex, paired
 from bridge_torchscript.import_ops.tensor import INPLACE, VIEWS, MayCopy, size_list
 from bridge_torchscript.rules import refusing
-from bridge_torchscript.runtime import to_numpy
-from bridge_torchscript.slots import Slots, stored_attribute
+from bridge_torchscript.script.schema import Schema, parse_schema
+from bridge_torchscript.script.stored import StoredTensor, stored
+from bridge_torchscript.slots import is_object, stored_attribute
 from bridge_torchscript.values import Builder, Complex, Items, Memory, Object, Sequence, Sym, Unsupported, Var
 
 MAX_STEPS = 512
@@ -90,7 +91,7 @@ class Interpreter:
         self.reads: set[str] = set()
         self.owners: dict[str, tuple[Object, str]] = {}
         self.env: dict[str, Any] = {}
-        self.weights: dict[int, Var] = {}
+        self.weights: dict[Hashable, Var] = {}
         self.state: dict[str, Any] = {}
         self.stored: dict[str, Any] = {}
         self.touched: dict[str, Any] = {}
@@ -259,10 +260,9 @@ class Interpreter:
 
     def as_reader_value(self, value: Any) -> Any:
         """Reader's value of a Python value that may hold tensors."""
-        import torch
-
-        if isinstance(value, torch.Tensor):
-            return self.weight(value, "constant")
+        tensor = stored(value)
+        if tensor is not None:
+            return self.weight(tensor, "constant")
         if isinstance(value, (list, tuple)):
             return (
                 type(value)(self.as_reader_value(v) for v in value)
@@ -271,24 +271,16 @@ class Interpreter:
             )
         if isinstance(value, dict):
             return {k: self.as_reader_value(v) for k, v in value.items()}
-        if isinstance(value, torch.device):
-            return str(value)
-        return value
+        return str(value) if type(value).__name__ == "device" else value
 
-    @staticmethod
-    def key(tensor: Any) -> int:
-        """Hash of the memory that a stored tensor views, and of its layout."""
-        layout = (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))
-        return hash((*layout, tensor.dtype)) if tensor.numel() else id(tensor)
-
-    def weight(self, tensor: Any, name: str) -> Any:
+    def weight(self, value: Any, name: str) -> Any:
         """Stored tensor as an initializer of the root graph, pairs if complex. The memory is shared."""
-        import torch
-
-        if tensor.is_complex():
-            return Complex(self.weight(torch.view_as_real(tensor.detach().resolve_conj()), name).value)
-        key = self.key(tensor)
-        if key not in self.weights and tensor.is_quantized:
+        tensor = stored(value)
+        assert tensor is not None
+        if tensor.array.dtype.kind == "c":
+            return Complex(self.weight(tensor.pairs(), name).value)
+        key = tensor.memory
+        if key not in self.weights and tensor.quantizer is not None:
             self.weights[key] = stored_quantized(Builder(self.graph, self.memory), tensor)
         if key not in self.weights:
             self.weights[key] = Var(self.op, initializer(self.graph, tensor, name), label=name)
@@ -317,14 +309,13 @@ class Interpreter:
 
     def _stored_value(self, native: Any, path: str) -> Any:
         """Reader's value of a stored attribute."""
-        import torch
-
-        if isinstance(native, torch.Tensor):
-            value = self.weight(native, path)
+        tensor = stored(native)
+        if tensor is not None:
+            value = self.weight(tensor, path)
             if isinstance(value, Var):
                 value.label = path
             return value
-        if isinstance(native, (torch._C.ScriptObject, Slots)):
+        if is_object(native):
             return Object(native if hasattr(native, "getattr") else None, path, str(type(native)))
         return self.as_reader_value(native)
 
@@ -449,12 +440,10 @@ def location(node: Any) -> str:
     return f"%{outputs[0].debugName()}" if outputs else ""
 
 
-def parsed_schema(node: Any) -> Any:
+def parsed_schema(node: Any) -> Schema | None:
     """The operator's schema; None if it has none."""
-    import torch
-
     text = node.schema()
-    return None if text == "(no schema)" else torch._C.parse_schema(text)
+    return None if text == "(no schema)" else parse_schema(text)
 
 
 def handler_value(op: Builder, value: Any) -> Any:
@@ -537,17 +526,14 @@ def select_arguments(handler: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in arguments.items() if n in parameters}
 
 
-def initializer(graph: ir.Graph, tensor: Any, name: str) -> ir.Value:
-    """Initializer that shares the memory of a torch tensor."""
-    tensor = tensor.detach()
-    if tensor.is_sparse or tensor.is_complex():
-        raise Unsupported("reads a sparse or complex tensor")
-    stored = ir.Tensor(to_numpy(tensor.cpu(), None))
+def initializer(graph: ir.Graph, tensor: StoredTensor, name: str) -> ir.Value:
+    """Initializer that shares the memory of a stored tensor."""
+    data = ir.Tensor(np.asarray(tensor.array, order="C"))
     value = ir.Value(
         name=name if name not in graph.initializers else hub.fresh_name(graph, name),
-        shape=ir.Shape(stored.shape),
-        type=ir.TensorType(stored.dtype),
-        const_value=stored,
+        shape=ir.Shape(data.shape),
+        type=ir.TensorType(data.dtype),
+        const_value=data,
     )
     graph.register_initializer(value)
     return value

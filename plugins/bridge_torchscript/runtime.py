@@ -1,7 +1,8 @@
-"""Runtime: TorchScript archives in torch.jit, exported programs in torch."""
+"""Runtime: TorchScript archives in torch.jit, exported programs in torch; without it, files are read back."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import onnx_ir as ir
 
 from bridge.errors import BridgeError, ExecutionFailed, InvalidInput, InvalidOption
 from bridge.formats import Runtime
+from bridge.load import load
 from bridge.ports import Port
-from bridge.runtime import Outputs, Session
+from bridge.runtime import HubSession, Outputs, Session
 from bridge.stored import restored
 from bridge_torchscript.dtypes import STAND_IN, TORCH_DTYPES, storage_dtype
 from bridge_torchscript.input_specs import parse_specs
@@ -117,7 +119,10 @@ class ProgramSession(Session):
 
 
 def open_session(path: Path, inputs: Any = None, method: str = "forward") -> Session:
-    """Session of an archive or of an exported program."""
+    """Session of an archive or of an exported program; without torch, of the hub model it is read as."""
+    if importlib.util.find_spec("torch") is None:
+        options = {"inputs": inputs} if inputs is not None else {}
+        return HubSession(load(path, source="torchscript", method=method, **options), "re-read, ")
     return ProgramSession(path) if is_program(path) else TorchJitSession(path, inputs, method)
 
 

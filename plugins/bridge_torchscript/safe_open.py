@@ -8,12 +8,15 @@ import json
 import re
 import threading
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bridge.errors import UnreadableFile, UnsupportedModel
 from bridge_torchscript.interface import INTERFACE
 from bridge_torchscript.records import require_records
+from bridge_torchscript.script.module import ScriptModule
+from bridge_torchscript.script.schema import Schema, overloads, parse_schema
 
 COMPRESSION_ALLOWANCE = 64 * 2**20
 TORCHVISION = {
@@ -68,6 +71,22 @@ def open_archive(path: Path) -> Any:
     except ValueError:
         interface = {}
     return module, interface if isinstance(interface, dict) else {}
+
+
+def open_script(path: Path) -> ScriptModule:
+    """Module of an archive, read without torch.
+
+    Raises UnreadableFile, and Foreign for what torch alone reads. Operators of torchvision and torchao are
+    known by their schemas.
+    """
+    return ScriptModule(path, operators)
+
+
+def operators(name: str) -> Sequence[Schema]:
+    """Schemas of an operator's overloads."""
+    space, _, short = name.partition("::")
+    text = LIBRARIES.get(space, {}).get(short)
+    return overloads(name) if text is None else (parse_schema(name + text),)
 
 
 def inspect_archive(path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+
+from bridge_torchscript.script.stored import StoredObject
 
 
 class Slots:
@@ -23,12 +26,22 @@ class Slots:
         )
 
 
+def is_object(value: Any) -> bool:
+    """True for an instance of a TorchScript class, however it is held."""
+    torch = sys.modules.get("torch")
+    return isinstance(value, (Slots, StoredObject)) or (
+        torch is not None and isinstance(value, torch._C.ScriptObject)
+    )
+
+
 def stored_attribute(owner: Any, name: str, attribute_type: Any) -> Any:
     """Attribute of a module or of Slots; objects of classes other than modules are Slots."""
-    import torch
-
     if isinstance(owner, Slots):
         return owner.getattr(name, attribute_type)
+    if isinstance(owner, StoredObject):
+        return owner.getattr(name)
+    import torch
+
     if (
         attribute_type is None
         or attribute_type.kind() != "ClassType"

@@ -12,7 +12,7 @@ from bridge.errors import InvalidOption, UnsupportedModel
 from bridge_torchscript.control import Reader, as_value
 from bridge_torchscript.dtypes import SCALAR_TYPES
 from bridge_torchscript.input_specs import InputSpec
-from bridge_torchscript.runtime import to_numpy
+from bridge_torchscript.script.stored import stored
 from bridge_torchscript.values import Builder, Items, Object, Sym, Var
 
 UNKNOWN = object()
@@ -37,15 +37,14 @@ def _is_unchanged_list(reader: Reader, path: str) -> bool:
 
 def _is_stored(reader: Reader, now: Any, before: Any) -> bool:
     """True if a tensor is the stored one, or a constant with the same elements."""
-    import torch
-
-    if not isinstance(before, torch.Tensor) or not isinstance(now, Var) or now.value is None:
+    tensor = stored(before)
+    if tensor is None or not isinstance(now, Var) or now.value is None:
         return False
-    weight, value = reader.weights.get(reader.key(before)), _source(now.value)
+    weight, value = reader.weights.get(tensor.memory), _source(now.value)
     if weight is not None and value is weight.value:
         return True
-    array, stored_array = hub.const(value), to_numpy(before, None)
-    return array is not None and array.dtype == stored_array.dtype and np.array_equal(array, stored_array)
+    array = hub.const(value)
+    return array is not None and array.dtype == tensor.array.dtype and np.array_equal(array, tensor.array)
 
 
 def _source(value: ir.Value) -> ir.Value:
@@ -114,20 +113,19 @@ def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple
 
 def state_input(op: Builder, title: str, path: str, value: Any, spec: InputSpec | None) -> Any:
     """Graph input for an attribute, typed by its specification or its stored value."""
-    import torch
-
+    tensor = stored(value)
     if spec is not None and spec.fixed is not None:
         return spec.fixed
     if spec is not None:
         graph_input = spec.value(path)
-    elif isinstance(value, torch.Tensor):
-        array = to_numpy(value, None)
-        graph_input = InputSpec(ir.TensorType(ir.DataType.from_numpy(array.dtype)), array.shape).value(path)
+    elif tensor is not None:
+        dtype = ir.DataType.from_numpy(tensor.array.dtype)
+        graph_input = InputSpec(ir.TensorType(dtype), tensor.array.shape).value(path)
     elif isinstance(value, (bool, int, float)):
         graph_input = InputSpec(ir.TensorType(SCALAR_TYPES[type(value).__name__]), ()).value(path)
     else:
         raise UnsupportedModel(f"{title} keeps {path} between calls, which is no tensor or number.", [])
-    return Var(op, graph_input, label=path) if isinstance(value, torch.Tensor) else Sym(graph_input)
+    return Sym(graph_input) if tensor is None else Var(op, graph_input, label=path)
 
 
 def add_state_outputs(title: str, reader: Reader, attributes: dict[str, Any], graph: ir.Graph) -> None:

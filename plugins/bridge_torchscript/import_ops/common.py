@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import vector
+from bridge.errors import MissingDependency
 from bridge.hub import const, rank_of, shape_of
 from bridge.importing import ints
 from bridge_torchscript.dtypes import TORCH_DTYPES
@@ -20,6 +22,8 @@ T = ir.DataType
 BY_CODE = {entry.code: dtype for dtype, entry in TORCH_DTYPES.items()}
 FLOATS = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16)
 FLOAT8 = (T.FLOAT8E4M3FN, T.FLOAT8E4M3FNUZ, T.FLOAT8E5M2, T.FLOAT8E5M2FNUZ)
+TINY = (*FLOAT8, T.FLOAT8E8M0)
+WIDE_UNSIGNED = (T.UINT16, T.UINT32, T.UINT64)
 INT64 = np.int64
 
 
@@ -115,6 +119,16 @@ def as_floating(op: Any, x: Any) -> ir.Value:
     return value if is_float(value) else cast(op, value, T.FLOAT)
 
 
+def require_torch(why: str) -> Any:
+    """The module torch. Raises MissingDependency where it is not installed, which is needed as `why` says."""
+    try:
+        return importlib.import_module("torch")
+    except ModuleNotFoundError as error:
+        raise MissingDependency(
+            f"{why}, and torch is not installed.", "Install it with: pip install 'formatbridge[torchscript]'"
+        ) from error
+
+
 def torch_dtype(dtype: ir.DataType) -> Any:
     """torch.dtype of a hub dtype."""
     import torch
@@ -124,37 +138,52 @@ def torch_dtype(dtype: ir.DataType) -> Any:
 
 def result_type(*args: Any) -> ir.DataType:
     """Dtype in which torch computes the operands (torch.result_type)."""
-    import torch
-
-    groups: list[list[Any]] = [[], [], []]
+    groups: list[list[ir.DataType]] = [[], [], []]
     for arg in args:
         if isinstance(arg, ir.Value):
             if arg.dtype is None or arg.dtype not in TORCH_DTYPES:
                 raise Unsupported("needs tensors of known dtype")
-            groups[0 if rank(arg) else 1].append(torch_dtype(arg.dtype))
+            groups[0 if rank(arg) else 1].append(arg.dtype)
         elif arg is not None:
             dtype = arg.python_type if isinstance(arg, Sym) else type(arg)
-            groups[2].append(torch.bool if dtype is bool else torch.int64 if dtype is int else torch.float32)
-    merged: list[Any] = []
-    for group in groups:
-        common = None
-        for dtype in group:
-            common = dtype if common is None else torch.promote_types(common, dtype)
-        merged.append(common)
+            groups[2].append(T.BOOL if dtype is bool else T.INT64 if dtype is int else T.FLOAT)
+    merged = [functools.reduce(promote_types, group) if group else None for group in groups]
     result = _promote_groups(merged[0], _promote_groups(merged[1], merged[2]))
-    return next(d for d, entry in TORCH_DTYPES.items() if getattr(torch, entry.name) == result)
+    assert result is not None
+    return result
 
 
-def _promote_groups(higher: Any, lower: Any) -> Any:
-    import torch
-
+def _promote_groups(higher: ir.DataType | None, lower: ir.DataType | None) -> ir.DataType | None:
     if higher is None or lower is None:
         return lower if higher is None else higher
-    if higher.is_floating_point or higher.is_complex:
+    if kind_of(higher) >= FLOATING:
         return higher
-    if higher == torch.bool or lower.is_floating_point or lower.is_complex:
-        return torch.promote_types(higher, lower)
-    return higher
+    return promote_types(higher, lower) if kind_of(higher) < kind_of(lower) else higher
+
+
+INTEGER, FLOATING, COMPLEX = 1, 2, 3
+
+
+def kind_of(dtype: ir.DataType) -> int:
+    """Rank of a dtype's kind: bool, integers, floats, complex numbers."""
+    if dtype in (T.COMPLEX64, T.COMPLEX128):
+        return COMPLEX
+    return FLOATING if dtype.is_floating_point() else int(dtype != T.BOOL)
+
+
+def promote_types(one: ir.DataType, two: ir.DataType) -> ir.DataType:
+    """Smallest dtype that torch takes for both (torch.promote_types)."""
+    low, high = sorted((one, two), key=lambda d: (kind_of(d), d.bitwidth, d in (T.BFLOAT16, T.INT8)))
+    kind = kind_of(high)
+    if low == high:
+        return high
+    if {low, high} & set(TINY) or (kind != FLOATING and {low, high} & set(WIDE_UNSIGNED)):
+        raise Unsupported(f"joins {low} and {high}, which torch does not")
+    if kind == COMPLEX:
+        return T.COMPLEX128 if low == T.DOUBLE else high
+    if kind_of(low) < kind or low.bitwidth != high.bitwidth:
+        return high
+    return T.FLOAT if kind == FLOATING else T.INT16
 
 
 def promote(op: Any, *args: Any) -> list[ir.Value]:

@@ -21,7 +21,7 @@ from bridge.passes.decompose.linalg import (
     singular_values,
     swap_last_axes,
 )
-from bridge_torchscript.import_ops.common import cast, number, rank, static_shape, torch_dtype
+from bridge_torchscript.import_ops.common import cast, number, rank, require_torch, static_shape, torch_dtype
 from bridge_torchscript.values import Unsupported
 
 ops = OpTable()
@@ -82,8 +82,7 @@ def checked_singular_values(op: Any, x: ir.Value) -> ir.Value:
 
 def torch_results(name: str, arguments: dict[str, Any]) -> list[Any]:
     """torch's results for such arguments; placeholder matrices replace dynamic ones."""
-    import torch
-
+    torch = require_torch(f"{name} of nothing is computed by torch alone")
     packet = getattr(torch.ops.aten, name.partition("::")[2])
     for overload in packet.overloads():
         schema = getattr(packet, overload)._schema.arguments

@@ -19,6 +19,7 @@ from bridge_torchscript.import_ops import conv, nn, norm, tensor_concat
 from bridge_torchscript.import_ops.common import T, cast, rank, static_value, tensor
 from bridge_torchscript.import_ops.math import clamp
 from bridge_torchscript.import_ops.scalar import PYTHON
+from bridge_torchscript.script.stored import StoredObject, stored
 from bridge_torchscript.values import Builder, Object, Quantization, Unsupported, Var, collection_like
 
 ops = OpTable()
@@ -149,33 +150,33 @@ def stored_quantized(op: Builder, weight: Any) -> Var:
 
 
 def _params_and_integers(weight: Any) -> tuple[QuantParams, np.ndarray]:
-    """Quantization parameters of a torch tensor, and its integers."""
-    import torch
-
-    integers = weight.int_repr().numpy()
+    """Quantization parameters of a stored tensor, and its integers."""
+    integers, quantizer = np.asarray(weight.array, order="C"), weight.quantizer
     dtype = T.from_numpy(integers.dtype)
-    if weight.qscheme() == torch.per_tensor_affine:
+    if quantizer.axis is None:
         if dtype not in CODES.values():
             raise Unsupported("quantizes to another dtype than 8 bits")
-        return QuantParams.of(weight.q_scale(), weight.q_zero_point(), dtype), integers
-    zero_points = weight.q_per_channel_zero_points().numpy()
-    if zero_points.dtype.kind == "f":
+        return QuantParams.of(quantizer.scale, quantizer.zero_point, dtype), integers
+    if quantizer.zero_point.dtype.kind == "f":
         raise Unsupported("has zero points that are no integers")
-    scale = weight.q_per_channel_scales().numpy().astype(np.float32)
-    axis = weight.q_per_channel_axis()
-    return QuantParams(scale, zero_points.astype(integers.dtype), axis, 0, dtype), integers
+    scale = quantizer.scale.astype(np.float32)
+    return QuantParams(scale, quantizer.zero_point.astype(integers.dtype), quantizer.axis, 0, dtype), integers
 
 
 def unpack_parameters(name: str, parameters: Any) -> tuple[Any, Any]:
-    """Weight and bias of packed parameters as torch tensors."""
-    import torch
-
+    """Weight and bias of packed parameters as stored tensors."""
     if not isinstance(parameters, Object) or parameters.native is None:
         raise Unsupported("reads parameters that no file holds")
+    if isinstance(parameters.native, StoredObject):
+        state = parameters.native.state
+        return state[:2] if isinstance(state, tuple) else (state["weight"], state["bias"])
+    import torch
+
     try:
-        return getattr(torch.ops.quantized, name)(parameters.native)
+        unpacked = getattr(torch.ops.quantized, name)(parameters.native)
     except RuntimeError as error:
         raise Unsupported("has parameters this machine's torch cannot unpack") from error
+    return stored(unpacked[0]), stored(unpacked[1])
 
 
 def dequantized_parameters(
@@ -193,7 +194,7 @@ def dequantized_parameters(
     stem = parameters.path.removesuffix("._packed_params").removesuffix("._packed_params")
     table = op.const(integers)
     table.name = hub.fresh_name(op.graph, f"{stem}.weight")
-    return params.dequantize_linear(op, table), None if bias is None else op.const(bias.detach().numpy())
+    return params.dequantize_linear(op, table), None if bias is None else op.const(bias.array)
 
 
 def packed_linear(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
@@ -212,11 +213,13 @@ def packed_convolution(operator: str) -> Callable[[hub.Builder, ir.Value, Any], 
     prefix = f"conv{'_transpose' * is_transposed}{max(dims, 2)}d"
 
     def convolve(op: hub.Builder, x: ir.Value, parameters: Any) -> ir.Value:
-        import torch
-
         weight, bias = dequantized_parameters(op, operator, parameters)
 
         def setting(name: str) -> Any:
+            if isinstance(parameters.native, StoredObject):
+                return parameters.native.getattr(name)
+            import torch
+
             value = getattr(torch.ops.quantized, f"{prefix}_{name}")(parameters.native)
             return value if isinstance(value, int) else list(value)[-dims:]
 
@@ -296,7 +299,7 @@ def register_float16_layer(name: str, finish: Callable[[Any, ir.Value], ir.Value
     @PYTHON.op(f"quantized::{name}_dynamic_fp16")
     def run(op, x, parameters):
         weight, bias = (
-            None if v is None else op.const(v.float().numpy())
+            None if v is None else op.const(v.array.astype(np.float32))
             for v in unpack_parameters("linear_unpack_fp16", parameters)
         )
         return Var(op, finish(op, nn.linear(op, x.read(op), weight, bias)))

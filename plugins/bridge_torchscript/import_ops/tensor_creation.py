@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bridge_torchscript.import_ops.common import (
     constant_of_shape,
     dtype_or,
     lengths_vector,
+    require_torch,
     result_type,
     static_value,
     tensor,
@@ -115,39 +117,52 @@ def arange(op, end, start=0, step=1, dtype=None):
     floats = any((v.python_type if isinstance(v, Sym) else type(v)) is float for v in bounds)
     target = dtype_or(dtype, T.FLOAT if floats else T.INT64)
     if not any(isinstance(v, (Sym, ir.Value)) for v in bounds):
-        import torch
-
-        return op.const(
-            torch.arange(*bounds, dtype=torch.float64 if floats else torch.int64)
-            .numpy()
-            .astype(target.numpy())
-        )
+        return op.const((_steps(*bounds) if floats else np.arange(*bounds)).astype(target.numpy()))
     result = op.Range(*(tensor(op, v, T.DOUBLE if floats else T.INT64) for v in bounds))
     return cast(op, result, target)
 
 
+def _steps(start: float, end: float, step: float) -> np.ndarray:
+    """Numbers from `start` on below `end`; by torch where its kernels round."""
+    count = max(math.ceil((end - start) / step), 0)
+    if _are_exact(start, step, count, 53):
+        return start + step * np.arange(count, dtype=np.float64)
+    torch = require_torch("aten::arange of these numbers rounds as torch does")
+    return np.asarray(torch.arange(start, end, step, dtype=torch.float64).numpy())
+
+
+def _are_exact(start: float, step: float, count: int, bits: int) -> bool:
+    """True if numbers of `bits` hold every `start + i * step` and its parts, in whatever order computed."""
+    largest = (abs(start) + abs(step) * count) * 2.0**FRACTION
+    return largest < 2.0**bits and all((v * 2.0**FRACTION).is_integer() for v in (float(start), float(step)))
+
+
+FRACTION = 8
+"""Binary digits after the point of numbers that add up without rounding."""
+
+
 @ops.op("aten::linspace")
 def linspace(op, start, end, steps, dtype=None):
-    import torch
-
     target = dtype_or(dtype, T.FLOAT)
     if any(isinstance(v, (Sym, ir.Value)) for v in (start, end)):
         count = static_value(steps, "steps")
         low, high = (tensor(op, v, target) for v in (start, end))
         weights = np.linspace(0, 1, count).astype(target.numpy())
         return op.Add(op.Mul(low, op.const(1 - weights)), op.Mul(high, op.const(weights)))
+    step = (end - start) / max(steps - 1, 1)
+    if target in (T.FLOAT, T.DOUBLE) and _are_exact(start, step, steps, 24) and _are_exact(end, 0, 0, 24):
+        return op.const((start + step * np.arange(steps)).astype(target.numpy()))
+    torch = require_torch("aten::linspace of these numbers rounds as torch does")
     return op.const(torch.linspace(start, end, steps, dtype=torch_dtype(target)).numpy())
 
 
 @ops.op("aten::logspace")
 def logspace(op, start, end, steps, base=10.0, dtype=None):
-    import torch
-
     if any(isinstance(v, (Sym, ir.Value)) for v in (start, end, steps)):
         raise Unsupported("needs constant ends")
-    return op.const(
-        torch.logspace(start, end, steps, base, dtype=torch_dtype(dtype_or(dtype, T.FLOAT))).numpy()
-    )
+    torch = require_torch("aten::logspace rounds as torch does")
+    made = torch.logspace(start, end, steps, base, dtype=torch_dtype(dtype_or(dtype, T.FLOAT)))
+    return op.const(made.numpy())
 
 
 @ops.op("aten::eye")

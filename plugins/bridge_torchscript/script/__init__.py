@@ -1,0 +1,1 @@
+"""TorchScript archives read from their text and records: no framework, nothing executed."""
