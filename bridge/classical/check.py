@@ -20,7 +20,7 @@ class Disagreement(ExecutionFailed):
 Answers = Sequence[Sequence[np.ndarray]]
 Ask = Callable[[Table], Answers]
 TOLERANCE = {4: 1e-5, 8: 1e-6}
-REFUSALS = 64
+REFUSALS = 32
 
 
 def check(
@@ -158,8 +158,8 @@ class Comparison:
         values = {n: v[row].tolist() if v.shape[1] > 1 else v[row, 0] for n, v in table.items()}
         return (
             f"what it is converted to gives other numbers than the estimator itself in "
-            f"{int((~same & own).sum())} of {int(own.sum())} records with {what[row]}: {actual[row][:4].tolist()} where it says "
-            f"{expected[row][:4].tolist()}, of {shortened(values)}"
+            f"{int((~same & own).sum())} of {int(own.sum())} records with {what[row]}: "
+            f"{actual[row][:4].tolist()} where it says {expected[row][:4].tolist()}, of {shortened(values)}"
         )
 
 

@@ -19,7 +19,7 @@ Table = dict[str, np.ndarray]
 Known = Mapping[tuple[str, int], np.ndarray]
 
 WORK = 1e7
-FEWEST, MOST = 200, 20_000
+FEWEST, MOST = 200, 4_000
 SPECIAL_COLUMNS = 64
 LARGE = (1e9, 1_700_000_000.0, 1_700_000_000_123.0, -1e9)
 TREE_STEPS = 16
@@ -65,8 +65,8 @@ class Records:
     - infinite, unseen: infinities, categories that were never seen and negative ones, likewise.
 
     Their number grows with the model up to MOST, as far as records times what the model holds (its constants,
-    16 steps a tree, its columns) stay below WORK, about a tenth of a second of one core, and is never below FEWEST.
-    `known` holds the categories of columns, by input and index.
+    16 steps a tree, its columns) stay below WORK, about a tenth of a second of one core, and is never below
+    FEWEST. `known` holds the categories of columns, by input and index.
     """
 
     def __init__(self, model: ir.Model, known: Known | None = None, seed: int = 0) -> None:
@@ -102,7 +102,7 @@ class Records:
     def groups(self) -> Iterator[tuple[str, Table]]:
         likely = self._draw(max(FEWEST, self.limit // 4))
         yield "likely values", self._table(likely)
-        paths = self._paths(self.limit // 4)
+        paths = self._paths(self.limit // 8)
         if paths:
             yield "a threshold", self._table(self._on_paths(paths, missing=False))
         if self.splits:
@@ -170,9 +170,7 @@ class Records:
             rows[place][index] = value
         return rows
 
-    def _on_paths(
-        self, paths: list[tuple[Splits, np.ndarray]], missing: bool
-    ) -> dict[Place, np.ndarray]:
+    def _on_paths(self, paths: list[tuple[Splits, np.ndarray]], missing: bool) -> dict[Place, np.ndarray]:
         """Records that reach each test, with its threshold and its neighbours there, or a missing value."""
         parts = []
         for tests, chosen in paths:
@@ -193,8 +191,8 @@ class Records:
         with np.errstate(over="ignore"):
             near = exact.astype(np.float32)
             values = [near, *(np.nextafter(near, np.float32(end)) for end in (-np.inf, np.inf))]
-        doubles = [self.inputs[name].dtype == DataType.DOUBLE for name, _ in tests.places if name in self.inputs]
-        if any(doubles):
+        read = [self.inputs[name] for name, _ in tests.places if name in self.inputs]
+        if any(value.dtype == DataType.DOUBLE for value in read):
             values += [exact, np.nextafter(exact, -np.inf), np.nextafter(exact, np.inf)]
         table = np.stack([v.astype(np.float64) for v in values], axis=1)
         finite = np.isfinite(table)
