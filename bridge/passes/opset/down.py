@@ -28,6 +28,7 @@ from bridge.report import Blocker
 
 ML = "ai.onnx.ml"
 TWO = np.float32(2.0)
+NARROW = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 CENTRED = ("LayerNormalization", "GroupNormalization")
 """Operators whose function bodies compute a variance as E[x²] - E[x]²."""
 SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
@@ -122,7 +123,7 @@ def grid_sample(op: Any, node: ir.Node, x: Any, grid: Any) -> None:
 def rms_normalization(op: Any, node: ir.Node, x: Any, scale: Any) -> Any:
     """In the words that ONNX Runtime fuses."""
     rank = hub.rank_of(x)
-    if rank is None:
+    if rank is None or x.dtype not in NARROW:
         return None
     wide = _wide(op, x)
     mean = op.ReduceMean(op.Pow(wide, TWO), _from(attr(node, "axis"), rank), keepdims=1)
@@ -134,7 +135,7 @@ def rms_normalization(op: Any, node: ir.Node, x: Any, scale: Any) -> Any:
 def layer_normalization(op: Any, node: ir.Node, x: Any, scale: Any, bias: Any = None) -> Any:
     """In the words that ONNX Runtime fuses."""
     rank = hub.rank_of(x)
-    if rank is None or len(node.outputs) > 1:
+    if rank is None or x.dtype not in NARROW or len(node.outputs) > 1:
         return None
     axes, wide = _from(attr(node, "axis"), rank), _wide(op, x)
     apart = op.Sub(wide, op.ReduceMean(wide, axes, keepdims=1))
