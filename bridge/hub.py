@@ -88,6 +88,26 @@ def _declared(domain: str, op: str, name: str) -> Any:
     return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
+class Integers(ir.Attr):
+    """An attribute of many integers, held as an array [N] of int64; as Python's where its value is asked."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, name: str, array: np.ndarray) -> None:
+        super().__init__(name, ir.AttributeType.INTS, ())
+        self.array = array.astype(np.int64)
+
+    @property
+    def value(self) -> tuple[int, ...]:
+        return tuple(self.array.tolist())
+
+
+def integers(node: ir.Node, name: str) -> np.ndarray:
+    """An attribute of integers as an array of int64, [N]; empty where the node has none."""
+    attribute = node.attributes.get(name)
+    return attribute.array if isinstance(attribute, Integers) else np.array(attr(node, name) or (), np.int64)
+
+
 def held(value: ir.Value | None) -> ir.TensorProtocol | None:
     """Tensor of an initializer, not read yet, or None for a value known only at run time."""
     return None if value is None or value.is_graph_input() else value.const_value
@@ -316,7 +336,11 @@ class Builder:
     ) -> Any:
         """Append one node; its value, or a tuple of them when `_outputs` is more than 1."""
         values = self._values(inputs)
-        attrs = ir.convenience.convert_attributes({k: v for k, v in attributes.items() if v is not None})
+        attrs = [
+            Integers(k, v) if isinstance(v, np.ndarray) else ir.convenience.convert_attribute(k, v)
+            for k, v in attributes.items()
+            if v is not None
+        ]
         node = ir.Node(_domain, op_type, values, attrs, num_outputs=_outputs)
         for output in node.outputs:
             output.type = None if _dtype is None else ir.TensorType(_dtype)
@@ -413,12 +437,14 @@ def _inferred(node: ir.Node) -> dict[str, onnx.TypeProto]:
 
 def infer_node(node: ir.Node) -> None:
     """Type and shape of a node's outputs from its inputs, by the operator's own schema."""
-    if all(o.type is not None and o.shape is not None for o in node.outputs):
+    if _is_inferred(node):
         return
     if node.domain == "ai.onnx.ml":
         _infer_classical(node)
     if qualified(node) == "com.microsoft::Tokenizer":
         _infer_tokens(node)
+    if _is_inferred(node):
+        return
     try:
         inferred_types = _inferred(node)
     except Exception:
@@ -430,6 +456,10 @@ def infer_node(node: ir.Node) -> None:
             output.type = output.type or inferred
             if output.shape is None:
                 output.shape = ir.serde.deserialize_type_proto_for_shape(inferred_types[name])
+
+
+def _is_inferred(node: ir.Node) -> bool:
+    return all(output.type is not None and output.shape is not None for output in node.outputs)
 
 
 WIDTHS = {

@@ -20,7 +20,7 @@ class Disagreement(ExecutionFailed):
 Answers = Sequence[Sequence[np.ndarray]]
 Ask = Callable[[Table], Answers]
 TOLERANCE = {4: 1e-5, 8: 1e-6}
-REFUSALS = 64
+REFUSALS = 32
 
 
 def check(
@@ -48,12 +48,14 @@ def check(
     """
     session = OnnxRuntimeSession(ir.to_proto(for_runtime(model)).SerializeToString())
     comparison = Comparison(len(session.outputs))
-    for what, table in Records(model, known, seed).groups():
-        calls = [0]
-        if decided is not None:
-            marks = decided(table)
-            table = {n: v[marks] for n, v in table.items()}
-        for part, answers in taken(ask, table, calls):
+    names, tables = zip(*Records(model, known, seed).groups(), strict=True)
+    labels = np.repeat(names, [size_of(each) for each in tables])
+    whole = {n: np.concatenate([each[n] for each in tables]) for n in tables[0]}
+    for what, part, answers in taken(ask, labels, whole, [0]):
+        if decided is not None and not (marks := decided(part)).all():
+            what, part = what[marks], {n: v[marks] for n, v in part.items()}
+            answers = [[candidate[marks] for candidate in each] for each in answers]
+        if len(what):
             allowed = np.zeros(1) if rounding is None else rounding(part)
             comparison.add(what, part, list(session.run(plain(part)).values()), answers, allowed)
     if not comparison.count:
@@ -70,21 +72,31 @@ def _is_none(values: np.ndarray) -> np.ndarray:
     return np.frompyfunc(lambda v: v is None or v != v, 1, 1)(values).astype(bool)
 
 
-def taken(ask: Ask, table: Table, calls: list[int]) -> Iterator[tuple[Table, Answers]]:
-    """The parts of a table that are taken, with their answers: halves of what is refused are asked again."""
-    count = len(next(iter(table.values())))
+def size_of(table: Table) -> int:
+    return len(next(iter(table.values())))
+
+
+def taken(
+    ask: Ask, labels: np.ndarray, table: Table, calls: list[int]
+) -> Iterator[tuple[np.ndarray, Table, Answers]]:
+    """The parts of a table that are taken, with the labels of their records and their answers. Of what is
+    refused the records of the last label are asked alone, and those of one label by halves."""
+    count = len(labels)
     if not count:
         return
-    calls[0] += 1
     try:
-        yield table, ask(table)
+        yield labels, table, ask(table)
+        return
     except ExecutionFailed:
         raise
     except Exception:
-        if count > 1 and calls[0] < REFUSALS:
-            half = count // 2
-            yield from taken(ask, {n: v[:half] for n, v in table.items()}, calls)
-            yield from taken(ask, {n: v[half:] for n, v in table.items()}, calls)
+        start = int(np.argmax(labels == labels[-1]))
+        calls[0] += start == 0
+        if count == 1 or calls[0] >= REFUSALS:
+            return
+    for part in (slice(start or count // 2), slice(start or count // 2, None)):
+        parts = labels[part], {n: v[part] for n, v in table.items()}
+        yield from taken(ask, *parts, [0] if start else calls)
 
 
 class Comparison:
@@ -97,18 +109,23 @@ class Comparison:
         self.failed: list[dict[int, str]] = [{} for _ in range(outputs)]
 
     def add(
-        self, what: str, table: Table, outputs: list[np.ndarray], answers: Answers, allowed: np.ndarray
+        self,
+        what: np.ndarray,
+        table: Table,
+        outputs: list[np.ndarray],
+        answers: Answers,
+        allowed: np.ndarray,
     ) -> None:
+        """Compare outputs with answers, for records with the labels `what`."""
         if len(outputs) != len(answers):
             raise Disagreement(f"it has {len(answers)} outputs and its model {len(outputs)}")
-        count = len(next(iter(table.values())))
-        self.count += count
+        self.count += len(what)
         for index, (actual, candidates) in enumerate(zip(outputs, answers, strict=True)):
             for number, expected in enumerate(candidates):
                 if number in self.failed[index]:
                     continue
                 pair = np.asarray(actual), np.asarray(expected)
-                reason = self._differ(what, table, count, index, pair, allowed)
+                reason = self._differ(what, table, index, pair, allowed)
                 if reason:
                     self.failed[index][number] = reason
             if len(self.failed[index]) == len(candidates):
@@ -116,32 +133,33 @@ class Comparison:
 
     def _differ(
         self,
-        what: str,
+        what: np.ndarray,
         table: Table,
-        count: int,
         index: int,
         pair: tuple[np.ndarray, np.ndarray],
         allowed: np.ndarray,
     ) -> str:
         """The first record in which an output differs, in words; nothing where none does."""
         actual, expected = pair
+        count = len(what)
         if actual.size != expected.size or len(actual) != len(expected):
             return f"what it is converted to gives {list(actual.shape)}, the estimator {list(expected.shape)}"
         actual, expected = actual.reshape(count, -1), expected.reshape(count, -1)
         if expected.dtype.kind in "fc" and actual.dtype.kind == "f":
             if self.scales[index] is None:
-                self.scales[index] = median_size(expected)
+                self.scales[index] = median_size(expected[what == what[0]])
             same = close(actual, expected, self.scales[index] or 0.0, allowed)
         else:
             same = equal(actual, expected)
         if same.all():
             return ""
         row = int(np.argmin(same))
+        own = what == what[row]
         values = {n: v[row].tolist() if v.shape[1] > 1 else v[row, 0] for n, v in table.items()}
         return (
-            f"what it is converted to gives other numbers than the estimator itself in {int((~same).sum())} "
-            f"of {count} records with {what}: {actual[row][:4].tolist()} where it says "
-            f"{expected[row][:4].tolist()}, of {shortened(values)}"
+            f"what it is converted to gives other numbers than the estimator itself in "
+            f"{int((~same & own).sum())} of {int(own.sum())} records with {what[row]}: "
+            f"{actual[row][:4].tolist()} where it says {expected[row][:4].tolist()}, of {shortened(values)}"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from bridge.classical.splits import Split
+from bridge.classical.splits import Splits
 from bridge.passes.opset.down import for_runtime
 from bridge.runtime import OnnxRuntimeSession
 
@@ -15,17 +15,22 @@ ROUNDS = 60
 Table = dict[str, np.ndarray]
 
 
-def crossing_records(model: ir.Model, nodes: list[Split], likely: Table, most: int) -> Iterator[Table]:
+def crossing_records(model: ir.Model, tests: list[Splits], likely: Table, most: int) -> Iterator[Table]:
     """Records on thresholds of columns that other operators make, and a unit in the last place of a float32
     to either side: by bisection between two likely records that a threshold parts, along their numbers."""
     inputs = {v.name for v in model.graph.inputs}
-    for x in dict.fromkeys(s.x for s in nodes if s.place[0] not in inputs):
-        own = [s for s in nodes if s.x is x and s.place[0] not in inputs]
-        pairs = list(dict.fromkeys((s.feature, s.threshold) for s in own))
-        pairs = [pairs[i] for i in np.linspace(0, len(pairs) - 1, min(most, len(pairs))).astype(int)]
-        met = _crossed(_prefix(model, x), pairs, likely)
-        if met is not None:
-            yield met
+    met: dict[ir.Value, list[np.ndarray]] = {}
+    for each in tests:
+        computed = np.array([name not in inputs for name, _ in each.places], bool)[each.place]
+        if computed.any():
+            pairs = np.stack([each.feature[computed], each.threshold[computed]], axis=1)
+            met.setdefault(each.x, []).append(pairs)
+    for x, found in met.items():
+        pairs = np.unique(np.concatenate(found), axis=0)
+        pairs = pairs[np.linspace(0, len(pairs) - 1, min(most, len(pairs))).astype(int)]
+        crossed = _crossed(_prefix(model, x), pairs[:, 0].astype(int), pairs[:, 1], likely)
+        if crossed is not None:
+            yield crossed
 
 
 def _prefix(model: ir.Model, x: ir.Value) -> OnnxRuntimeSession:
@@ -38,9 +43,9 @@ def _prefix(model: ir.Model, x: ir.Value) -> OnnxRuntimeSession:
     return OnnxRuntimeSession(ir.to_proto(for_runtime(copy)).SerializeToString())
 
 
-def _crossed(session: OnnxRuntimeSession, pairs: list[tuple[int, float]], likely: Table) -> Table | None:
-    features = np.array([f for f, _ in pairs])
-    bounds = np.array([t for _, t in pairs])
+def _crossed(
+    session: OnnxRuntimeSession, features: np.ndarray, bounds: np.ndarray, likely: Table
+) -> Table | None:
     prepared = _run(session, likely)
     low, high = _parted(prepared, features, bounds)
     found = np.flatnonzero((low >= 0) & (high >= 0))

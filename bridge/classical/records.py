@@ -12,14 +12,14 @@ from onnx_ir import DataType
 
 from bridge import hub
 from bridge.classical.crossings import crossing_records
-from bridge.classical.splits import Place, Split, column_of, splits
+from bridge.classical.splits import Place, Splits, column_of, splits
 from bridge.hub import attr, const
 
 Table = dict[str, np.ndarray]
 Known = Mapping[tuple[str, int], np.ndarray]
 
-WORK = 2e8
-FEWEST, MOST = 200, 20_000
+WORK = 1e7
+FEWEST, MOST = 200, 4_000
 SPECIAL_COLUMNS = 64
 LARGE = (1e9, 1_700_000_000.0, 1_700_000_000_123.0, -1e9)
 TREE_STEPS = 16
@@ -32,7 +32,10 @@ class Column:
 
     text: bool
     categories: np.ndarray | None = None
-    values: list[float] = field(default_factory=list)
+    values: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def add(self, values: np.ndarray) -> None:
+        self.values = np.concatenate([self.values, values])
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Values a record is likely to have: seen categories, or numbers around the thresholds, at several
@@ -43,8 +46,8 @@ class Column:
             return rng.choice(np.array(["a", "b", "c"], object), count)
         scales = 10.0 ** rng.integers(-1, 4, count)
         numbers = rng.normal(size=count) * scales
-        if self.values:
-            low, high = np.clip((min(self.values), max(self.values)), -FARTHEST, FARTHEST)
+        if len(self.values):
+            low, high = np.clip((self.values.min(), self.values.max()), -FARTHEST, FARTHEST)
             near = rng.uniform(low, high, count) + rng.normal(size=count) * 0.1 * (high - low or 1.0)
             numbers = np.where(rng.random(count) < 0.8, near, numbers)
         return numbers
@@ -62,8 +65,8 @@ class Records:
     - infinite, unseen: infinities, categories that were never seen and negative ones, likewise.
 
     Their number grows with the model up to MOST, as far as records times what the model holds (its constants,
-    16 steps a tree, its columns) stay below WORK, about two seconds of one core, and is never below FEWEST.
-    `known` holds the categories of columns, by input and index.
+    16 steps a tree, its columns) stay below WORK, about a tenth of a second of one core, and is never below
+    FEWEST. `known` holds the categories of columns, by input and index.
     """
 
     def __init__(self, model: ir.Model, known: Known | None = None, seed: int = 0) -> None:
@@ -76,7 +79,8 @@ class Records:
 
     def _cost(self) -> float:
         held = sum(np.prod(v.shape.numpy()) if v.shape else 1 for v in self.model.graph.initializers.values())
-        return float(held + TREE_STEPS * sum(s.is_root for s in self.splits) + len(self.columns))
+        trees = sum(int((each.parent < 0).sum()) for each in self.splits)
+        return float(held + TREE_STEPS * trees + len(self.columns))
 
     def _columns(self, known: Known) -> dict[Place, Column]:
         columns = {}
@@ -86,20 +90,22 @@ class Records:
                 categories = known.get((name, index))
                 columns[name, index] = Column(value.dtype == DataType.STRING, categories)
         for each in self.splits:
-            if each.place in columns:
-                columns[each.place].values += [each.threshold] if np.isfinite(each.threshold) else []
+            finite = np.isfinite(each.threshold)
+            for index, place in enumerate(each.places):
+                if place in columns:
+                    columns[place].add(each.threshold[finite & (each.place == index)])
         for place, values in constants(self.model):
             if place in columns and columns[place].categories is None:
-                columns[place].values += [float(v) for v in values[:MOST]]
+                columns[place].add(values[:MOST].astype(np.float64))
         return columns
 
     def groups(self) -> Iterator[tuple[str, Table]]:
         likely = self._draw(max(FEWEST, self.limit // 4))
         yield "likely values", self._table(likely)
-        paths = self._sample([s for s in self.splits if s.place in self.columns], self.limit // 4)
+        paths = self._paths(self.limit // 8)
         if paths:
             yield "a threshold", self._table(self._on_paths(paths, missing=False))
-        if len(paths) < len(self.splits):
+        if self.splits:
             for met in crossing_records(self.model, self.splits, self._table(likely), self.limit // 4):
                 yield "a threshold of what is prepared", met
         every = self._every_value()
@@ -108,18 +114,27 @@ class Records:
         for what, numbers, texts in (
             ("zero", (0.0, -0.0), ()),
             ("a large number", LARGE, ()),
-            ("a missing value", (np.nan,), (None,)),
             ("a category that was never seen", (-1.0, 0.5, 12345.0), ("never seen", "nan")),
-            ("an infinity", (np.inf, -np.inf), ()),
+            ("a missing value", (np.nan,), (None,)),
         ):
             yield what, self._table(self._special(numbers, texts))
         if paths:
             yield "a missing value at a split", self._table(self._on_paths(paths, missing=True))
+        yield "an infinity", self._table(self._special((np.inf, -np.inf), ()))
 
-    def _sample(self, items: list[Any], count: int) -> list[Any]:
+    def _paths(self, count: int) -> list[tuple[Splits, np.ndarray]]:
+        """A sample of the tests that read columns of inputs: those of each value that trees read."""
+        known = [np.array([p in self.columns for p in each.places], bool)[each.place] for each in self.splits]
+        chosen = self._sample(np.flatnonzero(np.concatenate([np.zeros(0, bool), *known])), count)
+        ends = np.cumsum([len(each) for each in self.splits])
+        parts = np.split(chosen, np.searchsorted(chosen, ends))
+        paths = zip(self.splits, parts, ends, strict=False)
+        return [(each, part - (end - len(each))) for each, part, end in paths if len(part)]
+
+    def _sample(self, items: np.ndarray, count: int) -> np.ndarray:
         if len(items) <= count:
             return items
-        return [items[i] for i in np.sort(self.rng.choice(len(items), count, replace=False))]
+        return items[np.sort(self.rng.choice(len(items), count, replace=False))]
 
     def _draw(self, count: int) -> dict[Place, np.ndarray]:
         return {place: column.draw(self.rng, count) for place, column in self.columns.items()}
@@ -129,13 +144,14 @@ class Records:
         pairs: list[tuple[Place, Any]] = []
         for place, column in self.columns.items():
             values = column.categories if column.categories is not None else np.unique(column.values)
-            pairs += [(place, v) for v in self._sample(list(values), self.limit // 4)]
-        pairs = self._sample(pairs, self.limit // 2)
-        return self._set(pairs) if pairs else None
+            pairs += [(place, v) for v in self._sample(values, self.limit // 4)]
+        chosen = self._sample(np.arange(len(pairs)), self.limit // 2)
+        return self._set([pairs[i] for i in chosen]) if pairs else None
 
     def _special(self, numbers: Any, texts: Any) -> dict[Place, np.ndarray]:
         """Values in each column alone, then each in all columns."""
-        places = self._sample(list(self.columns), SPECIAL_COLUMNS)
+        places = list(self.columns)
+        places = [places[i] for i in self._sample(np.arange(len(places)), SPECIAL_COLUMNS)]
         pairs = [(p, v) for p in places for v in (texts if self.columns[p].text else numbers)]
         rows = self._set(pairs)
         for number in numbers:
@@ -154,24 +170,33 @@ class Records:
             rows[place][index] = value
         return rows
 
-    def _on_paths(self, nodes: list[Split], missing: bool) -> dict[Place, np.ndarray]:
-        """Records that reach each split, with its threshold and its neighbours there, or a missing value."""
-        values = [(n, v) for n in nodes for v in ([np.nan] if missing else self._around(n))]
-        rows = self._draw(len(values))
-        for index, (node, value) in enumerate(values):
-            for place, (low, high) in node.bounds().items():
-                if place in rows and not low < rows[place][index] <= high:
-                    rows[place][index] = between(low, high)
-            rows[node.place][index] = value
-        return rows
+    def _on_paths(self, paths: list[tuple[Splits, np.ndarray]], missing: bool) -> dict[Place, np.ndarray]:
+        """Records that reach each test, with its threshold and its neighbours there, or a missing value."""
+        parts = []
+        for tests, chosen in paths:
+            nodes, values = (chosen, np.full(len(chosen), np.nan)) if missing else self._around(tests, chosen)
+            rows = self._draw(len(nodes))
+            for index, (place, (low, high)) in enumerate(tests.bounds(nodes).items()):
+                if place in rows and not self.columns[place].text:
+                    inside = (low < rows[place]) & (rows[place] <= high)
+                    rows[place] = np.where(inside, rows[place], between(low, high))
+                    own = tests.place[nodes] == index
+                    rows[place][own] = values[own]
+            parts.append(rows)
+        return {place: np.concatenate([rows[place] for rows in parts]) for place in self.columns}
 
-    def _around(self, node: Split) -> list[float]:
-        t = node.threshold
-        near = np.float32(t)
-        values = [float(near), *(float(np.nextafter(near, np.float32(e))) for e in (-np.inf, np.inf))]
-        if self.inputs[node.place[0]].dtype == DataType.DOUBLE:
-            values += [t, float(np.nextafter(t, -np.inf)), float(np.nextafter(t, np.inf))]
-        return [v for v in values if np.isfinite(v)]
+    def _around(self, tests: Splits, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Thresholds of tests and the numbers next to them, each with its test."""
+        exact = tests.threshold[chosen]
+        with np.errstate(over="ignore"):
+            near = exact.astype(np.float32)
+            values = [near, *(np.nextafter(near, np.float32(end)) for end in (-np.inf, np.inf))]
+        read = [self.inputs[name] for name, _ in tests.places if name in self.inputs]
+        if any(value.dtype == DataType.DOUBLE for value in read):
+            values += [exact, np.nextafter(exact, -np.inf), np.nextafter(exact, np.inf)]
+        table = np.stack([v.astype(np.float64) for v in values], axis=1)
+        finite = np.isfinite(table)
+        return np.repeat(chosen, finite.sum(axis=1)), table[finite]
 
     def _table(self, rows: dict[Place, np.ndarray]) -> Table:
         """Arrays by input name. NaN of an integer or boolean input is zero."""
@@ -189,13 +214,14 @@ class Records:
         return table
 
 
-def between(low: float, high: float) -> float:
-    """A number above `low`, not above `high`."""
-    if np.isinf(low):
-        return 0.0 if np.isinf(high) else high - abs(high) * 0.1
-    if np.isinf(high):
-        return low + abs(low) * 0.1 + 0.1
-    return low + (high - low) / 2 if low < low + (high - low) / 2 <= high else high
+def between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Numbers above `low`, not above `high`."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        middle = low + (high - low) / 2
+        inside = np.where((low < middle) & (middle <= high), middle, high)
+        above = np.where(np.isinf(high), low + np.abs(low) * 0.1 + 0.1, inside)
+        below = np.where(np.isinf(high), 0.0, high - np.abs(high) * 0.1)
+    return np.where(np.isinf(low), below, above)
 
 
 def constants(model: ir.Model) -> Iterator[tuple[Place, np.ndarray]]:

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.classical.trees import LEAF, MEMBER, MODES, node_keys
 from bridge.errors import UnreadableFile
-from bridge.hub import attr
+from bridge.hub import attr, integers
 
 __all__ = ["require_wellformed"]
 
@@ -54,9 +54,10 @@ def _width(node: ir.Node) -> int | None:
 
 def _column_problem(node: ir.Node) -> str:
     """Fault of the columns that nodes read."""
-    columns, width = attr(node, "nodes_featureids") or (0,), _width(node)
-    if min(columns) < 0 or (width is not None and max(columns) >= width):
-        return f"it reads column {min(columns) if min(columns) < 0 else max(columns)}, which is not there"
+    columns, width = integers(node, "nodes_featureids"), _width(node)
+    least, most = columns.min(initial=0), columns.max(initial=0)
+    if least < 0 or (width is not None and most >= width):
+        return f"it reads column {least if least < 0 else most}, which is not there"
     return ""
 
 
@@ -129,26 +130,21 @@ def _leaf_problem(node: ir.Node) -> str:
 
 def _sets_problem(node: ir.Node) -> str:
     """Fault of trees whose nodes and leaves are numbered through."""
-    features, targets = attr(node, "nodes_featureids") or (), attr(node, "leaf_targetids") or ()
-    inner, leaves = len(features), len(targets)
-    told = {name: attr(node, name) or () for name in ("nodes_trueleafs", "nodes_falseleafs")}
-    told |= {name: attr(node, name) or () for name in NODES[2:4]}
+    inner, leaves = len(integers(node, "nodes_featureids")), len(integers(node, "leaf_targetids"))
+    told = {name: integers(node, name) for name in ("nodes_trueleafs", "nodes_falseleafs", *NODES[2:4])}
     sizes = [len(values) for values in told.values()]
     sizes += [attr(node, name).size for name in ("nodes_splits", "nodes_modes")]
     if set(sizes) != {inner} or attr(node, "leaf_weights").size != leaves:
         return "a node or leaf is told of incompletely"
     nodes, ends = [], []
     for word in ("true", "false"):
-        leads, leaf = (
-            np.array(told[f"nodes_{word}nodeids"], np.int64),
-            np.array(told[f"nodes_{word}leafs"]) == 1,
-        )
+        leads, leaf = told[f"nodes_{word}nodeids"], told[f"nodes_{word}leafs"] == 1
         bounds = np.where(leaf, leaves, inner)
         if ((leads < 0) | (leads >= bounds)).any():
             return "a node leads to one that is not there"
         nodes.append(leads[~leaf])
         ends.append(leads[leaf])
-    roots = np.array(attr(node, "tree_roots"), np.int64)
+    roots = integers(node, "tree_roots")
     if not roots.size or (roots < 0).any() or (roots >= max(inner, 1)).any():
         return "a tree begins at a node that is not there"
     return _circle(inner, np.concatenate(nodes), roots) if inner else ""

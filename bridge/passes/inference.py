@@ -12,6 +12,7 @@ from onnx_ir import serde
 
 __all__ = ["infer_by_schemas"]
 
+TABLES = (ir.AttributeType.INTS, ir.AttributeType.FLOATS, ir.AttributeType.STRINGS)
 IR_VERSION = 4
 """The first whose initializers are no inputs."""
 SMALL, WEIGHTS = 2**10, 2**16
@@ -22,7 +23,7 @@ def infer_by_schemas(model: ir.Model, propagate: bool) -> None:
     """Write on every value what is inferred of it, with data propagation where `propagate` is given. What
     onnx cannot infer is left as it is."""
     try:
-        with _without_weights(model):
+        with _without_weights(model), _without_trees(model):
             proto = serde.serialize_model(model)
         proto.ir_version = max(proto.ir_version, IR_VERSION)
         inferred = onnx.shape_inference.infer_shapes(
@@ -62,6 +63,25 @@ def _without_weights(model: ir.Model) -> Iterator[None]:
             model.graph.inputs.remove(value)
         for graph, value in weights:
             graph.initializers.add(value)
+
+
+@contextmanager
+def _without_trees(model: ir.Model) -> Iterator[None]:
+    """A context in which the tables of trees are empty: millions of elements that tell nothing of results."""
+    tables = [
+        (node, attribute)
+        for node in model.graph
+        if node.op_type.startswith("TreeEnsemble")
+        for attribute in node.attributes.values()
+        if attribute.type in TABLES and attribute.name.startswith(("nodes_", "leaf_", "class_", "target_"))
+    ]
+    for node, attribute in tables:
+        node.attributes[attribute.name] = ir.Attr(attribute.name, attribute.type, ())
+    try:
+        yield
+    finally:
+        for node, attribute in tables:
+            node.attributes[attribute.name] = attribute
 
 
 def _take(graph: ir.Graph, proto: onnx.GraphProto) -> None:

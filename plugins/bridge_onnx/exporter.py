@@ -12,11 +12,17 @@ from bridge import facts, hub, terms
 from bridge.errors import ExecutionFailed
 from bridge.formats import LABELS, Exporter, Option, flag, within
 from bridge.ops import OpTable
+from bridge.passes.batch_norm import FoldBatchNormalization
+from bridge.passes.contractions import RaiseContractions
 from bridge.passes.expand import ExpandFunctions
+from bridge.passes.gelu import RaiseGelu
 from bridge.passes.groups import CentredGroups
 from bridge.passes.masks import MasksOfQueries
+from bridge.passes.means import RaiseMeans
+from bridge.passes.norms import RaiseNorms
 from bridge.passes.opset.down import RUNTIME_OPSET, lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
+from bridge.passes.weights import ShareWeights
 from bridge.report import Report
 
 LIMIT = 2**31 - 2**20
@@ -95,9 +101,18 @@ class CountedTerms(ir.passes.InPlacePass):
         return ExpandFunctions(lambda node: node.domain != terms.DOMAIN)(model)
 
 
+def legalize(options: dict[str, Any]) -> list[ir.passes.PassBase]:
+    """What ONNX Runtime runs, then what it has kernels for as the operators those are for."""
+    return [
+        *(PadsAtRunTime(), OwnGroups(), MasksOfQueries(), CountedTerms()),
+        *(FoldBatchNormalization(), RaiseContractions(), RaiseGelu(), RaiseNorms(), RaiseMeans()),
+        ShareWeights(),
+    ]
+
+
 exporter = Exporter(
     table=OpTable(),
-    legalize=lambda options: [PadsAtRunTime(), OwnGroups(), MasksOfQueries(), CountedTerms()],
+    legalize=legalize,
     write=write,
     accepts_all_operators=True,
     options=(

@@ -19,6 +19,7 @@ from bridge_sklearn.text import reads_documents
 Mask = Callable[[Table], np.ndarray]
 DENSITIES = ("_estimate_weighted_log_prob",)
 SURE = 1e-12
+FOREST = "ForestClassifier.predict"
 SCORES = ("predict_proba", "decision_function", "transform", "score_samples")
 
 
@@ -31,13 +32,18 @@ def own_answers(src: Any, model: ir.Model) -> Ask:
     methods = [m for m in SCORES if hasattr(src, m)]
     if "predict_proba" in methods:
         methods = ["predict_proba"]
+    votes = predicts_by_shares(src)
 
     def ask(table: Table) -> Answers:
         records = arrange(table)
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            answers: list[list[np.ndarray]] = [[dense(getattr(src, first)(records))]]
             scores = [getattr(src, m)(records) for m in methods] if len(names) > 1 else []
+            if votes and scores:
+                label = src.classes_[scores[0].argmax(axis=1)]
+            else:
+                label = getattr(src, first)(records)
+            answers: list[list[np.ndarray]] = [[dense(label)]]
         if scores and isinstance(scores[0], list):
             answers += [[np.asarray(each)] for each in scores[0]]
         else:
@@ -46,6 +52,13 @@ def own_answers(src: Any, model: ir.Model) -> Ask:
         return answers
 
     return ask
+
+
+def predicts_by_shares(src: Any) -> bool:
+    """True for a forest of one target, which predicts the class of its largest share: its trees are asked
+    once."""
+    predict = getattr(type(src), "predict", None)
+    return getattr(predict, "__qualname__", "") == FOREST and src.n_outputs_ == 1
 
 
 def forms(scores: np.ndarray) -> list[np.ndarray]:

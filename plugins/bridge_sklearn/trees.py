@@ -90,21 +90,20 @@ def tree_ensemble_attributes(
         for name, array in rows.items():
             parts.setdefault(name, []).append(array)
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    lists = {name: array.astype(np.int64).tolist() for name, array in joined.items()}
     return {
         "aggregate_function": 1,
         "post_transform": 0,
         "n_targets": width,
-        "tree_roots": roots,
-        "nodes_featureids": lists["columns"],
+        "tree_roots": np.array(roots),
+        "nodes_featureids": joined["columns"],
         "nodes_modes": ir.tensor(joined["modes"].astype(np.uint8)),
         "nodes_splits": ir.tensor(joined["splits"].astype(np.float64)),
-        "nodes_truenodeids": lists["true"],
-        "nodes_trueleafs": lists["true_leaf"],
-        "nodes_falsenodeids": lists["false"],
-        "nodes_falseleafs": lists["false_leaf"],
-        "nodes_missing_value_tracks_true": lists["tracks"],
-        "leaf_targetids": lists["targets"],
+        "nodes_truenodeids": joined["true"],
+        "nodes_trueleafs": joined["true_leaf"],
+        "nodes_falsenodeids": joined["false"],
+        "nodes_falseleafs": joined["false_leaf"],
+        "nodes_missing_value_tracks_true": joined["tracks"],
+        "leaf_targetids": joined["targets"],
         "leaf_weights": ir.tensor(joined["weights"].astype(np.float64)),
         "membership_values": ir.tensor(np.concatenate(sets).astype(np.float64)) if sets else None,
     }
@@ -113,6 +112,8 @@ def tree_ensemble_attributes(
 def reached(nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The splits and the leaves of a tree that its root leads to, in order."""
     split = nodes["is_leaf"] == 0
+    if 2 * split.sum() + 1 == len(nodes):
+        return np.flatnonzero(split), np.flatnonzero(~split)
     left = np.where(split, nodes["left"].astype(np.int64), -1)
     right = np.where(split, nodes["right"].astype(np.int64), -1)
     found = np.sort(np.concatenate(levels(left, right)))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
+from sklearn.tree import DecisionTreeRegressor
 
+import bridge
 from bridge import hub
 from bridge.classical.check import Disagreement, check, close
 from bridge.classical.records import FEWEST, MOST, Records
@@ -143,5 +145,21 @@ def test_records_grow_with_the_model_up_to_a_bound():
 
 
 def test_splits_say_which_column_of_an_input_they_read():
-    [split] = splits(stump())
-    assert (split.place, split.threshold, split.bounds()) == (("X", 1), SPLIT, {})
+    [tests] = splits(stump())
+    assert [tests.places[i] for i in tests.place] == [("X", 1)]
+    assert (tests.threshold.tolist(), tests.parent.tolist()) == ([SPLIT], [-1])
+    assert tests.bounds(np.array([0])) == {("X", 1): (-np.inf, np.inf)}
+
+
+def test_records_on_paths_lead_to_their_splits():
+    x = np.random.default_rng(0).uniform(0, 4, (200, 3))
+    tree = DecisionTreeRegressor(max_depth=4).fit(x, x[:, 0] * x[:, 1])
+    [tests] = splits(bridge.load(tree))
+    bounds = tests.bounds(np.arange(len(tests)))
+    for index in range(len(tests)):
+        node = index
+        while (above := tests.parent[node]) >= 0:
+            low, high = (part[index] for part in bounds[tests.places[tests.place[above]]])
+            threshold = tests.threshold[above]
+            assert high <= threshold if tests.holds[node] else low >= threshold
+            node = above

@@ -89,6 +89,14 @@ LOWERED = {
     "[0, 3, 1, 2]> (x) s = Constant <value_floats: floats = [2.0, 3.0]> () r "
     '= Resize <mode: string = "linear", axes: ints = [2, 3]> (t, , s) y = '
     "Transpose <perm: ints = [0, 2, 3, 1]> (r) }",
+    "Gelu": "(float[2,3] x) => (float[2,3] y) { y = Gelu (x) }",
+    "LayerNormalization": "(float[2,3] x, float[3] s, float[3] b) => (float[2,3] y) { y = LayerNormalization "
+    "(x, s, b) }",
+    "LayerNormalization of some axes": "(float[n,2,3] x, float[2,3] s) => (float[n,2,3] y) { y = "
+    "LayerNormalization <axis: int = 1, epsilon: float = 0.1> (x, s) }",
+    "RMSNormalization": "(float[2,3] x, float[3] s) => (float[2,3] y) { y = RMSNormalization (x, s) }",
+    "RMSNormalization in half": "(float16[2,3] x, float16[3] s) => (float16[2,3] y) { y = RMSNormalization "
+    "<axis: int = 1, epsilon: float = 0.1> (x, s) }",
     "Resize to sizes": "(float[1,1,4,4] x) => (float[1,1,3,6] y) { s = Constant <value_ints: ints = [1, 1, 3, "
     '6]> () y = Resize <mode: string = "linear"> (x, , , s) }',
 }

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from bridge import facts
 from bridge.classical.trees import LEAF, MODES, node_keys
 from bridge.dims import lengths, vector
-from bridge.hub import attr, rank_of, strings
+from bridge.hub import attr, integers, rank_of, strings
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 
@@ -55,23 +55,23 @@ class Forest:
 
     @classmethod
     def of(cls, node: ir.Node) -> Forest:
-        trees = np.array(attr(node, "nodes_treeids"))
-        keys = node_keys(trees, attr(node, "nodes_nodeids"))
+        trees = integers(node, "nodes_treeids")
+        keys = node_keys(trees, integers(node, "nodes_nodeids"))
         modes = [str(m) for m in attr(node, "nodes_modes")]
         inner, leads = np.array([m != LEAF for m in modes]), []
         for name in ("nodes_truenodeids", "nodes_falsenodeids"):
             side = np.arange(len(trees))
-            side[inner] = places(keys, node_keys(trees, attr(node, name))[inner])
+            side[inner] = places(keys, node_keys(trees, integers(node, name))[inner])
             leads.append(side)
-        missing = attr(node, "nodes_missing_value_tracks_true") or [0] * len(trees)
+        missing = integers(node, "nodes_missing_value_tracks_true").astype(bool)
         return cls(
             np.unique(trees, return_index=True)[1],
-            np.array(attr(node, "nodes_featureids")),
+            integers(node, "nodes_featureids"),
             numbers(node, "nodes_values"),
             modes,
             leads[0],
             leads[1],
-            np.array(missing, bool),
+            missing if len(missing) else np.zeros(len(trees), bool),
             keys,
         )
 
@@ -368,23 +368,24 @@ def linear_regressor(op, node, x):
 
 def ensemble(node: ir.Node) -> Forest:
     """The trees of a TreeEnsemble: its nodes, and after them its leaves."""
-    inner, leaves = len(attr(node, "nodes_featureids")), len(attr(node, "leaf_targetids"))
+    features = integers(node, "nodes_featureids")
+    inner, leaves = len(features), len(integers(node, "leaf_targetids"))
     modes = [MODES[i] for i in attr(node, "nodes_modes").numpy().tolist()]
     own = np.arange(inner + leaves)
     leads = []
     for word in ("true", "false"):
-        at, leaf = (np.array(attr(node, f"nodes_{word}{suffix}")) for suffix in ("nodeids", "leafs"))
+        at, leaf = (integers(node, f"nodes_{word}{suffix}") for suffix in ("nodeids", "leafs"))
         leads.append(np.concatenate([np.where(leaf == 1, at + inner, at), own[inner:]]))
-    missing = np.array(attr(node, "nodes_missing_value_tracks_true") or [0] * inner, bool)
+    missing = integers(node, "nodes_missing_value_tracks_true").astype(bool)
     splits = attr(node, "nodes_splits").numpy()
     return Forest(
-        np.array(attr(node, "tree_roots")),
-        np.concatenate([np.array(attr(node, "nodes_featureids")), np.zeros(leaves, np.int64)]),
+        integers(node, "tree_roots"),
+        np.concatenate([features, np.zeros(leaves, np.int64)]),
         np.concatenate([splits, np.zeros(leaves, splits.dtype)]),
         [*modes, *["LEAF"] * leaves],
         leads[0],
         leads[1],
-        np.concatenate([missing, np.zeros(leaves, bool)]),
+        np.concatenate([missing, np.zeros(inner + leaves - len(missing), bool)]),
         own,
         _members(node, modes, inner + leaves),
     )
@@ -407,7 +408,7 @@ def _members(node: ir.Node, modes: list[str], count: int) -> np.ndarray | None:
 
 def leaf_weights(node: ir.Node, trees: Forest, blank: float) -> np.ndarray:
     """Weights of each leaf of a TreeEnsemble for each target, [nodes, targets]."""
-    weights, targets = attr(node, "leaf_weights").numpy(), np.array(attr(node, "leaf_targetids"))
+    weights, targets = attr(node, "leaf_weights").numpy(), integers(node, "leaf_targetids")
     table = np.full((len(trees.feature), attr(node, "n_targets", 1)), blank, weights.dtype)
     table[len(table) - len(targets) + np.arange(len(targets)), targets] = weights
     return table

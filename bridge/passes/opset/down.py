@@ -27,6 +27,8 @@ from bridge.passes.time_major import TimeMajor
 from bridge.report import Blocker
 
 ML = "ai.onnx.ml"
+TWO = np.float32(2.0)
+NARROW = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 CENTRED = ("LayerNormalization", "GroupNormalization")
 """Operators whose function bodies compute a variance as E[x²] - E[x]²."""
 SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
@@ -115,6 +117,50 @@ def grid_sample(op: Any, node: ir.Node, x: Any, grid: Any) -> None:
     mode = attr(node, "mode", "linear")
     if hub.rank_of(x) == 4:
         node.attributes["mode"] = ir.AttrString("mode", names.get(mode, mode))
+
+
+@below(23, "RMSNormalization")
+def rms_normalization(op: Any, node: ir.Node, x: Any, scale: Any) -> Any:
+    """In the words that ONNX Runtime fuses."""
+    rank = hub.rank_of(x)
+    if rank is None or x.dtype not in NARROW:
+        return None
+    wide = _wide(op, x)
+    mean = op.ReduceMean(op.Pow(wide, TWO), _from(attr(node, "axis"), rank), keepdims=1)
+    normal = op.Div(wide, op.Sqrt(op.Add(mean, np.float32(attr(node, "epsilon")))))
+    return op.Mul(op.Cast(normal, to=x.dtype) if normal.dtype != x.dtype else normal, scale)
+
+
+@below(17, "LayerNormalization")
+def layer_normalization(op: Any, node: ir.Node, x: Any, scale: Any, bias: Any = None) -> Any:
+    """In the words that ONNX Runtime fuses."""
+    rank = hub.rank_of(x)
+    if rank is None or x.dtype not in NARROW or len(node.outputs) > 1:
+        return None
+    axes, wide = _from(attr(node, "axis"), rank), _wide(op, x)
+    apart = op.Sub(wide, op.ReduceMean(wide, axes, keepdims=1))
+    variance = op.ReduceMean(op.Pow(apart, TWO), axes, keepdims=1)
+    normal = op.Div(apart, op.Sqrt(op.Add(variance, np.float32(attr(node, "epsilon")))))
+    scaled = op.Mul(op.Cast(normal, to=x.dtype) if normal.dtype != x.dtype else normal, scale)
+    return scaled if bias is None else op.Add(scaled, bias)
+
+
+def _wide(op: Any, x: Any) -> Any:
+    """What a normalization computes in: float32."""
+    return x if x.dtype == ir.DataType.FLOAT else op.Cast(x, to=ir.DataType.FLOAT)
+
+
+def _from(axis: int, rank: int) -> np.ndarray:
+    return np.arange(axis % rank, rank)
+
+
+@below(20, "Gelu")
+def gelu(op: Any, node: ir.Node, x: Any) -> Any:
+    """In the words that ONNX Runtime fuses."""
+    if attr(node, "approximate") != "none" or x.dtype != ir.DataType.FLOAT:
+        return None
+    one = op.Add(op.Erf(op.Div(x, np.float32(2.0**0.5))), np.float32(1.0))
+    return op.Mul(op.Mul(x, one), np.float32(0.5))
 
 
 @below(20, "DFT")
@@ -380,16 +426,20 @@ def _steps(graph: ir.Graph | ir.Function, target: int) -> None:
     for node in list(graph):
         for subgraph in subgraphs(node):
             _steps(subgraph, target)
-        if node.domain:
+        _step(graph, node, target)
+
+
+def _step(graph: ir.Graph | ir.Function, node: ir.Node, target: int) -> None:
+    for version, step in STEPS.get(node.op_type, ()) if not node.domain else ():
+        if target >= version:
             continue
-        for version, step in STEPS.get(node.op_type, ()):
-            if target >= version:
-                continue
-            op = hub.Builder(graph, before=node, source=hub.origin(node))
-            results = step(op, node, *node.inputs)
-            if results is not None:
-                replace(graph, node, results, op)
-                break
+        op = hub.Builder(graph, before=node, source=hub.origin(node))
+        results = step(op, node, *node.inputs)
+        if results is not None:
+            replace(graph, node, results, op)
+            for made in op.nodes:
+                _step(graph, made, target)
+            break
 
 
 def for_runtime(model: ir.Model) -> ir.Model:
