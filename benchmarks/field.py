@@ -227,6 +227,14 @@ def kept(one: Symbols, other: Symbols) -> dict[str, list[int]]:
     }
 
 
+def read_back(exported: Exported, path: Path, fmt: str) -> dict[str, Any]:
+    """Names kept, as bridge reads what it has written."""
+    try:
+        return kept(exported.symbols, symbols(bridge.load(path, source=fmt)))
+    except UnsupportedModel as error:
+        return {"unread": [[blocker.op, blocker.reason] for blocker in error.blockers]}
+
+
 @dataclass(frozen=True)
 class Exported:
     """A source, and what it answers at both settings."""
@@ -269,7 +277,7 @@ def carried(exported: Exported, to: str, folder: Path, architecture: Architectur
         except Exception as error:
             return {"outcome": "failed", "reason": f"at setting {setting}: {type(error).__name__}: {error}"}
         worst = max(worst, distance(wanted, got))
-    found = {"distance": worst, **kept(exported.symbols, symbols(bridge.load(path, source=fmt)))}
+    found = {"distance": worst, **read_back(exported, path, fmt)}
     if worst > TOLERANCE:
         return {"outcome": "wrong", "reason": f"differs by {worst:.1e}; verification: {verdict}", **found}
     return found | ({"outcome": "right"} if verdict == "right" else {"outcome": "refuted", "reason": said})
@@ -362,8 +370,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         lines.append(
             f"\n{what} that keep their names: {sum(p[0] for p in pairs)} of {sum(p[1] for p in pairs)}"
         )
-    reasons = Counter((row["to"], *pair) for row in rows for pair in map(tuple, row.get("blockers", ())))
-    lines += ["", *(f"{count:4} {to}: {op} {reason}" for (to, op, reason), count in reasons.most_common())]
+    for what, title in (("blockers", "refused"), ("unread", "written, and not read back")):
+        reasons = Counter((row["to"], *pair) for row in rows for pair in map(tuple, row.get(what, ())))
+        lines += ["", title, *(f"{n:4} {to}: {op} {why}" for (to, op, why), n in reasons.most_common())]
     return "\n".join(lines)
 
 
