@@ -316,7 +316,7 @@ def diffusion(
         return calling(getattr(diffusers, name)(**config), list(inputs), body)
 
     return Architecture(
-        "diffusers", build, inputs, ("sample",), lengths={"height": (16, 24), "width": (24, 32)}
+        "diffusers", build, inputs, ("output",), lengths={"height": (16, 24), "width": (24, 32)}
     )
 
 
