@@ -212,6 +212,9 @@ BRANCHES = {
     "nothing or something": """(float[N] x, bool c) => (int64[M] y) { y = If (c) <
         then_branch = t () => (int64[0] none) { none = Constant <value = int64[0] {}> () },
         else_branch = e () => (int64[K] some) { p = NonZero (x) s = Constant <value_ints = [-1]> () some = Reshape (p, s) }> }""",
+    "one or more": """(float[N] x, bool c) => (float[M] z) { y = If (c) <
+        then_branch = t () => (float[1] one) { one = Constant <value_floats = [7.0]> () },
+        else_branch = e () => (float[N] some) { some = Neg (x) }> z = Relu (y) }""",
     "of two lengths": """(float[N] x, bool c) => (float[M,2] y) { y = If (c) <
         then_branch = t () => (float[3,2] some) { some = Constant <value = float[3,2] {1,2,3,4,5,6}> () },
         else_branch = e () => (float[N,2] some) {

@@ -6,13 +6,12 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import arange
 from bridge.hub import attr, shape_of
-from bridge_coreml.export_ops.common import I32_MAX
 
 
 class OpenBranches(ir.passes.InPlacePass):
-    """1. A length that one branch of an If knows and the other one has otherwise is known at run time only: the
-    result is sliced up to it."""
+    """1. A length that one branch of an If knows and the other one has otherwise is known at run time only."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         nodes = [node for node in hub.all_nodes(model) if node.op_type == "If" and not node.domain]
@@ -34,17 +33,19 @@ class OpenBranches(ir.passes.InPlacePass):
 
 
 def opened(node: ir.Node, graph: ir.Graph, value: ir.Value, axes: list[int], is_taken: bool) -> ir.Value:
-    """`value` up to its lengths along `axes`, which the condition gives; nothing is cut out of ones, as no
+    """The elements of `value` along `axes`, as many as the condition says; none are gathered from ones, as no
     constant of Core ML is empty."""
     op = hub.Builder(graph, source=hub.origin(node))
     condition = op.Reshape(node.inputs[0], op.const([]))
     dims = list(value.shape or ())
-    source = value
-    if 0 in dims:
-        source = op.const(np.ones([max(int(d), 1) for d in dims]), value.dtype)
-    ends = [np.array([dims[axis] for axis in axes], np.int64), np.array([I32_MAX] * len(axes), np.int64)]
-    end = op.Where(condition, *(ends if is_taken else ends[::-1]))
-    result = op.Slice(source, np.zeros(len(axes), np.int64), end, np.array(axes, np.int64))
+    result = value if 0 not in dims else op.const(np.ones([max(int(d), 1) for d in dims]), value.dtype)
+    for axis in axes:
+        count, none = np.int64(dims[axis]), np.int64(0)
+        result = op.Gather(
+            result,
+            arange(op, op.Where(condition, *((count, none) if is_taken else (none, count)))),
+            axis=axis,
+        )
     result.type = value.type
     result.shape = ir.Shape([None if axis in axes else d for axis, d in enumerate(dims)])
     return result
