@@ -11,7 +11,7 @@ from bridge.hub import attr, shape_of
 
 
 class OpenBranches(ir.passes.InPlacePass):
-    """1. A length that one branch of an If knows and the other one has otherwise is known at run time only."""
+    """1. A length that one branch of an If knows and the other one has otherwise is known at run time."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         nodes = [node for node in hub.all_nodes(model) if node.op_type == "If" and not node.domain]
