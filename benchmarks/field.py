@@ -73,7 +73,7 @@ def live(model: Any, architecture: Architecture, folder: Path) -> Source:
 def declared(architecture: Architecture) -> list[str]:
     """What bridge is told of the inputs of a program that does not say it."""
     return [
-        f"{name}:{architecture.arrays(0)[name].dtype}[{','.join(map(str, each.shape))}]".replace("+", "_")
+        f"{name}:{architecture.arrays(0)[name].dtype}[{','.join(map(str, each.shape))}]"
         for name, each in architecture.inputs.items()
     ]
 

@@ -85,6 +85,25 @@ def test_dimensions_keep_the_names_they_were_exported_with() -> None:
     assert [str(v.shape) for v in model.graph.outputs] == ["[batch,time + 2]"]
 
 
+@pytest.mark.parametrize("file", [False, True])
+def test_lengths_that_guards_bind_are_sums(file: bool, tmp_path: Path) -> None:
+    def masked(x: torch.Tensor, past: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        together = torch.cat([past, x], 1)
+        fits = mask.shape[1] <= together.shape[1] and mask.shape[1] >= together.shape[1]
+        return together.sum(1) + mask.sum(1) if fits else together.sum(1)
+
+    both = {0: DYNAMIC, 1: DYNAMIC}
+    settings = [
+        (torch.rand(b, n), torch.rand(b, m), torch.rand(b, n + m)) for b, n, m in ((3, 4, 5), (2, 6, 3))
+    ]
+    program = exported(module_of(masked), settings[0], ((both, both, both),))
+    if file:
+        torch.export.save(program, tmp_path / "m.pt2")
+    model = agree(tmp_path / "m.pt2" if file else program, module_of(masked), settings)
+    shapes = [[str(d) for d in v.shape] for v in model.graph.inputs]
+    assert shapes[2][1] in (f"{shapes[0][1]} + {shapes[1][1]}", f"{shapes[1][1]} + {shapes[0][1]}")
+
+
 CONDITIONS = {
     "of numbers": lambda x: torch.cond(
         x.sum() > 0, lambda x: (x * 2, x.sum(0)), lambda x: (x - 1, x.amax(0)), (x,)
