@@ -66,11 +66,17 @@ def _length(node: ast.expr, inputs: Mapping[str, Any]) -> Any:
             return _length(left, inputs) + _length(right, inputs)
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
             return _length(left, inputs) * _length(right, inputs)
-        case ast.Subscript(value=ast.Call(func=ast.Attribute(value=place, attr="size")), slice=axis):
-            lengths = getattr(inputs.get("_".join(_path(place))), "shape", ())
-            if isinstance(axis, ast.Constant) and axis.value in range(len(lengths)):
-                length = lengths[axis.value]
-                return sympy.Integer(length) if isinstance(length, int) else length.node.expr
+        case ast.Subscript(
+            value=ast.Call(func=ast.Attribute(value=place, attr="size")),
+            slice=ast.Constant(value=int(axis)),
+        ):
+            lengths = list(getattr(inputs.get("_".join(_path(place))), "shape", ()))
+            if axis < len(lengths):
+                return (
+                    sympy.Integer(lengths[axis])
+                    if isinstance(lengths[axis], int)
+                    else lengths[axis].node.expr
+                )
     raise Unread
 
 
