@@ -137,6 +137,30 @@ def legacy(model: Any, architecture: Architecture, folder: Path) -> Source:
     return folder / "source.onnx", {}
 
 
+def level(name: str) -> Callable[[Any, Architecture, Path], Source]:
+    """The legacy file as ONNX Runtime saves it, optimized."""
+
+    def make(model: Any, architecture: Architecture, folder: Path) -> Source:
+        path, _ = legacy(model, architecture, folder)
+        settings = onnxruntime.SessionOptions()
+        settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{name}")
+        settings.optimized_model_filepath = str(folder / "optimized.onnx")
+        onnxruntime.InferenceSession(path, settings)
+        return folder / "optimized.onnx", {}
+
+    return make
+
+
+def fused(model: Any, architecture: Architecture, folder: Path) -> Source:
+    """The legacy file as the optimizer of ONNX Runtime for transformers fuses its kind of model."""
+    from onnxruntime.transformers.optimizer import optimize_model
+
+    path, _ = legacy(model, architecture, folder)
+    made = optimize_model(str(path), architecture.fusion, num_heads=4, hidden_size=32, opt_level=0)
+    made.save_model_to_file(str(folder / "fused.onnx"))
+    return folder / "fused.onnx", {}
+
+
 def keras_file(model: Any, architecture: Architecture, folder: Path) -> Source:
     model.save(folder / "source.keras")
     return folder / "source.keras", {}
@@ -159,6 +183,12 @@ TORCH_SOURCES: dict[str, Callable[[Any, Architecture, Path], Source]] = {
     "legacy": legacy,
     "live": live,
 }
+OPTIMIZED_SOURCES: dict[str, Callable[[Any, Architecture, Path], Source]] = {
+    "ort_basic": level("BASIC"),
+    "ort_extended": level("EXTENDED"),
+    "ort_all": level("ALL"),
+    "ort_fused": fused,
+}
 KERAS_SOURCES: dict[str, Callable[[Any, Architecture, Path], Source]] = {
     "keras": keras_file,
     "savedmodel": keras_export,
@@ -169,7 +199,8 @@ KERAS_SOURCES: dict[str, Callable[[Any, Architecture, Path], Source]] = {
 def sources(architecture: Architecture) -> dict[str, Callable[[Any, Architecture, Path], Source]]:
     if architecture.group == "keras":
         return KERAS_SOURCES
-    return {n: make for n, make in TORCH_SOURCES.items() if n != "script" or architecture.scripted}
+    found = {n: make for n, make in TORCH_SOURCES.items() if n != "script" or architecture.scripted}
+    return found | (OPTIMIZED_SOURCES if architecture.fusion else {})
 
 
 def parts(found: Any) -> list[np.ndarray]:
