@@ -263,3 +263,15 @@ def test_a_written_reshape_by_run_time_lengths_is_read_again(tmp_path, parse):
     }"""
     path = bridge.convert(parse(text, opset=20), tmp_path / "m.pt", to="torchscript").path
     assert bridge.verify(path, bridge.load(path), inputs={"x": np.ones((3, 4), np.float32)}).ok
+
+
+class Windows(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pairs = torch.complex(x, x * 2).unfold(1, 3, 1)
+        return x.unfold(-1, 4, 3), torch.view_as_real(pairs)
+
+
+def test_windows_of_any_length(tmp_path: Path) -> None:
+    path, model = read(Windows(), tmp_path, "x:float32[N,L]")
+    for length in (5, 10, 4):
+        agrees(path, model, floats(2, length))
