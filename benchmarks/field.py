@@ -1,11 +1,11 @@
 """Architectures people convert now × what exports them × every target: `python benchmarks/field.py [NAME | GROUP …]
-[--sources trace,export,…] [--targets onnx,…] [--jobs N] [--out FILE] [--table]`.
+[--sources trace,export,…] [--targets onnx,…] [--jobs N] [--out FILE] [--table] [--page FILE]`.
 
 Each of `field_models.py` is exported with its dimensions left open, converted by `bridge.convert(…, verify=True)`, and
 what is written is run in its own runtime at two settings of all lengths and compared with what was exported, in its own
 runtime: numbers within 1e-3 of an output's largest. An outcome is a line of FILE, which a second run with the same
-file does not do again; `--table` prints what FILE holds as counts, reasons of refusals, and names kept. Packages
-wanted beside bridge's own: transformers, diffusers, timm, ultralytics.
+file does not do again; `--table` prints what FILE holds as counts, reasons of refusals, and names kept, `--page` writes
+it as a page. Packages wanted beside bridge's own: transformers, diffusers, timm, ultralytics.
 """
 
 from __future__ import annotations
@@ -385,26 +385,69 @@ def run_apart(name: str, options: argparse.Namespace) -> None:
     print(f"{name} {words or 'done'}", flush=True)
 
 
+PAGE = """# Models of today
+
+<!-- Rendered by `python benchmarks/field.py --out FILE --page docs/field.md`. -->
+
+Of {architectures} architectures of transformers, diffusers, timm, ultralytics, torchvision, Keras and plain torch
+(`benchmarks/field_models.py`, at reduced width, with the dimensions that vary left open) {sources} sources were
+exported, each by the exporter that its column names; {not_exported} more are refused by their exporter. Each was
+converted with verification, run in the runtime of its new format at two settings of all lengths, and compared with
+what was exported, in its own: {pairs} pairs, of which {right} are right. `ort_…` are the files of `legacy` as ONNX
+Runtime's optimizer writes them at its levels, or as its optimizer for transformers fuses them. What is not yet in the
+counts was not run.
+
+{table}
+"""
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """The table with what it is of, in Markdown."""
+    made = [row for row in rows if row["outcome"] != "not exported"]
+    return PAGE.format(
+        architectures=len({row["name"] for row in made}),
+        sources=len({(row["name"], row["source"]) for row in made}),
+        not_exported=len({(row["name"], row["source"]) for row in rows if row not in made}),
+        pairs=len(made),
+        right=sum(row["outcome"] == "right" for row in made),
+        table=table(rows),
+    )
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    """Counts by source and target, reasons of refusals, names kept."""
+    """Counts by source, group and target, reasons of refusals, and names kept, in Markdown."""
+    lines: list[str] = []
+    for by in ("source", "group"):
+        lines += [*counted(rows, by), ""]
+    for what, title in (("outputs", "Outputs"), ("dims", "Dimensions of outputs")):
+        pairs = [row[what] for row in rows if what in row]
+        lines += [
+            f"{title} that keep their names: {sum(p[0] for p in pairs)} of {sum(p[1] for p in pairs)}.",
+            "",
+        ]
+    for what, title in (
+        ("blockers", "Why pairs are refused"),
+        ("unread", "What is written and not read back"),
+    ):
+        found = Counter((row["to"], *pair) for row in rows for pair in set(map(tuple, row.get(what, ()))))
+        lines += [f"## {title}", "", "| pairs | target | operator | reason |", "|---|---|---|---|"]
+        lines += [*(f"| {n} | {to} | {op} | {why} |" for (to, op, why), n in found.most_common()), ""]
+    return "\n".join(lines).rstrip()
+
+
+def counted(rows: list[dict[str, Any]], by: str) -> list[str]:
+    """Lines of a table: how many pairs of each source, or group, are right on each target."""
     counts: dict[tuple[str, str], Counter] = defaultdict(Counter)
     for row in rows:
-        counts[row["source"], row["to"]][row["outcome"]] += 1
-        counts["all", row["to"]][row["outcome"]] += 1
+        for name in (row[by], "all"):
+            counts[name, row["to"]][row["outcome"]] += 1
     targets = [to for to in TARGETS if any(row["to"] == to for row in rows)]
-    lines = [f"| source | {' | '.join(targets)} |", "|---" * (len(targets) + 1) + "|"]
-    for source in dict.fromkeys([*(row["source"] for row in rows), "all"]):
-        cells = [cell(counts[source, to]) for to in targets]
-        lines.append(f"| {source} | {' | '.join(cells)} |")
-    for what in ("outputs", "dims"):
-        pairs = [row[what] for row in rows if what in row]
-        lines.append(
-            f"\n{what} that keep their names: {sum(p[0] for p in pairs)} of {sum(p[1] for p in pairs)}"
-        )
-    for what, title in (("blockers", "refused"), ("unread", "written, and not read back")):
-        reasons = Counter((row["to"], *pair) for row in rows for pair in map(tuple, row.get(what, ())))
-        lines += ["", title, *(f"{n:4} {to}: {op} {why}" for (to, op, why), n in reasons.most_common())]
-    return "\n".join(lines)
+    names = [*dict.fromkeys(row[by] for row in rows), "all"]
+    return [
+        f"| {by} | {' | '.join(targets)} |",
+        "|---" * (len(targets) + 1) + "|",
+        *(f"| {name} | {' | '.join(cell(counts[name, to]) for to in targets)} |" for name in names),
+    ]
 
 
 def cell(count: Counter) -> str:
@@ -430,15 +473,21 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", default="field.jsonl")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument(
+        "--page", metavar="FILE", type=Path, help="write the table as a page of the documentation"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.names[0], options)
         return
-    if not options.table:
+    if not options.table and not options.page:
         with ThreadPoolExecutor(options.jobs) as pool:
             list(pool.map(lambda name: run_apart(name, options), chosen(options.names)))
     rows = rows_of(Path(options.out))
+    if options.page:
+        options.page.write_text(page(rows))
+        return
     print(table(rows))
     for row in rows:
         if row["outcome"] not in ("right", "refused", "not exported"):
