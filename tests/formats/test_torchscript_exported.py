@@ -104,6 +104,12 @@ def test_lengths_that_guards_bind_are_sums(file: bool, tmp_path: Path) -> None:
     assert shapes[2][1] in (f"{shapes[0][1]} + {shapes[1][1]}", f"{shapes[1][1]} + {shapes[0][1]}")
 
 
+def test_functions_over_a_batch_are_spelled_out() -> None:
+    module = module_of(lambda x, y: torch.vmap(lambda a, b: torch.dot(a, b) * a.sum())(x, y))
+    settings = [(torch.rand(n, 4), torch.rand(n, 4)) for n in (3, 5)]
+    agree(exported(module, settings[0], (({0: DYNAMIC}, {0: DYNAMIC}),)), module, settings)
+
+
 CONDITIONS = {
     "of numbers": lambda x: torch.cond(
         x.sum() > 0, lambda x: (x * 2, x.sum(0)), lambda x: (x - 1, x.amax(0)), (x,)
