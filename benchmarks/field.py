@@ -1,11 +1,11 @@
 """Architectures people convert now × what exports them × every target: `python benchmarks/field.py [NAME | GROUP …]
-[--sources trace,export,…] [--targets onnx,…] [--jobs N] [--out FILE] [--table]`.
+[--sources trace,export,…] [--targets onnx,…] [--jobs N] [--out FILE] [--table] [--page FILE]`.
 
 Each of `field_models.py` is exported with its dimensions left open, converted by `bridge.convert(…, verify=True)`, and
 what is written is run in its own runtime at two settings of all lengths and compared with what was exported, in its own
 runtime: numbers within 1e-3 of an output's largest. An outcome is a line of FILE, which a second run with the same
-file does not do again; `--table` prints what FILE holds as counts, reasons of refusals, and names kept. Packages
-wanted beside bridge's own: transformers, diffusers, timm, ultralytics.
+file does not do again; `--table` prints what FILE holds as counts, reasons of refusals, and names kept, `--page` writes
+it as a page. Packages wanted beside bridge's own: transformers, diffusers, timm, ultralytics.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def live(model: Any, architecture: Architecture, folder: Path) -> Source:
 def declared(architecture: Architecture) -> list[str]:
     """What bridge is told of the inputs of a program that does not say it."""
     return [
-        f"{name}:{architecture.arrays(0)[name].dtype}[{','.join(map(str, each.shape))}]".replace("+", "_")
+        f"{name}:{architecture.arrays(0)[name].dtype}[{','.join(map(str, each.shape))}]"
         for name, each in architecture.inputs.items()
     ]
 
@@ -137,6 +137,30 @@ def legacy(model: Any, architecture: Architecture, folder: Path) -> Source:
     return folder / "source.onnx", {}
 
 
+def level(name: str) -> Callable[[Any, Architecture, Path], Source]:
+    """The legacy file as ONNX Runtime saves it, optimized."""
+
+    def make(model: Any, architecture: Architecture, folder: Path) -> Source:
+        path, _ = legacy(model, architecture, folder)
+        settings = onnxruntime.SessionOptions()
+        settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{name}")
+        settings.optimized_model_filepath = str(folder / "optimized.onnx")
+        onnxruntime.InferenceSession(path, settings)
+        return folder / "optimized.onnx", {}
+
+    return make
+
+
+def fused(model: Any, architecture: Architecture, folder: Path) -> Source:
+    """The legacy file as the optimizer of ONNX Runtime for transformers fuses its kind of model."""
+    from onnxruntime.transformers.optimizer import optimize_model
+
+    path, _ = legacy(model, architecture, folder)
+    made = optimize_model(str(path), architecture.fusion, num_heads=4, hidden_size=32, opt_level=0)
+    made.save_model_to_file(str(folder / "fused.onnx"))
+    return folder / "fused.onnx", {}
+
+
 def keras_file(model: Any, architecture: Architecture, folder: Path) -> Source:
     model.save(folder / "source.keras")
     return folder / "source.keras", {}
@@ -159,6 +183,12 @@ TORCH_SOURCES: dict[str, Callable[[Any, Architecture, Path], Source]] = {
     "legacy": legacy,
     "live": live,
 }
+OPTIMIZED_SOURCES: dict[str, Callable[[Any, Architecture, Path], Source]] = {
+    "ort_basic": level("BASIC"),
+    "ort_extended": level("EXTENDED"),
+    "ort_all": level("ALL"),
+    "ort_fused": fused,
+}
 KERAS_SOURCES: dict[str, Callable[[Any, Architecture, Path], Source]] = {
     "keras": keras_file,
     "savedmodel": keras_export,
@@ -169,7 +199,8 @@ KERAS_SOURCES: dict[str, Callable[[Any, Architecture, Path], Source]] = {
 def sources(architecture: Architecture) -> dict[str, Callable[[Any, Architecture, Path], Source]]:
     if architecture.group == "keras":
         return KERAS_SOURCES
-    return {n: make for n, make in TORCH_SOURCES.items() if n != "script" or architecture.scripted}
+    found = {n: make for n, make in TORCH_SOURCES.items() if n != "script" or architecture.scripted}
+    return found | (OPTIMIZED_SOURCES if architecture.fusion else {})
 
 
 def parts(found: Any) -> list[np.ndarray]:
@@ -227,6 +258,14 @@ def kept(one: Symbols, other: Symbols) -> dict[str, list[int]]:
     }
 
 
+def read_back(exported: Exported, path: Path, fmt: str) -> dict[str, Any]:
+    """Names kept, as bridge reads what it has written."""
+    try:
+        return kept(exported.symbols, symbols(bridge.load(path, source=fmt)))
+    except UnsupportedModel as error:
+        return {"unread": [[blocker.op, blocker.reason] for blocker in error.blockers]}
+
+
 @dataclass(frozen=True)
 class Exported:
     """A source, and what it answers at both settings."""
@@ -269,7 +308,7 @@ def carried(exported: Exported, to: str, folder: Path, architecture: Architectur
         except Exception as error:
             return {"outcome": "failed", "reason": f"at setting {setting}: {type(error).__name__}: {error}"}
         worst = max(worst, distance(wanted, got))
-    found = {"distance": worst, **kept(exported.symbols, symbols(bridge.load(path, source=fmt)))}
+    found = {"distance": worst, **read_back(exported, path, fmt)}
     if worst > TOLERANCE:
         return {"outcome": "wrong", "reason": f"differs by {worst:.1e}; verification: {verdict}", **found}
     return found | ({"outcome": "right"} if verdict == "right" else {"outcome": "refuted", "reason": said})
@@ -346,25 +385,69 @@ def run_apart(name: str, options: argparse.Namespace) -> None:
     print(f"{name} {words or 'done'}", flush=True)
 
 
+PAGE = """# Models of today
+
+<!-- Rendered by `python benchmarks/field.py --out FILE --page docs/field.md`. -->
+
+Of {architectures} architectures of transformers, diffusers, timm, ultralytics, torchvision, Keras and plain torch
+(`benchmarks/field_models.py`, at reduced width, with the dimensions that vary left open) {sources} sources were
+exported, each by the exporter that its column names; {not_exported} more are refused by their exporter. Each was
+converted with verification, run in the runtime of its new format at two settings of all lengths, and compared with
+what was exported, in its own: {pairs} pairs, of which {right} are right. `ort_…` are the files of `legacy` as ONNX
+Runtime's optimizer writes them at its levels, or as its optimizer for transformers fuses them. What is not yet in the
+counts was not run.
+
+{table}
+"""
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """The table with what it is of, in Markdown."""
+    made = [row for row in rows if row["outcome"] != "not exported"]
+    return PAGE.format(
+        architectures=len({row["name"] for row in made}),
+        sources=len({(row["name"], row["source"]) for row in made}),
+        not_exported=len({(row["name"], row["source"]) for row in rows if row not in made}),
+        pairs=len(made),
+        right=sum(row["outcome"] == "right" for row in made),
+        table=table(rows),
+    )
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    """Counts by source and target, reasons of refusals, names kept."""
+    """Counts by source, group and target, reasons of refusals, and names kept, in Markdown."""
+    lines: list[str] = []
+    for by in ("source", "group"):
+        lines += [*counted(rows, by), ""]
+    for what, title in (("outputs", "Outputs"), ("dims", "Dimensions of outputs")):
+        pairs = [row[what] for row in rows if what in row]
+        lines += [
+            f"{title} that keep their names: {sum(p[0] for p in pairs)} of {sum(p[1] for p in pairs)}.",
+            "",
+        ]
+    for what, title in (
+        ("blockers", "Why pairs are refused"),
+        ("unread", "What is written and not read back"),
+    ):
+        found = Counter((row["to"], *pair) for row in rows for pair in set(map(tuple, row.get(what, ()))))
+        lines += [f"## {title}", "", "| pairs | target | operator | reason |", "|---|---|---|---|"]
+        lines += [*(f"| {n} | {to} | {op} | {why} |" for (to, op, why), n in found.most_common()), ""]
+    return "\n".join(lines).rstrip()
+
+
+def counted(rows: list[dict[str, Any]], by: str) -> list[str]:
+    """Lines of a table: how many pairs of each source, or group, are right on each target."""
     counts: dict[tuple[str, str], Counter] = defaultdict(Counter)
     for row in rows:
-        counts[row["source"], row["to"]][row["outcome"]] += 1
-        counts["all", row["to"]][row["outcome"]] += 1
+        for name in (row[by], "all"):
+            counts[name, row["to"]][row["outcome"]] += 1
     targets = [to for to in TARGETS if any(row["to"] == to for row in rows)]
-    lines = [f"| source | {' | '.join(targets)} |", "|---" * (len(targets) + 1) + "|"]
-    for source in dict.fromkeys([*(row["source"] for row in rows), "all"]):
-        cells = [cell(counts[source, to]) for to in targets]
-        lines.append(f"| {source} | {' | '.join(cells)} |")
-    for what in ("outputs", "dims"):
-        pairs = [row[what] for row in rows if what in row]
-        lines.append(
-            f"\n{what} that keep their names: {sum(p[0] for p in pairs)} of {sum(p[1] for p in pairs)}"
-        )
-    reasons = Counter((row["to"], *pair) for row in rows for pair in map(tuple, row.get("blockers", ())))
-    lines += ["", *(f"{count:4} {to}: {op} {reason}" for (to, op, reason), count in reasons.most_common())]
-    return "\n".join(lines)
+    names = [*dict.fromkeys(row[by] for row in rows), "all"]
+    return [
+        f"| {by} | {' | '.join(targets)} |",
+        "|---" * (len(targets) + 1) + "|",
+        *(f"| {name} | {' | '.join(cell(counts[name, to]) for to in targets)} |" for name in names),
+    ]
 
 
 def cell(count: Counter) -> str:
@@ -390,15 +473,21 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", default="field.jsonl")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument(
+        "--page", metavar="FILE", type=Path, help="write the table as a page of the documentation"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.names[0], options)
         return
-    if not options.table:
+    if not options.table and not options.page:
         with ThreadPoolExecutor(options.jobs) as pool:
             list(pool.map(lambda name: run_apart(name, options), chosen(options.names)))
     rows = rows_of(Path(options.out))
+    if options.page:
+        options.page.write_text(page(rows))
+        return
     print(table(rows))
     for row in rows:
         if row["outcome"] not in ("right", "refused", "not exported"):

@@ -4,7 +4,7 @@ torchvision, Keras, and plain torch. Each has its inputs, with the dimensions th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -51,13 +51,15 @@ def length(name: str, lengths: dict[str, int]) -> int:
 @dataclass(frozen=True)
 class Architecture:
     """A model of a group: `build` makes it, with random weights; it gives its `outputs` in their order.
-    `scripted` says that torch.jit.script takes it; a Keras model is of the group keras."""
+    `scripted` says that torch.jit.script takes it, `fusion` the kind of model that ONNX Runtime's optimizer
+    takes it for; a Keras model is of the group keras."""
 
     group: str
     build: Callable[[], Any]
     inputs: dict[str, Input]
     outputs: tuple[str, ...] = ("output",)
     scripted: bool = False
+    fusion: str = ""
     lengths: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def arrays(self, setting: int, seed: int = 0) -> Tensors:
@@ -316,7 +318,7 @@ def diffusion(
         return calling(getattr(diffusers, name)(**config), list(inputs), body)
 
     return Architecture(
-        "diffusers", build, inputs, ("sample",), lengths={"height": (16, 24), "width": (24, 32)}
+        "diffusers", build, inputs, ("output",), lengths={"height": (16, 24), "width": (24, 32)}
     )
 
 
@@ -633,6 +635,13 @@ KERAS = {
 ARCHITECTURES: dict[str, Architecture] = (
     TRANSFORMERS | DECODERS | TIMM | ULTRALYTICS | DIFFUSERS | TORCHVISION | TORCH | KERAS
 )
+FUSIONS = {
+    "bert": "bert", "roberta": "bert", "distilbert": "bert", "albert": "bert", "deberta": "bert", "t5": "t5", "bart": "bart",
+    "vit": "vit", "clip": "clip", "gpt2": "gpt2", "unet_conditional": "unet", "vae_decoder": "vae",
+}  # fmt: skip
+"""Kinds of models that ONNX Runtime's optimizer fuses."""
+
+ARCHITECTURES |= {name: replace(ARCHITECTURES[name], fusion=kind) for name, kind in FUSIONS.items()}
 
 
 def chosen(words_: list[str]) -> Iterator[str]:

@@ -192,4 +192,4 @@ class ProgramImport:
             elif spec.kind.name in ("BUFFER_MUTATION", "PARAMETER_MUTATION"):
                 targets[spec.target].write(op, value.read(op))
         made = pytree.tree_unflatten(returned, self.program.call_spec.out_spec)
-        return ((name, leaf, None) for name, leaf in leaves(made, (list, tuple)))
+        return ((name, leaf, None, None) for name, leaf in leaves(made, (list, tuple)))

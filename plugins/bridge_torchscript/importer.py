@@ -26,7 +26,7 @@ from bridge_torchscript.interface import leaves, type_of
 from bridge_torchscript.interpreter import Raised, nodes_in, output_name
 from bridge_torchscript.live import capture
 from bridge_torchscript.live_session import torch_session
-from bridge_torchscript.outputs import add_outputs, open_containers
+from bridge_torchscript.outputs import Result, add_outputs, open_containers
 from bridge_torchscript.program import open_program
 from bridge_torchscript.rules import Refused, has_rule
 from bridge_torchscript.safe_open import inspect_archive, is_program, open_archive, open_script
@@ -302,16 +302,17 @@ class MethodImport:
         items = [elements[str(i)] for i in range(len(elements))]
         return tuple(items) if type_name.startswith(("Tuple", "Optional[Tuple")) else Items(op, items)
 
-    def _results(self, result: Any) -> Iterator[tuple[str, Any, ir.TypeProtocol | None]]:
-        """Name, value and declared type of every output: as kept in archives of bridge, else flattened."""
+    def _results(self, result: Any) -> Iterator[Result]:
+        """Name, value and declared type and dimensions of every output: as kept in archives of bridge, else
+        flattened."""
         declared = self.interface.get("outputs", [])
         elements = result if len(declared) > 1 else (result,)
         if declared and isinstance(elements, tuple) and len(elements) == len(declared):
             for facts, part in zip(declared, elements, strict=True):
-                yield facts["name"], part, type_of(facts.get("type", ""))
+                yield facts["name"], part, type_of(facts.get("type", "")), facts.get("shape")
             return
         for name, leaf in leaves(open_containers(result), (list, tuple, dict)):
-            yield name, leaf, None
+            yield name, leaf, None, None
 
 
 def _element_kind(type_name: str, key: str) -> str:

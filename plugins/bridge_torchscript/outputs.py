@@ -13,14 +13,14 @@ from bridge_torchscript.control import as_sequence, as_value
 from bridge_torchscript.dtypes import STAND_IN
 from bridge_torchscript.values import Builder, Complex, Items, Object, Poison, Sequence, Var
 
-Result = tuple[str, Any, ir.TypeProtocol | None]
+Result = tuple[str, Any, ir.TypeProtocol | None, list[int | str | None] | None]
 
 
 def add_outputs(graph: ir.Graph, op: Builder, title: str, results: Iterable[Result]) -> None:
-    """Add results to the outputs of a graph, by name, value and declared type; None is left out. What is
-    complex is so in its metadata, and pairs in the graph."""
+    """Add results to the outputs of a graph, by name, value and declared type and dimensions; None is left
+    out. What is complex is so in its metadata, and pairs in the graph."""
     input_names = {v.name for v in graph.inputs}
-    for name, leaf, declared_type in list(results):
+    for name, leaf, declared_type, dims in list(results):
         if leaf is None:
             continue
         value = _value(op, leaf, declared_type)
@@ -29,6 +29,11 @@ def add_outputs(graph: ir.Graph, op: Builder, title: str, results: Iterable[Resu
             raise UnsupportedModel(f"{title} returns {name}, which {reason}.", [])
         is_complex = isinstance(leaf, Complex) or (isinstance(leaf, Var) and isinstance(leaf.value, Complex))
         value = op.Identity(value)
+        if value.shape is not None and len(value.shape) == len(dims or ()):
+            pairs = zip(value.shape, dims or (), strict=True)
+            value.shape = ir.Shape(
+                [m if isinstance(m, str) and not isinstance(n, int) else n for n, m in pairs]
+            )
         value.name = f"{name}_output" if name in input_names else name
         if is_complex:
             dtype = "complex128" if value.dtype == ir.DataType.DOUBLE else "complex64"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+from bridge_torchscript.guards import META
 from bridge_torchscript.interface import leaves
 from bridge_torchscript.safe_open import check_members, declare_operators, first_line
 from bridge_torchscript.tracer_lock import TRACER, quiet
@@ -52,20 +53,23 @@ def open_program(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             check_members(path, archive)
-            sanitized = _sanitized(path, archive)
+            guards: list[str] = []
+            sanitized = _sanitized(path, archive, guards)
         declare_operators(path)
         with TRACER, quiet():
             # Declares quantized_decomposed, which programs may call
             importlib.import_module("torch.ao.quantization.fx._decomposed")
-            return torch.export.load(sanitized)
+            program = torch.export.load(sanitized)
+        program.graph_module.meta[META] = guards
+        return program
     except (BridgeError, MemoryError):
         raise
     except Exception as error:
         raise UnreadableFile(f"{path} is not a valid exported program: {first_line(error)}") from error
 
 
-def _sanitized(path: Path, archive: zipfile.ZipFile) -> io.BytesIO:
-    """Copy of the archive with checked members only."""
+def _sanitized(path: Path, archive: zipfile.ZipFile, guards: list[str]) -> io.BytesIO:
+    """Copy of the archive with checked members only; `guards` gets the guards, which torch would evaluate."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as copy:
         for name in archive.namelist():
@@ -76,6 +80,7 @@ def _sanitized(path: Path, archive: zipfile.ZipFile) -> io.BytesIO:
                 copy.writestr(name, b"")
             elif inside.startswith("models/") and inside.endswith(".json"):
                 program = json.loads(archive.read(name))
+                guards.extend(g for g in program.get("guards_code") or [] if isinstance(g, str))
                 program["guards_code"] = []
                 _check_value(path, program)
                 copy.writestr(name, json.dumps(program))

@@ -177,7 +177,9 @@ def lacking(module: Any) -> dict[str, str]:
     for inner in module.modules():
         for node in inner.graph.nodes if isinstance(inner, torch.fx.GraphModule) else ():
             name = operator_name(node.target) if node.op == "call_function" else ""
-            if getattr(node.target, "_schema", None) is not None and not _is_known(name):
+            is_operator = getattr(node.target, "_schema", None) is not None
+            is_vmap = getattr(node.target, "__module__", "") == "torch._functorch.predispatch"
+            if is_vmap or (is_operator and not _is_known(name)):
                 found.setdefault(name, node_name(node))
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from bridge_torchscript.guards import equations, guards_of, solved
 from bridge_torchscript.input_specs import InputSpec, terms
 
 SMALLEST = 2
@@ -13,7 +14,7 @@ SMALLEST = 2
 
 class Symbols:
     """Names for the symbols of a program: those of the user's `specs`, else those that dimensions had when
-    it was exported, else torch's own.
+    it was exported, else torch's own. A symbol that its guards say is a sum of others has no name.
 
     `notes` tells what torch made of a name of `specs`: another expression, or a range.
     """
@@ -23,6 +24,7 @@ class Symbols:
         self.names: dict[Any, str] = {}
         self.notes: list[str] = []
         inputs = {n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder"}
+        self.sums = solved(equations(guards_of(program), inputs))
         described = [(inputs.get(name), spec) for name, spec in specs.items()]
         for example, spec in described:
             for length, name in zip(getattr(example, "shape", ()), spec.dims or (), strict=False):
@@ -59,6 +61,10 @@ class Symbols:
         expression = _expression(length)
         if expression is None or expression.is_number:
             return int(length)
+        return self._text(expression)
+
+    def _text(self, expression: Any) -> str:
+        expression = expression.xreplace(self.sums)
         named = {s: _sum(self.names[s]) for s in expression.free_symbols if s in self.names}
         return str(expression.xreplace(named))
 
@@ -67,7 +73,7 @@ class Symbols:
         for symbol, values in self.program.range_constraints.items():
             low, high = (int(v) if v.is_Integer else None for v in (values.lower, values.upper))
             if symbol.is_Symbol and ((low or 0) > SMALLEST or high is not None):
-                yield self.names.get(symbol, str(symbol)), low or 0, high
+                yield self._text(symbol), low or 0, high
 
 
 def _sum(names: str) -> Any:

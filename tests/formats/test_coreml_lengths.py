@@ -66,6 +66,22 @@ INDEXED: dict[str, tuple[str, dict[str, np.ndarray]]] = {
         "(float[A,B] x, int64[N,M] k) => (float[N,M] y) { y = GatherElements <axis = 1> (x, k) }",
         {"x": X, "k": ROWS},
     ),
+    "TopK of fewer": (
+        "(float[A,B] x, int64[1] k) => (float[C,B] y, int64[C,B] i) { y, i = TopK <axis = 0> (x, k) }",
+        {"x": X, "k": np.array([2])},
+    ),
+    "TopK, smallest": (
+        "(int32[A,B] x, int64[1] k) => (int32[A,C] y, int64[A,C] i) { y, i = TopK <largest = 0> (x, k) }",
+        {"x": (10 * X).astype(np.int32), "k": np.array([3])},
+    ),
+    "Einsum of patches": (
+        """(float[N,L,W] x) => (float[N,C,H,P] y)
+        <int64[6] s = {-1, 3, 2, 2, 4, 5}, int64[4] o = {-1, 5, 6, 8}> {
+        v = Reshape (x, s) t = Einsum <equation = "nhwpqc->nchpwq"> (v) a = Shape <end = 3> (t) b = Shape <start = 3> (t)
+        p = ReduceProd <keepdims = 0> (b) c = Shape <start = 1, end = 2> (t) q = Shape <end = 1> (t)
+        n = Constant <value_ints = [6, -1]> () r = Concat <axis = 0> (q, c, n) y = Reshape (t, r) }""",
+        {"x": floats(2, 6, 40)},
+    ),
     "RotaryEmbedding": (
         "(float[N,4,L,8] x, float[N,L,4] c, float[N,L,4] s) => (float[N,4,L,8] y) { y = RotaryEmbedding (x, c, s) }",
         {"x": floats(2, 4, 3, 8), "c": floats(2, 3, 4), "s": floats(2, 3, 4)},
@@ -191,6 +207,26 @@ LOOPS = {
             (bool go, float[L] t) { t = Concat <axis = 0> (a, x)  go = Identity (c) }>
     }""",
 }
+
+BRANCHES = {
+    "nothing or something": """(float[N] x, bool c) => (int64[M] y) { y = If (c) <
+        then_branch = t () => (int64[0] none) { none = Constant <value = int64[0] {}> () },
+        else_branch = e () => (int64[K] some) { p = NonZero (x) s = Constant <value_ints = [-1]> () some = Reshape (p, s) }> }""",
+    "one or more": """(float[N] x, bool c) => (float[M] z) { y = If (c) <
+        then_branch = t () => (float[1] one) { one = Constant <value_floats = [7.0]> () },
+        else_branch = e () => (float[N] some) { some = Neg (x) }> z = Relu (y) }""",
+    "of two lengths": """(float[N] x, bool c) => (float[M,2] y) { y = If (c) <
+        then_branch = t () => (float[3,2] some) { some = Constant <value = float[3,2] {1,2,3,4,5,6}> () },
+        else_branch = e () => (float[N,2] some) {
+            s = Constant <value_ints = [-1, 1]> () v = Reshape (x, s) some = Concat <axis = 1> (v, v) }> }""",
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", BRANCHES)
+def test_branches_give_what_they_give(name: str, target: str, tmp_path: Path) -> None:
+    feeds = [{"x": floats(n), "c": np.array(c)} for n in (4, 6) for c in (True, False)]
+    assert_as_source(hub_from_text(BRANCHES[name]), feeds, tmp_path, minimum_deployment_target=target)
 
 
 @pytest.mark.parametrize("target", TARGETS)

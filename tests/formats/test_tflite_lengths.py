@@ -106,6 +106,24 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "{ y, p, q, r = Unique <axis = 1, sorted = 0> (x) }",
         {"x": RNG.integers(0, 2, (3, 8))},
     ),
+    "the last of what is put in one place": (
+        "(float[N,3] x, int64[M,1] i, float[M,3] u) => (float[N,3] y) { y = ScatterND (x, i, u) }",
+        {"x": f(4, 3), "i": i(2, -2, 0, 2).reshape(-1, 1), "u": f(4, 3)},
+    ),
+    "the last of elements put in one place": (
+        "(float16[N,M] x, int64[2,K] i, float16[2,K] u) => (float16[N,M] y) "
+        "{ y = ScatterElements <axis = 1> (x, i, u) }",
+        {"x": f(3, 4).astype(np.float16), "i": i(3, 3, 1, 0, 0, 0).reshape(2, 3), "u": f(2, 3).astype(np.float16)},
+    ),
+    "nothing to put": (
+        "(float[N,3] x, int64[M,1] i, float[M,3] u) => (float[N,3] y) { y = ScatterND (x, i, u) }",
+        {"x": f(4, 3), "i": np.zeros((0, 1), np.int64), "u": f(0, 3)},
+    ),
+    "the largest of what is put in one place": (
+        "(float[N,M] x, int64[K,2] i, float[K] u) => (float[N,M] y) "
+        "{ y = ScatterND <reduction = \"max\"> (x, i, u) }",
+        {"x": f(3, 4), "i": i(1, 2, 1, -2, 0, 3).reshape(3, 2), "u": f(3)},
+    ),
     "whole powers": (
         "(int64[N] x, int64[N] e) => (int64[N] y) { y = Pow (x, e) }",
         {"x": i(2, 3, -3, 1, -1, 0, -1, 5, -1, 2), "e": i(40, 5, 7, 100, 101, 0, 64, -1, -3, 62)},

@@ -114,6 +114,12 @@ def test_names_dtypes_and_dimensions_come_back(tmp_path: Path) -> None:
     assert outputs["y"].dtype == ir.DataType.INT4.numpy()
 
 
+def test_lengths_that_data_decide_keep_their_names(tmp_path: Path) -> None:
+    model = model_from_text("(float[n] x) => (int64[1,found] y) { y = NonZero (x) }", 23)
+    back = bridge.load(bridge.convert(model, tmp_path / "m.pt").path)
+    assert [str(v.shape) for v in back.graph.outputs] == ["[1,found]"]
+
+
 def test_mobile_and_optimized_files_give_the_same(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((2, 4)).astype(np.float32)
     paths = [

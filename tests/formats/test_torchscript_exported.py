@@ -85,6 +85,31 @@ def test_dimensions_keep_the_names_they_were_exported_with() -> None:
     assert [str(v.shape) for v in model.graph.outputs] == ["[batch,time + 2]"]
 
 
+@pytest.mark.parametrize("file", [False, True])
+def test_lengths_that_guards_bind_are_sums(file: bool, tmp_path: Path) -> None:
+    def masked(x: torch.Tensor, past: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        together = torch.cat([past, x], 1)
+        fits = mask.shape[1] <= together.shape[1] and mask.shape[1] >= together.shape[1]
+        return together.sum(1) + mask.sum(1) if fits else together.sum(1)
+
+    both = {0: DYNAMIC, 1: DYNAMIC}
+    settings = [
+        (torch.rand(b, n), torch.rand(b, m), torch.rand(b, n + m)) for b, n, m in ((3, 4, 5), (2, 6, 3))
+    ]
+    program = exported(module_of(masked), settings[0], ((both, both, both),))
+    if file:
+        torch.export.save(program, tmp_path / "m.pt2")
+    model = agree(tmp_path / "m.pt2" if file else program, module_of(masked), settings)
+    shapes = [[str(d) for d in v.shape] for v in model.graph.inputs]
+    assert shapes[2][1] in (f"{shapes[0][1]} + {shapes[1][1]}", f"{shapes[1][1]} + {shapes[0][1]}")
+
+
+def test_functions_over_a_batch_are_spelled_out() -> None:
+    module = module_of(lambda x, y: torch.vmap(lambda a, b: torch.dot(a, b) * a.sum())(x, y))
+    settings = [(torch.rand(n, 4), torch.rand(n, 4)) for n in (3, 5)]
+    agree(exported(module, settings[0], (({0: DYNAMIC}, {0: DYNAMIC}),)), module, settings)
+
+
 CONDITIONS = {
     "of numbers": lambda x: torch.cond(
         x.sum() > 0, lambda x: (x * 2, x.sum(0)), lambda x: (x - 1, x.amax(0)), (x,)

@@ -263,3 +263,29 @@ def test_a_written_reshape_by_run_time_lengths_is_read_again(tmp_path, parse):
     }"""
     path = bridge.convert(parse(text, opset=20), tmp_path / "m.pt", to="torchscript").path
     assert bridge.verify(path, bridge.load(path), inputs={"x": np.ones((3, 4), np.float32)}).ok
+
+
+class Windows(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pairs = torch.complex(x, x * 2).unfold(1, 3, 1)
+        return x.unfold(-1, 4, 3), torch.view_as_real(pairs)
+
+
+def test_windows_of_any_length(tmp_path: Path) -> None:
+    path, model = read(Windows(), tmp_path, "x:float32[N,L]")
+    for length in (5, 10, 4):
+        agrees(path, model, floats(2, length))
+
+
+class Adaptive(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        wide = torch.nn.functional.adaptive_max_pool2d(x, (3, x.size(3)))
+        return wide, torch.nn.functional.adaptive_max_pool1d(x[:, 0], x.size(2) - 1)
+
+
+def test_the_largest_of_windows_of_any_length(tmp_path: Path) -> None:
+    path, model = read(Adaptive(), tmp_path, "x:float32[N,2,H,W]")
+    for height, width in ((7, 5), (10, 12), (3, 4)):
+        agrees(path, model, floats(2, 2, height, width))
+    written = bridge.convert(path, tmp_path / "m.tflite", inputs=["x:float32[N,2,H,W]"], verify=True)
+    assert written.verification.ok

@@ -40,8 +40,13 @@ def has_same_types(node: ir.Node) -> bool:
 
 
 def has_same_shapes(node: ir.Node) -> bool:
-    then_branch, else_branch = attr(node, "then_branch"), attr(node, "else_branch")
-    return all(a.shape == b.shape for a, b in zip(then_branch.outputs, else_branch.outputs, strict=True))
+    """True if what one branch knows of the lengths of its outputs, the other one knows too."""
+    outputs = zip(attr(node, "then_branch").outputs, attr(node, "else_branch").outputs, strict=True)
+    return all(
+        m == n or not (isinstance(m, int) or isinstance(n, int))
+        for a, b in outputs
+        for m, n in zip(a.shape, b.shape, strict=True)
+    )
 
 
 @ops.op(

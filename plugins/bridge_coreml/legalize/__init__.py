@@ -20,6 +20,7 @@ from bridge.traits import MOVES_DATA
 from bridge_coreml import export_ops
 from bridge_coreml.export_ops.common import HELD
 from bridge_coreml.legalize import rank
+from bridge_coreml.legalize.control import OpenBranches
 from bridge_coreml.legalize.newer_targets import NoteNewer
 from bridge_coreml.legalize.precision import HalfPrecision
 from bridge_coreml.legalize.rank import JoinViews
@@ -32,8 +33,8 @@ MOVES = MOVES_DATA | {"If", "Loop", "Pad", "Shape", "Size", "Trilu", "Where"}
 
 def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     """Passes in order: sequences become tensors; patterns are fused; operators of newer targets are recorded;
-    dtypes are widened; operators are decomposed or rewritten; axes join where there are more than 5; half
-    precision is last."""
+    dtypes are widened; operators are decomposed; branches get one type; operators are rewritten; axes join
+    where there are more than 5; half precision is last."""
     newer = [number for number in SPECIFICATION if number > version(options)]
     takes = takes_at(version(options))
     keep_float32 = kept_float32(options)
@@ -46,6 +47,7 @@ def passes(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         ComputeWider(takes, moves),
         Decompose(takes),
         FoldConstants(),
+        OpenBranches(),
         Rewrite(ops, keep=lambda node: native(node, version(options))),
         FoldConstants(),
         Rewrite(rank.JOINED, keep=rank.fits_rank),

@@ -81,6 +81,17 @@ def reshape_with_copied_lengths(op, node, x, shape):
     return reshape(op, x, [sizes[i] if n == 0 else int(n) for i, n in enumerate(const(shape))])
 
 
+VIEW = condition(
+    "a view", lambda n: n.inputs[0].producer() is not None and n.inputs[0].producer().op_type == "Reshape"
+)
+
+
+@JOINED.op("Shape", needs=(VIEW,))
+def shape(op, node, x):
+    """The lengths that a view was given."""
+    return vector(op, lengths_of(op, x)[attr(node, "start") : attr(node, "end")])
+
+
 @JOINED.op("Unsqueeze", needs=(RANKS,))
 def unsqueeze(op, node, x, axes):
     if const(axes) is None:

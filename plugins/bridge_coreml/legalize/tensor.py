@@ -190,15 +190,18 @@ def pad_whole_numbers(op: Any, x: ir.Value, pads: Any, value: ir.Value | None, a
     return op.Where(op.Greater(padded(ones), 0.5), result, op.Reshape(value, op.const([])))
 
 
-@ops.op(
-    "TopK",
-    needs=(TENSOR, at_run_time(1), condition("a known length", lambda n: isinstance(axis_length(n), int))),
-)
+@ops.op("TopK", needs=(TENSOR, at_run_time(1)))
 def top_k(op, node, x, k):
-    """TopK of all elements, of which the first k are sliced."""
-    axis = attr(node, "axis") % (rank_of(x) or 1)
-    attributes = {"axis": axis, "largest": attr(node, "largest"), "sorted": 1}
-    values, indices = op.TopK(x, op.const(np.array([axis_length(node)], np.int64)), **attributes, _outputs=2)
+    """All elements in order, of which the first k are sliced."""
+    axis, largest = attr(node, "axis") % (rank_of(x) or 1), attr(node, "largest")
+    if isinstance(count := axis_length(node), int):
+        count = op.const(np.array([count], np.int64))
+        values, indices = op.TopK(x, count, axis=axis, largest=largest, sorted=1, _outputs=2)
+    else:
+        indices = op.ArgSort(
+            x, axis=axis, ascending=1 - largest, _domain=MIL, _dtype=ir.DataType.INT64, _shape=x.shape
+        )
+        values = op.GatherElements(x, indices, axis=axis)
     return tuple(op.Slice(v, [0], k, [axis]) for v in (values, indices))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, shape_of
+from bridge.hub import attr
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_savedmodel.tensorflow import DOMAIN
@@ -25,18 +25,23 @@ def resize(tf, node, x, size):
     )
 
 
-def _has_static_boxes(node: ir.Node) -> bool:
-    return all(shape_of(v) is not None for v in node.inputs[:2])
+def _counts_images_and_classes(node: ir.Node) -> bool:
+    shape = node.inputs[1].shape if node.inputs[1] else None
+    return shape is not None and all(isinstance(d, int) for d in shape[:2])
 
 
-@ops.op("NonMaxSuppression", needs=(condition("static shapes of boxes and scores", _has_static_boxes),))
+@ops.op(
+    "NonMaxSuppression",
+    needs=(condition("a known number of images and of classes", _counts_images_and_classes),),
+)
 def non_max_suppression(
     tf, node, boxes, scores, max_output_boxes=None, iou_threshold=None, score_threshold=None
 ):
     """Suppress boxes per class of each image and concatenate: [selected, 3] of batch, class, box."""
     api = tf.api
-    batches, classes, count = shape_of(scores)
+    batches, classes, _ = scores.shape
     corners = tf.tensor(boxes)
+    count = api.shape(tf.tensor(scores), api.int64)[2]
     if attr(node, "center_point_box"):
         x, y, w, h = api.unstack(corners, axis=2)
         corners = api.stack([y - h / 2, x - w / 2, y + h / 2, x + w / 2], 2)

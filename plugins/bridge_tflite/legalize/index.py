@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.dims import lengths, reshape, vector
+from bridge.dims import arange, lengths, product, reshape, scalar, vector
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
@@ -149,60 +149,50 @@ def non_zero(op, node, x):
     return op.Transpose(indices, perm=[1, 0])
 
 
-def is_supported_scatter(node: ir.Node) -> bool:
-    """True for static shapes, or for indices of known depth: of depth 1, or without mul, max and min."""
-    static = all(shape_of(v) is not None for v in node.inputs)
-    depth = node.inputs[1].shape[-1] if rank_of(node.inputs[1]) else None  # type: ignore[index]
-    ranked = all(rank_of(v) is not None for v in node.inputs) and isinstance(depth, int)
-    return static or (ranked and (depth == 1 or attr(node, "reduction") in ("none", "add")))
+def has_known_depth(node: ir.Node) -> bool:
+    """True if all ranks, and how many axes the indices are of, are known."""
+    ranked = all(rank_of(v) is not None for v in node.inputs)
+    return bool(ranked and rank_of(node.inputs[1]) and isinstance(node.inputs[1].shape[-1], int))  # type: ignore[index]
 
 
-@ops.op("ScatterND", needs=(condition("static shapes, or places of a known depth", is_supported_scatter),))
+@ops.op("ScatterND", needs=(dtype(*GATHER_DTYPES), condition("indices of a known depth", has_known_depth)))
 def scatter_nd(op, node, x, indices, updates):
-    """Scatter into zeros, then combine with the data.
-
-    SCATTER_ND adds updates of equal indices. To replace elements, a count is scattered too: it selects them,
-    and divides the sums of repeated indices. Products, maxima and minima are computed by segments.
-    """
-    shape, depth = list(x.shape), indices.shape[-1]
+    """SCATTER_ND adds updates of equal indices to zeros. Updates that replace elements are gathered, the last
+    of equal indices; products, maxima and minima are computed by segments."""
+    shape, depth, sizes = list(x.shape), indices.shape[-1], lengths(op, x)
     reduction = attr(node, "reduction")
-    sizes = lengths(op, x)
     rows = -1 if shape_of(indices) is None else int(np.prod(shape_of(indices)[:-1]))
-    wrapped_indices = as_int32(
-        op, op.Reshape(_wrap_negative(op, indices, vector(op, sizes[:depth])), [rows, depth])
-    )
-    rows_of_updates = reshape(op, updates, [rows, *sizes[depth:]])
-    if reduction not in ("none", "add"):
-        return _scatter_by_segments(op, reduction, x, wrapped_indices, rows_of_updates, sizes, depth)
-    output_shape = as_int32(op, vector(op, sizes))
-    scattered = op.ScatterND(
-        rows_of_updates, wrapped_indices, output_shape, _domain=TFLITE, _dtype=x.dtype, _shape=shape
-    )
+    places = op.Reshape(_wrap_negative(op, indices, vector(op, sizes[:depth])), [rows, depth])
+    updates = reshape(op, updates, [rows, *sizes[depth:]])
     if reduction == "add":
-        return op.Add(x, scattered)
-    ones = [1] * (len(shape) - depth)
-    count = op.ScatterND(
-        op.Expand(
-            op.const(np.ones([1, *ones], np.int32)), vector(op, [lengths(op, wrapped_indices)[0], *ones])
-        ),
-        wrapped_indices,
-        as_int32(op, vector(op, [*sizes[:depth], *ones])),
-        _domain=TFLITE,
-        _dtype=ir.DataType.INT32,
-        _shape=[*shape[:depth], *ones],
-    )
-    if x.dtype in (ir.DataType.FLOAT, ir.DataType.INT32) and not _has_unique_indices(indices):
-        scattered = op.Div(scattered, op.Cast(op.Max(count, np.int32(1)), to=int(x.dtype)))
-    return op.Where(op.Greater(count, op.const(np.array(0, np.int32))), scattered, x)
+        return op.Add(
+            x,
+            op.ScatterND(
+                updates,
+                as_int32(op, places),
+                as_int32(op, vector(op, sizes)),
+                _domain=TFLITE,
+                _dtype=x.dtype,
+                _shape=shape,
+            ),
+        )
+    steps = vector(op, [product(op, sizes[axis + 1 : depth]) for axis in range(depth)])
+    segment = op.ReduceSum(op.Mul(places, steps), [1], keepdims=0)
+    if reduction == "none":
+        return _replace(op, x, segment, updates, sizes, product(op, sizes[:depth]), depth)
+    return _scatter_by_segments(op, reduction, x, segment, updates, sizes, product(op, sizes[:depth]), depth)
 
 
-def _has_unique_indices(indices: ir.Value) -> bool:
-    """True if the indices are constant and without duplicates."""
-    constant_indices = const(indices)
-    if constant_indices is None:
-        return False
-    rows = constant_indices.reshape(-1, constant_indices.shape[-1])
-    return len(np.unique(rows, axis=0)) == len(rows)
+def _replace(
+    op: Any, x: ir.Value, segment: ir.Value, updates: ir.Value, sizes: list, total: Any, depth: int
+) -> ir.Value:
+    """Each of `total` slices, or the last of the updates of its segment."""
+    slices = reshape(op, x, [total, *sizes[depth:]])
+    count = lengths(op, updates)[0]
+    order = as_int32(op, op.Add(arange(op, count), scalar(op, total)))
+    latest = _segments(op, "SegmentMax", order, segment, total, [])
+    chosen = op.Max(latest, as_int32(op, arange(op, total)))
+    return reshape(op, op.Gather(op.Concat(slices, updates, axis=0), chosen, axis=0), sizes)
 
 
 def _wrap_negative(op: Any, indices: ir.Value, sizes: ir.Value) -> ir.Value:
@@ -214,22 +204,24 @@ SEGMENTS = {"mul": ("SegmentProd", "Mul"), "max": ("SegmentMax", "Max"), "min": 
 
 
 def _scatter_by_segments(
-    op: Any, reduction: str, x: ir.Value, indices: ir.Value, rows: ir.Value, sizes: list, depth: int
+    op: Any,
+    reduction: str,
+    x: ir.Value,
+    segment: ir.Value,
+    updates: ir.Value,
+    sizes: list,
+    total: Any,
+    depth: int,
 ) -> Any:
-    """Combine by UNSORTED_SEGMENT kernels. `sizes` of `x` are ints, or int64 values where `depth` is 1."""
     if x.dtype not in (ir.DataType.FLOAT, ir.DataType.INT32):
         return NotImplemented
-    if depth == 1:
-        segment, total = op.Reshape(indices, [-1]), sizes[0]
-    else:
-        steps = np.cumprod([1, *sizes[1:depth][::-1]])[::-1].astype(np.int32)
-        segment = op.ReduceSum(op.Mul(indices, op.const(steps)), [1], keepdims=0)
-        total = int(np.prod(sizes[:depth]))
-    operator, combine = SEGMENTS[reduction]
-    count = op.Reshape(as_int32(op, vector(op, [total])), [])
-    inner_dims = [d if isinstance(d, int) else None for d in sizes[depth:]]
-    first = total if isinstance(total, int) else None
-    reduced = op.node(
-        operator, rows, segment, count, _domain=TFLITE, _dtype=x.dtype, _shape=[first, *inner_dims]
-    )
+    kernel, combine = SEGMENTS[reduction]
+    reduced = _segments(op, kernel, updates, segment, total, sizes[depth:])
     return op.node(combine, x, reshape(op, reduced, sizes))
+
+
+def _segments(op: Any, kernel: str, x: ir.Value, segment: ir.Value, total: Any, inner: list) -> ir.Value:
+    """Slices of `x`, of the lengths `inner`, combined by their segment into `total`."""
+    shape = [d if isinstance(d, int) else None for d in (total, *inner)]
+    count = as_int32(op, scalar(op, total))
+    return op.node(kernel, x, as_int32(op, segment), count, _domain=TFLITE, _dtype=x.dtype, _shape=shape)

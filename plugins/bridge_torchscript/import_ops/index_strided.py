@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.dims import arange, lengths
 from bridge.hub import const, shape_of
 from bridge.importing import ints
 from bridge.ops import OpTable
@@ -50,9 +51,10 @@ def unfold(op, x, dimension, size, step):
     if not rank(x):
         return op.Reshape(x, ints(*([1] if size else [0])))
     at = axis(x, dimension)
-    total = static_value(length(op, x, at), "length")
-    indices = np.arange(0, total - size + 1, step)[:, None] + np.arange(size)
-    windows = op.Gather(x, op.const(indices), axis=at)
+    size, step = static_value(size, "size"), static_value(step, "step")
+    count = (lengths(op, x)[at] - size) // step + 1
+    firsts = op.Mul(op.Unsqueeze(arange(op, count), ints(1)), op.const(step))
+    windows = op.Gather(x, op.Add(firsts, op.const(np.arange(size))), axis=at)
     order = [i for i in range(rank(windows)) if i != at + 1]
     return op.Transpose(windows, perm=[*order, at + 1])
 

@@ -26,7 +26,7 @@ from bridge_torchscript.import_ops.common import (
     static_shape,
     tensor,
 )
-from bridge_torchscript.values import Sym, Unsupported
+from bridge_torchscript.values import Poison, Sym, Unsupported
 
 ops = OpTable()
 
@@ -178,12 +178,18 @@ def _average_matrix(size: int, target: int) -> np.ndarray:
 
 def _run_time_matrix(op: Any, size: Any, target: Any, x: ir.Value) -> ir.Value:
     """The weights of `_average_matrix` where a length is known at run time alone, in the dtype of `x`."""
-    place, element = arange(op, target), op.Unsqueeze(arange(op, size), ints(1))
-    size, target = (vector(op, [n]) for n in (size, target))
-    low = op.Div(op.Mul(place, size), target)
-    high = op.Div(op.Add(op.Mul(op.Add(place, ints(1)), size), op.Sub(target, ints(1))), target)
+    low, high = _run_time_windows(op, size, target)
+    element = op.Unsqueeze(arange(op, size), ints(1))
     inside = op.And(op.GreaterOrEqual(element, low), op.Less(element, high))
     return op.Div(op.CastLike(inside, x), op.CastLike(op.Sub(high, low), x))
+
+
+def _run_time_windows(op: Any, size: Any, target: Any) -> tuple[ir.Value, ir.Value]:
+    """The first element of each of `target` windows of an axis of `size`, and the one after its last."""
+    place = arange(op, target)
+    size, target = (vector(op, [n]) for n in (size, target))
+    low = op.Div(op.Mul(place, size), target)
+    return low, op.Div(op.Add(op.Mul(op.Add(place, ints(1)), size), op.Sub(target, ints(1))), target)
 
 
 def _is_length_of(target: Any, x: ir.Value, at: int) -> bool:
@@ -213,7 +219,11 @@ def register_adaptive_max(count: int) -> None:
     @ops.op(f"aten::adaptive_max_pool{count}d")
     def pool(op, x, output_size):
         """Adaptive max pooling; windows of equal size are a MaxPool."""
-        shape = static_shape(x)[-count:]
+        shape = dims_of(x)[-count:]
+        if not all(isinstance(n, int) for n in (*shape, *output_size)):
+            return max_pool_at_run_time(op, x, output_size), Poison(
+                "has places of maxima known at run time alone"
+            )
         target = spatial_list(output_size, count)
         if any(n % t for n, t in zip(shape, target, strict=True)):
             return max_pool_unequal(op, x, shape, target)
@@ -224,6 +234,19 @@ def register_adaptive_max(count: int) -> None:
 
 for dims in (1, 2, 3):
     register_adaptive_max(dims)
+
+
+def max_pool_at_run_time(op: Any, x: ir.Value, output_size: Any) -> ir.Value:
+    """Maxima of windows, each filled up with its last element to the length of the longest."""
+    for at, target in enumerate(output_size, rank(x) - len(output_size)):
+        if target is None or _is_length_of(target, x, at):
+            continue
+        low, high = _run_time_windows(op, lengths(op, x)[at], length_of(op, int64_scalar(op, target)))
+        width = op.ReduceMax(op.Sub(high, low), keepdims=0)
+        places = op.Add(op.Unsqueeze(low, ints(1)), arange(op, length_of(op, width)))
+        last = op.Unsqueeze(op.Sub(high, ints(1)), ints(1))
+        x = op.ReduceMax(op.Gather(x, op.Min(places, last), axis=at), ints(at + 1), keepdims=0)
+    return op.Identity(x)
 
 
 def max_pool_unequal(op: Any, x: ir.Value, shape: list[int], target: list[int]) -> tuple[ir.Value, ir.Value]:

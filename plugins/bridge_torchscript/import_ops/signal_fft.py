@@ -267,7 +267,7 @@ def equal_complex(op: Any, x: Any, other: Any) -> ir.Value:
 BY_COMPONENT = """
 alias cat clone contiguous cumsum detach diagonal expand flatten flip hstack index_select mT mean movedim
 narrow neg permute repeat reshape roll select slice split split_with_sizes squeeze stack sum t tile
-transpose unbind unflatten unsqueeze view vstack
+transpose unbind unflatten unfold unsqueeze view vstack
 """
 """Operators that give complex numbers what they give their real and their imaginary parts."""
 WHOLE = """
