@@ -41,6 +41,7 @@ def ports(model):
         ({"operators": ["second", "third"]}, (["a", "z"], ["c"])),
         ({"operators": ["Tanh"]}, (["b"], ["c"])),
         ({"operators": ["f*"]}, (["x", "c"], ["a", "y"])),
+        ({"operators": ["first", "second", "third", "joined"]}, (["x", "z"], ["a", "c", "w"])),
         ({"from_values": ["a"], "to_values": ["a"]}, (["a"], ["a_output"])),
     ],
 )
@@ -65,6 +66,7 @@ def test_what_bodies_read_is_cut_off_with_them():
     a, b = np.float32([1, 2]), np.float32([5, 5])
     np.testing.assert_array_equal(bridge.run(part, {"a": a, "b": b, "c": np.array(True)})["y"], [6, 7])
     assert ports(part_of(model, operators=["If"]))[0] == ["c", "a", "b"]
+    assert ports(part_of(model, operators=["Relu", "Neg"])) == (["x"], ["a", "b"])
     with pytest.raises(InvalidOption, match="needs x as well"):
         part_of(model, ["b", "c"])
 

@@ -54,11 +54,15 @@ def extract(
     """
     import bridge
 
-    names = {"from_values": from_values, "to_values": to_values, "operators": operators}
+    def names(given: tuple[str, ...]) -> list[str]:
+        return [name for text in given for name in text.split(",")]
+
     return 0, bridge.extract(
         src,
         dst,
-        **{kind: [n for text in given for n in text.split(",")] for kind, given in names.items()},
+        from_values=names(from_values),
+        to_values=names(to_values),
+        operators=names(operators),
         dims=parsed_dims(dims),
         **settings,
         **parsed(options),

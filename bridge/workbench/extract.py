@@ -131,19 +131,11 @@ def _ends(graph: ir.Graph, nodes: list[ir.Node]) -> tuple[list[ir.Value], list[i
     inside, results = {*nodes}, {*graph.outputs}
     read = dict.fromkeys(v for node in nodes for v in _reads(node, graph))
     inputs = [v for v in read if v.producer() not in inside and v.const_value is None]
-
-    def leaves(value: ir.Value) -> bool:
-        readers = [_outermost(use.node, graph) for use in value.uses()]
-        return value in results or not readers or any(node not in inside for node in readers)
-
-    return inputs, [v for node in nodes for v in node.outputs if leaves(v)]
-
-
-def _outermost(node: ir.Node, graph: ir.Graph) -> ir.Node:
-    """The node of `graph` that is or holds `node`."""
-    while node.graph is not graph and node.graph is not None and node.graph.parent_node is not None:
-        node = node.graph.parent_node
-    return node
+    outside = {v for node in graph if node not in inside for v in _reads(node, graph)}
+    inner = {v for v in read if v.producer() in inside}
+    return inputs, [
+        v for node in nodes for v in node.outputs if v in results or v in outside or v not in inner
+    ]
 
 
 def _reads(node: ir.Node, graph: ir.Graph) -> Iterator[ir.Value]:

@@ -215,7 +215,8 @@ def _stretched(op: Any, operands: list[tuple[ir.Value, list[str]]]) -> list[tupl
     longer = {x for value, labels in operands for x, n in zip(labels, value.shape, strict=True) if n != 1}
     rest = []
     for value, labels in operands:
-        ones = [i for i, x in enumerate(labels) if x in longer and value.shape[i] == 1]
+        sizes = list(value.shape or ())
+        ones = [i for i, x in enumerate(labels) if x in longer and sizes[i] == 1]
         rest.append(
             (op.Squeeze(value, ones) if ones else value, [x for i, x in enumerate(labels) if i not in ones])
         )
@@ -240,8 +241,9 @@ def _pair(
         sides.append((reshape(op, transposed, [*(sizes[x] for x in batch), *middle]), sizes))
     multiplied = op.MatMul(sides[0][0], sides[1][0])
     label_lengths = {**sides[1][1], **sides[0][1]}
+    dims = dict(zip(left, a.shape or (), strict=True)), dict(zip(right, b.shape or (), strict=True))
     for x in batch:
-        if a.shape[left.index(x)] != b.shape[right.index(x)]:
+        if dims[0][x] != dims[1][x]:
             label_lengths[x] = broadcast(op, sides[0][1][x], sides[1][1][x])
     labels = [*batch, *own[0], *own[1]]
     return reshape(op, multiplied, [label_lengths[x] for x in labels]), labels
