@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from bridge_torchscript.script.code import parsed
+
 
 @functools.cache
 def functions() -> dict[str, str]:
@@ -19,7 +21,7 @@ def functions() -> dict[str, str]:
     for file in sorted(Path(__file__).parent.glob("*.py")):
         if file.name != "__init__.py":
             text = file.read_text()
-            nodes = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+            nodes = [node for node in parsed(text, file.name) if isinstance(node, ast.FunctionDef)]
             sources.update({node.name: ast.get_source_segment(text, node) or "" for node in nodes})
     return sources
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,9 +40,15 @@ class ClassCode:
     methods: dict[str, ast.FunctionDef] = field(default_factory=dict)
 
 
-def _parsed(text: str, record: str) -> list[ast.stmt]:
+PARSING = threading.Lock()
+"""Python 3.11 counts the depth of all trees that threads build side by side as one."""
+
+
+def parsed(text: str, record: str) -> list[ast.stmt]:
+    """Statements of a record's text. Raises UnreadableFile."""
     try:
-        return ast.parse(text).body
+        with PARSING:
+            return ast.parse(text).body
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise UnreadableFile(f"code/{record} is no code that torch writes: {error}") from error
 
@@ -63,7 +70,7 @@ class Code:
         record = self.record(name)
         if record not in self._files:
             text = self.source(record)
-            body = _parsed(text, record) if text is not None else []
+            body = parsed(text, record) if text is not None else []
             known = [s for s in body if isinstance(s, (ast.ClassDef, ast.FunctionDef))]
             self._files[record] = {statement.name: statement for statement in known}
         return self._files[record].get(name.rpartition(".")[2])
