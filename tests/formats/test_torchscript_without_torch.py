@@ -194,6 +194,7 @@ PICKLES = {
     "a circle": pickle.dumps(circle(), 2),
     "a bomb": pickle.dumps(bomb(), 2),
     "no end": b"\x80\x02]",
+    "no beginning": b"\x80\x02]u.",
     "an empty stack": b"\x80\x02R.",
     "a memo of nothing": b"\x80\x02h\x07.",
     "a method of an object": b"\x80\x02c__torch__\nX\n)\x81cposix\nsystem\n(X\x02\x00\x00\x00lstR.",

@@ -85,7 +85,9 @@ class _Machine:
 
     def items(self) -> list[Any]:
         """What is on the stack above the last mark."""
-        at = next(i for i in reversed(range(len(self.stack))) if self.stack[i] is MARK)
+        at = next((i for i in reversed(range(len(self.stack))) if self.stack[i] is MARK), None)
+        if at is None:
+            raise _Damaged("ends containers that it does not begin")
         items = self.stack[at + 1 :]
         del self.stack[at:]
         return items
