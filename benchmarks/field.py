@@ -291,6 +291,7 @@ def carried(exported: Exported, to: str, folder: Path, architecture: Architectur
         verdict = "right"
     except UnsupportedModel as error:
         reasons = [[blocker.op, blocker.reason] for blocker in error.blockers]
+        reasons = reasons or [["", str(error).splitlines()[0][:160]]]
         return {"outcome": "refused", "reason": str(error), "blockers": reasons}
     except VerificationFailed as error:
         verdict, said = "refuted", str(error)
