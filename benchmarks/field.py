@@ -433,6 +433,18 @@ def table(rows: list[dict[str, Any]]) -> str:
         found = Counter((row["to"], *pair) for row in rows for pair in set(map(tuple, row.get(what, ()))))
         lines += [f"## {title}", "", "| pairs | target | operator | reason |", "|---|---|---|---|"]
         lines += [*(f"| {n} | {to} | {op} | {why} |" for (to, op, why), n in found.most_common()), ""]
+    faults = [row for row in rows if row["outcome"] not in ("right", "refused", "not exported")]
+    if faults:
+        lines += [
+            "## What else became of pairs",
+            "",
+            "| model | source | target | outcome | reason |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {row['name']} | {row['source']} | {row['to']} | {row['outcome']} | {' '.join(row['reason'].split())[:280]} |"
+            for row in faults
+        ]
     return "\n".join(lines).rstrip()
 
 
