@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import logging
@@ -63,6 +64,16 @@ def test_run_and_verify_agree_with_themselves(bridge, mnist, tmp_path):
 def test_formats_describes_options(bridge):
     assert "tflite" in bridge("formats").output
     assert "opset" in bridge("formats", "onnx").output
+
+
+def test_formats_say_what_works_now_and_what_an_extra_adds(bridge, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n, *a: None if n == "tensorflow" else found(n, *a)
+    )
+    (line,) = [one for one in bridge("formats").output.splitlines() if one.startswith("savedmodel")]
+    assert line.split()[1] == "read"
+    assert line.endswith("to write, run: pip install 'formatbridge[savedmodel]'")
 
 
 @pytest.mark.parametrize("code", ["import bridge", "import bridge.cli"])

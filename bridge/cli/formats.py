@@ -27,10 +27,25 @@ class Declarations:
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{f.name:<12} {'read ' if f.importer else '     '}"
-            f"{'write ' if f.exporter else '      '}{f.versions}"
+            f"{f.name:<12} {' '.join(_ability(f, part) for part in ABILITIES)} {f.versions}{_more(f)}"
             for f in self.formats
         )
+
+
+ABILITIES = {"importer": "read", "exporter": "write", "runtime": "run"}
+
+
+def _ability(fmt: Format, name: str) -> str:
+    """The word for what a part does, blank where the format has none or its packages are not installed."""
+    part = fmt.part(name)
+    word = ABILITIES[name]
+    return word if part is not None and not part.missing() else " " * len(word)
+
+
+def _more(fmt: Format) -> str:
+    """What the format's extra adds to what works now."""
+    words = [w for n, w in ABILITIES.items() if (part := fmt.part(n)) is not None and part.missing()]
+    return f"; to {', '.join(words)}: pip install '{fmt.distribution}[{fmt.extra}]'" if words else ""
 
 
 @click.command(cls=Command, example="formats tflite")
