@@ -72,16 +72,16 @@ class Loop:
         """The body node that computes the next value of a variable; None for an argument."""
         return self.nodes.get(self._source(self.results[index]))
 
-    def _source(self, reference: str) -> str:
+    def _source(self, reference: str, through: Sequence[str] = ("Identity",)) -> str:
         """The argument or node that a result comes from, through Identity nodes."""
         name = reference.split(":")[0]
-        while name in self.nodes and self.nodes[name].op == "Identity":
+        while name in self.nodes and self.nodes[name].op in through:
             name = self.nodes[name].input[0].split(":")[0]
         return name
 
     def is_step(self, reference: str) -> bool:
         """True if a value of the body is the step number: a variable that starts at 0 and grows by 1."""
-        name = self._source(reference)
+        name = self._source(reference, ("Identity", "Cast"))
         if name not in self.names:
             return False
         index = self.names.index(name)
@@ -367,7 +367,7 @@ def _list_elements(op: Any, loop: Loop, index: int, items: Any) -> Any:
     count = op.Shape(items, start=0, end=1)
     if before.items is not None:
         return op.Concat(items, op.Slice(before.items, count, ints(FAR), ints(0)), axis=0)
-    if loop.is_counted_to(before.length):
+    if is_same_number(before.length, 0) or loop.is_counted_to(before.length):
         return items
     if items.shape is None or items.dtype == T.STRING:
         return NotImplemented
