@@ -120,6 +120,18 @@ def test_lengths_that_data_decide_keep_their_names(tmp_path: Path) -> None:
     assert [str(v.shape) for v in back.graph.outputs] == ["[1,found]"]
 
 
+def test_an_axis_that_is_one_at_run_time_goes_and_the_rank_stays_known(tmp_path: Path) -> None:
+    model = model_from_text(
+        "(float[n,3] x) => (float[3] y) <int64[1] z = {0}, int64[1] o = {1}> "
+        "{ first = Slice (x, z, o, z) y = Squeeze (first, z) }",
+        23,
+    )
+    path = bridge.convert(model, tmp_path / "m.pt").path
+    assert [len(v.shape) for v in bridge.load(path).graph.outputs] == [1]
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(bridge.run(path, {"x": x})["y"], x[0])
+
+
 def test_mobile_and_optimized_files_give_the_same(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((2, 4)).astype(np.float32)
     paths = [

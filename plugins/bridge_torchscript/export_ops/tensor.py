@@ -66,7 +66,20 @@ def flatten(ts, node, x):
 
 @ops.op("Squeeze", needs=(NUMERIC,))
 def squeeze(ts, node, x, axes=None):
-    return f"torch.squeeze({x})" if axes is None else f"torch.squeeze({x}, {ts.ints(node.inputs[1])})"
+    """torch.squeeze keeps an axis of another length than 1: where the length is known at run time alone the
+    only element is selected, and the rank stays known."""
+    fixed, dims = static_input(node, 1), node.inputs[0].shape
+    if axes is None:
+        return f"torch.squeeze({x})"
+    if fixed is None or dims is None or all(isinstance(dims[int(a)], int) for a in fixed):
+        return f"torch.squeeze({x}, {ts.ints(node.inputs[1])})"
+    for axis in sorted((int(a) % len(dims) for a in fixed), reverse=True):
+        x = (
+            f"torch.squeeze({x}, [{axis}])"
+            if isinstance(dims[axis], int)
+            else f"torch.select({x}, {axis}, 0)"
+        )
+    return x
 
 
 @ops.op("Unsqueeze", needs=(NUMERIC,))
