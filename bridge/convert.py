@@ -78,7 +78,7 @@ def written(
     keep: bool,
     change: Callable[[ir.Model], ir.Model] | None = None,
 ) -> Conversion:
-    """What a route leads to, written. What `change` makes of the hub model is written in its place, and is
+    """Write what a route leads to. What `change` makes of the hub model is written in its place, and is
     what verification holds it to. Raises as `convert` does."""
     require_free(way.writer.path, overwrite, unless_model(way.writer.format))
     steps = ("import", "legalise", "export", *["verify"] * bool(verify))

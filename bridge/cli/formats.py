@@ -43,7 +43,7 @@ def _ability(fmt: Format, name: str) -> str:
 
 
 def _more(fmt: Format) -> str:
-    """What the format's extra adds to what works now."""
+    """The abilities that the format's extra adds to those of now."""
     words = [w for n, w in ABILITIES.items() if (part := fmt.part(n)) is not None and part.missing()]
     return f"; to {', '.join(words)}: pip install '{fmt.distribution}[{fmt.extra}]'" if words else ""
 

@@ -106,7 +106,7 @@ def _normalized(op: Builder, x: ir.Value, root: ir.Value) -> ir.Value:
 
 
 def _roots(value: ir.Value | None) -> Iterator[tuple[ir.Value, int, float]]:
-    """Of √(mean(x²) + ε) x, the number of last dimensions, and ε."""
+    """x of √(mean(x²) + ε), the number of last dimensions, and ε."""
     root = _made_by(value, "Sqrt")
     total = None if root is None else _made_by(root.inputs[0], "Add")
     for mean, number in () if total is None else (total.inputs, total.inputs[::-1]):
@@ -130,7 +130,7 @@ def _root_of_reciprocal(value: ir.Value | None) -> ir.Value | None:
 
 
 def _mean(value: ir.Value | None) -> tuple[ir.Value, int] | None:
-    """What a mean over the last dimensions, which stay, is of, and their number."""
+    """The value that a mean over the last dimensions, which stay, is of, and their number."""
     node = _made_by(value, "ReduceMean")
     axes, rank = (None, None) if node is None else (const(input_at(node, 1)), rank_of(node.inputs[0]))
     if node is None or axes is None or not rank or not attr(node, "keepdims"):

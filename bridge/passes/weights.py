@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -30,7 +32,7 @@ def _share(graph: ir.Graph) -> bool:
         array = tensor.numpy()
         places = np.unravel_index(np.linspace(0, array.size - 1, LOOKS).astype(np.int64), array.shape)
         alike = kept.setdefault((tensor.dtype, array.shape, array[places].tobytes()), [])
-        twin = next((v for v in alike if _bytes(v.const_value) == array.tobytes()), None)
+        twin = next((v for v in alike if np.array_equal(_bytes(v.const_value), _bytes(tensor))), None)
         if twin is None:
             alike.append(value)
             continue
@@ -40,5 +42,5 @@ def _share(graph: ir.Graph) -> bool:
     return shared
 
 
-def _bytes(tensor: ir.TensorProtocol | None) -> bytes:
-    return b"" if tensor is None else tensor.numpy().tobytes()
+def _bytes(tensor: Any) -> np.ndarray:
+    return np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8)

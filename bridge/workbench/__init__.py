@@ -1,1 +1,1 @@
-"""What a person does with models before and after a conversion: cut a part out, hold two side by side."""
+"""Work on models before and after a conversion: cut a part out, hold two side by side."""

@@ -1,4 +1,4 @@
-"""What two models of any formats have in common, and what not."""
+"""Differences between two models of any formats."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class WeightChange:
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs between two models: lines about inputs and outputs, operators with their two counts,
+    """All that differs between two models: lines about inputs and outputs, operators with their two counts,
     operators at which the computations part, weights, and metadata with its two values."""
 
     interface: tuple[str, ...]
@@ -107,7 +107,7 @@ def diff(
     first_options: dict[str, Any] | None = None,
     second_options: dict[str, Any] | None = None,
 ) -> Difference:
-    """How two models (hub models, or anything `load` reads) differ, each as the hub holds it.
+    """Compare two models (hub models, or anything `load` reads), each as the hub holds it.
 
     Interface and metadata are compared by name; computations by what they do, whatever values and operators
     are called; weights by name, then by content, then by their elements in any order. Raises what `load`
@@ -184,8 +184,8 @@ def _first_of_its_own(
 
 
 def _digests(graph: ir.Graph, outer: dict[ir.Value, bytes] | None = None) -> dict[ir.Value, bytes]:
-    """What each value of a graph is computed by, of which inputs and constants, whatever it is called; of a
-    body its `outer` values as well."""
+    """A digest of how each value of a graph is computed, of which inputs and constants, whatever it is
+    called; of a body its `outer` values as well."""
     found = dict(outer or {})
     for index, value in enumerate(graph.inputs):
         found[value] = _digest("input", value.name if outer is None else index, str(port_of(value)))
@@ -194,7 +194,7 @@ def _digests(graph: ir.Graph, outer: dict[ir.Value, bytes] | None = None) -> dic
             found[value] = _content(value.const_value)
     for node in graph:
         attributes = [
-            (name, [_body(g, found) for g in _graphs(a)] or _attribute(a))
+            (name, [_digest_of_body(g, found) for g in _graphs(a)] or _attribute(a))
             for name, a in sorted(node.attributes.items())
         ]
         read = [None if v is None else found.get(v, b"") for v in node.inputs]
@@ -214,7 +214,7 @@ def _attribute(attribute: ir.Attr) -> Any:
     return _content(value) if attribute.type == ir.AttributeType.TENSOR else repr(value)
 
 
-def _body(graph: ir.Graph, outer: dict[ir.Value, bytes]) -> list[bytes]:
+def _digest_of_body(graph: ir.Graph, outer: dict[ir.Value, bytes]) -> list[bytes]:
     inner = _digests(graph, outer)
     return [inner[value] for value in graph.outputs]
 
@@ -232,7 +232,7 @@ def _content(tensor: Any) -> bytes:
 
 def _weights(one: ir.Model, other: ir.Model) -> tuple[list[WeightChange], int]:
     """Weights that differ, and the number of those that do not."""
-    before, after = _named(one), _named(other)
+    before, after = _constants(one), _constants(other)
     changes: list[WeightChange] = []
     alike = 0
     for key in (_by_name, _by_content, _by_elements, _by_own_name, _by_shape):
@@ -255,7 +255,7 @@ def _weights(one: ir.Model, other: ir.Model) -> tuple[list[WeightChange], int]:
     return changes, alike
 
 
-def _named(model: ir.Model) -> dict[str, Any]:
+def _constants(model: ir.Model) -> dict[str, Any]:
     """Constants by name; those of bodies behind those of the graph."""
     values = (value for graph in model.graphs() for value in graph.initializers.values())
     named: dict[str, Any] = {}

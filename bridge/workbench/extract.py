@@ -73,7 +73,7 @@ def part_of(
         inputs, outputs = _ends(graph, _named_nodes(graph, operators))
     else:
         values = _values(graph)
-        first, last = _named(values, from_values, "value"), _named(values, to_values, "value")
+        first, last = _found(values, from_values, "value"), _found(values, to_values, "value")
         names = first | last
         outputs = list(last) or list(graph.outputs)
         inputs = _required(graph, list(first), outputs)
@@ -99,8 +99,8 @@ def _values(graph: ir.Graph) -> dict[str, ir.Value]:
     return own | {name: value for name, value in by_operator.items() if name not in own}
 
 
-def _named(things: dict[str, Any], names: Sequence[str], kind: str) -> dict[Any, str]:
-    """What has one of these names, or a name of one of these patterns, and the name it was found by."""
+def _found(things: dict[str, Any], names: Sequence[str], kind: str) -> dict[Any, str]:
+    """All that has one of these names, or a name of one of these patterns, and the name it was found by."""
     found: dict[Any, str] = {}
     for name in names:
         fitting = [name] if name in things else [n for n in things if fnmatchcase(n, name)]
@@ -122,12 +122,12 @@ def _named_nodes(graph: ir.Graph, names: Sequence[str]) -> list[ir.Node]:
         source = hub.origin(node)
         called[node] = [n for n in (source.name, source.op, node.name, hub.qualified(node)) if n]
     every = {name: name for own in called.values() for name in own}
-    meant = {*_named(every, names, "operator")}
+    meant = {*_found(every, names, "operator")}
     return [node for node, own in called.items() if meant & {*own}]
 
 
 def _ends(graph: ir.Graph, nodes: list[ir.Node]) -> tuple[list[ir.Value], list[ir.Value]]:
-    """What nodes read that none of them gives, and what they give that others, or nobody, read."""
+    """The values that nodes read and none of them gives, and those they give that others, or nobody, read."""
     inside, results = {*nodes}, {*graph.outputs}
     read = dict.fromkeys(v for node in nodes for v in _reads(node, graph))
     inputs = [v for v in read if v.producer() not in inside and v.const_value is None]

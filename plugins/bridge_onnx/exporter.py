@@ -38,6 +38,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     if target is None:
         target = _default_opset(model)
     lower(model, target)
+    ShareWeights()(model)
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
         facts.ORIGIN.drop(node)
@@ -102,11 +103,10 @@ class CountedTerms(ir.passes.InPlacePass):
 
 
 def legalize(options: dict[str, Any]) -> list[ir.passes.PassBase]:
-    """What ONNX Runtime runs, then what it has kernels for as the operators those are for."""
+    """Passes to what ONNX Runtime runs, then to the operators that it has kernels for."""
     return [
         *(PadsAtRunTime(), OwnGroups(), MasksOfQueries(), CountedTerms()),
         *(FoldBatchNormalization(), RaiseContractions(), RaiseGelu(), RaiseNorms(), RaiseMeans()),
-        ShareWeights(),
     ]
 
 

@@ -146,7 +146,7 @@ def layer_normalization(op: Any, node: ir.Node, x: Any, scale: Any, bias: Any = 
 
 
 def _wide(op: Any, x: Any) -> Any:
-    """What a normalization computes in: float32."""
+    """The dtype a normalization computes in: float32."""
     return x if x.dtype == ir.DataType.FLOAT else op.Cast(x, to=ir.DataType.FLOAT)
 
 

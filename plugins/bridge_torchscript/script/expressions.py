@@ -62,7 +62,7 @@ FUNCTIONS = {
 
 @dataclass(frozen=True)
 class Named:
-    """What a dotted name means that is no value: a namespace of operators, a class, a function."""
+    """The meaning of a dotted name that is no value: a namespace of operators, a class, a function."""
 
     name: str
 

@@ -84,7 +84,7 @@ class _Machine:
         raise _Damaged("has no end")
 
     def items(self) -> list[Any]:
-        """What is on the stack above the last mark."""
+        """All that is on the stack above the last mark."""
         at = next((i for i in reversed(range(len(self.stack))) if self.stack[i] is MARK), None)
         if at is None:
             raise _Damaged("ends containers that it does not begin")

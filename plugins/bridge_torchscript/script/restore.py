@@ -21,7 +21,7 @@ def restore(owner: StoredObject, graph: Block) -> None:
 
 
 def _pack(name: str, arguments: list[Any]) -> StoredObject:
-    """What a layer packs: weight and bias, and the settings of a convolution."""
+    """The parts that a layer packs: weight and bias, and the settings of a convolution."""
     names = ["weight", "bias", "stride", "padding"]
     names += ["output_padding"] * ("transpose" in name) + ["dilation", "groups"]
     return StoredObject(f"{FOREIGN_CLASSES}{name}", dict(zip(names, arguments, strict=False)))

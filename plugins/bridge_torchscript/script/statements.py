@@ -83,7 +83,7 @@ class Function(Expressions):
         return False
 
     def _range(self, statement: ast.stmt) -> str:
-        """What torch says of where a node comes from: the record, and the lines around."""
+        """The words of torch for where a node comes from: the record, and the lines around."""
         line = statement.lineno
         around = "\n".join(self.lines[max(line - 4, 0) : line + 3])
         return f'  File "code/{self.record}", line {line}\n{around}'
