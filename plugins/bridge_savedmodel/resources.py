@@ -102,8 +102,8 @@ def _reader(path: Path, bundle: Bundle, key: str, part: str) -> Callable[[], np.
 
 
 def _part_of(array: np.ndarray, part: str) -> np.ndarray:
-    """The part that a restore operator takes of a tensor. The first two of four rows are `4 3 0,2:-`: the lengths of
-    the whole, then start and length for each dimension. Raises ValueError."""
+    """The part that a restore operator takes of a tensor. The first two of four rows are `4 3 0,2:-`:
+    the lengths of the whole, then start and length for each dimension. Raises ValueError."""
     if not part:
         return array
     *lengths, regions = part.split(" ")
