@@ -42,8 +42,8 @@ def einsum(op, node, *operands):
     distinct = len(set(batch + row + column + inner)) == len(batch) + 3
     if not (distinct and _is_turned(left, first) and _is_turned(right, second)):
         return NotImplemented
-    lengths = {x.shape[term.index(inner)] for x, term in ((a, left), (b, right)) if x.shape is not None}
-    if len({length for length in lengths if isinstance(length, int)}) > 1:
+    sizes = {x.shape[term.index(inner)] for x, term in ((a, left), (b, right)) if x.shape is not None}
+    if len(sizes) > 1 and (1 in sizes or all(isinstance(size, int) for size in sizes)):
         return NotImplemented
     return op.MatMul(_turned(op, a, left, first), _turned(op, b, right, second))
 

@@ -9,9 +9,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from build import hub_from_text
 from onnx import helper, numpy_helper
 
 import bridge
+from bridge.passes.contractions import RaiseContractions
 
 LENGTH = 16
 OPSETS = (13, 17, 20, 21, 23, None)
@@ -125,6 +127,7 @@ def test_another_formula_keeps_its_numbers(tmp_path, body):
         ("ij,ji->ij", (3, 4), (4, 3), "Einsum"),
         ("bij,jk->bik", (2, 3, 4), (4, 5), "Einsum"),
         ("ii,ij->ij", (3, 3), (3, 4), "Einsum"),
+        ("ij,jk->ik", (2, 4), (1, 3), "Einsum"),
     ],
 )
 def test_a_product_of_matrices_is_one(tmp_path, equation, left, right, kernel):
@@ -139,6 +142,14 @@ def test_a_product_of_matrices_is_one(tmp_path, equation, left, right, kernel):
     kernels = both(proto, tmp_path, {name: records(shape) for name, shape in shapes.items()})
     assert any(kernel in name for name in kernels)
     assert kernel == "Einsum" or "Einsum" not in kernels
+
+
+@pytest.mark.parametrize(("dims", "raised"), [("1,3", False), ("m,3", True), ("n,3", True)])
+def test_an_axis_that_broadcasts_where_it_is_one_makes_no_matrix_product(dims, raised):
+    model = hub_from_text(
+        f'(float[2,n] a, float[{dims}] b) => (float[2,3] y) {{ y = Einsum <equation = "ij,jk->ik"> (a, b) }}'
+    )
+    assert RaiseContractions()(model).modified == raised
 
 
 def test_a_mean_of_images_is_their_pool(tmp_path):
