@@ -420,11 +420,18 @@ def test_boxes_are_cut_out_of_images_of_any_size(size: tuple[int, int]) -> None:
         np.testing.assert_allclose(result, function(tf.constant(x), tf.constant(boxes)).numpy(), 1e-4, 1e-5)
 
 
-@pytest.mark.parametrize("layer", [L.GRU(3, return_sequences=True), L.LSTM(3)])
-def test_what_is_written_of_a_recurrence_is_read_again_at_any_length(layer, tmp_path):
-    model = sequential([None, 2], layer)
+@pytest.mark.parametrize(
+    ("layer", "dims"),
+    [
+        (L.GRU(3, return_sequences=True), (2,)),
+        (L.LSTM(3), (2,)),
+        (L.ConvLSTM1D(2, 3, padding="same"), (6, 2)),
+    ],
+)
+def test_what_is_written_of_a_recurrence_is_read_again_at_any_length(layer, dims, tmp_path):
+    model = sequential([None, *dims], layer)
     bridge.convert(model, tmp_path / "m.savedmodel")
     read = bridge.load(tmp_path / "m.savedmodel")
-    for array in (f(2, 3, 2), f(4, 5, 2)):
+    for array in (f(2, 3, *dims), f(4, 5, *dims)):
         (result,) = bridge.run(read, {"x": array}).values()
         np.testing.assert_allclose(result, model(array), 1e-4, 1e-4)

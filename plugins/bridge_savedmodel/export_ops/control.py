@@ -43,7 +43,7 @@ def loop(tf, node, max_trip_count=None, cond=None, *states):
         api.constant(0, api.int64),
         api.constant(True) if cond is None else tf.Reshape(cond, scalar_shape),
     ]
-    carried = [api.convert_to_tensor(tf.tensor(v)) for v in states]
+    carried = [_of_known_shape(api, tf, v) for v in states]
     lists = [
         api.TensorArray(
             tf.dtype(v.dtype),
@@ -76,6 +76,14 @@ def loop(tf, node, max_trip_count=None, cond=None, *states):
     invariants = [api.TensorShape([]), api.TensorShape([]), *shapes, *(api.TensorShape([]) for _ in lists)]
     outputs = api.while_loop(keep_going, body_step, [*initial, *carried, *lists], shape_invariants=invariants)
     return [*outputs[2 : count + 2], *(each.stack() for each in outputs[count + 2 :])]
+
+
+def _of_known_shape(api: Any, tf: Any, value: ir.Value) -> Any:
+    """The tensor of a value, with the lengths that the hub knows and TensorFlow does not infer."""
+    tensor = api.convert_to_tensor(tf.tensor(value))
+    if value.shape is None or tensor.shape.is_fully_defined():
+        return tensor
+    return api.ensure_shape(tensor, _static_shape(api, value))
 
 
 def _static_shape(api: Any, value: ir.Value) -> Any:
