@@ -125,13 +125,15 @@ def _import_graph(source: Source, facts: Facts, explicit: bool, features: bool, 
     for serialized, values in context.parsed.items():
         index = graph.inputs.index(serialized)
         graph.inputs[index : index + 1] = values
-    for port, value in zip(source.outputs, results, strict=True):
+    tensors, others = _told_apart(source, results)
+    for port, value in tensors:
         _add_output(graph, op, port, value)
     context.state.close()
     model = ir.Model(graph, ir_version=hub.IR_VERSION)
     model.metadata_props.update(source.metadata)
     _unique_names(graph)
-    for result, value in zip(results, graph.outputs, strict=False):
+    hub.note(model, [f"The output {name} is left out: it is a list or a handle." for name in others])
+    for (_, result), value in zip(tensors, graph.outputs, strict=False):
         if isinstance(result, Pair):
             dtype = "complex128" if value.dtype == ir.DataType.DOUBLE else "complex64"
             STORED.of(value.name or "").set(model, {"complex": dtype})
@@ -146,6 +148,20 @@ def _import_graph(source: Source, facts: Facts, explicit: bool, features: bool, 
     if RaiseRecurrent()(model).modified:
         RemoveUnused()(model)
     return model
+
+
+def _told_apart(source: Source, results: list[Any]) -> tuple[list[tuple[Port, Any]], list[str]]:
+    """Outputs that are tensors, with their values, and the names of the others. Raises UnsupportedModel where
+    there are but others."""
+    pairs = list(zip(source.outputs, results, strict=True))
+    tensors = [(port, value) for port, value in pairs if isinstance(value, (ir.Value, Pair))]
+    others = [port.name for port, value in pairs if not isinstance(value, (ir.Value, Pair))]
+    if others and not tensors:
+        raise UnsupportedModel(
+            f"{source.what} has no output that is a tensor:",
+            [Blocker("output", name, "", "is a list or a handle") for name in others],
+        )
+    return tensors, others
 
 
 def _add_input(graph: ir.Graph, port: Port) -> ir.Value:

@@ -266,6 +266,24 @@ def test_keras_files_are_read(suffix: str, tmp_path: Path) -> None:
     assert bridge.convert(path, tmp_path / "m.onnx", verify=True).verification.ok
 
 
+@pytest.mark.parametrize("also", [True, False])
+def test_a_list_that_nothing_reads_is_no_output(also: bool, tmp_path: Path) -> None:
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [3, 2], name="x")
+        tf.raw_ops.TensorListFromTensor(tensor=x, element_shape=[2], name="list")
+        if also:
+            tf.identity(x, name="y")
+    path = tmp_path / "frozen.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    if also:
+        assert [v.name for v in bridge.load(path).graph.outputs] == ["y"]
+        assert "list is left out" in str(bridge.check(path, to="onnx"))
+        return
+    with pytest.raises(UnsupportedModel, match="no output that is a tensor"):
+        bridge.load(path)
+
+
 def test_a_frozen_graph_is_read(tmp_path: Path) -> None:
     graph = tf.Graph()
     with graph.as_default():
