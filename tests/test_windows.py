@@ -174,6 +174,30 @@ def test_what_follows_a_padded_convolution_of_volumes_is_computed_by_its_shape(t
     np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("op", "dtype"),
+    [
+        *(("MaxPool", dtype) for dtype in ("uint8", "int8", "double", "float16")),
+        *((op, dtype) for op in ("AveragePool", "Conv") for dtype in ("double", "float16")),
+    ],
+)
+def test_windows_are_padded_in_the_dtype_they_have(op, dtype, tmp_path):
+    words = ("", ", w") if op == "Conv" else ("kernel_shape=[3,3], ", "")
+    text = (
+        f"(float[1,1,3,4] x) => (float[1,1,h,v] y) <float[1,1,3,3] w> "
+        f"{{ y = {op} <{words[0]}pads=[1,1,1,0]> (x{words[1]}) }}"
+    )
+    w = np.arange(1, 10, dtype=np.float32).reshape(1, 1, 3, 3)
+    x = np.arange(1, 13, dtype=np.float32).reshape(1, 1, 3, 4)
+    want = run_onnxruntime(model_from_text(text, w=w).SerializeToString(), ["y"], {"x": x})["y"]
+    numpy_dtype = {"double": "float64"}.get(dtype, dtype)
+    proto = model_from_text(text.replace("float[", f"{dtype}["), w=w.astype(numpy_dtype))
+    hub_model, fed = bridge.load(proto), x.astype(numpy_dtype)
+    found = run_in("savedmodel", hub_model, {"x": fed}, tmp_path)["y"]
+    assert found.dtype == fed.dtype
+    np.testing.assert_allclose(found.astype(np.float32), want, rtol=1e-3)
+
+
 def test_padding_is_halved_with_the_rest_behind_or_before():
     assert halves(same_total(5, 4, 2), True) == (1, 2)
     assert halves(same_total(5, 4, 2), False) == (2, 1)

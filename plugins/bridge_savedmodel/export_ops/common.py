@@ -62,13 +62,13 @@ def without_height(tf: Any, x: Any, rank: int) -> Any:
     return tf.Squeeze(x, axis=[1]) if rank == 3 else x
 
 
-def pad_spatial(tf: Any, x: Any, pads: list[tuple[int, int]], number: Any = 0) -> Any:
+def pad_spatial(tf: Any, x: Any, pads: list[tuple[int, int]], number: Any = None) -> Any:
     """Pad the spatial dimensions. TensorFlow fuses a Pad, but no PadV2, with the convolution behind it: of
     that it infers the shape as if nothing were padded, and computes what follows by that shape."""
     if not any(map(any, pads)):
         return x
     paddings = np.maximum(np.array([(0, 0), *pads, (0, 0)], np.int32), 0)
-    return tf.PadV2(x, paddings, tf.api.cast(number, x.dtype))
+    return tf.PadV2(x, paddings, tf.api.zeros([], tf.tensor(x).dtype) if number is None else number)
 
 
 def padding_mode(node: ir.Node) -> tuple[str, list[tuple[int, int]]]:
