@@ -79,9 +79,9 @@ class Loop:
             name = self.nodes[name].input[0].split(":")[0]
         return name
 
-    def is_step(self, reference: str) -> bool:
+    def is_step(self, reference: str, through: Sequence[str] = ("Identity",)) -> bool:
         """True if a value of the body is the step number: a variable that starts at 0 and grows by 1."""
-        name = self._source(reference, ("Identity", "Cast"))
+        name = self._source(reference, through)
         if name not in self.names:
             return False
         index = self.names.index(name)
@@ -144,7 +144,9 @@ class Loop:
             return None
         tensors, position, item = (setter.input[i] for i in SETTERS[setter.op])
         is_same_list = self._source(tensors) == self.names[index]
-        return item if is_same_list and (self.has_one_element(index) or self.is_step(position)) else None
+        through = ("Identity",) if has_known_elements(before) else ("Identity", "Cast")
+        in_order = self.has_one_element(index) or self.is_step(position, through)
+        return item if is_same_list and in_order else None
 
     def _is_read(self, index: int) -> bool:
         """True if the body or the condition uses a list for more than setting an element."""
