@@ -81,26 +81,26 @@ def numbers(dtype: Any, *dims: int) -> np.ndarray:
     return np.random.default_rng(3).integers(0, 2, dims).astype(dtype)
 
 
-@pytest.mark.parametrize(
-    "dtype",
-    [
-        "float32",
-        "float64",
-        "float16",
-        "bfloat16",
-        "bool",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "complex64",
-        "complex128",
-    ],
-)
+NUMBERS = [
+    "float32",
+    "float64",
+    "float16",
+    "bfloat16",
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "complex64",
+    "complex128",
+]
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
 @pytest.mark.parametrize("dims", [(), (0,), (3, 5), (2, 0, 3), (70_000,)])
 def test_numbers_of_every_dtype(dtype: str, dims: tuple[int, ...], tmp_path: Path) -> None:
     import ml_dtypes

@@ -16,6 +16,7 @@ import pytest
 from bridge_savedmodel import definitions
 from bridge_savedmodel.tensors import array_of
 from conftest import SHARED
+from test_savedmodel_checkpoint import NUMBERS
 
 import bridge
 
@@ -158,28 +159,7 @@ def test_the_definitions_are_those_of_their_tensorflow() -> None:
     np.testing.assert_allclose(generate.coefficients("Dawsn"), definitions.coefficients("Dawsn"), atol=1e-12)
 
 
-DTYPES = [
-    "float32",
-    "float64",
-    "float16",
-    "bfloat16",
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "complex64",
-    "complex128",
-    "float8_e5m2",
-    "float8_e4m3fn",
-    "int4",
-    "uint4",
-    "string",
-]
+DTYPES = [*NUMBERS, "float8_e5m2", "float8_e4m3fn", "int4", "uint4", "string"]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
