@@ -29,6 +29,7 @@ __all__ = [
     "spatial_lengths",
     "transposed_pads",
     "transposed_total",
+    "window_count",
     "window_of",
 ]
 
@@ -72,12 +73,18 @@ def spatial_lengths(node: ir.Node) -> list[Any]:
     return list(x.shape)[1:-1] if node.domain == NHWC else list(x.shape)[2:]
 
 
+def window_count(length: Length, span: Length, stride: Length) -> Length:
+    """Windows that fit into a padded length: floor((length - span) / stride) + 1; none, or less, where none
+    does."""
+    return (length + (stride - span)) // stride
+
+
 def same_total(length: Length, span: int, stride: int) -> Length:
     """Padding of both ends together for ceil(length / stride) windows (auto_pad SAME_…), never less than
     nothing."""
     if stride == 1:
         return span - 1
-    return largest((length - 1) // stride * stride + span - length, 0)
+    return largest((length + (stride - 1)) // stride * stride + (span - stride) - length, 0)
 
 
 def halves(total: Length, upper: bool) -> tuple[Length, Length]:
@@ -91,7 +98,8 @@ def ceil_extra(length: Length, span: int, stride: int, before: int, after: int) 
     """Elements by which the last window of ceil_mode reaches beyond the padding; one that would start
     there is left out."""
     whole = length + (before + after)
-    reach = (whole + (stride - 1 - span)) // stride * stride
+    skipped = -(-span // stride) * stride
+    reach = (whole + (skipped + stride - 1 - span)) // stride * stride - skipped
     if isinstance(reach, Dim):
         outside = reach.op.GreaterOrEqual(reach, length + before)
         reach = Dim(reach.op, reach.op.Where(outside, reach - stride, reach))

@@ -113,6 +113,49 @@ def test_ceil_mode_counts_where_padding_is_valid(target, length, tmp_path):
     np.testing.assert_array_equal(bridge.run(path, {"x": x}, source=target)["y"], np.concatenate(want, 2))
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("outputs", ["y", "y, places"])
+def test_a_pool_without_windows_is_a_constant(outputs, target, tmp_path):
+    graph = (
+        f"(float[6,1,4] x) => (float[6,1,n] z) {{ {outputs} = MaxPool <kernel_shape=[3], dilations=[2]> (x)"
+    )
+    graph += " z = Concat <axis=2> (y, c) }"
+    model = model_from_text(graph, c=np.ones((6, 1, 1), np.float32))
+    found = run_in(target, model, {"x": np.ones((6, 1, 4), np.float32)}, tmp_path)["z"]
+    np.testing.assert_array_equal(found, np.ones((6, 1, 1)))
+
+
+@pytest.mark.parametrize("target", ["tflite", "savedmodel", "onnx"])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(2, 3, 3), (2, 2, 4), (3, 3, 2)])
+def test_windows_that_fit_nowhere_at_run_time_are_none(kernel, stride, dilation, target, tmp_path):
+    """By the formula of the operator's page, floor((length - span) / stride) + 1; ONNX Runtime, which rounds
+    towards zero, counts one that does not fit."""
+    pool = f"MaxPool <kernel_shape=[{kernel}], strides=[{stride}], dilations=[{dilation}]>"
+    path = save_as(target, f"(float[1,1,n] x) => (float[1,1,m] y) {{ y = {pool} (x) }}", tmp_path)
+    span = (kernel - 1) * dilation + 1
+    for length in range(span if target == "onnx" else max(span - stride, 1), 12):
+        x = np.arange(length, dtype=np.float32)
+        starts = range(0, length - span + 1, stride)
+        want = [x[i : i + span : dilation].max() for i in starts]
+        found = bridge.run(path, {"x": x[None, None]}, source=target)["y"]
+        np.testing.assert_array_equal(found.ravel(), want)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("columns", [0, 1])
+def test_of_equal_maxima_the_first_in_the_order_of_rows_is_told(columns, target, tmp_path):
+    graph = "(float[1,1,h,w] x) => (float[1,1,i,j] y, int64[1,1,k,l] places) "
+    graph += f"{{ y, places = MaxPool <kernel_shape=[3,2], strides=[1,2], storage_order={columns}> (x) }}"
+    x = np.random.default_rng(2).integers(0, 3, (1, 1, 7, 6)).astype(np.float32)
+    model = hub_from_text(graph)
+    try:
+        found = run_in(target, model, {"x": x}, tmp_path)["places"]
+    except bridge.UnsupportedModel:
+        assert target == "coreml"
+        return
+    np.testing.assert_array_equal(found, bridge.run(model, {"x": x})["places"])
+
+
 TRANSPOSED = [
     'strides=[2,1], auto_pad="SAME_UPPER"',
     'strides=[2,1], auto_pad="SAME_LOWER"',

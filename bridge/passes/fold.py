@@ -70,8 +70,8 @@ class FoldConstants(ir.passes.InPlacePass):
     3. All that is computed stays within a sixteenth of the memory allowed.
     4. What has no elements is a constant, whatever computes it; so is a Pad that cuts away all of its input.
     5. What reads a new constant, or a value whose lengths became known, has its own lengths inferred again.
-    6. Random operators, quantization of weights, operators with subgraphs, and those the reference evaluator
-    computes in part, stay.
+    6. Random operators, quantization of weights, and those the reference evaluator computes in part are not
+    computed; operators with subgraphs stay.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -86,10 +86,10 @@ class FoldConstants(ir.passes.InPlacePass):
                 changed |= self._graph(subgraph, news)
             if not news.isdisjoint(node.inputs):
                 news.update(_refined(node))
-            if inner or node.domain or node.op_type in UNFOLDED:
+            if inner or node.domain:
                 continue
             arrays: list[Any] | None = _empty_outputs(node) or _shape_facts(node)
-            if arrays is None and self._bytes > 0:
+            if arrays is None and self._bytes > 0 and node.op_type not in UNFOLDED:
                 arrays = _filling(node) or evaluate(node)
                 self._bytes -= sum(a.nbytes for a in arrays or ())
             if arrays is not None:

@@ -286,6 +286,24 @@ def test_an_axis_that_joining_tells_to_be_one_is_squeezed(tmp_path: Path) -> Non
     assert_as_source(hub_from_text(text, a=np.array([2])), feeds, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "graph",
+    [
+        "y = Slice (t, m9, m1, zero, m1)",
+        "s = Shape (x)  l = Squeeze (s)  y = Range (two, l, one)",
+        "s = Shape (x)  l = Squeeze (s)  y = Range (l, two, one)",
+        "s = Shape (x)  l = Squeeze (s)  y = Range (l, two, back)",
+        "s = Shape (x)  l = Squeeze (s)  d = Sub (l, two)  y = Range (two, l, d)",
+    ],
+)
+def test_a_range_whose_limit_lies_behind_its_start_is_empty(graph: str, tmp_path: Path) -> None:
+    numbers = {name: np.array([n]) for name, n in (("k", 2), ("m9", -9), ("m1", -1), ("zero", 0))}
+    numbers |= {name: np.array(n) for name, n in (("one", 1), ("two", 2), ("back", -1))}
+    kind = "float" if "Slice" in graph else "int64"
+    text = f"(float[n] x) => (float[k] t, {kind}[m] y) {{ t, i = TopK <axis = 0> (x, k)  {graph} }}"
+    assert_as_source(hub_from_text(text, **numbers), [{"x": floats(n)} for n in (3, 4)], tmp_path)
+
+
 def test_a_length_that_core_ml_does_not_count_is_too_large(tmp_path):
     text = f"(float[1,12,{2**31 - 1},2] x) => (float[1,3,n,4] y) {{ y = DepthToSpace <blocksize=2> (x) }}"
     with pytest.raises(TooLarge, match="a length of 4,294,967,294"):

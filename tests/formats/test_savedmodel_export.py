@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from build import model_from_text, model_of_nodes
+from build import hub_from_text, model_from_text, model_of_nodes, run_in
 from onnx.helper import make_node
 
 import bridge
@@ -286,3 +286,12 @@ def test_the_rounding_of_powers_of_two_does_not_concern_other_float8(tmp_path: P
     path = bridge.convert(proto, tmp_path / "m.savedmodel").path
     inputs = {"x": np.array([0.07, -1.3, 448.0], np.float32)}
     np.testing.assert_array_equal(bridge.run(path, inputs)["y"], bridge.run(bridge.load(proto), inputs)["y"])
+
+
+def test_sequences_of_many_dimensions_are_reversed(tmp_path: Path) -> None:
+    graph = "(float[2,3,1,2,n,2] x) => (float[2,3,1,2,n,2] y) "
+    graph += "{ y = ReverseSequence <time_axis = 1, batch_axis = 0> (x, lengths) }"
+    inputs = {"x": np.random.default_rng(0).standard_normal((2, 3, 1, 2, 3, 2)).astype(np.float32)}
+    loaded = hub_from_text(graph, lengths=np.array([2, 3]))
+    found = run_in("savedmodel", loaded, inputs, tmp_path)["y"]
+    np.testing.assert_array_equal(found, bridge.run(loaded, inputs)["y"])

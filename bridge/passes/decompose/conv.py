@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import arange, entries, lengths, product, reshape, scalar, vector
-from bridge.geometry import transposed_pads, window_of
+from bridge.geometry import transposed_pads, window_count, window_of
 from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
@@ -108,7 +108,7 @@ def col2im(op, node, x, image_shape, block_shape):
     strides = attr(node, "strides") or [1] * rank
     flat = op.const(np.zeros((), np.int64))
     for size, k, s, d in zip(padded_lengths, block, strides, dilations, strict=True):
-        block_count = (size + (d - 1) - k * d) // s + 1
+        block_count = window_count(size, (k - 1) * d + 1, s)
         starts, steps = op.Mul(arange(op, block_count), s), op.Mul(arange(op, k), d)
         positions = op.Add(op.Unsqueeze(steps, [1]), op.Unsqueeze(starts, [0]))
         flat = op.Add(op.Mul(op.Unsqueeze(flat, [-2, -1]), scalar(op, size)), positions)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import arange, lengths, product, reshape, scalar, sizes_of, vector
-from bridge.geometry import pads_of, window_of
+from bridge.geometry import pads_of, window_count, window_of
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
@@ -50,7 +50,7 @@ def axes_of(node: ir.Node, sizes: list[Any]) -> list[Axis] | None:
     axes = []
     for i, (before, after) in enumerate(pads):
         span, stride, extra = window.spans[i], window.strides[i], ceil_pads[i][1] - after
-        output_length = (sizes[i] + (before + after + extra - span)) // stride + 1
+        output_length = window_count(sizes[i] + (before + after + extra), span, stride)
         axes.append(Axis(window.kernel[i], stride, window.dilations[i], before, after, extra, output_length))
     return axes
 
@@ -138,7 +138,7 @@ def max_pool(op, node, x):
 
 
 def _with_indices(op: Any, node: ir.Node, x: ir.Value, padded: ir.Value, axes: list[Axis]) -> Any:
-    """The maxima, and the index in the flattened input of the first of each."""
+    """The maxima, and the index in the flattened input of the first of each, rows before columns."""
     sizes, columns = lengths(op, x), attr(node, "storage_order")
     ordered = [*sizes[:2], *(sizes[:1:-1] if columns else sizes[2:])]
     flat = reshape(op, arange(op, product(op, ordered)), ordered)
@@ -146,7 +146,7 @@ def _with_indices(op: Any, node: ir.Node, x: ir.Value, padded: ir.Value, axes: l
         flat = op.Transpose(flat, perm=[0, 1, *range(len(sizes) - 1, 1, -1)])
     indices = pad_spatial(op, flat, axes, -1)
     values = padded
-    for i, axis in enumerate(axes):
+    for i, axis in reversed(list(enumerate(axes))):
         windows = axis.window_indices(op)
         values, indices = (op.Gather(v, windows, axis=i + 2) for v in (values, indices))
         best = op.ArgMax(values, axis=i + 3, keepdims=1)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import arange, length_of, lengths, reshape, scalar, vector
+from bridge.geometry import window_count
 from bridge.hub import attr, largest, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
@@ -131,7 +132,7 @@ def stft(op, node, signal, step, window=None, length=None):
     """Frames gathered, windowed and transformed."""
     signal = op.Unsqueeze(signal, [-1]) if rank_of(signal) == 2 else signal
     size, hop = (lengths(op, window)[0] if v is None else length_of(op, v) for v in (length, step))
-    count = (lengths(op, signal)[1] - size) // hop + 1
+    count = window_count(lengths(op, signal)[1], size, hop)
     starts = op.Mul(arange(op, count), scalar(op, hop))
     frames = op.Gather(signal, op.Add(op.Unsqueeze(starts, [1]), arange(op, size)), axis=1)
     if window is not None:

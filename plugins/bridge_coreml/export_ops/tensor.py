@@ -280,8 +280,24 @@ def shape(mil, node, x):
     return mil.slice_by_index(x=dims, begin=ints([begin]), end=ints([stop]))
 
 
+def _is_length(value: ir.Value) -> bool:
+    """True for what is read from a Shape or Size and only moved."""
+    node = value.producer()
+    while node is not None and node.op_type in ("Cast", "Gather", "Reshape", "Slice", "Squeeze", "Unsqueeze"):
+        node = node.inputs[0].producer()
+    return node is not None and node.op_type in ("Shape", "Size")
+
+
 @ops.op("Range", needs=(dtype(*FLOATS, *INTS), IN_RANGE))
 def range_(mil, node, start, limit, delta):
+    """Core ML counts less than nothing where the limit lies behind the start."""
+    first, step = const(node.inputs[0]), const(node.inputs[2])
+    if step is None:
+        zero = np.int32(0) if node.inputs[2].dtype.is_integer() else np.float32(0)
+        ahead, back = mil.maximum(x=limit, y=start), mil.minimum(x=limit, y=start)
+        limit = mil.select(cond=mil.greater(x=delta, y=zero), a=ahead, b=back)
+    elif first is None or first > 0 or step < 0 or not _is_length(node.inputs[1]):
+        limit = (mil.maximum if step > 0 else mil.minimum)(x=limit, y=start)
     return mil.range_1d(start=start, end=limit, step=delta)
 
 

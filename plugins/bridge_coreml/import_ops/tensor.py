@@ -183,7 +183,7 @@ def sliding_windows(op, node, x):
     if isinstance(length, int):
         starts = op.const((np.arange((length - size) // stride + 1, dtype=np.int64) * stride)[:, None])
     else:
-        count = op.Add(op.Div(op.Sub(length, size), stride), 1)
+        count = op.Div(op.Add(length, stride - size), stride)
         starts = op.Unsqueeze(op.Mul(arange(op, count), stride), ints(1))
     return op.Gather(x, op.Add(starts, offsets), axis=axis)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.dims import arange, lengths
+from bridge.geometry import window_count
 from bridge.hub import attr, rank_of
 from bridge.importing import constant_ints, ints
 from bridge.needs import attribute, condition, constant
@@ -42,7 +43,7 @@ def unfold(op, node, x):
     """Windows along an axis, their elements on a last axis."""
     rank, size, step = rank_of(x), attr(node, "size"), attr(node, "step", 1)
     axis = attr(node, "dim", -1) % rank
-    count = (lengths(op, x)[axis] - size) // step + 1
+    count = window_count(lengths(op, x)[axis], size, step)
     starts = op.Mul(arange(op, count), op.const(np.array(step)))
     windows = op.Gather(x, op.Add(op.Unsqueeze(starts, ints(1)), op.const(np.arange(size))), axis=axis)
     return op.Transpose(windows, perm=[*range(axis + 1), *range(axis + 2, rank + 1), axis + 1])

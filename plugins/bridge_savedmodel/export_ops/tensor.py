@@ -137,11 +137,17 @@ def expand(tf, node, x, target):
 
 ops.same(needs=(cpu_kernel("Tile", T=0),), Tile="Tile")
 ops.same(needs=(cpu_kernel("SelectV2", T=1),), Where="SelectV2")
-ops.same(
-    attributes={"time_axis": "seq_dim", "batch_axis": "batch_dim"},
-    needs=(cpu_kernel("ReverseSequence", T=0),),
-    ReverseSequence="ReverseSequence",
-)
+
+
+@ops.op("ReverseSequence", needs=(cpu_kernel("ReverseSequence", T=0), RANKED))
+def reverse_sequence(tf, node, x, lengths):
+    """TensorFlow reverses tensors of up to five dimensions: of more, what follows time and batch is one."""
+    options = {"seq_dim": attr(node, "time_axis"), "batch_dim": attr(node, "batch_axis")}
+    if rank_of(x) <= 5:
+        return tf.ReverseSequence(x, lengths, **options)
+    shape = tf.Shape(x, out_type=tf.api.int64)
+    flat = tf.Reshape(x, tf.ConcatV2([shape[:4], tf.Prod(shape[4:], [0], keep_dims=True)], 0))
+    return tf.Reshape(tf.ReverseSequence(flat, lengths, **options), shape)
 
 
 @ops.op("Concat", needs=(cpu_kernel("ConcatV2", T=0), RANKED))

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import arange, lengths
+from bridge.geometry import window_count
 from bridge.hub import const, shape_of
 from bridge.importing import ints
 from bridge.ops import OpTable
@@ -52,7 +53,7 @@ def unfold(op, x, dimension, size, step):
         return op.Reshape(x, ints(*([1] if size else [0])))
     at = axis(x, dimension)
     size, step = static_value(size, "size"), static_value(step, "step")
-    count = (lengths(op, x)[at] - size) // step + 1
+    count = window_count(lengths(op, x)[at], size, step)
     firsts = op.Mul(op.Unsqueeze(arange(op, count), ints(1)), op.const(step))
     windows = op.Gather(x, op.Add(firsts, op.const(np.arange(size))), axis=at)
     order = [i for i in range(rank(windows)) if i != at + 1]
