@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import sys
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.hub import input_at
+from bridge.hub import input_at, rank_of
 from bridge.ops import Need
 
 DOMAIN = "bridge.savedmodel"
@@ -136,3 +137,27 @@ def cpu_kernel(operator: str, **attributes: int) -> Need:
         return has_kernel(operator, types)
 
     return Need(f"a dtype TensorFlow has a CPU kernel of {operator} for", has_inputs_of_kernel)
+
+
+GROUPS = 5
+"""Runs of axes that kernels tell apart when they broadcast: those along which one operand, the other, or none
+has a single element."""
+
+
+def max_dimensions(limit: int) -> Need:
+    """No input has more dimensions than `limit`, as far as that is known."""
+    return Need(
+        f"inputs of {limit} dimensions at most", lambda n: all((rank_of(v) or 0) <= limit for v in n.inputs)
+    )
+
+
+def _broadcasts_in_few_groups(node: ir.Node) -> bool:
+    operands = node.inputs[:1] if node.op_type == "Expand" else node.inputs
+    shapes = [list(v.shape) for v in (*operands, *node.outputs) if v is not None and v.shape is not None]
+    longest = max(map(len, shapes), default=0)
+    axes = zip(*([1] * (longest - len(s)) + s for s in shapes), strict=True)
+    kinds = (tuple(n == 1 for n in axis) for axis in axes)
+    return sum(1 for _ in itertools.groupby(kind for kind in kinds if not all(kind))) <= GROUPS
+
+
+FEW_GROUPS = Need(f"operands that broadcast over {GROUPS} runs of axes at most", _broadcasts_in_few_groups)

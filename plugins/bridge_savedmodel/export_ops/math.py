@@ -12,7 +12,7 @@ from bridge.hub import attr, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import INTEGERS, REAL, T, axis_of, on_last_axis
-from bridge_savedmodel.tensorflow import cpu_kernel
+from bridge_savedmodel.tensorflow import FEW_GROUPS, cpu_kernel
 
 ops = OpTable()
 
@@ -55,24 +55,24 @@ for name in [
     "Tan",
     "Tanh",
 ]:
-    ops.same(needs=(cpu_kernel(name),), **{name: name})
-ops.same(needs=(cpu_kernel("LogicalAnd"),), And="LogicalAnd")
-ops.same(needs=(cpu_kernel("LogicalOr"),), Or="LogicalOr")
+    ops.same(needs=(cpu_kernel(name), FEW_GROUPS), **{name: name})
+ops.same(needs=(cpu_kernel("LogicalAnd"), FEW_GROUPS), And="LogicalAnd")
+ops.same(needs=(cpu_kernel("LogicalOr"), FEW_GROUPS), Or="LogicalOr")
 ops.same(needs=(cpu_kernel("LogicalNot"),), Not="LogicalNot")
-ops.same(needs=(cpu_kernel("NotEqual"),), Xor="NotEqual")
-ops.same(needs=(cpu_kernel("LessEqual"),), LessOrEqual="LessEqual")
-ops.same(needs=(cpu_kernel("GreaterEqual"),), GreaterOrEqual="GreaterEqual")
+ops.same(needs=(cpu_kernel("NotEqual"), FEW_GROUPS), Xor="NotEqual")
+ops.same(needs=(cpu_kernel("LessEqual"), FEW_GROUPS), LessOrEqual="LessEqual")
+ops.same(needs=(cpu_kernel("GreaterEqual"), FEW_GROUPS), GreaterOrEqual="GreaterEqual")
 ops.same(needs=(cpu_kernel("Invert"),), BitwiseNot="Invert")
 ops.same(needs=(cpu_kernel("IsNan"),), IsNaN="IsNan")
-ops.same(needs=(dtype(*REAL), cpu_kernel("RealDiv")), Div="RealDiv")
-ops.same(needs=(dtype(*INTEGERS), cpu_kernel("TruncateDiv")), Div="TruncateDiv")
-ops.same(needs=(attribute("fmod", 0), cpu_kernel("FloorMod")), Mod="FloorMod")
-ops.same(needs=(attribute("fmod", 1), cpu_kernel("TruncateMod")), Mod="TruncateMod")
+ops.same(needs=(dtype(*REAL), cpu_kernel("RealDiv"), FEW_GROUPS), Div="RealDiv")
+ops.same(needs=(dtype(*INTEGERS), cpu_kernel("TruncateDiv"), FEW_GROUPS), Div="TruncateDiv")
+ops.same(needs=(attribute("fmod", 0), cpu_kernel("FloorMod"), FEW_GROUPS), Mod="FloorMod")
+ops.same(needs=(attribute("fmod", 1), cpu_kernel("TruncateMod"), FEW_GROUPS), Mod="TruncateMod")
 ops.same(attributes={"alpha": "alpha"}, needs=(cpu_kernel("LeakyRelu"), dtype(*REAL)), LeakyRelu="LeakyRelu")
 ops.same(needs=(cpu_kernel("Elu"), attribute("alpha", 1.0)), Elu="Elu")
 
 
-@ops.op("Add", needs=(cpu_kernel("AddV2"),))
+@ops.op("Add", needs=(cpu_kernel("AddV2"), FEW_GROUPS))
 def add(tf, node, x, y):
     """Add; leading dimensions of length 1 that broadcasting restores are dropped first. The kernel that fuses
     a product and a sum takes a bias vector only."""
@@ -95,7 +95,7 @@ def _as_vector(tf: Any, x: ir.Value, other: ir.Value) -> Any:
 
 
 def _variadic(hub_name: str, native: str) -> None:
-    @ops.op(hub_name, needs=(cpu_kernel(native, T=0),))
+    @ops.op(hub_name, needs=(cpu_kernel(native, T=0), FEW_GROUPS))
     def each(tf, node, first, *rest):
         result = tf.Identity(first)
         for value in rest:

@@ -11,7 +11,7 @@ from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_savedmodel.export_ops.common import RANKED, REAL, axis_of
-from bridge_savedmodel.tensorflow import cpu_kernel
+from bridge_savedmodel.tensorflow import cpu_kernel, max_dimensions
 
 ops = OpTable()
 
@@ -59,7 +59,11 @@ _add_reduction("ReduceMax", "Any", "bool")
 _add_reduction("ReduceMin", "All", "bool")
 
 
-@ops.op("ArgMax", "ArgMin", needs=(RANKED, cpu_kernel("ArgMax", T=0), attribute("select_last_index", 0)))
+@ops.op(
+    "ArgMax",
+    "ArgMin",
+    needs=(RANKED, max_dimensions(7), cpu_kernel("ArgMax", T=0), attribute("select_last_index", 0)),
+)
 def arg_max(tf, node, x):
     axis = axis_of(node)
     indices = tf.call(node.op_type, x, np.int64(axis), output_type=tf.api.int64)

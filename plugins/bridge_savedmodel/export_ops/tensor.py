@@ -19,7 +19,7 @@ from bridge_savedmodel.export_ops.common import (
     constant_ints,
     on_last_axis,
 )
-from bridge_savedmodel.tensorflow import cpu_kernel, has_kernel
+from bridge_savedmodel.tensorflow import FEW_GROUPS, cpu_kernel, has_kernel, max_dimensions
 
 ops = OpTable()
 
@@ -127,7 +127,7 @@ def transpose(tf, node, x):
     return tf.Transpose(x, list(range(rank_of(x)))[::-1] if perm is None else perm)
 
 
-@ops.op("Expand", needs=(cpu_kernel("BroadcastTo", T=0),))
+@ops.op("Expand", needs=(cpu_kernel("BroadcastTo", T=0), FEW_GROUPS))
 def expand(tf, node, x, target):
     static = shape_of(node.outputs[0])
     if static is not None:
@@ -136,7 +136,7 @@ def expand(tf, node, x, target):
 
 
 ops.same(needs=(cpu_kernel("Tile", T=0),), Tile="Tile")
-ops.same(needs=(cpu_kernel("SelectV2", T=1),), Where="SelectV2")
+ops.same(needs=(cpu_kernel("SelectV2", T=1), max_dimensions(8)), Where="SelectV2")
 
 
 @ops.op("ReverseSequence", needs=(cpu_kernel("ReverseSequence", T=0), RANKED))
@@ -212,10 +212,10 @@ def _leading_lengths(tf: Any, x: ir.Value, depth: Any) -> Any:
 
 def _has_known_depth(node: ir.Node) -> bool:
     shape = node.inputs[1].shape
-    return shape is not None and len(shape) > 0 and isinstance(shape[-1], int)
+    return shape is not None and len(shape) > 0 and isinstance(shape[-1], int) and shape[-1] <= 7
 
 
-DEPTH = condition("indices of known depth", _has_known_depth)
+DEPTH = condition("indices of known depth, 7 at most", _has_known_depth)
 
 
 def _wrap_nd_indices(tf: Any, x: ir.Value, indices: ir.Value) -> Any:
@@ -278,7 +278,12 @@ def _has_known_axes(node: ir.Node) -> bool:
 
 
 @ops.op(
-    "Slice", needs=(condition("a known number of axes", _has_known_axes), cpu_kernel("StridedSlice", T=0))
+    "Slice",
+    needs=(
+        condition("a known number of axes", _has_known_axes),
+        cpu_kernel("StridedSlice", T=0),
+        max_dimensions(8),
+    ),
 )
 def slice_(tf, node, x, starts, ends, axes=None, steps=None):
     rank, count = rank_of(x), shape_of(starts)[0]
@@ -322,6 +327,7 @@ def _has_known_pads(node: ir.Node) -> bool:
         attribute("mode", "constant"),
         condition("a known number of axes", _has_known_pads),
         cpu_kernel("PadV2", T=0),
+        max_dimensions(6),
     ),
 )
 def pad(tf, node, x, pads, value=None, axes=None):
@@ -377,6 +383,7 @@ def top_k(tf, node, x, k):
     needs=(
         cpu_kernel("Where", T=0),
         RANKED,
+        max_dimensions(8),
         condition("a rank of 1 or more", lambda n: bool(rank_of(n.inputs[0]))),
     ),
 )
