@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
@@ -331,11 +331,11 @@ def _window(s: Shapes, node: ir.Node) -> list[Dims | None]:
         s.equal(
             x[1], w[0] if node.op_type == "ConvTranspose" else None if w[1] is None else w[1].times(groups)
         )
-    if hub.attr(node, "auto_pad") not in (None, "NOTSET"):
-        return [None]
-    rank = len(x) - 2
+    rank, auto = len(x) - 2, hub.attr(node, "auto_pad") or "NOTSET"
     strides, dilations = (hub.attr(node, n) or [1] * rank for n in ("strides", "dilations"))
-    pads = hub.attr(node, "pads") or [0] * 2 * rank
+    if auto.startswith("SAME"):
+        return [None if node.op_type == "ConvTranspose" else _strided(s, node, x, w, strides)]
+    pads = (auto == "NOTSET" and hub.attr(node, "pads")) or [0] * 2 * rank
     moved = [
         None if size is None else pads[i] + pads[i + rank] - dilations[i] * (size - 1) - 1
         for i, size in enumerate(kernel)
@@ -350,6 +350,15 @@ def _window(s: Shapes, node: ir.Node) -> list[Dims | None]:
         for dim, room, stride in zip(x[2:], moved, strides, strict=True)
     ]
     return [[x[0], x[1] if "Pool" in node.op_type else w[0] if w else None, *sides]]
+
+
+def _strided(s: Shapes, node: ir.Node, x: Dims, w: Dims | None, strides: Sequence[int]) -> Dims:
+    """Dimensions of windows padded by SAME: one for each stride, however far it reaches."""
+    sides = [
+        None if d is None else d if step == 1 else s.floored(d + number(step - 1), step)
+        for d, step in zip(x[2:], strides, strict=True)
+    ]
+    return [x[0], x[1] if "Pool" in node.op_type else w[0] if w else None, *sides]
 
 
 def _jumped(dim: Linear | None, dilation: int) -> bool:
