@@ -107,6 +107,10 @@ FOUND = {
         "(float[1,1,h,w] x) => (float[m,8] y) <float[1,1,2,2] k = {1, 2, 3, 4}, int64[2] to = {-1, 8}> "
         "{ c = Conv <strides = [3, 2]> (x, k) y = Reshape <allowzero = 1> (c, to) }"
     ),
+    "windows padded by SAME that are six together": (
+        "(float[1,1,h,w] x, float[6,2] m) => (float[1,2] y) <float[1,1,2,2] k = {1, 2, 3, 4}> "
+        '{ c = Conv <strides = [4, 3], auto_pad = "SAME_UPPER"> (x, k) f = Flatten (c) y = MatMul (f, m) }'
+    ),
     "half a length that is two": (
         "(float[t,n] x) => (float[2,2] y) <int64[1] z = {0}, int64[1] o = {1}, int64[1] two = {2}, "
         "int64[2] to = {2, 2}> { s = Shape (x) t1 = Slice (s, z, o) half = Div (t1, two) "

@@ -22,6 +22,7 @@ from bridge.passes.means import RaiseMeans
 from bridge.passes.norms import RaiseNorms
 from bridge.passes.opset.down import RUNTIME_OPSET, lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
+from bridge.passes.transforms import ProductTransforms
 from bridge.passes.weights import ShareWeights
 from bridge.report import Report
 
@@ -87,12 +88,14 @@ def _check(path: Path) -> None:
         raise ExecutionFailed(f"onnx.checker refuses the model written: {error}") from error
 
 
-class OwnGroups(CentredGroups):
-    """1. GroupNormalization of other formats is spelled out; what an ONNX file has stays as it is."""
+class OfOthers(ir.passes.InPlacePass):
+    """1. What other formats have is spelled out where ONNX Runtime's operator loses digits; what an ONNX file
+    has stays as it is."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        own = facts.FORMAT.get(model) == "onnx"
-        return ir.passes.PassResult(model, False) if own else super().call(model)
+        if facts.FORMAT.get(model) == "onnx":
+            return ir.passes.PassResult(model, False)
+        return ir.passes.Sequential(CentredGroups(), ProductTransforms())(model)
 
 
 class CountedTerms(ir.passes.InPlacePass):
@@ -105,7 +108,7 @@ class CountedTerms(ir.passes.InPlacePass):
 def legalize(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     """Passes to what ONNX Runtime runs, then to the operators that it has kernels for."""
     return [
-        *(PadsAtRunTime(), OwnGroups(), MasksOfQueries(), CountedTerms()),
+        *(PadsAtRunTime(), OfOthers(), MasksOfQueries(), CountedTerms()),
         *(FoldBatchNormalization(), RaiseContractions(), RaiseGelu(), RaiseNorms(), RaiseMeans()),
     ]
 

@@ -176,3 +176,27 @@ def test_batch_normalization_is_part_of_the_convolution_before_it(tmp_path):
     )
     both(proto, tmp_path, {"x": records((1, 2, 6, 6))})
     assert [n.op_type for n in onnx.load(tmp_path / "written.onnx").graph.node] == ["Conv"]
+
+
+@pytest.mark.parametrize(("length", "kept"), [(6, False), (200, False), (256, True), (600, True)])
+def test_transforms_whose_roots_onnxruntime_rounds_are_products(length, kept, tmp_path):
+    torch = pytest.importorskip("torch")
+
+    class Spectrum(torch.nn.Module):
+        def forward(self, x):
+            return torch.view_as_real(torch.fft.ifft(torch.fft.fft(x) * 2))
+
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((3, length)).astype(np.float32))
+    torch.jit.save(torch.jit.trace(Spectrum(), x), tmp_path / "m.pt")
+    path = bridge.convert(tmp_path / "m.pt", tmp_path / "m.onnx", inputs=[f"x:float32[b,{length}]"]).path
+    assert ("DFT" in {node.op_type for node in onnx.load(path).graph.node}) == kept
+    (found,) = bridge.run(path, {"x": x.numpy()}).values()
+    if not kept:
+        np.testing.assert_allclose(found[..., 0], 2 * x.numpy(), rtol=0, atol=2e-6)
+
+
+def test_a_transform_of_an_onnx_file_stays_one(tmp_path):
+    model = hub_from_text("(float[b,6,1] x) => (float[b,6,2] y) { y = DFT (x) }")
+    bridge.save(model, tmp_path / "m.onnx")
+    again = bridge.convert(tmp_path / "m.onnx", tmp_path / "n.onnx").path
+    assert [node.op_type for node in onnx.load(again).graph.node] == ["DFT"]

@@ -136,6 +136,8 @@ CASES = [
         '"bicubic"> (x, g) }'),
     (18, "(float[2,4,3] x, float[2] s, float[2] b) => (float[2,4,3] y) { y = GroupNormalization "
         "<num_groups: int = 2> (x, s, b) }"),
+    (18, "(float[2,4,3] x, float[2] s, float[2] b) => (float[2,4,3] y) { k = Constant <value: tensor = bool[4] "
+        "{1, 1, 1, 1}> () c = Compress <axis = 1> (x, k) y = GroupNormalization <num_groups = 2> (c, s, b) }"),
     (12, "(float[1,1,6,6] x) => (float[1,1,2,2] y) { r = Constant <value: tensor = float[1,4] {0, 0, 4, "
         "4}> () i = Constant <value: tensor = int64[1] {0}> () y = RoiAlign <output_height: int = 2, "
         "output_width: int = 2, sampling_ratio: int = 2> (x, r, i) }"),

@@ -57,24 +57,26 @@ def _transform_axis(op: Any, node: ir.Node, x: ir.Value, length: Any, axis: int)
         doubled = _doubled(op, size, rows, x.dtype)
         cos, sin = (op.Mul(m, op.Unsqueeze(doubled, [1])) for m in (cos, sin))
     transformed = _complex_product(op, components, cos, sin, axis)
+    if inverse:
+        count = op.Cast(scalar(op, size), to=int(x.dtype))
+        transformed = [op.Div(v, count) for v in transformed]
     if inverse and onesided:
         return op.Unsqueeze(transformed[0], [-1])
     return op.Concat(*(op.Unsqueeze(v, [-1]) for v in transformed), axis=-1)
 
 
 def _roots(op: Any, size: Any, rows: Any, columns: Any, dtype: ir.DataType, inverse: bool) -> list[Any]:
-    """Real and imaginary part of the roots of unity of each row and column; of the inverse transform, divided
-    by its length."""
+    """Real and imaginary part of the roots of unity of each row and column."""
     if all(isinstance(n, int) for n in (size, rows, columns)):
-        angles = 2 * np.pi * np.outer(np.arange(rows), np.arange(columns)) / max(size, 1)
-        roots = np.exp(1j * angles) / max(size, 1) if inverse else np.exp(-1j * angles)
+        turns = np.outer(np.arange(rows), np.arange(columns)) % max(size, 1) / max(size, 1)
+        roots = np.exp((2j if inverse else -2j) * np.pi * turns)
         return [op.const(np.ascontiguousarray(m).astype(dtype.numpy())) for m in (roots.real, roots.imag)]
     count = scalar(op, size)
     turns = op.Mod(op.Mul(op.Unsqueeze(arange(op, rows), [1]), arange(op, columns)), count)
     divisor = op.Cast(count, to=int(dtype))
     angles = op.Mul(op.Div(op.Cast(turns, to=int(dtype)), divisor), op.const(2 * np.pi, dtype))
     cos, sin = op.Cos(angles), op.Sin(angles)
-    return [op.Div(cos, divisor), op.Div(sin, divisor)] if inverse else [cos, op.Neg(sin)]
+    return [cos, sin if inverse else op.Neg(sin)]
 
 
 def _doubled(op: Any, size: Any, rows: Any, dtype: ir.DataType) -> ir.Value:

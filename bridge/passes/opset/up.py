@@ -321,15 +321,17 @@ def grid_sample(op, node, x, grid):
 @at(21, "GroupNormalization", typed=True)
 def group_normalization(op, node, x, scale, bias):
     """Below 21 scale and bias have one element a group; from 21 on one a channel."""
-    channels = x.shape[1] if x.shape is not None else None
-    if not isinstance(channels, int):
-        refuse(node, "needs a known number of channels")
-        return
-    each = channels // attr(node, "num_groups")
+    channels, groups = x.shape[1] if x.shape is not None else None, attr(node, "num_groups")
+    if isinstance(channels, int):
+        wide = op.const(np.array([1, channels // groups], np.int64))
+    else:
+        each = op.Div(op.Shape(x, start=1, end=2), op.const(np.array([groups], np.int64)))
+        wide = op.Concat(op.const(np.array([1], np.int64)), each, axis=0)
     for index, value in ((1, scale), (2, bias)):
         column = op.Unsqueeze(value, op.const(np.array([1], np.int64)))
-        wide = op.Expand(column, op.const(np.array([1, each], np.int64)))
-        node.replace_input_with(index, op.Reshape(wide, op.const(np.array([-1], np.int64))))
+        node.replace_input_with(
+            index, op.Reshape(op.Expand(column, wide), op.const(np.array([-1], np.int64)))
+        )
 
 
 @at(9, "Scan", typed=True)
