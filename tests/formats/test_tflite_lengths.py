@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import OpResolverType
 from bridge_tflite import runtime
-from build import hub_from_text
+from build import hub_from_text, run_in
 
 import bridge
 from bridge.verify import compare
@@ -187,3 +187,31 @@ def test_what_is_known_at_run_time_only_is_computed_then(name: str, tmp_path: An
     for kernels in KERNELS:
         result = compare(expected, runtime.LiteRTSession(path, resolver=kernels).run(feed))
         assert result.ok, str(result)
+
+
+@pytest.mark.parametrize("operator", ["ArgMax <axis=1>", "ArgMin <axis=-1, select_last_index=1>"])
+@pytest.mark.parametrize("dtype", ["int64", "int16", "uint16", "uint32"])
+def test_places_of_extremes_are_found_in_integers_that_litert_does_not_search(operator, dtype, tmp_path):
+    model = hub_from_text(f"({dtype}[n,3,m] x) => (int64[a,b,c] y) {{ y = {operator} (x) }}")
+    high = np.iinfo(dtype).max
+    x = np.random.default_rng(1).integers(high - 3, high, (2, 3, 4), dtype=dtype)
+    found = run_in("tflite", model, {"x": x}, tmp_path)["y"]
+    places = x.argmax(1, keepdims=True) if "Max" in operator else 3 - x[..., ::-1].argmin(-1, keepdims=True)
+    np.testing.assert_array_equal(found, places)
+
+
+@pytest.mark.parametrize("operator", ["BitwiseAnd", "BitwiseOr", "BitwiseXor"])
+@pytest.mark.parametrize("shapes", [("n,3,m", "1"), ("n,1,m", "n,3,m"), ("n,m", "3,n,m")])
+def test_bits_of_varying_lengths_are_broadcast(operator, shapes, tmp_path):
+    lengths, rng = {"n": 2, "m": 4}, np.random.default_rng(1)
+    feeds = {
+        name: rng.integers(-9, 9, [lengths.get(d) or int(d) for d in shape.split(",")])
+        for name, shape in zip("xz", shapes, strict=True)
+    }
+    described = ", ".join(f"int64[{shape}] {name}" for name, shape in zip("xz", shapes, strict=True))
+    model = hub_from_text(f"({described}) => (int64[p,q,r] y) {{ y = {operator} (x, z) }}")
+    found = run_in("tflite", model, feeds, tmp_path)["y"]
+    compute = {"BitwiseAnd": np.bitwise_and, "BitwiseOr": np.bitwise_or, "BitwiseXor": np.bitwise_xor}[
+        operator
+    ]
+    np.testing.assert_array_equal(found, compute(feeds["x"], feeds["z"]))

@@ -125,14 +125,13 @@ def _expand_to_result(op: Any, node: ir.Node, x: ir.Value, y: ir.Value) -> list[
     shape = node.outputs[0].shape
     if shape is not None and shape.is_static():
         return [op.Expand(v, op.const(np.array(list(shape), np.int64))) for v in (x, y)]
-    return [op.Expand(v, op.Shape(w)) for v, w in ((x, y), (y, x))]
+    sizes = op.Shape(op.Equal(x, y))
+    return [op.node("Expand", v, sizes, _shape=shape) for v in (x, y)]
 
 
 @ops.op("BitwiseAnd", needs=(dtype(*EVERY_BIT),))
 def bitwise_and(op, node, x, y):
     expanded = _expand_to_result(op, node, x, y)
-    if expanded[0].shape != expanded[1].shape:
-        return NotImplemented
     return op.And(*expanded, _domain=TFLITE, _dtype=x.dtype, _shape=node.outputs[0].shape)
 
 

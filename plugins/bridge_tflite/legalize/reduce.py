@@ -49,6 +49,19 @@ def logical(op, node, x, axes=None):
     return _native_reduction(op, node, "ReduceAny" if node.op_type == "ReduceMax" else "ReduceAll", x, axes)
 
 
+WIDE = ("int16", "int64", "uint16", "uint32", "uint64")
+
+
+@ops.op("ArgMax", "ArgMin", needs=(dtype(*WIDE),))
+def arg_extreme(op, node, x):
+    """The place where the greatest or least is found."""
+    reduction = "ReduceMax" if node.op_type == "ArgMax" else "ReduceMin"
+    axis = attr(node, "axis")
+    found = op.Equal(x, op.node(reduction, x, [axis], keepdims=1))
+    attributes = {name: attr(node, name) for name in ("axis", "keepdims", "select_last_index")}
+    return op.ArgMax(op.Cast(found, to=int(ir.DataType.FLOAT)), **attributes)
+
+
 @ops.op(
     "CumSum",
     needs=(
