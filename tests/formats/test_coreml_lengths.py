@@ -308,3 +308,8 @@ def test_a_length_that_core_ml_does_not_count_is_too_large(tmp_path):
     text = f"(float[1,12,{2**31 - 1},2] x) => (float[1,3,n,4] y) {{ y = DepthToSpace <blocksize=2> (x) }}"
     with pytest.raises(TooLarge, match="a length of 4,294,967,294"):
         save_as("coreml", text, tmp_path)
+
+
+def test_responses_are_normalized_over_channels_of_any_number(tmp_path: Path) -> None:
+    model = hub_from_text("(float[n,c,h,w] x) => (float[n,c,h,w] y) { y = LRN <size = 3, alpha = 0.5> (x) }")
+    assert_as_source(model, [{"x": floats(2, 5, 3, 4)}, {"x": floats(1, 2, 3, 3)}], tmp_path)

@@ -81,7 +81,6 @@ def l2_norm(op, node, x):
     "local_response_norm",
     needs=(
         RANKED,
-        CHANNELS,
         condition(
             "images of rank 4, as Apple's documents and its numbers disagree about others",
             lambda n: len(n.dims("x") or []) == 4,
