@@ -11,6 +11,7 @@ from bridge.deferred import DeferringFinder
 
 if TYPE_CHECKING:
     from bridge.convert import Conversion, check, convert, save
+    from bridge.edits import edit
     from bridge.errors import BridgeError
     from bridge.hookspecs import hookimpl
     from bridge.load import load
@@ -32,6 +33,7 @@ __all__ = [
     "check",
     "convert",
     "diff",
+    "edit",
     "extract",
     "formats",
     "hookimpl",
@@ -51,6 +53,7 @@ _HOMES = {
     "check": "convert",
     "convert": "convert",
     "diff": "workbench.diff",
+    "edit": "edits",
     "extract": "workbench.extract",
     "formats": "plugins",
     "hookimpl": "hookspecs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.edits import Edits, edited
 from bridge.errors import UnsupportedModel, stage
 from bridge.load import Reader
 from bridge.lower import Writer, writer
@@ -52,7 +53,7 @@ def convert(
     overwrite: bool = False,
     verify: bool | Sampling = False,
     keep: bool = False,
-    dims: dict[str, int] | None = None,
+    dims: Mapping[str, int | str] | None = None,
     **options: Any,
 ) -> Conversion:
     """Convert a model file or live object to another format.
@@ -61,14 +62,20 @@ def convert(
     after `src`, in the current directory. Options are those the source's importer and the target's exporter
     declare (`bridge formats NAME`). With `verify`, source and result run on the same inputs and must agree,
     or nothing is written; with `keep` it is written all the same. The inputs are random, at two settings of
-    the lengths that vary, or those that a `bridge.trials.Sampling` says. `dims` gives symbolic dimensions
-    of the inputs their lengths, by name.
+    the lengths that vary, or those that a `bridge.trials.Sampling` says. `dims` gives dimensions
+    of the inputs, by name or as `INPUT:AXIS`, their lengths or other names. The fields of
+    `bridge.edits.Edits` are options too, which change the interface; what is verified then is the edited
+    model, as the hub holds it.
 
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, WriteFailed, VerificationFailed, TooLarge, InternalError: all BridgeErrors.
     """
-    way = route(src, dst, to=to, source=source, dims=dims, options=options)
-    return written(way, overwrite, verify, keep)
+    fixed = {name: n for name, n in (dims or {}).items() if not isinstance(n, str) and ":" not in name}
+    changed = {name: n for name, n in (dims or {}).items() if name not in fixed}
+    edits, others = Edits.taken(options | {"dims": changed})
+    way = route(src, dst, to=to, source=source, dims=fixed, options=others)
+    change = (lambda model: edited(model, edits)) if edits != Edits() else None
+    return written(way, overwrite, verify, keep, change)
 
 
 def written(

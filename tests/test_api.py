@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs" / "api.md"
 PUBLIC = {
-    "bridge": """BridgeError Conversion Difference Summary Verification check convert diff extract formats hookimpl
+    "bridge": """BridgeError Conversion Difference Summary Verification check convert diff edit extract formats hookimpl
         inspect load run save verify""",
     "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidHub InvalidInput
         InvalidOption MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
@@ -21,7 +21,7 @@ PUBLIC = {
     "bridge.dims": "arange broadcast entries known length_of lengths on_last_axis product reshape scalar sizes_of vector",
     "bridge.formats": "LABELS Exporter Face Format Importer Option Part Runtime flag within",
     "bridge.geometry": """Window ceil_extra crop_pads halves is_same pads_of plain_resize same_at_run_time same_total
-        spatial_lengths transposed_pads transposed_total window_of""",
+        spatial_lengths transposed_pads transposed_total window_count window_of""",
     "bridge.hookspecs": "bridge_formats bridge_functions bridge_passes bridge_rules hookimpl",
     "bridge.hub": """Builder Dim HUB_OPSET IR_VERSION Length ML_OPSET NHWC all_nodes attr blocker const input_at largest of_target
         origin qualified rank_of schema shape_of smallest stamp_origins subgraphs""",

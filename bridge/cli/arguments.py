@@ -20,6 +20,7 @@ __all__ = [
     "executor",
     "inputs_option",
     "jobs_option",
+    "named_dims_option",
     "options_argument",
     "parsed",
     "parsed_dims",
@@ -65,17 +66,28 @@ def dims_option(function: Callable) -> Callable:
     )(function)
 
 
-def parsed_dims(dims: tuple[str, ...]) -> dict[str, int]:
-    """NAME=LENGTH pairs as a dict."""
+def named_dims_option(function: Callable) -> Callable:
+    return click.option(
+        "--dims",
+        multiple=True,
+        metavar="DIM=LENGTH",
+        help="Give a dimension of the inputs, by its name or as INPUT:AXIS, a length, or another name.",
+    )(function)
+
+
+def parsed_dims(dims: tuple[str, ...], named: bool = False) -> dict[str, Any]:
+    """NAME=LENGTH pairs as a dict; where `named`, a length may be the name of one."""
     pairs = [pair.rpartition("=") for pair in dims]
     bad = [
         pair
         for pair, (name, _, length) in zip(dims, pairs, strict=True)
-        if not name or not length.isdecimal() or len(length) > DIGITS
+        if not name
+        or not (length.isdecimal() or (named and length.isidentifier()))
+        or (length.isdecimal() and len(length) > DIGITS)
     ]
     if bad:
         raise click.BadParameter(f"{bad[0]!r} is not NAME=LENGTH", param_hint="--dims")
-    return {name: int(length) for name, _, length in pairs}
+    return {name: int(length) if length.isdecimal() else length for name, _, length in pairs}
 
 
 def range_option(function: Callable) -> Callable:

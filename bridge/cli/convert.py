@@ -14,6 +14,7 @@ from bridge.cli.arguments import (
     dims_option,
     executor,
     jobs_option,
+    named_dims_option,
     options_argument,
     parsed,
     parsed_dims,
@@ -27,6 +28,7 @@ from bridge.cli.arguments import (
     target_option,
 )
 from bridge.cli.command import command, progress_bar
+from bridge.cli.edits import edit_options, take_edits
 from bridge.cli.usage import refuse_without
 
 
@@ -58,7 +60,8 @@ from bridge.cli.usage import refuse_without
 @click.option("--batch", "manifest", type=Path, metavar="FILE", help="Do the jobs of a manifest in TOML.")
 @jobs_option("Worker processes, with -o and --batch.")
 @scheduler_option
-@dims_option
+@edit_options
+@named_dims_option
 @options_argument
 @command
 def convert(
@@ -86,9 +89,10 @@ def convert(
     if manifest is not None:
         return _batch(_of_manifest(manifest, paths), jobs, scheduler)
     _require_usage(paths, folder, settings)
+    take_edits(settings)
     settings |= parsed(options)
     if dims:
-        settings["dims"] = parsed_dims(dims)
+        settings["dims"] = parsed_dims(dims, named=True)
     files = [i for i in inputs if Path(i.rpartition("=")[2]).exists()]
     described = [i for i in inputs if i not in files]
     if described:

@@ -12,6 +12,7 @@ from onnx_ir.convenience import extract as bounded
 
 from bridge import hub
 from bridge.convert import Conversion, written
+from bridge.edits import values_of
 from bridge.errors import InvalidOption, near_miss
 from bridge.passes import clean
 from bridge.route import route
@@ -72,7 +73,7 @@ def part_of(
             raise InvalidOption("A part is named by its values or by its operators, not by both.")
         inputs, outputs = _ends(graph, _named_nodes(graph, operators))
     else:
-        values = _values(graph)
+        values = values_of(graph)
         first, last = _found(values, from_values, "value"), _found(values, to_values, "value")
         names = first | last
         outputs = list(last) or list(graph.outputs)
@@ -85,18 +86,6 @@ def part_of(
     _pass_on(part.graph)
     clean(part)
     return part
-
-
-def _values(graph: ir.Graph) -> dict[str, ir.Value]:
-    """Values by their names, and by those of the operators of the source that give them."""
-    by_operator: dict[str, ir.Value] = {}
-    for node in graph:
-        name = hub.origin(node).name
-        if name and node.outputs:
-            by_operator[name] = node.outputs[0]
-            by_operator |= {f"{name}:{index}": value for index, value in enumerate(node.outputs)}
-    own = {v.name: v for v in [*graph.inputs, *(v for node in graph for v in node.outputs)] if v.name}
-    return own | {name: value for name, value in by_operator.items() if name not in own}
 
 
 def _found(things: dict[str, Any], names: Sequence[str], kind: str) -> dict[Any, str]:
