@@ -13,6 +13,7 @@ from bridge.hub import shape_of
 from bridge_torchscript.import_ops.common import require_torch, torch_dtype
 from bridge_torchscript.recorded import read_graph
 from bridge_torchscript.rules import Refused, has_rule
+from bridge_torchscript.traced import recorded_graph
 from bridge_torchscript.tracer_lock import TRACER
 from bridge_torchscript.values import Builder, Sequence, Sym, Unsupported, Var
 
@@ -83,7 +84,7 @@ def decompose(reader: Any, op: Builder, operator_name: str, schema: str, inputs:
     if any(n.target is target for n in graph.graph.nodes):
         raise Unsupported("is not supported")
     try:
-        results = read_graph(reader, op, graph, tensor_vars, begin=False)
+        results = read_graph(reader, op, recorded_graph(graph), tensor_vars, begin=False)
     except Refused as refused:
         raise Unsupported(f"is made of {refused.blocker.op}, which {refused.blocker.reason}") from refused
     return tuple(results) if isinstance(results, list) else results
