@@ -22,6 +22,7 @@ from bridge_torchscript.script.stored import StoredTensor, strided
 
 SCHEMA = 8
 """Major version of torch's schema."""
+LONGEST = 2**63
 MODEL = "models/model.json"
 T = ir.DataType
 SCALARS: dict[int, ir.DataType | None] = {
@@ -73,8 +74,8 @@ def _program(path: Path, documents: dict[str, Any]) -> Program:
         *roles,
         _stored(path, records, documents),
         [
-            (lengths.symbols[name], bounds["min_val"], bounds["max_val"])
-            for name, bounds in document["range_constraints"].items()
+            (lengths.symbols[name], *(_bound(limits[key]) for key in ("min_val", "max_val")))
+            for name, limits in document["range_constraints"].items()
             if name in lengths.symbols
         ],
         documents["guards"],
@@ -85,6 +86,12 @@ def _program(path: Path, documents: dict[str, Any]) -> Program:
     return program
 
 
+def _bound(limit: Any) -> int | None:
+    if limit is not None and type(limit) is not int:
+        raise ValueError(f"{limit!r} is no limit of a length")
+    return limit
+
+
 def _require_whole(program: Program) -> None:
     """Raise ValueError unless every input, weight and result that a program tells of is there."""
     if len(program.graph.inputs) != len(program.inputs) or len(program.graph.results) != len(program.outputs):
@@ -92,6 +99,10 @@ def _require_whole(program: Program) -> None:
     for role in program.inputs:
         if role.kind in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR") and role.target not in program.stored:
             raise ValueError(f"it holds no {role.target}")
+    given = zip(program.graph.inputs.items(), program.inputs, strict=True)
+    for (name, example), role in given:
+        if (role.kind, role.argument) == ("USER_INPUT", "tensor") and example is None:
+            raise ValueError(f"it does not say what {name} is")
     targets = {role.target for role in program.inputs}
     if any(r.kind.endswith("MUTATION") and r.target not in targets for r in program.outputs):
         raise ValueError("it changes what is no input")
@@ -164,8 +175,8 @@ class GraphReader:
         return Graph(inputs, self.calls, results[0] if single else results)
 
     def _new(self, name: str) -> str:
-        if name in self.names:
-            raise ValueError(f"two values are called {name}")
+        if not isinstance(name, str) or name in self.names:
+            raise ValueError(f"two values are called {name}, or it is no name")
         self.names.add(name)
         return name
 
@@ -177,7 +188,11 @@ class GraphReader:
 
     def _length(self, size: dict[str, Any]) -> Any:
         kind, value = _union(size)
-        return self.lengths.parse(value["expr_str"]) if kind == "as_expr" else _plain(kind, value)
+        if kind == "as_expr":
+            return self.lengths.parse(value["expr_str"])
+        if type(value) is not int or not 0 <= value < LONGEST:
+            raise ValueError(f"{value} is no length")
+        return value
 
     def _ref(self, name: str) -> Ref:
         if name not in self.names:

@@ -16,7 +16,6 @@ from bridge_torchscript.script.types import (
     list_of,
     optional,
     tuple_of,
-    without_optional,
     word_type,
 )
 
@@ -141,7 +140,7 @@ class _Parser:
         default = self.default() if self.skip("=") else NOTHING
         if size and isinstance(default, (int, float)):
             default = [default] * size
-        if without_optional(kind) == FLOAT and isinstance(default, int):
+        if kind == FLOAT and isinstance(default, int):
             default = float(default)
         return Argument(name, kind, default, named, writes, size)
 
