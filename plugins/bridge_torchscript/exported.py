@@ -30,6 +30,7 @@ from bridge_torchscript.program import open_program
 from bridge_torchscript.program_file import read_archive
 from bridge_torchscript.recorded import Example, Program, lacking, read_graph
 from bridge_torchscript.rules import Refused
+from bridge_torchscript.script.schema import spelled_out
 from bridge_torchscript.symbols import Symbols
 from bridge_torchscript.traced import recorded_program
 from bridge_torchscript.tracer_lock import TRACER, quiet
@@ -52,6 +53,9 @@ def read_file(path: Path, specs: dict[str, InputSpec]) -> ir.Model:
     unknown = lacking(program.graph, HIGHER_ORDER)
     if not unknown:
         return _model(program, specs, str(path))
+    hopeless = {name: where for name, where in unknown.items() if "::" in name and name not in spelled_out()}
+    if hopeless:
+        raise _unsupported(hopeless, str(path))
     require_torch(f"{path} calls {', '.join(unknown)}, which torch alone spells out")
     return read_program(open_program(path), specs, str(path))
 

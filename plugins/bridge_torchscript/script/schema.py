@@ -20,6 +20,7 @@ from bridge_torchscript.script.types import (
 )
 
 TABLE = Path(__file__).with_name("schemas.txt")
+SPELLED_OUT = Path(__file__).with_name("spelled_out.txt")
 TOKEN = re.compile(r"\s*(->|\.\.\.|[\w.]+|\"(?:[^\"\\]|\\.)*\"|-?[\d.]+(?:e[+-]?\d+)?|.)")
 NAME = re.compile(r"([\w:]+)(?:\.(\w+))?\(")
 NOTHING = object()
@@ -97,6 +98,12 @@ def table() -> dict[str, tuple[str, ...]]:
 def overloads(operator: str) -> tuple[Schema, ...]:
     """Schemas of an operator; none if it is not known."""
     return tuple(map(parse_schema, table().get(operator, ())))
+
+
+@functools.cache
+def spelled_out() -> frozenset[str]:
+    """Operators that torch makes of others."""
+    return frozenset(line for line in SPELLED_OUT.read_text().splitlines() if not line.startswith("#"))
 
 
 class _Parser:
