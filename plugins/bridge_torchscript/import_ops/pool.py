@@ -19,6 +19,7 @@ from bridge_torchscript.import_ops.common import (
     dims_of,
     int64_scalar,
     is_float,
+    length,
     lengths_vector,
     number,
     rank,
@@ -456,10 +457,10 @@ def _unpooled(op: Any, x: ir.Value, indices: ir.Value, size: list[int], reductio
     """Zeros of the last lengths `size`, with the elements of `x` at `indices` into these taken as one."""
     if not all(isinstance(n, int) for n in size):
         raise Unsupported("needs the lengths of the result to be known before run time")
-    before = op.Shape(x, end=-len(size))
-    flat = op.Concat(before, ints(-1), axis=0)
-    zeros = op.Expand(number(op, 0, x), op.Concat(before, ints(math.prod(size)), axis=0))
+    before = [length(op, x, i) for i in range(rank(x) - len(size))]
+    flat, whole = (lengths_vector(op, [*before, *last]) for last in ([-1], size))
+    zeros = op.Expand(number(op, 0, x), lengths_vector(op, [*before, math.prod(size)]))
     filled = op.ScatterElements(
         zeros, op.Reshape(indices, flat), op.Reshape(x, flat), axis=-1, reduction=reduction
     )
-    return op.Reshape(filled, op.Concat(before, ints(*size), axis=0))
+    return op.Reshape(filled, whole)
