@@ -122,7 +122,9 @@ def programs(folder: Path) -> Iterator[Case]:
     from bridge_torchscript.tracer_lock import quiet
 
     for entry in entries():
-        for mark, sample in zip(("", " last"), samples(entry)[:: max(1, len(samples(entry)) - 1)], strict=False):
+        for mark, sample in zip(
+            ("", " last"), samples(entry)[:: max(1, len(samples(entry)) - 1)], strict=False
+        ):
             path = folder / "program.pt2"
             try:
                 module = Sample(entry, sample).eval()
@@ -237,7 +239,9 @@ def compare(kind: Kind, cases: Iterator[Case], only: str) -> Counter[str]:
         word = "same" if same else without if without.startswith("needs the framework") else "differs"
         counts[word.partition(":")[0]] += 1
         if not same:
-            print(f"{case}: {word}", *(() if word != "differs" else (expected, without)), sep="\n  ", flush=True)
+            print(
+                f"{case}: {word}", *(() if word != "differs" else (expected, without)), sep="\n  ", flush=True
+            )
     return counts
 
 
