@@ -34,7 +34,7 @@ from bridge.plugins import formats
 
 SHARED = Path(__file__).parents[2] / "shared" / "models"
 SHARED = SHARED if SHARED.exists() else Path("/work/shared/models")
-TESTS = Path(__file__).parents[1] / "tests" / "formats"
+TESTS = Path(__file__).parents[1] / "tests"
 Read = Callable[[Path, dict[str, Any]], ir.Model]
 Case = tuple[str, Path, dict[str, Any]]
 """Name, file, and options of the importer."""
@@ -96,7 +96,8 @@ def by_bridge(path: Path, options: dict[str, Any]) -> ir.Model:
 
 def archives(folder: Path) -> Iterator[Case]:
     """Files at hand, as the tests describe their inputs, and the native cases."""
-    tested = runpy.run_path(str(TESTS / "test_torchscript_import.py"))
+    sys.path.insert(0, str(TESTS))
+    tested = runpy.run_path(str(TESTS / "formats" / "test_torchscript_import.py"))
     described = [(name, {"inputs": inputs}) for name, inputs in tested["ARCHIVES"].items()]
     described += [(n, {"method": m, "inputs": inputs}) for n, m, inputs in tested["METHODS"]]
     for path in sorted(p for p in (SHARED / "torchscript").rglob("*") if p.suffix in (".pt", ".jit", ".dat")):

@@ -44,7 +44,7 @@ class Lengths:
 
 @functools.cache
 def functions() -> dict[str, Callable[..., Any]]:
-    """What torch's texts call, by name."""
+    """Functions that torch's texts call, by name."""
     import sympy
 
     rounding = {name: _named(name) for name in ("CeilToInt", "FloorToInt", "TruncToInt", "IntTrueDiv")}

@@ -134,7 +134,7 @@ def _check_value(path: Path, value: Any, key: str = "", depth: int = 0) -> None:
 
 
 def _module_stack(metadata: Any) -> dict[str, str]:
-    """Of metadata, the modules that a node comes from."""
+    """The modules that a node comes from, of its metadata."""
     stack = metadata.get("nn_module_stack") if isinstance(metadata, dict) else None
     known = isinstance(stack, str) and all(STACK.fullmatch(entry) for entry in stack.split(";"))
     return {"nn_module_stack": stack} if known else {}

@@ -72,7 +72,7 @@ def _program(path: Path, documents: dict[str, Any]) -> Program:
     program = Program(
         graph,
         *roles,
-        _stored(path, records, documents),
+        _stored_tensors(path, records, documents),
         [
             (lengths.symbols[name], *(_bound(limits[key]) for key in ("min_val", "max_val")))
             for name, limits in document["range_constraints"].items()
@@ -121,7 +121,7 @@ def _role(spec: dict[str, Any]) -> Role:
         name, key = ROLES[kind]
         return Role(name, "tensor", fields[key])
     if kind == "constant_input":
-        return Role("USER_INPUT", "constant", fields["name"], _plain(*_union(fields["value"])))
+        return Role("USER_INPUT", "constant", fields["name"], _literal(*_union(fields["value"])))
     if kind not in ("user_input", "user_output"):
         return Role(kind.upper(), "tensor", "")
     name, value = _union(fields["arg"])
@@ -129,10 +129,10 @@ def _role(spec: dict[str, Any]) -> Role:
         return Role(kind.upper(), "tensor", value["name"])
     if name in SYMBOLIC:
         return Role(kind.upper(), SYMBOLIC[name], value.get("as_name", ""))
-    return Role(kind.upper(), "constant", "", _plain(name, value))
+    return Role(kind.upper(), "constant", "", _literal(name, value))
 
 
-def _plain(kind: str, value: Any) -> Any:
+def _literal(kind: str, value: Any) -> Any:
     """A number, text, None, or list of them. Raises ValueError for any other argument."""
     match kind, value:
         case (("as_none" | "as_device" | "as_layout" | "as_memory_format"), _):
@@ -215,14 +215,14 @@ class GraphReader:
             return GraphReader(value["graph"], self.lengths).graph()
         if kind == "as_string_to_argument":
             return {name: self._argument(v) for name, v in value.items()}
-        return _plain(kind, value)
+        return _literal(kind, value)
 
     def _tensors(self, value: Any) -> Any:
         return [self._tensors(v) for v in value] if isinstance(value, list) else self._ref(value["name"])
 
     def _symbolic(self, value: dict[str, Any]) -> Any:
         kind, inner = _union(value)
-        return self._ref(inner) if kind == "as_name" else _plain(kind, inner)
+        return self._ref(inner) if kind == "as_name" else _literal(kind, inner)
 
     def _node(self, node: dict[str, Any]) -> None:
         operator, schema = _operator(node["target"])
@@ -309,7 +309,7 @@ def _where(node: dict[str, Any], name: str) -> str:
     return f"{path}/{name}" if path else name
 
 
-def _stored(path: Path, records: Records, documents: dict[str, Any]) -> dict[str, StoredTensor]:
+def _stored_tensors(path: Path, records: Records, documents: dict[str, Any]) -> dict[str, StoredTensor]:
     """Weights and constants by path. Tensors of one record share its memory."""
     found = {}
     for kind in ("constants", "weights"):
@@ -325,8 +325,8 @@ def _stored(path: Path, records: Records, documents: dict[str, Any]) -> dict[str
 
 
 def _arranging(text: str) -> Callable[[list[Any]], Any]:
-    """What makes the containers of torch's description of them. It raises ValueError for another number of
-    leaves."""
+    """Function that makes the containers of torch's description of them. It raises ValueError for another
+    number of leaves."""
     version, spec = json.loads(text)
     if version != 1:
         raise ValueError(f"its containers are of version {version}")

@@ -96,7 +96,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Role:
-    """What an input or result of a program's graph is: `kind` as torch names it (USER_INPUT, PARAMETER,
+    """Role of an input or result of a program's graph: `kind` as torch names it (USER_INPUT, PARAMETER,
     BUFFER_MUTATION, …); `argument` one of tensor, int, float, bool, or constant, which has a `value`;
     `target` the path of what is stored, else its name.
     """

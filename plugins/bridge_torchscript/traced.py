@@ -1,4 +1,4 @@
-"""What torch.fx and torch.export hold in memory, as recorded graphs and programs."""
+"""Graphs and programs of torch.fx and torch.export in memory, as recorded ones."""
 
 from __future__ import annotations
 

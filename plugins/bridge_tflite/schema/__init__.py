@@ -33,7 +33,7 @@ class Field:
 
     @property
     def place(self) -> int:
-        """Where the table of offsets has it."""
+        """The entry of the table of offsets that has it."""
         return 4 + 2 * self.slot
 
 

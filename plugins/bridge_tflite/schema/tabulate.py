@@ -29,7 +29,7 @@ def _asked(function: Any, *arguments: Any) -> tuple[Any, ...]:
     return builder.said
 
 
-def main() -> None:
+def tabulate() -> None:
     from ai_edge_litert import schema_py_generated as generated
 
     names = sorted(n.removesuffix("Start") for n in vars(generated) if n.endswith("Start"))
@@ -76,4 +76,4 @@ def _offset_kind(generated: Any, table: str, stem: str, said: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    tabulate()
