@@ -175,14 +175,14 @@ def test_a_missing_source_is_named():
 
 def test_a_missing_extra_names_the_pip_command(mnist, tmp_path):
     code = (
-        "import sys; sys.modules['ai_edge_litert'] = None; import bridge\n"
-        "try: bridge.convert(sys.argv[1], sys.argv[2])\n"
+        "import sys; sys.modules['tensorflow'] = None; import bridge\n"
+        "try: bridge.convert(sys.argv[1], sys.argv[2], to='savedmodel')\n"
         "except bridge.BridgeError as error: print(type(error).__name__, error)"
     )
-    words = [sys.executable, "-c", code, str(mnist), str(tmp_path / "m.tflite")]
+    words = [sys.executable, "-c", code, str(mnist), str(tmp_path / "model")]
     printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert "MissingDependency" in printed
-    assert "pip install 'formatbridge[tflite]'" in printed
+    assert "pip install 'formatbridge[savedmodel]'" in printed
 
 
 FULL_DISK = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
+from bridge.digests import content_of, digest_of, digests
 from bridge.load import reader
 from bridge.ports import port_of
 
@@ -162,10 +162,10 @@ def _metadata(one: ir.Model, other: ir.Model) -> dict[str, tuple[str | None, str
 def _parting(one: ir.Model, other: ir.Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Operators of each model that compute of what both have what the other does not, or lead to an output
     the other has elsewhere."""
-    digests = [_digests(model.graph) for model in (one, other)]
+    first, second = (digests(model.graph) for model in (one, other))
     return (
-        tuple(_first_of_its_own(one, digests[0], digests[1])),
-        tuple(_first_of_its_own(other, digests[1], digests[0])),
+        tuple(_first_of_its_own(one, first, second)),
+        tuple(_first_of_its_own(other, second, first)),
     )
 
 
@@ -181,53 +181,6 @@ def _first_of_its_own(
     for value in model.graph.outputs:
         if value.name in results and own[value] in known and results[value.name] != own[value]:
             yield f"the output {value.name}"
-
-
-def _digests(graph: ir.Graph, outer: dict[ir.Value, bytes] | None = None) -> dict[ir.Value, bytes]:
-    """A digest of how each value of a graph is computed, of which inputs and constants, whatever it is
-    called; of a body its `outer` values as well."""
-    found = dict(outer or {})
-    for index, value in enumerate(graph.inputs):
-        found[value] = _digest("input", value.name if outer is None else index, str(port_of(value)))
-    for value in graph.initializers.values():
-        if value.const_value is not None:
-            found[value] = _content(value.const_value)
-    for node in graph:
-        attributes = [
-            (name, [_digest_of_body(g, found) for g in _graphs(a)] or _attribute(a))
-            for name, a in sorted(node.attributes.items())
-        ]
-        read = [None if v is None else found.get(v, b"") for v in node.inputs]
-        for index, value in enumerate(node.outputs):
-            found[value] = _digest(hub.qualified(node), node.overload, attributes, read, index)
-    return found
-
-
-def _graphs(attribute: ir.Attr) -> list[ir.Graph]:
-    if attribute.type == ir.AttributeType.GRAPH:
-        return [attribute.as_graph()]
-    return list(attribute.as_graphs()) if attribute.type == ir.AttributeType.GRAPHS else []
-
-
-def _attribute(attribute: ir.Attr) -> Any:
-    value = attribute.value
-    return _content(value) if attribute.type == ir.AttributeType.TENSOR else repr(value)
-
-
-def _digest_of_body(graph: ir.Graph, outer: dict[ir.Value, bytes]) -> list[bytes]:
-    inner = _digests(graph, outer)
-    return [inner[value] for value in graph.outputs]
-
-
-def _digest(*parts: Any) -> bytes:
-    return hashlib.sha256(repr(parts).encode()).digest()
-
-
-def _content(tensor: Any) -> bytes:
-    shape = tuple(tensor.shape)
-    if tensor.dtype == ir.DataType.STRING:
-        return _digest("text", shape, [bytes(s) for s in tensor.string_data()])
-    return _digest(tensor.dtype.name, shape, hashlib.sha256(tensor.tobytes()).digest())
 
 
 def _weights(one: ir.Model, other: ir.Model) -> tuple[list[WeightChange], int]:
@@ -267,18 +220,18 @@ def _constants(model: ir.Model) -> dict[str, Any]:
 
 
 def _by_name(name: str, tensor: Any) -> Any:
-    return name, _content(tensor)
+    return name, content_of(tensor)
 
 
 def _by_content(name: str, tensor: Any) -> Any:
-    return _content(tensor)
+    return content_of(tensor)
 
 
 def _by_elements(name: str, tensor: Any) -> Any:
     """The elements in any order; those of a single one are told apart by their shape as well."""
     if tensor.dtype == ir.DataType.STRING or tensor.size < 2:
-        return _content(tensor)
-    return _digest(tensor.dtype.name, tensor.size, np.sort(_numbers(tensor), axis=None).tobytes())
+        return content_of(tensor)
+    return digest_of(tensor.dtype.name, tensor.size, np.sort(_numbers(tensor), axis=None).tobytes())
 
 
 def _by_own_name(name: str, tensor: Any) -> Any:

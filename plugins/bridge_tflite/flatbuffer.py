@@ -11,16 +11,17 @@ from typing import Any
 import flatbuffers
 import numpy as np
 import onnx_ir as ir
-from ai_edge_litert import schema_py_generated as schema
 
 from bridge import hub
 from bridge.errors import TooLarge
 from bridge.ops import Need, OpTable
 from bridge.passes.half_weights import weighty
 from bridge_tflite import metadata
+from bridge_tflite.schema import ENUMS, TABLES, Record
 from bridge_tflite.versions import Use, version
 
 ALIGNMENT = 16
+TYPES = ENUMS["TensorType"]
 SELF = "self"
 """The one name LiteRT's runner, called with keywords, cannot take."""
 FILLED = frozenset(
@@ -113,13 +114,16 @@ DTYPES = {
 }
 
 
-class AlignedBuffer(schema.BufferT):
+class AlignedBuffer(Record):
     """A buffer whose bytes start at a multiple of 16, as kernels require for weights.
 
     A buffer with an offset lies after the flatbuffer instead of inside it.
     """
 
-    def Pack(self, builder: flatbuffers.Builder) -> int:
+    def __init__(self) -> None:
+        super().__init__("Buffer")
+
+    def pack(self, builder: flatbuffers.Builder) -> int:
         data = None
         if self.data is not None and not self.offset:
             raw = self.data
@@ -127,13 +131,14 @@ class AlignedBuffer(schema.BufferT):
             builder.head -= len(raw)
             builder.Bytes[builder.Head() : builder.Head() + len(raw)] = raw
             data = builder.EndVector()
-        schema.BufferStart(builder)
+        fields = TABLES["Buffer"][1]
+        builder.StartObject(len(fields))
         if data is not None:
-            schema.BufferAddData(builder, data)
+            builder.PrependUOffsetTRelativeSlot(fields["data"].slot, data, 0)
         if self.offset:
-            schema.BufferAddOffset(builder, self.offset)
-            schema.BufferAddSize(builder, len(self.data))
-        return schema.BufferEnd(builder)
+            builder.PrependUint64Slot(fields["offset"].slot, self.offset, 0)
+            builder.PrependUint64Slot(fields["size"].slot, len(self.data), 0)
+        return int(builder.EndObject())
 
 
 class File:
@@ -205,8 +210,8 @@ class File:
                 file.write(buffer.data)
         metadata.append_files(self.model, path)
 
-    def _packed(self) -> schema.ModelT:
-        model = schema.ModelT()
+    def _packed(self) -> Record:
+        model = Record("Model")
         model.version = 3
         model.description = self.model.doc_string or "converted by bridge"
         model.subgraphs = [g.packed() for g in self.subgraphs]
@@ -216,8 +221,8 @@ class File:
         model.buffers = self.buffers
         return model
 
-    def _signature(self) -> schema.SignatureDefT:
-        signature = schema.SignatureDefT()
+    def _signature(self) -> Record:
+        signature = Record("SignatureDef")
         signature.signatureKey = "serving_default"
         signature.inputs = [self._port(v) for v in self.model.graph.inputs]
         for port in signature.inputs:
@@ -226,13 +231,13 @@ class File:
         signature.outputs = [self._port(v) for v in self.model.graph.outputs]
         return signature
 
-    def _port(self, value: ir.Value) -> schema.TensorMapT:
-        port = schema.TensorMapT()
+    def _port(self, value: ir.Value) -> Record:
+        port = Record("TensorMap")
         port.name, port.tensorIndex = value.name, self.subgraphs[0].index(value)
         return port
 
-    def _metadata(self, key: str, raw: bytes) -> schema.MetadataT:
-        entry = schema.MetadataT()
+    def _metadata(self, key: str, raw: bytes) -> Record:
+        entry = Record("Metadata")
         entry.name = key
         buffer = AlignedBuffer()
         buffer.data = memoryview(raw or b"\0")
@@ -257,17 +262,17 @@ def _total_size(buffers: Iterable[AlignedBuffer]) -> int:
     return sum(len(b.data) + 64 for b in buffers)
 
 
-def _serialize(model: schema.ModelT, capacity: int) -> memoryview:
+def _serialize(model: Record, capacity: int) -> memoryview:
     """The bytes of a model. Raises TooLarge for a number that a field of the format does not hold."""
     builder = flatbuffers.Builder(capacity)
     try:
-        builder.Finish(model.Pack(builder), b"TFL3")
+        builder.Finish(model.pack(builder), b"TFL3")
     except TypeError as error:
         raise TooLarge(f"A number of the model is larger than TFLite holds: {error}.") from error
     return memoryview(builder.Bytes)[builder.Head() :]
 
 
-def _packed_size(model: schema.ModelT, external: list[AlignedBuffer], capacity: int) -> int:
+def _packed_size(model: Record, external: list[AlignedBuffer], capacity: int) -> int:
     """Length in bytes of the flatbuffer without external buffers. It does not depend on their offsets, if not
     0."""
     for buffer in external:
@@ -292,8 +297,8 @@ class SubgraphBuilder:
     def __init__(self, file: File, graph: ir.Graph, captured: Sequence[ir.Value] = ()) -> None:
         self.file = file
         self.graph = graph
-        self.tensors: list[schema.TensorT] = []
-        self.operators: list[tuple[str, schema.OperatorT]] = []
+        self.tensors: list[Record] = []
+        self.operators: list[tuple[str, Record]] = []
         self.node: ir.Node | None = None
         self._index: dict[ir.Value, int] = {}
         self._constants: dict[tuple, int] = {}
@@ -302,7 +307,7 @@ class SubgraphBuilder:
         self.outputs: list[int] = []
 
     def __getattr__(self, operator: str) -> Any:
-        if not operator.isupper() or not hasattr(schema.BuiltinOperator, operator):
+        if not operator.isupper() or operator not in ENUMS["BuiltinOperator"]:
             raise AttributeError(operator)
         return functools.partial(self.add, operator)
 
@@ -313,16 +318,16 @@ class SubgraphBuilder:
         indices = [self.index(value) for value in inputs]
         entry = self._append(operator, indices, [self.index(value) for value in results])
         name = OPTIONS.get(operator, operator.title().replace("_", "") + "Options")
-        options_type = getattr(schema.BuiltinOptions, name, 0) if name else 0
+        options_type = ENUMS["BuiltinOptions"].get(name, 0) if name else 0
         if options_type:
             entry.builtinOptionsType = options_type
-            entry.builtinOptions = getattr(schema, name + "T")()
+            entry.builtinOptions = Record(name)
             for key, value in options.items():
                 code = NUMBERED[key][value] if key in NUMBERED else value
                 setattr(entry.builtinOptions, _camel(key), code)
 
-    def _append(self, operator: str, inputs: list[int], outputs: list[int]) -> schema.OperatorT:
-        entry = schema.OperatorT()
+    def _append(self, operator: str, inputs: list[int], outputs: list[int]) -> Record:
+        entry = Record("Operator")
         entry.inputs, entry.outputs = inputs, outputs
         self.operators.append((operator, entry))
         return entry
@@ -347,7 +352,7 @@ class SubgraphBuilder:
     def quantize(self, value: Any, scales: Any, zero_points: Any, axis: int = 0) -> None:
         """Set the quantization of the tensor of `value`: one scale and zero point, or one per index of
         `axis`."""
-        parameters = schema.QuantizationParametersT()
+        parameters = Record("QuantizationParameters")
         parameters.scale, parameters.zeroPoint = (
             np.asarray(scales, np.float32),
             np.asarray(zero_points, np.int64),
@@ -359,10 +364,8 @@ class SubgraphBuilder:
         """Handle (int32 [1]) of the hash table of `keys` [n] and `values` [n]."""
         index = self.file.hash_table(keys, values)
         handle = ir.Value(name=f"table_{index}", type=ir.TensorType(ir.DataType.INT32), shape=ir.Shape([1]))
-        self.tensors[self.index(handle)].type = schema.TensorType.RESOURCE
-        types = [
-            schema.TensorType.STRING if a.dtype == object else schema.TensorType.INT64 for a in (keys, values)
-        ]
+        self.tensors[self.index(handle)].type = TYPES["RESOURCE"]
+        types = [TYPES["STRING" if a.dtype == object else "INT64"] for a in (keys, values)]
         self.HASHTABLE(outputs=[handle], table_id=index, key_dtype=types[0], value_dtype=types[1])
         return handle
 
@@ -394,10 +397,10 @@ class SubgraphBuilder:
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
-    def _tensor_entry(self, name: str | None, dtype: Any, shape: Any) -> schema.TensorT:
-        entry = schema.TensorT()
+    def _tensor_entry(self, name: str | None, dtype: Any, shape: Any) -> Record:
+        entry = Record("Tensor")
         entry.name = name or f"tensor_{len(self.tensors)}"
-        entry.type = getattr(schema.TensorType, DTYPES[dtype.name])
+        entry.type = TYPES[DTYPES[dtype.name]]
         dims = [] if shape is None else [d if isinstance(d, int) else -1 for d in shape]
         entry.shape = [1 if d < 0 else d for d in dims]
         entry.hasRank = shape is not None
@@ -465,15 +468,15 @@ class SubgraphBuilder:
         users = [name for name, o in self.operators if index in (*o.inputs, *o.outputs)]
         return self.tensors[index].quantization is None and DATA_MOVEMENT.issuperset(users)
 
-    def packed(self) -> schema.SubGraphT:
-        subgraph = schema.SubGraphT()
+    def packed(self) -> Record:
+        subgraph = Record("SubGraph")
         subgraph.name = self.graph.name or "main"
         subgraph.inputs, subgraph.outputs = self.inputs, self.outputs
         subgraph.tensors = self.tensors
         subgraph.operators = [self._with_opcode(name, operator) for name, operator in self.operators]
         return subgraph
 
-    def _with_opcode(self, name: str, operator: schema.OperatorT) -> schema.OperatorT:
+    def _with_opcode(self, name: str, operator: Record) -> Record:
         """Set the opcode index of `operator`, by its name and version."""
         inputs, outputs = (
             [None if i < 0 else self.tensors[i] for i in indices]
@@ -499,9 +502,9 @@ def _fits_float16(array: np.ndarray) -> bool:
         return bool((array.astype(np.float16) == array).all())
 
 
-def _operator_code(operator: str, version: int) -> schema.OperatorCodeT:
-    entry = schema.OperatorCodeT()
-    code = getattr(schema.BuiltinOperator, operator)
+def _operator_code(operator: str, version: int) -> Record:
+    entry = Record("OperatorCode")
+    code = ENUMS["BuiltinOperator"][operator]
     entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, min(code, 127), version
     return entry
 

@@ -11,20 +11,14 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from bridge.errors import UnreadableFile
-from bridge_tflite import sparsity
+from bridge_tflite import schema, sparsity
 
 LIMIT = 2**40
 
 
-def _names(enum: type) -> dict[int, str]:
-    return {v: k for k, v in vars(enum).items() if isinstance(v, int) and not k.startswith("_")}
-
-
-OPERATORS = _names(schema.BuiltinOperator)
-TYPES = _names(schema.TensorType)
+OPERATORS, TYPES = (schema.MEMBERS[enum] for enum in ("BuiltinOperator", "TensorType"))
 DTYPES: dict[str, Any] = {
     "FLOAT32": np.float32,
     "FLOAT16": np.float16,
@@ -112,14 +106,12 @@ class File:
         if len(raw) < 8 or bytes(raw[4:8]) != b"TFL3":
             raise UnreadableFile(f"{path} is not a TFLite file: it has no TFL3 identifier.")
         try:
-            self.model = schema.Model.GetRootAs(raw, 0)
-            self.buffers = self.model.BuffersLength()
-            self.subgraphs = self._all(self.model.SubgraphsLength, self.model.Subgraphs, self._subgraph)
-            self.signatures = self._all(
-                self.model.SignatureDefsLength, self.model.SignatureDefs, self._signature
-            )
-            self.description = _text(self.model.Description())
-            self.metadata = dict(self._all(self.model.MetadataLength, self.model.Metadata, self._metadata))
+            self.model = schema.root(raw)
+            self.buffers, self.codes = self.model.buffers or (), self.model.operatorCodes or ()
+            self.subgraphs = self._all(self.model.subgraphs, self._subgraph)
+            self.signatures = self._all(self.model.signatureDefs, self._signature)
+            self.description = _text(self.model.description)
+            self.metadata = dict(self._all(self.model.metadata, self._metadata))
         except UnreadableFile:
             raise
         except Exception as error:
@@ -127,20 +119,18 @@ class File:
 
     def data(self, index: int) -> np.ndarray | None:
         """Bytes of a buffer, a view of the file; None where it is empty."""
-        if index < 0 or index >= self.buffers:
+        if index < 0 or index >= len(self.buffers):
             raise UnreadableFile(f"{self.path}: there is no buffer {index}.")
         if index == 0:
             return None
-        buffer = self.model.Buffers(index)
-        if buffer.Offset() > 1:
-            start, size = buffer.Offset(), buffer.Size()
+        buffer = self.buffers[index]
+        if buffer.offset > 1:
+            start, size = buffer.offset, buffer.size
             if start + size > len(self.raw):
                 raise UnreadableFile(f"{self.path} is too short for buffer {index}.")
             return np.frombuffer(self.raw, np.uint8, size, start)
-        if buffer.DataIsNone():
-            return None
-        array = buffer.DataAsNumpy()
-        return None if isinstance(array, int) or array.size == 0 else array
+        array = buffer.data
+        return None if array is None or array.size == 0 else array
 
     def bytes(self, index: int) -> bytes:
         """Bytes of a buffer; empty where it has none."""
@@ -173,25 +163,25 @@ class File:
         if have < count:
             raise UnreadableFile(f"{self.path} holds {have} of the {count} values of {tensor.name}.")
 
-    def _all(self, length: Callable, item: Callable, read: Callable) -> list:
-        count = length()
+    def _all(self, items: Any, read: Callable) -> list:
+        count = 0 if items is None else len(items)
         if count * 4 > len(self.raw):
             raise UnreadableFile(f"{self.path} declares {count} items, more than it has room for.")
-        return [read(item(i)) for i in range(count)]
+        return [read(item) for item in items or ()]
 
     def _numbers(self, vector: Any) -> list:
-        return [] if isinstance(vector, int) else vector.tolist()
+        return [] if vector is None else vector.tolist()
 
     def _subgraph(self, graph: Any) -> Subgraph:
-        tensors = self._all(graph.TensorsLength, graph.Tensors, self._tensor)
+        tensors = self._all(graph.tensors, self._tensor)
         for index, tensor in enumerate(tensors):
-            self._read_blocks(tensor, graph.Tensors(index).Quantization(), tensors)
+            self._read_blocks(tensor, graph.tensors[index].quantization, tensors)
         subgraph = Subgraph(
-            _text(graph.Name()),
+            _text(graph.name),
             tensors,
-            self._numbers(graph.InputsAsNumpy()),
-            self._numbers(graph.OutputsAsNumpy()),
-            self._all(graph.OperatorsLength, graph.Operators, self._operator),
+            self._numbers(graph.inputs),
+            self._numbers(graph.outputs),
+            self._all(graph.operators, self._operator),
         )
         used = [subgraph.inputs, subgraph.outputs, *(o.inputs for o in subgraph.operators)]
         used += [o.outputs for o in subgraph.operators] + [o.intermediates for o in subgraph.operators]
@@ -200,39 +190,38 @@ class File:
         return subgraph
 
     def _tensor(self, tensor: Any) -> Tensor:
-        shape = self._numbers(tensor.ShapeAsNumpy())
-        signature = self._numbers(tensor.ShapeSignatureAsNumpy())
+        shape = self._numbers(tensor.shape)
+        signature = self._numbers(tensor.shapeSignature)
         dims = signature if len(signature) == len(shape) else shape
         if len(dims) > 64 or _element_count([max(d, 1) for d in dims]) > LIMIT:
             raise UnreadableFile(f"{self.path}: a tensor of shape {dims} is impossible.")
-        q = tensor.Quantization()
+        q = tensor.quantization
         scale = zero = None
-        if q is not None and q.ScaleLength():
-            scale = np.array(q.ScaleAsNumpy(), np.float32)
-            zero_points = q.ZeroPointAsNumpy()
-            zero = np.zeros(1, np.int64) if isinstance(zero_points, int) else np.array(zero_points, np.int64)
+        if q is not None and q.scale is not None and q.scale.size:
+            scale = np.array(q.scale, np.float32)
+            zero_points = q.zeroPoint
+            zero = np.zeros(1, np.int64) if zero_points is None else np.array(zero_points, np.int64)
             zero = np.broadcast_to(zero, scale.shape) if zero.size == 1 else zero
             if zero.shape != scale.shape:
                 raise UnreadableFile(f"{self.path}: a tensor has other scales than zero points.")
         return Tensor(
-            _text(tensor.Name()),
-            TYPES.get(tensor.Type(), str(tensor.Type())),
+            _text(tensor.name),
+            TYPES.get(tensor.type, str(tensor.type)),
             [None if d < 0 else d for d in dims],
-            tensor.Buffer(),
+            tensor.buffer,
             scale,
             zero,
-            q.QuantizedDimension() if q is not None else 0,
-            tensor.IsVariable(),
-            tensor.Sparsity(),
+            q.quantizedDimension if q is not None else 0,
+            tensor.isVariable,
+            tensor.sparsity,
         )
 
     def _read_blocks(self, tensor: Tensor, quantization: Any, tensors: list[Tensor]) -> None:
         """Read the scales and zero points that a tensor has in blocks, from the tensors that hold them."""
-        kinds = schema.QuantizationDetails
-        kind = kinds.NONE if quantization is None else quantization.DetailsType()
-        if kind != kinds.BlockwiseQuantization:
+        kind = 0 if quantization is None else quantization.detailsType
+        if schema.MEMBERS["QuantizationDetails"].get(kind) != "BlockwiseQuantization":
             return
-        details = schema.QuantizationDetailsCreator(kind, quantization.Details())
+        details = quantization.details
         shape, block = [d or 0 for d in tensor.dims], details.blockSize
         scale = self._side_tensor(details.scales, tensors)
         zero = self._side_tensor(details.zeroPoints, tensors) if details.zeroPoints > 0 else None
@@ -248,37 +237,33 @@ class File:
         return self.array(tensors[index]) if 0 <= index < len(tensors) else None
 
     def _operator(self, operator: Any) -> Operator:
-        if operator.OpcodeIndex() >= self.model.OperatorCodesLength():
+        if operator.opcodeIndex >= len(self.codes):
             raise UnreadableFile(f"{self.path} names an operator code that is not there.")
-        code = self.model.OperatorCodes(operator.OpcodeIndex())
-        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        code = self.codes[operator.opcodeIndex]
+        builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
         name = OPERATORS.get(builtin, f"operator {builtin}")
         custom = name == "CUSTOM"
-        table = operator.BuiltinOptions()
-        options = schema.BuiltinOptionsCreator(operator.BuiltinOptionsType(), table) if table else None
-        table = operator.BuiltinOptions2()
-        if table:
-            options = schema.BuiltinOptions2Creator(operator.BuiltinOptions2Type(), table)
-        custom_options = operator.CustomOptionsAsNumpy()
+        options = operator.builtinOptions2 or operator.builtinOptions
+        custom_options = operator.customOptions
         return Operator(
-            _text(code.CustomCode()) if custom else name,
+            _text(code.customCode) if custom else name,
             custom,
-            self._numbers(operator.InputsAsNumpy()),
-            self._numbers(operator.OutputsAsNumpy()),
-            options,
-            b"" if isinstance(custom_options, int) else custom_options.tobytes(),
-            self._numbers(operator.IntermediatesAsNumpy()),
+            self._numbers(operator.inputs),
+            self._numbers(operator.outputs),
+            options and options.unpacked(),
+            b"" if custom_options is None else custom_options.tobytes(),
+            self._numbers(operator.intermediates),
         )
 
     def _signature(self, table: Any) -> Signature:
         def port(item: Any) -> tuple[str, int]:
-            return _text(item.Name()), item.TensorIndex()
+            return _text(item.name), item.tensorIndex
 
         signature = Signature(
-            _text(table.SignatureKey()),
-            self._all(table.InputsLength, table.Inputs, port),
-            self._all(table.OutputsLength, table.Outputs, port),
-            table.SubgraphIndex(),
+            _text(table.signatureKey),
+            self._all(table.inputs, port),
+            self._all(table.outputs, port),
+            table.subgraphIndex,
         )
         if signature.subgraph >= len(self.subgraphs):
             raise UnreadableFile(
@@ -290,7 +275,7 @@ class File:
         return signature
 
     def _metadata(self, item: Any) -> tuple[str, int]:
-        return _text(item.Name()), item.Buffer()
+        return _text(item.name), item.buffer
 
 
 def read(path: Path) -> File:

@@ -1,8 +1,9 @@
-"""Running TFLite files in LiteRT."""
+"""Running TFLite files in LiteRT; without it, they are read back."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import numpy as np
 from bridge.errors import ExecutionFailed, InvalidInput
 from bridge.facts import TFLITE_VARIABLE
 from bridge.formats import Runtime
+from bridge.load import load
 from bridge.ports import Port
-from bridge.runtime import Outputs, Session
+from bridge.runtime import HubSession, Outputs, Session
 from bridge.stored import restored
 from bridge_tflite import importer, metadata
 from bridge_tflite.flatbuffer import SELF
@@ -89,7 +91,15 @@ class LiteRTSession(Session):
         return values | {name: values[name].astype(dtype) for name, dtype in sub_byte.items()}
 
 
-runtime = Runtime(LiteRTSession, ("signature",))
+def open_session(path: Path, signature: str = "", resolver: Any = None) -> Session:
+    """Session of a file; without LiteRT, of the hub model it is read as."""
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        options = {"signature": signature} if signature else {}
+        return HubSession(load(path, source="tflite", **options), "re-read, ")
+    return LiteRTSession(path, signature, resolver)
+
+
+runtime = Runtime(open_session, ("signature",))
 
 BYTE_DTYPES = {np.dtype(ml_dtypes.int4): np.dtype(np.int8), np.dtype(ml_dtypes.uint4): np.dtype(np.uint8)}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from bridge.errors import UnreadableFile
 
@@ -19,8 +18,8 @@ def to_dense(values: np.ndarray, shape: list[int], parameters: Any, title: str) 
     has every index, a sparse one (compressed rows) the listed ones. Raises UnreadableFile for inconsistent
     metadata.
     """
-    order, blocks = _vector(parameters.TraversalOrderAsNumpy()), _vector(parameters.BlockMapAsNumpy())
-    levels = [parameters.DimMetadata(i) for i in range(parameters.DimMetadataLength())]
+    order, blocks = _vector(parameters.traversalOrder), _vector(parameters.blockMap)
+    levels = list(parameters.dimMetadata or ())
     rank = len(shape)
     if sorted(order.tolist()) != list(range(rank + len(blocks))) or len(levels) != len(order):
         raise UnreadableFile(f"{title} has a sparsity that is no order of its dimensions.")
@@ -38,14 +37,14 @@ def to_dense(values: np.ndarray, shape: list[int], parameters: Any, title: str) 
 def _level(level: Any, offsets: np.ndarray, limit: int, title: str) -> tuple:
     """Expand one level: offsets, the parent of each, its index along the level, and the length of a dense
     level."""
-    if level.Format() == DENSE:
-        size = level.DenseSize()
+    if level.format == DENSE:
+        size = level.denseSize
         if size < 0 or size * offsets.size > limit:
             raise UnreadableFile(f"{title} has more places than values.")
         parents = np.repeat(np.arange(offsets.size), size)
         indices_along = np.tile(np.arange(size), offsets.size)
         return offsets[parents] * size + indices_along, parents, indices_along, size
-    segments, indices = _read_union(level, "ArraySegments"), _read_union(level, "ArrayIndices")
+    segments, indices = _values(level.arraySegments), _values(level.arrayIndices)
     if offsets.size and (offsets.max() + 1 >= segments.size):
         raise UnreadableFile(f"{title} has a sparse level without its segments.")
     begins, limits = segments[offsets], segments[offsets + 1]
@@ -79,16 +78,9 @@ def _scatter_values(
 
 
 def _vector(array: Any) -> np.ndarray:
-    return np.zeros(0, np.int64) if isinstance(array, int) else np.asarray(array, np.int64)
+    return np.zeros(0, np.int64) if array is None else np.asarray(array, np.int64)
 
 
-def _read_union(level: Any, name: str) -> np.ndarray:
+def _values(table: Any) -> np.ndarray:
     """Vector of int32, uint16 or uint8 that the schema holds in a union, as int64."""
-    table = getattr(level, name)()
-    vector_type = getattr(level, f"{name}Type")()
-    vector_classes = {1: schema.Int32Vector, 2: schema.Uint16Vector, 3: schema.Uint8Vector}
-    if table is None or vector_type not in vector_classes:
-        return np.zeros(0, np.int64)
-    vector = vector_classes[vector_type]()
-    vector.Init(table.Bytes, table.Pos)
-    return _vector(vector.ValuesAsNumpy())
+    return _vector(None if table is None else table.values)

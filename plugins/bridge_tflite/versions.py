@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ai_edge_litert import schema_py_generated as schema
-
 from bridge.hub import input_at
+from bridge_tflite.schema import ENUMS
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Use:
         return len(shapes) == 2 and shapes[0] != shapes[1]
 
 
-TYPES = {n: name for name, n in vars(schema.TensorType).items() if isinstance(n, int)}
+TYPES = {n: name for name, n in ENUMS["TensorType"].items()}
 Rule = tuple[int, Callable[[Use], bool]]
 
 

@@ -13,6 +13,8 @@ from bridge.hub import shape_of
 from bridge_torchscript.import_ops.common import require_torch, torch_dtype
 from bridge_torchscript.recorded import read_graph
 from bridge_torchscript.rules import Refused, has_rule
+from bridge_torchscript.script.schema import spelled_out
+from bridge_torchscript.traced import recorded_graph
 from bridge_torchscript.tracer_lock import TRACER
 from bridge_torchscript.values import Builder, Sequence, Sym, Unsupported, Var
 
@@ -53,6 +55,8 @@ def decompose(reader: Any, op: Builder, operator_name: str, schema: str, inputs:
 
     Raises Unsupported if torch has none, or a part of it has no rule.
     """
+    if operator_name not in spelled_out():
+        raise Unsupported("is not supported")
     torch = require_torch(f"{operator_name} has no rule, and is spelled out by torch alone")
     from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -83,7 +87,7 @@ def decompose(reader: Any, op: Builder, operator_name: str, schema: str, inputs:
     if any(n.target is target for n in graph.graph.nodes):
         raise Unsupported("is not supported")
     try:
-        results = read_graph(reader, op, graph, tensor_vars, begin=False)
+        results = read_graph(reader, op, recorded_graph(graph), tensor_vars, begin=False)
     except Refused as refused:
         raise Unsupported(f"is made of {refused.blocker.op}, which {refused.blocker.reason}") from refused
     return tuple(results) if isinstance(results, list) else results

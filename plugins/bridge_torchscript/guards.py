@@ -7,20 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 META = "guards"
-"""Where a program that was read from a file keeps the text of its guards."""
+"""Where a program that torch read from a file keeps the text of its guards."""
 
 
 class Unread(Exception):
     """A guard that is no comparison of sums of lengths."""
 
 
-def guards_of(program: Any) -> list[str]:
-    """Texts like `L['x'].size()[0] + L['y'].size()[1] <= 7`, of a program in memory or in a file."""
-    return program.graph_module.meta.get(META) or getattr(program, "_guards_code", None) or []
-
-
 def equations(guards: Iterable[str], inputs: Mapping[str, Any]) -> Iterator[Any]:
-    """sympy expressions that are 0. `inputs` has examples by name, whose lengths are torch's symbols."""
+    """sympy expressions that are 0, of guards like `L['x'].size()[0] + L['y'].size()[1] <= 7`. `inputs` has
+    lengths by name, ints and torch's symbols."""
     at_most: set[Any] = set()
     for text in guards:
         try:
@@ -70,13 +66,9 @@ def _length(node: ast.expr, inputs: Mapping[str, Any]) -> Any:
             value=ast.Call(func=ast.Attribute(value=place, attr="size")),
             slice=ast.Constant(value=int(axis)),
         ):
-            lengths = list(getattr(inputs.get("_".join(_path(place))), "shape", ()))
+            lengths = list(inputs.get("_".join(_path(place)), ()))
             if axis < len(lengths):
-                return (
-                    sympy.Integer(lengths[axis])
-                    if isinstance(lengths[axis], int)
-                    else lengths[axis].node.expr
-                )
+                return sympy.sympify(lengths[axis])
     raise Unread
 
 

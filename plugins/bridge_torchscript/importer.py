@@ -18,7 +18,7 @@ from bridge.report import Blocker
 from bridge_torchscript import state
 from bridge_torchscript.control import Reader
 from bridge_torchscript.dtypes import SCALAR_TYPES, STAND_IN
-from bridge_torchscript.exported import read_program
+from bridge_torchscript.exported import read_file, read_program
 from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.common import require_torch
 from bridge_torchscript.input_specs import SYNTAX, InputSpec, parse_specs, split_specs
@@ -51,8 +51,7 @@ def load(src: Any, inputs: Any = None, method: str = "forward") -> ir.Model:
     elif method != "forward":
         raise InvalidOption("An exported program has no method but forward.")
     else:
-        require_torch(f"{path} is an exported program, which torch reads")
-        model = read_program(open_program(path), specs, str(path))
+        model = read_file(path, specs)
     facts.FORMAT.set(model, "torchscript")
     facts.SHA256.set(model, digest(path))
     return model
@@ -84,7 +83,9 @@ def _archive_model(path: Path, specs: dict[str, InputSpec], method: str) -> ir.M
 
 
 def read_by_torch(path: Path, specs: dict[str, InputSpec], method: str) -> ir.Model:
-    """Hub model of an archive that torch loads."""
+    """Hub model of an archive or exported program that torch loads."""
+    if is_program(path):
+        return read_program(open_program(path), specs, str(path))
     module, interface = open_archive(path)
     return _method_model(module._c, interface, str(path), specs, method)
 
@@ -128,7 +129,7 @@ class MethodImport:
         static_values = state.static_attributes(reader.op, reader)
         if set(static_values) & set(state_attributes):
             second, _ = self._read(partial(state.static_attributes, reader=reader))
-            if state.signature(second) == state.signature(graph):
+            if state.computed(second) == state.computed(graph):
                 state_attributes = {
                     path: before for path, before in state_attributes.items() if path not in static_values
                 }

@@ -39,6 +39,7 @@ SIZES = re.compile(
 )
 CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 TEXTS = frozenset(["as_string", "as_strings"])
+STACK = re.compile(r"[^,()\[\]]*,(?:[^,()\[\]]|\[[^,()\[\]]*\])*,[^,()\[\]]*")
 MAX_DEPTH = 200
 
 
@@ -53,14 +54,14 @@ def open_program(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             check_members(path, archive)
-            guards: list[str] = []
-            sanitized = _sanitized(path, archive, guards)
+            documents = checked_documents(path, archive)
+            sanitized = _sanitized(archive, documents)
         declare_operators(path)
         with TRACER, quiet():
             # Declares quantized_decomposed, which programs may call
             importlib.import_module("torch.ao.quantization.fx._decomposed")
             program = torch.export.load(sanitized)
-        program.graph_module.meta[META] = guards
+        program.graph_module.meta[META] = documents["guards"]
         return program
     except (BridgeError, MemoryError):
         raise
@@ -68,25 +69,35 @@ def open_program(path: Path) -> Any:
         raise UnreadableFile(f"{path} is not a valid exported program: {first_line(error)}") from error
 
 
-def _sanitized(path: Path, archive: zipfile.ZipFile, guards: list[str]) -> io.BytesIO:
-    """Copy of the archive with checked members only; `guards` gets the guards, which torch would evaluate."""
+def checked_documents(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
+    """JSON of the programs and of the lists of weights, by the names of members, and `guards`, which torch
+    would evaluate. Raises UnsupportedModel, UnreadableFile for what is in none of bridge's programs."""
+    documents: dict[str, Any] = {"guards": []}
+    for name in archive.namelist():
+        inside = name.partition("/")[2]
+        if inside.startswith(("data/aotinductor", "data/xl", "data/weights/opaque")):
+            raise _refusal(path, "compiled code")
+        if inside.startswith("models/") and inside.endswith(".json"):
+            program = documents[inside] = json.loads(archive.read(name))
+            documents["guards"] += [g for g in program.get("guards_code") or [] if isinstance(g, str)]
+            program["guards_code"] = []
+            _check_value(path, program)
+        elif inside.endswith("_config.json"):
+            documents[inside] = json.loads(archive.read(name))
+            _check_weights(path, documents[inside])
+    return documents
+
+
+def _sanitized(archive: zipfile.ZipFile, documents: dict[str, Any]) -> io.BytesIO:
+    """Copy of the archive with checked members only."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as copy:
         for name in archive.namelist():
             inside = name.partition("/")[2]
-            if inside.startswith(("data/aotinductor", "data/xl", "data/weights/opaque")):
-                raise _refusal(path, "compiled code")
             if inside.startswith("data/sample_inputs/"):
                 copy.writestr(name, b"")
-            elif inside.startswith("models/") and inside.endswith(".json"):
-                program = json.loads(archive.read(name))
-                guards.extend(g for g in program.get("guards_code") or [] if isinstance(g, str))
-                program["guards_code"] = []
-                _check_value(path, program)
-                copy.writestr(name, json.dumps(program))
-            elif inside.endswith("_config.json"):
-                _check_weights(path, json.loads(archive.read(name)))
-                copy.writestr(name, archive.read(name))
+            elif inside in documents:
+                copy.writestr(name, json.dumps(documents[inside]))
             elif not inside.startswith("extra/"):
                 copy.writestr(name, archive.read(name))
     buffer.seek(0)
@@ -108,8 +119,10 @@ def _check_value(path: Path, value: Any, key: str = "", depth: int = 0) -> None:
     if isinstance(value, dict):
         value.pop("stack_trace", None)
         if "metadata" in value:
-            value["metadata"] = {}
+            value["metadata"] = _module_stack(value["metadata"])
         for name, item in value.items():
+            if name == "metadata":
+                continue
             if name == "as_custom_obj" or not WORD.fullmatch(name):
                 raise _refusal(path, f"{name[:80]!r}")
             _check_value(path, item, name, depth + 1)
@@ -118,6 +131,13 @@ def _check_value(path: Path, value: Any, key: str = "", depth: int = 0) -> None:
             _check_value(path, item, key, depth + 1)
     elif isinstance(value, str) and key not in TEXTS:
         _check_word(path, value, key)
+
+
+def _module_stack(metadata: Any) -> dict[str, str]:
+    """The modules that a node comes from, of its metadata."""
+    stack = metadata.get("nn_module_stack") if isinstance(metadata, dict) else None
+    known = isinstance(stack, str) and all(STACK.fullmatch(entry) for entry in stack.split(";"))
+    return {"nn_module_stack": stack} if known else {}
 
 
 def _check_word(path: Path, text: str, key: str) -> None:

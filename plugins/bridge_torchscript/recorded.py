@@ -1,19 +1,22 @@
-"""Graphs that torch.fx records, of programs and of decompositions, read by the rules of import_ops."""
+"""Graphs of calls that torch records, of programs and of decompositions, read by the rules of import_ops.
+
+Whoever recorded them: `traced` makes them of what torch.fx holds, `pt2` of files.
+"""
 
 from __future__ import annotations
 
 import inspect
-import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import onnx_ir as ir
 
-from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.import_ops import ops
 from bridge_torchscript.import_ops.common import cast
 from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.rules import has_rule, refusing
+from bridge_torchscript.script.schema import Schema
 from bridge_torchscript.values import Builder, Items, Poison, Unsupported, Var
 
 LENGTHS: dict[str, str] = {
@@ -38,74 +41,126 @@ LENGTHS: dict[str, str] = {
 """Python functions on lengths, and TorchScript's operators of the same meaning."""
 
 
-def operator_name(target: Any) -> str:
-    """Name of what a node calls: `aten::add`, the name of a higher-order operator or of a Python function."""
-    schema = getattr(target, "_schema", None)
-    if schema is not None:
-        return str(schema.name)
-    name = target.name() if callable(getattr(target, "name", None)) else getattr(target, "__name__", target)
-    return str(name)
+@dataclass(frozen=True)
+class Ref:
+    """The value of a name of the graph."""
+
+    name: str
 
 
-def read_graph(reader: Any, op: Builder, module: Any, inputs: Any, begin: bool = True) -> Any:
-    """Results of a recorded graph. With `begin` its operators are those that hub nodes come from."""
-    import torch
+@dataclass(frozen=True)
+class Held:
+    """A tensor that the graph holds, and its name."""
 
-    env: dict[Any, Any] = {}
-    queue = iter(inputs)
+    tensor: Any
+    name: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """Dtype and lengths of a tensor as torch recorded them: `dtype` is None for one the hub has not, lengths
+    are ints and sympy's expressions."""
+
+    dtype: ir.DataType | None
+    shape: tuple[Any, ...]
+    dense: bool = True
+
+    @property
+    def is_complex(self) -> bool:
+        return self.dtype in (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of an operator, of a function on lengths, or of an operator that takes graphs: these have no
+    `schema`. Arguments are Refs, Held tensors, graphs, plain values and lists of them; of an operator with a
+    schema all are in `keywords`. `where` is its name with the path of its module before it."""
+
+    name: str
+    operator: str
+    schema: Schema | None
+    arguments: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+    example: Any
+    where: str
+
+
+@dataclass
+class Graph:
+    """Calls in order; names of the inputs, with their examples; and what is returned."""
+
+    inputs: dict[str, Any] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    results: Any = None
+
+
+@dataclass(frozen=True)
+class Role:
+    """Role of an input or result of a program's graph: `kind` as torch names it (USER_INPUT, PARAMETER,
+    BUFFER_MUTATION, …); `argument` one of tensor, int, float, bool, or constant, which has a `value`;
+    `target` the path of what is stored, else its name.
+    """
+
+    kind: str
+    argument: str
+    target: str
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program with what its graph reads: roles of inputs and results, stored tensors by path, the lowest
+    and highest length of symbols, texts of guards, and the names symbols had when it was exported. `arranged`
+    makes the containers of a call's results.
+    """
+
+    graph: Graph
+    inputs: list[Role]
+    outputs: list[Role]
+    stored: Mapping[str, Any]
+    ranges: list[tuple[Any, int | None, int | None]]
+    guards: list[str]
+    arranged: Callable[[list[Any]], Any]
+    version: str
+    names: Mapping[Any, str] = field(default_factory=dict)
+
+
+def read_graph(reader: Any, op: Builder, graph: Graph, inputs: Any, begin: bool = True) -> Any:
+    """Results of a recorded graph. With `begin` its calls are what hub nodes come from."""
+    env = dict(zip(graph.inputs, inputs, strict=True))
 
     def hub_value(value: Any) -> Any:
-        if isinstance(value, torch.fx.Node):
-            return env[value]
+        if isinstance(value, Ref):
+            return env[value.name]
+        if isinstance(value, Held):
+            return reader.weight(value.tensor, value.name)
         if isinstance(value, (list, tuple)):
             return Items(op, (hub_value(v) for v in value))
-        if isinstance(value, torch.dtype):
-            return next(
-                (h.code for h in TORCH_DTYPES.values() if getattr(torch, h.name) == value), str(value)
-            )
-        return None if isinstance(value, (torch.device, torch.layout, torch.memory_format)) else value
+        return {k: hub_value(v) for k, v in value.items()} if isinstance(value, dict) else value
 
-    for node in module.graph.nodes:
-        if node.op == "placeholder":
-            env[node] = next(queue)
-        elif node.op == "get_attr":
-            held = operator.attrgetter(node.target)(module)
-            env[node] = reader.weight(held, node.target) if isinstance(held, torch.Tensor) else held
-        elif node.op == "output":
-            return hub_value(node.args[0])
-        else:
-            env[node] = _read_node(reader, op, node, hub_value, begin)
-    return None
+    for call in graph.calls:
+        env[call.name] = _read_call(reader, op, call, hub_value, begin)
+    return hub_value(graph.results)
 
 
-def _read_node(reader: Any, op: Builder, node: Any, hub_value: Callable[[Any], Any], begin: bool) -> Any:
-    name, where = operator_name(node.target), node_name(node)
+def _read_call(reader: Any, op: Builder, call: Call, hub_value: Callable[[Any], Any], begin: bool) -> Any:
+    name = call.operator
     if begin:
-        op.begin(name, where)
-    with refusing(name, where):
-        schema = getattr(node.target, "_schema", None)
-        if schema is not None:
-            operands = dict(zip([a.name for a in schema.arguments], node.args, strict=False)) | node.kwargs
-            result = _overload(reader, op, schema, {k: hub_value(v) for k, v in operands.items()})
+        op.begin(name, call.where)
+    with refusing(name, call.where):
+        arguments = [hub_value(v) for v in call.arguments]
+        keywords = {k: hub_value(v) for k, v in call.keywords.items()}
+        if call.schema is not None:
+            result = _overload(reader, op, call.schema, keywords)
         elif name in reader.higher_order:
-            result = reader.higher_order[name](
-                reader, op, *map(hub_value, node.args), **{k: hub_value(v) for k, v in node.kwargs.items()}
-            )
+            result = reader.higher_order[name](reader, op, *arguments, **keywords)
         elif name in LENGTHS:
-            result = PYTHON[LENGTHS[name]](op, *map(hub_value, node.args))
+            result = PYTHON[LENGTHS[name]](op, *arguments)
         else:
             raise Unsupported("is not supported")
         if result is NotImplemented:
             raise Unsupported("is not supported of what it is given here")
-        return settled(reader, op, result, node.meta.get("val"), name.startswith(("aten::", "prims::")))
-
-
-def node_name(node: Any) -> str:
-    """Name of a node, after the path of the module it comes from."""
-    stack = node.meta.get("nn_module_stack") or {}
-    path = next((str(where[0]) for where in reversed(stack.values()) if where), "")
-    path = path.removeprefix("L['self']").strip(".")
-    return f"{path}/{node.name}" if path else str(node.name)
+        return settled(reader, op, result, call.example, name.startswith(("aten::", "prims::")))
 
 
 def _overload(reader: Any, op: Builder, schema: Any, operands: dict[str, Any]) -> Any:
@@ -132,8 +187,6 @@ def settled(reader: Any, op: Builder, result: Any, example: Any, exact: bool) ->
     records others than it makes. Raises Unsupported where its rank or a length is
     another.
     """
-    import torch
-
     if (
         isinstance(result, (list, tuple))
         and isinstance(example, (list, tuple))
@@ -141,12 +194,11 @@ def settled(reader: Any, op: Builder, result: Any, example: Any, exact: bool) ->
     ):
         parts = [_settled_part(reader, op, r, e, exact) for r, e in zip(result, example, strict=True)]
         return Items(op, parts) if isinstance(result, Items) else type(result)(parts)
-    if not (isinstance(result, Var) and isinstance(example, torch.Tensor)):
+    if not (isinstance(result, Var) and isinstance(example, Example)):
         return result
-    value = result.value
-    if not isinstance(value, ir.Value) or example.is_complex() or example.is_sparse:
+    value, dtype = result.value, example.dtype
+    if not isinstance(value, ir.Value) or example.is_complex or not example.dense:
         return result
-    dtype = next((d for d, h in TORCH_DTYPES.items() if getattr(torch, h.name) == example.dtype), None)
     if dtype is not None and value.dtype not in (None, dtype) and result.base is None and exact:
         result.value = value = cast(op, value, dtype)
     dims = [reader.dimension(d) for d in example.shape]
@@ -169,20 +221,26 @@ def _settled_part(reader: Any, op: Builder, result: Any, example: Any, exact: bo
         return Poison(str(error))
 
 
-def lacking(module: Any) -> dict[str, str]:
-    """Operators without a rule of a recorded module and those inside it, with the name of one node each."""
-    import torch
+def graphs_in(graph: Graph) -> Iterator[Graph]:
+    """A graph and those that its calls are given, the outer ones first."""
+    yield graph
+    for call in graph.calls:
+        for value in (*call.arguments, *call.keywords.values()):
+            if isinstance(value, Graph):
+                yield from graphs_in(value)
 
+
+def lacking(graph: Graph, known: Mapping[str, Any]) -> dict[str, str]:
+    """Operators without a rule of a graph and those inside it, with the name of one call each; `known` are
+    those that take graphs and have one."""
     found: dict[str, str] = {}
-    for inner in module.modules():
-        for node in inner.graph.nodes if isinstance(inner, torch.fx.GraphModule) else ():
-            name = operator_name(node.target) if node.op == "call_function" else ""
-            is_operator = getattr(node.target, "_schema", None) is not None
-            is_vmap = getattr(node.target, "__module__", "") == "torch._functorch.predispatch"
-            if is_vmap or (is_operator and not _is_known(name)):
-                found.setdefault(name, node_name(node))
+    for inner in graphs_in(graph):
+        for call in inner.calls:
+            name = call.operator
+            if not (_has_rule(name) if call.schema is not None else name in known or name in LENGTHS):
+                found.setdefault(name, call.where)
     return found
 
 
-def _is_known(name: str) -> bool:
+def _has_rule(name: str) -> bool:
     return has_rule(name) or (name.startswith("prims::") and f"aten::{name[7:]}" in ops)

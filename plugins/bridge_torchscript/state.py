@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.digests import content_of, digests
 from bridge.errors import InvalidOption, UnsupportedModel
 from bridge_torchscript.control import Reader, as_value
 from bridge_torchscript.dtypes import SCALAR_TYPES
@@ -77,38 +78,15 @@ def _known(op: Builder, value: Any) -> Any:
     return UNKNOWN
 
 
-def signature(graph: ir.Graph) -> tuple[int, ...]:
-    """Hash of the computation of a graph's outputs, independent of names and unused nodes."""
-    return _signature(graph, {}, 0)
+def computed(graph: ir.Graph) -> list[bytes]:
+    """Digests of a graph's outputs."""
+    found = digests(graph, weight=_told_of_weight)
+    return [found[v] for v in graph.outputs]
 
 
-def _signature(graph: ir.Graph, outer: dict[ir.Value, int], depth: int) -> tuple[int, ...]:
-    hashes = {**outer, **{v: hash(("input", depth, i)) for i, v in enumerate(graph.inputs)}}
-
-    def initializer_hash(value: ir.Value) -> int:
-        array = (
-            hub.const(value)
-            if value.const_value is not None and value.const_value.size <= MAX_HASHED
-            else None
-        )
-        if array is None:
-            return hash((value.name, str(value.shape)))
-        return hash((array.dtype.str, array.shape, array.tobytes()))
-
-    for node in graph:
-        inputs = tuple(
-            None if v is None else hashes[v] if v in hashes else initializer_hash(v) for v in node.inputs
-        )
-        attributes = tuple(
-            (
-                name,
-                _signature(a.value, hashes, depth + 1) if a.type == ir.AttributeType.GRAPH else str(a.value),
-            )
-            for name, a in sorted(node.attributes.items())
-        )
-        for index, output in enumerate(node.outputs):
-            hashes[output] = hash((node.op_type, inputs, attributes, index))
-    return tuple(hashes[v] if v in hashes else initializer_hash(v) for v in graph.outputs)
+def _told_of_weight(value: ir.Value) -> Any:
+    small = value.const_value is not None and value.const_value.size <= MAX_HASHED
+    return content_of(value.const_value) if small else (value.name, str(value.shape))
 
 
 def state_input(op: Builder, title: str, path: str, value: Any, spec: InputSpec | None) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bridge_torchscript.guards import equations, guards_of, solved
+from bridge_torchscript.guards import equations, solved
 from bridge_torchscript.input_specs import InputSpec, terms
+from bridge_torchscript.recorded import Program
 
 SMALLEST = 2
 """torch assumes of a length that varies that it is neither 0 nor 1, whether or not the graph needs it."""
@@ -19,36 +20,26 @@ class Symbols:
     `notes` tells what torch made of a name of `specs`: another expression, or a range.
     """
 
-    def __init__(self, program: Any, specs: dict[str, InputSpec]) -> None:
+    def __init__(self, program: Program, specs: dict[str, InputSpec]) -> None:
         self.program = program
         self.names: dict[Any, str] = {}
         self.notes: list[str] = []
-        inputs = {n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder"}
-        self.sums = solved(equations(guards_of(program), inputs))
-        described = [(inputs.get(name), spec) for name, spec in specs.items()]
-        for example, spec in described:
-            for length, name in zip(getattr(example, "shape", ()), spec.dims or (), strict=False):
-                if isinstance(name, str) and _symbol(length) is not None:
-                    self.names.setdefault(_symbol(length), name)
-        self._take_names_of_export(inputs.values())
-        for example, spec in described:
-            self._tell(getattr(example, "shape", ()), spec)
+        shapes = {name: getattr(e, "shape", ()) for name, e in program.graph.inputs.items()}
+        varies = any(not isinstance(d, int) for shape in shapes.values() for d in shape)
+        self.sums = solved(equations(program.guards, shapes)) if varies else {}
+        described = [(shapes.get(name, ()), spec) for name, spec in specs.items()]
+        for shape, spec in described:
+            for length, name in zip(shape, spec.dims or (), strict=False):
+                if isinstance(name, str) and not isinstance(length, int) and length.is_Symbol:
+                    self.names.setdefault(length, name)
+        for symbol, name in program.names.items():
+            if name not in self.names.values():
+                self.names.setdefault(symbol, name)
+        for shape, spec in described:
+            self._tell(shape, spec)
         for name, low, high in self.ranges():
             most = "" if high is None else f", {high} at most"
             self.notes.append(f"torch.export finds that {name} is {low} at least{most}.")
-
-    def _take_names_of_export(self, examples: Any) -> None:
-        """Names of torch.export.Dim, which a program in memory remembers."""
-        for example in examples:
-            for length in getattr(example, "shape", ()):
-                symbol = _symbol(length)
-                if symbol is None or symbol in self.names:
-                    continue
-                environment = length.node.shape_env
-                for source in environment.var_to_sources.get(symbol, ()):
-                    name = environment.source_name_to_debug_name.get(source.name)
-                    if name and name not in self.names.values():
-                        self.names.setdefault(symbol, name)
 
     def _tell(self, shape: Any, spec: InputSpec) -> None:
         for length, name in zip(shape, spec.dims or (), strict=False):
@@ -58,10 +49,9 @@ class Symbols:
 
     def dimension(self, length: Any) -> int | str | None:
         """A length as an int or the text of an expression of names."""
-        expression = _expression(length)
-        if expression is None or expression.is_number:
+        if isinstance(length, int) or length.is_number:
             return int(length)
-        return self._text(expression)
+        return self._text(length)
 
     def _text(self, expression: Any) -> str:
         expression = expression.xreplace(self.sums)
@@ -70,8 +60,7 @@ class Symbols:
 
     def ranges(self) -> Iterator[tuple[str, int, int | None]]:
         """Name, lowest and highest length of every symbol that torch found bounds for."""
-        for symbol, values in self.program.range_constraints.items():
-            low, high = (int(v) if v.is_Integer else None for v in (values.lower, values.upper))
+        for symbol, low, high in self.program.ranges:
             if symbol.is_Symbol and ((low or 0) > SMALLEST or high is not None):
                 yield self._text(symbol), low or 0, high
 
@@ -81,14 +70,3 @@ def _sum(names: str) -> Any:
     import sympy
 
     return sympy.Add(*(sympy.Symbol(name, integer=True) for name in terms(names)))
-
-
-def _expression(length: Any) -> Any:
-    """torch's expression of a symbolic length; None of an int."""
-    return None if isinstance(length, int) else length.node.expr
-
-
-def _symbol(length: Any) -> Any:
-    """The symbol that a length is; None of an int or an expression."""
-    expression = _expression(length)
-    return expression if expression is not None and expression.is_Symbol else None

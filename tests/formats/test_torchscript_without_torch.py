@@ -121,8 +121,7 @@ def test_what_is_read_without_torch_is_what_torch_gives(name: str, tmp_path: Pat
     make, inputs = SOURCES[name]
     path = tmp_path / "model.pt"
     torch.jit.save(make(), path)
-    ways = COMPARED["torchscript"]({"inputs": inputs})
-    expected, found = (COMPARED["outcome"](lambda read=read: read(path)) for read in ways)
+    found, expected = COMPARED["KINDS"]["torchscript"].pair(path, {"inputs": inputs})
     assert found == expected
     assert len(found) == 64, found
 
@@ -238,7 +237,5 @@ CODE = {
 def test_damaged_code_gives_typed_errors(name: str, tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(nn.Linear(3, 2)), tmp_path / "model.pt")
     path = replaced(tmp_path / "model.pt", ".py", CODE[name])
-    outcome = COMPARED["outcome"](
-        lambda: COMPARED["torchscript"]({"inputs": ["input:float32[1,3]"]})[1](path)
-    )
+    outcome = COMPARED["KINDS"]["torchscript"].without(path, {"inputs": ["input:float32[1,3]"]})
     assert outcome.startswith(("UnreadableFile", "needs the framework")), outcome

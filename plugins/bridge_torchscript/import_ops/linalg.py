@@ -59,11 +59,37 @@ def empty_results(op: Any, name: str, arguments: dict[str, Any]) -> Any:
     tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
     if not any(0 in (shape_of(v) or ()) for v in tensors):
         return None
-    outputs = torch_results(name, {k: v for k, v in arguments.items() if v is not None})
-    if any(0 not in static_shape(v) for v in tensors) and any(p.numel() for p in outputs):
+    if name in OF_NOTHING and len(tensors) == 1:
+        outputs = _numpy_results(name, tensors[0])
+    else:
+        found = torch_results(name, {k: v for k, v in arguments.items() if v is not None})
+        outputs = [p.numpy() for p in found]
+    if any(0 not in static_shape(v) for v in tensors) and any(p.size for p in outputs):
         return None
-    results = tuple(op.const(p.numpy()) for p in outputs)
+    results = tuple(op.const(p) for p in outputs)
     return results if len(results) > 1 else results[0]
+
+
+OF_NOTHING: dict[str, Callable[[np.ndarray], Any]] = {
+    "aten::cholesky_inverse": np.linalg.inv,
+    "aten::det": np.linalg.det,
+    "aten::inverse": np.linalg.inv,
+    "aten::linalg_cholesky": np.linalg.inv,
+    "aten::linalg_eigvalsh": np.linalg.eigvalsh,
+    "aten::linalg_matrix_rank": lambda x: np.zeros(x.shape[:-2], np.int64),
+    "aten::linalg_pinv": np.linalg.pinv,
+    "aten::linalg_svdvals": np.linalg.svdvals,
+    "aten::logdet": lambda x: np.zeros(x.shape[:-2]),
+    "aten::slogdet": np.linalg.slogdet,
+}
+"""Functions of NumPy whose results for matrices without elements are torch's."""
+
+
+def _numpy_results(name: str, x: ir.Value) -> list[np.ndarray]:
+    assert x.dtype is not None
+    made = OF_NOTHING[name](np.zeros(static_shape(x), np.float64))
+    parts = [np.asarray(p) for p in (made if isinstance(made, tuple) else (made,))]
+    return [p if p.dtype == np.int64 else p.astype(x.dtype.numpy()) for p in parts]
 
 
 def matrix_shape(x: ir.Value, most: int = LARGEST) -> tuple[int, int]:

@@ -563,3 +563,11 @@ IDENTITY = "clone contiguous cpu detach alias requires_grad_ lift_fresh pin_memo
 @ops.op(*(f"aten::{name}" for name in IDENTITY.split()))
 def copied(op, x):
     return op.Identity(x)
+
+
+@ops.op("aten::ldexp")
+def ldexp(op, x, other):
+    """`x` times two to the power of `other`."""
+    power = as_floating(op, other)
+    value, power = promote(op, x, op.Pow(number(op, 2.0, power), power))
+    return op.Mul(value, power)

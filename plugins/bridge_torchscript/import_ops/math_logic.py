@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import T, as_bool, cast, is_float, number, promote
 from bridge_torchscript.import_ops.signal_fft import equal_complex
@@ -119,3 +120,16 @@ def isclose(op, x, other, rtol=1e-5, atol=1e-8, equal_nan=False):
         if equal_nan:
             close = op.Or(close, op.And(op.IsNaN(a), op.IsNaN(b)))
     return close
+
+
+@ops.op("aten::isin")
+def isin(
+    op, elements=None, test_elements=None, element=None, test_element=None, assume_unique=False, invert=False
+):
+    """True where an element is among the others, which may be none."""
+    one = element if elements is None else elements
+    some, others = promote(op, one, test_element if test_elements is None else test_elements)
+    same = op.Equal(op.Unsqueeze(some, ints(-1)), op.Reshape(others, ints(-1)))
+    count = op.ReduceSum(op.Cast(same, to=int(T.INT32)), ints(-1), keepdims=0)
+    found = op.Greater(count, number(op, 0, count))
+    return op.Not(found) if invert else found

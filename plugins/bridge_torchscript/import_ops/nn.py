@@ -10,7 +10,15 @@ import onnx_ir as ir
 
 from bridge.importing import ints, like
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import axis, multiply_by, number, rank, static_shape, swap_last_axes
+from bridge_torchscript.import_ops.common import (
+    axis,
+    cast,
+    multiply_by,
+    number,
+    rank,
+    static_shape,
+    swap_last_axes,
+)
 from bridge_torchscript.values import Unsupported
 
 ops = OpTable()
@@ -195,3 +203,27 @@ def rrelu(op, x, lower=1 / 8, upper=1 / 3, training=False):
 def glu(op, x, dim=-1):
     a, b = op.Split(x, axis=axis(x, dim), num_outputs=2, _outputs=2)
     return op.Mul(a, op.Sigmoid(b))
+
+
+@ops.op("aten::native_dropout_backward")
+def native_dropout_backward(op, grad_output, mask, scale):
+    return op.Mul(op.Mul(grad_output, cast(op, mask, grad_output.dtype)), number(op, scale, grad_output))
+
+
+@ops.op("aten::multi_margin_loss")
+def multi_margin_loss(op, x, target, p=1, margin=1, weight=None, reduction=1):
+    """Mean over the classes of max(0, margin - x[target] + x) ** p, but for the target's own."""
+    batched = rank(x) == 2
+    rows = x if batched else op.Reshape(x, ints(1, -1))
+    chosen = op.Reshape(target, ints(-1, 1))
+    excess = op.Add(op.Sub(number(op, margin, x), op.GatherElements(rows, chosen, axis=1)), rows)
+    excess = op.Pow(op.Max(excess, number(op, 0.0, x)), number(op, p, x))
+    if weight is not None:
+        excess = op.Mul(excess, op.Gather(weight, chosen))
+    classes = op.const(np.arange(static_shape(rows)[1]))
+    losses = op.ReduceMean(
+        op.Where(op.Equal(classes, chosen), number(op, 0.0, x), excess), ints(1), keepdims=0
+    )
+    if not reduction:
+        return losses if batched else op.Squeeze(losses, ints(0))
+    return op.node("ReduceMean" if reduction == 1 else "ReduceSum", losses, ints(0), keepdims=0)

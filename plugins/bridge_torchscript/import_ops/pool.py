@@ -19,6 +19,7 @@ from bridge_torchscript.import_ops.common import (
     dims_of,
     int64_scalar,
     is_float,
+    length,
     lengths_vector,
     number,
     rank,
@@ -425,3 +426,41 @@ def col2im(op, x, output_size, kernel_size, dilation, padding, stride):
     batch = x if rank(x) == 3 else op.Unsqueeze(x, ints(0))
     result = op.Col2Im(batch, ints(*output_size), ints(*k), dilations=d, pads=[*p, *p], strides=s)
     return result if rank(x) == 3 else op.Squeeze(result, ints(0))
+
+
+@ops.op("aten::max_unpool2d")
+def max_unpool2d(op, x, indices, output_size):
+    return _unpooled(op, x, indices, output_size, "none")
+
+
+@ops.op("aten::max_unpool3d")
+def max_unpool3d(op, x, indices, output_size, stride=None, padding=None):
+    return _unpooled(op, x, indices, output_size, "none")
+
+
+@ops.op("aten::max_pool2d_with_indices_backward")
+def max_pool2d_backward(
+    op,
+    grad_output,
+    x,
+    kernel_size=None,
+    stride=None,
+    padding=None,
+    dilation=None,
+    ceil_mode=None,
+    indices=None,
+):
+    return _unpooled(op, grad_output, indices, static_shape(x)[-2:], "add")
+
+
+def _unpooled(op: Any, x: ir.Value, indices: ir.Value, size: list[int], reduction: str) -> ir.Value:
+    """Zeros of the last lengths `size`, with the elements of `x` at `indices` into these taken as one."""
+    if not all(isinstance(n, int) for n in size):
+        raise Unsupported("needs the lengths of the result to be known before run time")
+    before = [length(op, x, i) for i in range(rank(x) - len(size))]
+    flat, whole = (lengths_vector(op, [*before, *last]) for last in ([-1], size))
+    zeros = op.Expand(number(op, 0, x), lengths_vector(op, [*before, math.prod(size)]))
+    filled = op.ScatterElements(
+        zeros, op.Reshape(indices, flat), op.Reshape(x, flat), axis=-1, reduction=reduction
+    )
+    return op.Reshape(filled, whole)

@@ -433,17 +433,27 @@ def diff(op, x, n=1, dim=-1, prepend=None, append=None):
 @ops.op("aten::trapezoid", "aten::trapz")
 @promoting("y", "x")
 def trapezoid(op, y, x=None, dx=1, dim=-1):
-    at = axis(y, dim)
+    return op.ReduceSum(_trapezoids(op, y, x, dx, axis(y, dim)), ints(axis(y, dim)), keepdims=0)
+
+
+@ops.op("aten::cumulative_trapezoid")
+@promoting("y", "x")
+def cumulative_trapezoid(op, y, x=None, dx=1, dim=-1):
+    return op.CumSum(_trapezoids(op, y, x, dx, axis(y, dim)), np.array(axis(y, dim)))
+
+
+def _trapezoids(op: Any, y: ir.Value, x: ir.Value | None, dx: Any, at: int) -> ir.Value:
+    """Areas below `y` between neighbours along an axis, `dx` apart or at `x`."""
     pairs = op.Add(op.Slice(y, ints(1), ints(2**62), ints(at)), op.Slice(y, ints(0), ints(-1), ints(at)))
     if x is None:
-        return op.Mul(op.ReduceSum(pairs, ints(at), keepdims=0), number(op, dx / 2, y))
-    where = axis(x, dim)
+        return op.Mul(pairs, number(op, dx / 2, y))
+    where = 0 if rank(x) == 1 else axis(x, at - rank(y))
     steps = op.Sub(
         op.Slice(x, ints(1), ints(2**62), ints(where)), op.Slice(x, ints(0), ints(-1), ints(where))
     )
     if rank(x) == 1 and rank(y) > 1:
         steps = op.Reshape(steps, ints(-1, *[1] * (rank(y) - 1 - at)))
-    return op.Mul(op.ReduceSum(op.Mul(pairs, steps), ints(at), keepdims=0), number(op, 0.5, y))
+    return op.Mul(op.Mul(pairs, steps), number(op, 0.5, y))
 
 
 def _register_softmax(hub_name: str, *names: str) -> None:
@@ -489,3 +499,40 @@ def cov(op, x, correction=1, fweights=None, aweights=None):
         number(op, float(max(size[1] - correction, 0)), x),
     )
     return op.Reshape(covariance, ints()) if size[0] == 1 else covariance
+
+
+@ops.op("aten::_safe_softmax")
+def safe_softmax(op, x, dim, dtype=None):
+    """Softmax, zero where all elements are minus infinity."""
+    x = as_floating(op, x) if dtype is None else cast(op, x, dtype_of(dtype))
+    at = axis(x, dim)
+    largest = op.ReduceMax(x, ints(at), keepdims=1)
+    return op.Where(op.Equal(largest, number(op, -math.inf, x)), like(op, x), op.Softmax(x, axis=at))
+
+
+@ops.op("aten::_softmax_backward_data")
+def softmax_backward(op, grad_output, output, dim, input_dtype):
+    product = op.Mul(grad_output, output)
+    total = op.ReduceSum(product, ints(axis(output, dim)), keepdims=1)
+    return cast(op, op.Sub(product, op.Mul(output, total)), dtype_of(input_dtype))
+
+
+@ops.op("aten::renorm")
+def renorm(op, x, p, dim, maxnorm):
+    """Slices along `dim` whose norm is more than `maxnorm`, scaled to it."""
+    others = [i for i in range(rank(x)) if i != axis(x, dim)]
+    size = norm_of(op, x, p, others, True)
+    scale = op.Div(number(op, maxnorm, x), op.Add(size, number(op, 1e-7, x)))
+    return op.Mul(x, op.Where(op.Greater(size, number(op, maxnorm, x)), scale, number(op, 1.0, x)))
+
+
+@ops.op("aten::sum_to_size")
+def sum_to_size(op, x, size):
+    """Sum over what `size` does not have, or has once: the inverse of a broadcast."""
+    if not is_float(x):
+        raise Unsupported("sums integers to a size")
+    extra = rank(x) - len(size)
+    once = [i + extra for i, n in enumerate(size) if n == 1]
+    if extra:
+        x = op.ReduceSum(x, ints(*range(extra)), keepdims=0)
+    return op.ReduceSum(x, ints(*(i - extra for i in once)), keepdims=1) if once else op.Identity(x)

@@ -265,7 +265,8 @@ def equal_complex(op: Any, x: Any, other: Any) -> ir.Value:
 
 
 BY_COMPONENT = """
-alias cat clone contiguous cumsum detach diagonal expand flatten flip hstack index_select mT mean movedim
+alias cat clone contiguous cumsum detach diagonal expand fft_fftshift fft_ifftshift flatten flip hstack
+index_select mT mean movedim
 narrow neg permute repeat reshape roll select slice split split_with_sizes squeeze stack sum t tile
 transpose unbind unflatten unfold unsqueeze view vstack
 """

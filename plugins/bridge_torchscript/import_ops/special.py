@@ -358,3 +358,20 @@ def y1(x: Float64) -> Float64:
 @register_formula("special_spherical_bessel_j0")
 def spherical_j0(x: Float64) -> Float64:
     return x.equal(0.0, x.full(1.0), x.apply("Sin") / x.equal(0.0, x.full(1.0), x))
+
+
+@ops.op("aten::mvlgamma", "aten::special_multigammaln")
+def mvlgamma(op, x, p):
+    """p (p - 1) / 4 · ln π + Σ lgamma(x + (1 - j) / 2), j from 1 to p."""
+    x = as_floating(op, x)
+    wide = Float64(op, cast(op, x, T.DOUBLE))
+    total = sum((lgamma(wide - j / 2) for j in range(1, p)), lgamma(wide))
+    return cast(op, (total + p * (p - 1) / 4 * math.log(math.pi)).value, x.dtype)
+
+
+@ops.op("aten::special_ndtr")
+def ndtr(op, x):
+    """The part of a normal distribution below `x`: (1 + erf(x / √2)) / 2."""
+    x = as_floating(op, x)
+    error = op.Erf(op.Mul(x, number(op, math.sqrt(0.5), x)))
+    return op.Mul(op.Add(error, number(op, 1.0, x)), number(op, 0.5, x))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge.hub import shape_of
 from bridge.importing import ints
 from bridge.ops import OpTable
-from bridge_torchscript.import_ops.common import axes, axis, cast, promote, rank, result_type
-from bridge_torchscript.import_ops.tensor import reshape_to_base, transpose
+from bridge_torchscript.import_ops.common import axes, axis, cast, promote, rank, result_type, static_shape
+from bridge_torchscript.import_ops.tensor import meshgrid, reshape_to_base, transpose
 from bridge_torchscript.values import Sequence, Unsupported
 
 ops = OpTable()
+MOST_ROWS = 2**20
 
 
 @ops.op("aten::cat", "aten::concat", "aten::concatenate")
@@ -140,3 +144,37 @@ def roll(op, x, shifts, dims=()):
             )
             x = op.Concat(*pieces, axis=at)
     return op.Identity(x)
+
+
+@ops.op("aten::fft_fftshift")
+def fftshift(op, x, dim=None):
+    return _half_rolled(op, x, dim, lambda n: n // 2)
+
+
+@ops.op("aten::fft_ifftshift")
+def ifftshift(op, x, dim=None):
+    return _half_rolled(op, x, dim, lambda n: (n + 1) // 2)
+
+
+def _half_rolled(op: Any, x: ir.Value, dim: Any, shift: Callable[[int], int]) -> ir.Value:
+    shape, chosen = static_shape(x), axes(x, dim)
+    return roll(op, x, [shift(shape[i]) for i in chosen], chosen) if chosen else op.Identity(x)
+
+
+@ops.op("aten::cartesian_prod")
+def cartesian_prod(op, tensors):
+    """Rows of one element of each vector, the last changing fastest."""
+    if len(tensors) == 1:
+        return op.Identity(tensors[0])
+    columns = [op.Reshape(grid, ints(-1, 1)) for grid in meshgrid(op, promote(op, *tensors))]
+    return op.Concat(*columns, axis=1)
+
+
+@ops.op("aten::combinations")
+def combinations(op, x, r=2, with_replacement=False):
+    (count,) = static_shape(x)
+    chosen = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    rows = list(itertools.islice(chosen(range(count), r), MOST_ROWS + 1))
+    if len(rows) > MOST_ROWS:
+        raise Unsupported(f"makes more than {MOST_ROWS:,} rows")
+    return op.Gather(x, op.const(np.array(rows, np.int64).reshape(-1, r)))

@@ -14,7 +14,7 @@ import numpy as np
 
 from bridge.errors import UnreadableFile
 from bridge_torchscript.dtypes import TORCH_DTYPES
-from bridge_torchscript.script.stored import Quantizer, StoredObject, StoredTensor
+from bridge_torchscript.script.stored import Quantizer, StoredObject, StoredTensor, strided
 
 MAX_ITEMS = 10_000_000
 """Elements in all containers, those that are named twice counted twice."""
@@ -165,20 +165,10 @@ class _Machine:
         self, storage: Any, offset: int, shape: Any, strides: Any, quantizer: Any = None
     ) -> StoredTensor:
         key, data = storage
-        shape, strides = tuple(map(int, shape)), tuple(map(int, strides))
-        empty = 0 in shape
-        last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-        if min((offset, *shape, *strides), default=0) < 0 or (not empty and last >= data.size):
-            raise _Damaged(f"has a tensor that lies outside its storage {key}")
-        steps = tuple(s * data.itemsize for s in strides)
-        view = (
-            np.empty(shape, data.dtype)
-            if empty
-            else np.lib.stride_tricks.as_strided(data[offset:], shape, steps, writeable=False)
-        )
-        place = view.__array_interface__["data"][0]
-        memory = object() if empty else (place, shape, strides, str(data.dtype))
-        return StoredTensor(view, memory, quantizer)
+        try:
+            return strided(data, offset, tuple(map(int, shape)), tuple(map(int, strides)), quantizer)
+        except ValueError as error:
+            raise _Damaged(f"has a tensor that lies outside its storage {key}") from error
 
     def quantized(self, storage: Any, offset: int, shape: Any, strides: Any, parameters: Any) -> StoredTensor:
         scheme, *rest = parameters

@@ -16,11 +16,11 @@ from bridge_torchscript.script.types import (
     list_of,
     optional,
     tuple_of,
-    without_optional,
     word_type,
 )
 
 TABLE = Path(__file__).with_name("schemas.txt")
+SPELLED_OUT = Path(__file__).with_name("spelled_out.txt")
 TOKEN = re.compile(r"\s*(->|\.\.\.|[\w.]+|\"(?:[^\"\\]|\\.)*\"|-?[\d.]+(?:e[+-]?\d+)?|.)")
 NAME = re.compile(r"([\w:]+)(?:\.(\w+))?\(")
 NOTHING = object()
@@ -100,6 +100,12 @@ def overloads(operator: str) -> tuple[Schema, ...]:
     return tuple(map(parse_schema, table().get(operator, ())))
 
 
+@functools.cache
+def spelled_out() -> frozenset[str]:
+    """Operators that torch makes of others."""
+    return frozenset(line for line in SPELLED_OUT.read_text().splitlines() if not line.startswith("#"))
+
+
 class _Parser:
     """Recursive descent over the tokens after a schema's name."""
 
@@ -141,7 +147,7 @@ class _Parser:
         default = self.default() if self.skip("=") else NOTHING
         if size and isinstance(default, (int, float)):
             default = [default] * size
-        if without_optional(kind) == FLOAT and isinstance(default, int):
+        if kind == FLOAT and isinstance(default, int):
             default = float(default)
         return Argument(name, kind, default, named, writes, size)
 

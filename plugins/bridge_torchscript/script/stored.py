@@ -12,7 +12,7 @@ import numpy as np
 from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.values import Unsupported
 
-__all__ = ["Quantizer", "StoredObject", "StoredTensor", "stored"]
+__all__ = ["Quantizer", "StoredObject", "StoredTensor", "stored", "strided"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,29 @@ class StoredTensor:
         flat = np.asarray(self.array, order="C").reshape(-1)
         parts = flat.view(self.array.real.dtype).reshape(*self.array.shape, 2)
         return StoredTensor(parts, (self.memory, "pairs"))
+
+
+def strided(
+    data: np.ndarray,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    quantizer: Quantizer | None = None,
+) -> StoredTensor:
+    """Tensor of a storage's elements, which it shares; strides in elements. Raises ValueError for one that
+    lies outside."""
+    empty = 0 in shape
+    last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    if min((offset, *shape, *strides), default=0) < 0 or (not empty and last >= data.size):
+        raise ValueError("a tensor lies outside its storage")
+    steps = tuple(s * data.itemsize for s in strides)
+    view = (
+        np.empty(shape, data.dtype)
+        if empty
+        else np.lib.stride_tricks.as_strided(data[offset:], shape, steps, writeable=False)
+    )
+    place = view.__array_interface__["data"][0]
+    return StoredTensor(view, object() if empty else (place, shape, strides, str(data.dtype)), quantizer)
 
 
 @dataclass(eq=False)

@@ -1,0 +1,83 @@
+"""Digests of what graphs compute, whatever their values and operators are called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import onnx_ir as ir
+
+from bridge import hub
+
+__all__ = ["content_of", "digest_of", "digests"]
+
+
+def digest_of(*parts: Any) -> bytes:
+    """Digest of plain values."""
+    return hashlib.sha256(repr(parts).encode()).digest()
+
+
+def content_of(tensor: Any) -> bytes:
+    """Digest of the dtype, shape and elements of a tensor."""
+    shape = tuple(tensor.shape)
+    if tensor.dtype == ir.DataType.STRING:
+        return digest_of("text", shape, [bytes(s) for s in tensor.string_data()])
+    return digest_of(tensor.dtype.name, shape, hashlib.sha256(tensor.tobytes()).digest())
+
+
+def _weight(value: ir.Value) -> Any:
+    return content_of(value.const_value)
+
+
+def _nothing(value: ir.Value) -> Any:
+    return ()
+
+
+def digests(
+    graph: ir.Graph,
+    *,
+    weight: Callable[[ir.Value], Any] = _weight,
+    told: Callable[[ir.Value], Any] = _nothing,
+    outer: Mapping[ir.Value, bytes] | None = None,
+    depth: int = 0,
+) -> dict[ir.Value, bytes]:
+    """A digest of how each value of a graph is computed, of which inputs and constants; of a body, that many
+    bodies deep, its `outer` values as well.
+
+    `weight` says what a stored value is, its content unless given, and `told` what else must be alike of a
+    node's result.
+    """
+    found = dict(outer or {})
+    for index, value in enumerate(graph.inputs):
+        who = (depth, index) if depth else value.name
+        found[value] = digest_of("input", who, str(value.type), str(value.shape))
+    nodes = list(graph)
+    read_here = (v for node in nodes for v in node.inputs if v is not None)
+    for value in (*graph.initializers.values(), *read_here, *graph.outputs):
+        if value.const_value is not None and value not in found:
+            found[value] = digest_of("weight", weight(value))
+    for node in nodes:
+        attributes = []
+        for name, attribute in sorted(node.attributes.items()):
+            bodies = []
+            for body in _graphs(attribute):
+                inner = digests(body, weight=weight, told=told, outer=found, depth=depth + 1)
+                bodies.append([inner[v] for v in body.outputs])
+            attributes.append((name, bodies or _plain(attribute)))
+        read = [None if v is None else found.get(v, b"") for v in node.inputs]
+        facts = (hub.qualified(node), node.overload, attributes, read)
+        for index, value in enumerate(node.outputs):
+            found[value] = digest_of(*facts, index, told(value))
+    return found
+
+
+def _graphs(attribute: ir.Attr) -> list[ir.Graph]:
+    if attribute.type == ir.AttributeType.GRAPH:
+        return [attribute.as_graph()]
+    return list(attribute.as_graphs()) if attribute.type == ir.AttributeType.GRAPHS else []
+
+
+def _plain(attribute: ir.Attr) -> Any:
+    value = attribute.value
+    return content_of(value) if attribute.type == ir.AttributeType.TENSOR else repr(value)
