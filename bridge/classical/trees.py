@@ -36,13 +36,14 @@ def walk(left: Sequence[int], right: Sequence[int], roots: Iterable[int] = (0,))
     tests one below the other.
     """
     order: list[int] = []
-    reached = bytearray(len(left))
+    count = len(left)
+    reached = bytearray(count)
     for root in roots:
         pending = [(root, 0)]
         while pending:
             node, depth = pending.pop()
-            if not 0 <= node < len(left):
-                raise ValueError(f"a tree leads to node {node} of {len(left)}")
+            if not 0 <= node < count:
+                raise ValueError(f"a tree leads to node {node} of {count}")
             if reached[node]:
                 raise ValueError(f"node {node} of a tree is reached twice")
             if depth > DEEPEST:
@@ -50,7 +51,8 @@ def walk(left: Sequence[int], right: Sequence[int], roots: Iterable[int] = (0,))
             reached[node] = 1
             order.append(node)
             if left[node] != -1:
-                pending += [(right[node], depth + 1), (left[node], depth + 1)]
+                pending.append((right[node], depth + 1))
+                pending.append((left[node], depth + 1))
     return order
 
 

@@ -70,13 +70,15 @@ class Tree:
 
     entries: dict[str, str]
     leaves: int = field(init=False)
+    tests: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.leaves = int(self.entries["num_leaves"])
+        self.tests = max(0, self.leaves - 1)
 
     def numbers(self, key: str, kind: type = int) -> list[Any]:
         """The numbers of an entry; none where it is not there."""
-        return [kind(word) for word in self.entries.get(key, "").split()]
+        return list(map(kind, self.entries.get(key, "").split()))
 
     def sized(self, key: str, count: int, kind: type = int) -> list[Any]:
         """The numbers of an entry. Raises ValueError unless there are `count` of them."""
@@ -93,11 +95,6 @@ class Tree:
     @property
     def is_linear(self) -> bool:
         return self.entries.get("is_linear", "0") == "1"
-
-    @property
-    def tests(self) -> int:
-        """The number of its tests."""
-        return max(0, self.leaves - 1)
 
     def bitset(self, index: int) -> list[int]:
         """The categories of one test."""

@@ -11,7 +11,7 @@ import numpy as np
 FORMS = {"i": ">b", "U": ">B", "I": ">h", "u": ">H", "l": ">i", "L": ">q", "d": ">f", "D": ">d"}
 NUMBERS = {ord(marker): struct.Struct(form) for marker, form in FORMS.items()}
 CONSTANTS: dict[int, bool | None] = {ord("Z"): None, ord("T"): True, ord("F"): False}
-FILLER, KIND, COUNT, ARRAY_END, OBJECT_END = b"N$#]}"
+FILLER, ARRAY_END = b"N]"
 
 
 def decode(data: bytes) -> Any:
@@ -43,9 +43,9 @@ class UbjsonReader:
         self.at += 1
         return self.data[self.at - 1]
 
-    def is_next(self, marker: int) -> bool:
+    def passes(self, marker: bytes) -> bool:
         """True, and the next byte passed, where it is this one."""
-        found = self.data[self.at : self.at + 1] == bytes((marker,))
+        found = self.data.startswith(marker, self.at)
         self.at += found
         return found
 
@@ -75,16 +75,20 @@ class UbjsonReader:
 
     def count(self) -> int:
         """A length, with the kind of its number before it."""
-        form = NUMBERS.get(self.marker())
-        number = None if form is None else self.number(form)
+        try:
+            form = NUMBERS[self.data[self.at]]
+            [number] = form.unpack_from(self.data, self.at + 1)
+        except (LookupError, struct.error) as error:
+            raise ValueError("a length is no number") from error
         if not isinstance(number, int):
             raise ValueError("a length is no whole number")
+        self.at += 1 + form.size
         return number
 
     def header(self) -> tuple[int | None, int | None]:
         """The kind that all elements of a container have, and their number, where it says so."""
-        kind = self.marker() if self.is_next(KIND) else None
-        return kind, self.count() if self.is_next(COUNT) else None
+        kind = self.marker() if self.passes(b"$") else None
+        return kind, self.count() if self.passes(b"#") else None
 
     def array(self) -> Any:
         kind, count = self.header()
@@ -108,7 +112,7 @@ class UbjsonReader:
         values: dict[str, Any] = {}
         done = 0
         while count is None or done < count:
-            if count is None and self.is_next(OBJECT_END):
+            if count is None and self.passes(b"}"):
                 break
             key = self.text()
             values[key] = self.value(self.marker() if kind is None else kind)
