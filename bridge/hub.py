@@ -12,12 +12,12 @@ from typing import Any, cast
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx_ir import traversal
 
 from bridge import facts
 from bridge.errors import Blocker, InvalidHub, UnreadableFile
 from bridge.facts import Origin
 from bridge.schemas import problems_of
+from bridge.signature import NodeProto, Result, remembered, results_of
 from bridge.traits import NHWC
 
 __all__ = [
@@ -176,7 +176,14 @@ def of_target(domain: str) -> bool:
 
 def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
     """Every node of the model's graph and its subgraphs; not of its functions."""
-    return iter(traversal.RecursiveGraphIterator(model.graph))
+    return _nodes_of(model.graph)
+
+
+def _nodes_of(graph: ir.Graph) -> Iterator[ir.Node]:
+    for node in graph:
+        yield node
+        for inner in subgraphs(node):
+            yield from _nodes_of(inner)
 
 
 def weights(model: ir.Model) -> list[ir.TensorProtocol]:
@@ -188,7 +195,8 @@ def weights(model: ir.Model) -> list[ir.TensorProtocol]:
 def subgraphs(node: ir.Node) -> list[ir.Graph]:
     """The graphs a node's attributes hold."""
     graphs: list[ir.Graph] = []
-    for attribute in node.attributes.values():
+    # The views of a UserDict ask for each entry by its key
+    for attribute in node.attributes.data.values():
         if attribute.type == ir.AttributeType.GRAPH and not attribute.is_ref():
             graphs.append(attribute.as_graph())
         elif attribute.type == ir.AttributeType.GRAPHS and not attribute.is_ref():
@@ -417,22 +425,22 @@ def is_refused(node: ir.Node) -> bool:
     return False
 
 
-def _inferred(node: ir.Node) -> dict[str, onnx.TypeProto]:
-    """Types of a node's outputs, under positional names, by the operator's schema; raises where it refuses
-    the inputs."""
+def _inferred(node: ir.Node) -> list[Result]:
+    """Types and shapes of a node's outputs by the operator's schema; raises where it refuses the inputs."""
     described = schema(node)
     if described is None or any(
         a.is_ref() or a.type == ir.AttributeType.GRAPH for a in node.attributes.values()
     ):
-        return {}
+        return []
     named = NodeProto(node)
-    return onnx.shape_inference.infer_node_outputs(
+    inferred = onnx.shape_inference.infer_node_outputs(
         described,
         named.proto,
         named.types,
         named.data,
         opset_imports=[onnx.helper.make_opsetid(node.domain, STANDARD_OPSETS[node.domain])],
     )
+    return results_of(node, inferred)
 
 
 def infer_node(node: ir.Node) -> None:
@@ -446,16 +454,12 @@ def infer_node(node: ir.Node) -> None:
     if _is_inferred(node):
         return
     try:
-        inferred_types = _inferred(node)
+        results = remembered(node, _inferred)
     except Exception:
         return
-    for index, output in enumerate(node.outputs):
-        name = f"o{index}"
-        if name in inferred_types:
-            inferred = ir.serde.deserialize_type_proto_for_type(inferred_types[name])
-            output.type = output.type or inferred
-            if output.shape is None:
-                output.shape = ir.serde.deserialize_type_proto_for_shape(inferred_types[name])
+    for output, (kind, shape) in zip(node.outputs, results, strict=False):
+        output.type = output.type or kind
+        output.shape = shape if output.shape is None else output.shape
 
 
 def _is_inferred(node: ir.Node) -> bool:
@@ -493,32 +497,6 @@ def _infer_tokens(node: ir.Node) -> None:
     output.type = output.type or ir.TensorType(ir.DataType.STRING)
     if x is not None and x.shape is not None:
         output.shape = output.shape or ir.Shape([*x.shape, None])
-
-
-class NodeProto:
-    """A node in protobuf under positional names, with the types and small constants of its inputs."""
-
-    def __init__(self, node: ir.Node) -> None:
-        self.proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain)
-        self.types: dict[str, onnx.TypeProto] = {}
-        self.data: dict[str, onnx.TensorProto] = {}
-        for index, value in enumerate(node.inputs):
-            self.proto.input.append("" if value is None else f"i{index}")
-            if value is not None and value.type is not None:
-                self._describe(f"i{index}", value)
-        self.proto.output.extend(f"o{index}" for index in range(len(node.outputs)))
-        for attribute in node.attributes.values():
-            self.proto.attribute.append(ir.serde.serialize_attribute(attribute))
-
-    def _describe(self, name: str, value: ir.Value) -> None:
-        proto = onnx.TypeProto()
-        ir.serde.serialize_type_into(proto, value.type)  # type: ignore[arg-type]
-        if value.shape is not None:
-            ir.serde.serialize_shape_into(proto, value.shape)
-        self.types[name] = proto
-        tensor = value.const_value
-        if tensor is not None and not value.is_graph_input() and tensor.size <= 1024:
-            self.data[name] = ir.serde.serialize_tensor(tensor)
 
 
 def verify(model: ir.Model) -> None:

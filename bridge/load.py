@@ -15,7 +15,8 @@ from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel, stage
 from bridge.formats import Format, Importer
 from bridge.passes import clean
 from bridge.passes.dimensions import FixDimensions
-from bridge.passes.lengths import NameLengths, names_of
+from bridge.passes.lengths import NameLengths
+from bridge.passes.shapes import names_of
 from bridge.sources import found
 from bridge.stored import restore_outputs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from bridge import hub
 
-__all__ = ["LEAF", "MEMBER", "MODES", "Ref", "Trees", "node_keys", "walk"]
+__all__ = ["LEAF", "MEMBER", "MODES", "Nodes", "Ref", "Tests", "Trees", "node_keys", "walk"]
 
 MODES = tuple(f"BRANCH_{test}" for test in ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ", "MEMBER"))
 """Tests of a node by what TreeEnsemble calls them, in the order of their numbers."""
@@ -28,29 +28,87 @@ def node_keys(trees: Any, ids: Any) -> np.ndarray:
     return np.asarray(trees, np.int64) << 32 | np.asarray(ids, np.int64)
 
 
-def walk(left: Sequence[int], right: Sequence[int]) -> list[int]:
-    """Nodes of one tree from its root, node 0, each before those below it; a node without children has -1 as
-    its left one.
+def walk(left: Sequence[int], right: Sequence[int], roots: Iterable[int] = (0,)) -> list[int]:
+    """Nodes of trees from their roots, each before those below it; a node without children has -1 as its left
+    one.
 
     Raises ValueError for a child that is not there, a node that is reached twice, and more than DEEPEST
     tests one below the other.
     """
     order: list[int] = []
-    reached = bytearray(len(left))
-    pending = [(0, 0)]
-    while pending:
-        node, depth = pending.pop()
-        if not 0 <= node < len(left):
-            raise ValueError(f"a tree leads to node {node} of {len(left)}")
-        if reached[node]:
-            raise ValueError(f"node {node} of a tree is reached twice")
-        if depth > DEEPEST:
-            raise ValueError(f"a tree is deeper than {DEEPEST}")
-        reached[node] = 1
-        order.append(node)
-        if left[node] != -1:
-            pending += [(int(right[node]), depth + 1), (int(left[node]), depth + 1)]
+    count = len(left)
+    reached = bytearray(count)
+    for root in roots:
+        pending = [(root, 0)]
+        while pending:
+            node, depth = pending.pop()
+            if not 0 <= node < count:
+                raise ValueError(f"a tree leads to node {node} of {count}")
+            if reached[node]:
+                raise ValueError(f"node {node} of a tree is reached twice")
+            if depth > DEEPEST:
+                raise ValueError(f"a tree is deeper than {DEEPEST}")
+            reached[node] = 1
+            order.append(node)
+            if left[node] != -1:
+                pending.append((right[node], depth + 1))
+                pending.append((left[node], depth + 1))
     return order
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The nodes of trees, numbered through: the first of each tree, which is its root, and the sides of all,
+    -1 of a leaf; `order` is that of `walk`."""
+
+    roots: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    order: np.ndarray
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], left: np.ndarray, right: np.ndarray) -> Nodes:
+        """Nodes of trees of these sizes, whose sides [nodes] count from the root of each. Raises ValueError
+        as `walk` does."""
+        counts = np.asarray(sizes, np.int64)
+        roots = np.cumsum(counts) - counts
+        first, count = np.repeat(roots, counts), np.repeat(counts, counts)
+        if not len(left) == len(right) == len(first):
+            raise ValueError(f"{len(left)} and {len(right)} sides of {len(first)} nodes are told")
+        beyond = len(left)
+        left, right = (
+            np.where(side == -1, -1, np.where((side >= 0) & (side < count), side + first, beyond))
+            for side in (left, right)
+        )
+        return cls(roots, left, right, np.array(walk(left.tolist(), right.tolist(), roots.tolist())))
+
+    @property
+    def tests(self) -> np.ndarray:
+        """The nodes that have sides, in order."""
+        return self.order[self.left[self.order] != -1]
+
+    @property
+    def leaves(self) -> np.ndarray:
+        return self.order[self.left[self.order] == -1]
+
+
+def refs_to(nodes: np.ndarray, is_leaf: np.ndarray, place: np.ndarray) -> list[Ref]:
+    """References to nodes, of which it is told whether they are leaves, and their places among such."""
+    return list(zip(is_leaf[nodes].tolist(), place[nodes].tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Tests:
+    """The tests of trees, in the order of their nodes: columns, numbers of MODES, thresholds, whether missing
+    values lead to the true side and whether that is the right one, [tests]; the members of those that test a
+    set."""
+
+    columns: np.ndarray
+    modes: np.ndarray
+    splits: np.ndarray
+    tracks: np.ndarray
+    swapped: np.ndarray
+    members: list[Collection[float]] = field(default_factory=list)
 
 
 @dataclass
@@ -112,6 +170,33 @@ class Trees:
             ref = test
         self.roots.append(ref[1])
 
+    def grow(self, nodes: Nodes, tests: Tests, values: np.ndarray, targets: np.ndarray) -> None:
+        """Add trees: the tests of those nodes that have some, the values and targets of the others, [nodes].
+
+        Raises ValueError as `leaf` and `test` do.
+        """
+        inner, leaves = nodes.tests, nodes.leaves
+        weights = values[leaves]
+        if not np.isfinite(weights).all():
+            raise ValueError(f"a leaf is {weights[~np.isfinite(weights)][0]}")
+        if np.isnan(tests.splits).any() or not all(math.isfinite(m) for each in tests.members for m in each):
+            raise ValueError("a threshold is no number")
+        place, is_leaf = np.zeros(len(nodes.left), np.int64), nodes.left == -1
+        place[inner] = len(self.columns) + np.arange(len(inner))
+        place[leaves] = len(self.leaf_weights) + np.arange(len(leaves))
+        left, right = nodes.left[inner], nodes.right[inner]
+        self.true += refs_to(np.where(tests.swapped, right, left), is_leaf, place)
+        self.false += refs_to(np.where(tests.swapped, left, right), is_leaf, place)
+        self.columns += tests.columns.tolist()
+        self.modes += tests.modes.tolist()
+        self.splits += tests.splits.tolist()
+        self.tracks += tests.tracks.tolist()
+        self.members += tests.members
+        self.leaf_weights += weights.tolist()
+        self.leaf_targets += targets[leaves].tolist()
+        for root in refs_to(nodes.roots, is_leaf, place):
+            self.root(root)
+
     def build(self, op: hub.Builder, x: ir.Value) -> ir.Value:
         """Sums of leaves by target, [N, targets], of the dtype of `x`, [N, columns]."""
         if not self.roots:
@@ -132,18 +217,18 @@ class Trees:
     def _attributes(self, number: np.dtype) -> dict[str, Any]:
         sides = {}
         for name, refs in (("true", self.true), ("false", self.false)):
-            sides[f"nodes_{name}nodeids"] = [at for _, at in refs]
-            sides[f"nodes_{name}leafs"] = [int(is_leaf) for is_leaf, _ in refs]
+            leads = np.array(refs, np.int64)
+            sides[f"nodes_{name}nodeids"], sides[f"nodes_{name}leafs"] = leads[:, 1], leads[:, 0]
         return {
             "aggregate_function": 1,
             "post_transform": 0,
             "n_targets": self.targets,
-            "tree_roots": self.roots,
-            "nodes_featureids": self.columns,
+            "tree_roots": np.array(self.roots),
+            "nodes_featureids": np.array(self.columns),
             "nodes_modes": ir.tensor(np.array(self.modes, np.uint8)),
             "nodes_splits": ir.tensor(np.array(self.splits).astype(number)),
-            "nodes_missing_value_tracks_true": self.tracks,
-            "leaf_targetids": self.leaf_targets,
+            "nodes_missing_value_tracks_true": np.array(self.tracks),
+            "leaf_targetids": np.array(self.leaf_targets),
             "leaf_weights": ir.tensor(np.array(self.leaf_weights).astype(number)),
             **sides,
         }

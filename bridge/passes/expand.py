@@ -14,6 +14,7 @@ from bridge.hub import subgraphs
 from bridge.limits import require_nodes
 from bridge.passes.opset import up
 from bridge.passes.rewrite import Accepts, replace
+from bridge.signature import NodeProto
 
 
 class ExpandFunctions(ir.passes.InPlacePass):
@@ -110,7 +111,7 @@ def function_body(model: ir.Model, node: ir.Node) -> tuple[ir.Function, list[str
 
 
 def _schema_body(schema: Any, node: ir.Node) -> onnx.FunctionProto | None:
-    named = hub.NodeProto(node)
+    named = NodeProto(node)
     if schema.has_function:
         return onnx.FunctionProto.FromString(schema.function_body.SerializeToString())
     untyped = any(v is not None and v.type is None for v in node.inputs)

@@ -15,6 +15,7 @@ from bridge import hub
 from bridge.hub import input_at, subgraphs
 from bridge.limits import memory
 from bridge.passes.pads import cuts_all
+from bridge.signature import NodeProto
 from bridge.traits import RANDOM
 
 __all__ = ["FoldConstants"]
@@ -262,7 +263,7 @@ def _count(value: ir.Value) -> int:
 
 
 def _single(node: ir.Node) -> Any:
-    named = hub.NodeProto(node)
+    named = NodeProto(node)
     types = [onnx.helper.make_value_info(name, tensor_type) for name, tensor_type in named.types.items()]
     outputs = [onnx.ValueInfoProto(name=name) for name in named.proto.output]
     graph = onnx.helper.make_graph([named.proto], "fold", types, outputs)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Set
 from itertools import accumulate
 
 import onnx_ir as ir
 
 from bridge.inputs.linear import Linear
 from bridge.inputs.shapes import NamedShapes
+from bridge.passes.shapes import names_of
 
-__all__ = ["NameLengths", "names_of"]
-
-
-def names_of(values: Iterable[ir.Value]) -> set[str]:
-    """The names of the dimensions of values."""
-    return {str(d.value) for v in values for d in v.shape or () if isinstance(d, ir.SymbolicDim) and d.value}
+__all__ = ["NameLengths"]
 
 
 class NameLengths(ir.passes.InPlacePass):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 import onnx_ir as ir
 
@@ -18,6 +18,11 @@ def _is_long(graph: ir.Graph) -> bool:
     memory."""
     vectors = [v.shape for v in _values(graph) if v.shape is not None and len(v.shape) == 1]
     return any(isinstance(length, int) and length > LONG for (length,) in vectors)
+
+
+def names_of(values: Iterable[ir.Value]) -> set[str]:
+    """The names of the dimensions of values."""
+    return {str(d.value) for v in values for d in v.shape or () if isinstance(d, ir.SymbolicDim) and d.value}
 
 
 def forget_shapes(model: ir.Model) -> None:
@@ -36,6 +41,7 @@ class InferShapes(ir.passes.InPlacePass):
     3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent,
        and a name where the length turns out to be known.
     4. Operators a target takes keep the shapes they were made with: their bodies are not asked.
+    5. Nothing is inferred where every length is a number or one of the inputs': nothing more can be told.
     """
 
     def __init__(self, propagate: bool = True) -> None:
@@ -43,7 +49,8 @@ class InferShapes(ir.passes.InPlacePass):
         self.propagate = propagate
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        if all(_known(v) for v in _values(model.graph)):
+        given = names_of(model.graph.inputs)
+        if all(_known(v, given) for v in _values(model.graph)):
             return ir.passes.PassResult(model, False)
         _name_dimensions(model, model.graph.inputs)
         declared = {v: v.shape for v in [*model.graph.inputs, *model.graph.outputs]}
@@ -66,7 +73,7 @@ class InferShapes(ir.passes.InPlacePass):
             model.functions.update(bodies)
         _complete(model.graph)
         for value, shape in declared.items():
-            value.shape = _merged(shape, value.shape)
+            value.shape = completed_shape(shape, value.shape)
         for value, shape in partial.items():
             value.shape = shape if value.shape is None else value.shape
         if self.propagate:
@@ -74,9 +81,14 @@ class InferShapes(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, True)
 
 
-def _known(value: ir.Value) -> bool:
-    """True if nothing more can be inferred of a value."""
-    return value.type is not None and hub.shape_of(value) is not None
+def _known(value: ir.Value, given: Set[str]) -> bool:
+    """True if nothing more can be inferred of a value; `given` are the names of the inputs' lengths."""
+    shape = value.shape
+    return (
+        value.type is not None
+        and shape is not None
+        and all(isinstance(dim, int) or dim.value in given for dim in shape)
+    )
 
 
 def _complete(graph: ir.Graph) -> list[ir.Value]:
@@ -167,7 +179,8 @@ RULES = {
 """Rules for what a schema's own inference leaves open."""
 
 
-def _merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | None:
+def completed_shape(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | None:
+    """What is declared, completed where it is silent, and a name where the length turns out to be known."""
     if declared is None or inferred is None or len(declared) != len(inferred):
         return inferred if declared is None else declared
     return ir.Shape(

@@ -79,11 +79,16 @@ class Columns:
     def at(self, column: int, form: Form | None = None) -> int:
         """The place of a column in a form, before `gather` settles the order. Raises ValueError for a column
         that is not there."""
-        if not 0 <= column < self.count:
-            raise ValueError(f"a tree tests column {column} of {self.count}")
+        self.require(np.array([column]))
         if form is None:
             return column
         return self.count + self.derived.setdefault((form, column), len(self.derived))
+
+    def require(self, columns: np.ndarray) -> None:
+        """Raises ValueError where one of these columns is not there."""
+        outside = (columns < 0) | (columns >= self.count)
+        if outside.any():
+            raise ValueError(f"a tree tests column {columns[outside][0]} of {self.count}")
 
     def of_categories(self, column: int, form: Form, members: Iterable[float]) -> int:
         """The place of a column whose categories a test names; they are remembered. Raises ValueError as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
-from bridge.classical.trees import LEQ, MEMBER, Ref, Trees, walk
+from bridge.classical.trees import LEQ, MEMBER, Nodes, Tests, Trees
 from bridge.errors import UnreadableFile
 from bridge.formats import Importer, Option, flag
 from bridge_boosters import links
@@ -70,13 +70,15 @@ class Tree:
 
     entries: dict[str, str]
     leaves: int = field(init=False)
+    tests: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.leaves = int(self.entries["num_leaves"])
+        self.tests = max(0, self.leaves - 1)
 
     def numbers(self, key: str, kind: type = int) -> list[Any]:
         """The numbers of an entry; none where it is not there."""
-        return [kind(word) for word in self.entries.get(key, "").split()]
+        return list(map(kind, self.entries.get(key, "").split()))
 
     def sized(self, key: str, count: int, kind: type = int) -> list[Any]:
         """The numbers of an entry. Raises ValueError unless there are `count` of them."""
@@ -162,51 +164,71 @@ def zero_is_missing(op: Any, x: ir.Value) -> ir.Value:
     return missing_where(op, op.LessOrEqual(op.Abs(x), op.const(np.array(ZERO))), x)
 
 
-def parting(threshold: float) -> float:
-    """The threshold that parts numbers as this one parts them when what is near 0 is 0."""
-    if -ZERO <= threshold < 0:
-        return BELOW_ZERO
-    return ZERO if 0 <= threshold < ZERO else threshold
+def parting(thresholds: np.ndarray) -> np.ndarray:
+    """The thresholds that part numbers as these part them when what is near 0 is 0."""
+    below = np.where((thresholds >= -ZERO) & (thresholds < 0), BELOW_ZERO, thresholds)
+    return np.where((thresholds >= 0) & (thresholds < ZERO), ZERO, below)
 
 
-def add_test(trees: Trees, columns: Columns, tree: Tree, column: int, threshold: float, kind: int) -> Ref:
-    """A test whose true side is the left one. `kind` holds whether it tests categories, where missing
-    values go, and what they are."""
-    if kind & CATEGORICAL:
-        members = tree.bitset(int(threshold))
-        return trees.test(columns.of_categories(column, truncated, members), MEMBER, members=members)
-    missing = kind >> 2 & 3
-    if missing not in (NO_MISSING, ZERO_MISSING, NAN_MISSING):
-        raise ValueError(f"{missing} is no kind of missing values")
-    tracks = bool(kind & DEFAULT_LEFT) if missing != NO_MISSING else threshold >= 0
-    form = zero_is_missing if missing == ZERO_MISSING else None
-    return trees.test(columns.at(column, form), LEQ, parting(threshold), tracks)
+def of_tests(trees: list[Tree], key: str, kind: type = int) -> np.ndarray:
+    """An entry of the tests of trees, int64 or double, [tests]. Raises ValueError as `sized` does."""
+    numbers = [number for tree in trees if tree.tests for number in tree.sized(key, tree.tests, kind)]
+    return np.array(numbers, np.int64 if kind is int else np.float64)
 
 
-def grow(trees: Trees, columns: Columns, tree: Tree, values: list[float], target: int) -> None:
-    """Add one tree whose leaves give `values`."""
-    count = tree.leaves - 1
-    if count < 1:
-        trees.root(trees.leaf(values[0], target))
-        return
-    sides = [tree.sized(f"{side}_child", count) for side in ("left", "right")]
-    if min(map(min, sides)) < -tree.leaves:
-        raise ValueError("a tree leads to a leaf that is not there")
-    # Leaves are numbered behind the tests
-    left, right = ([c if c >= 0 else count - 1 - c for c in side] + [-1] * tree.leaves for side in sides)
-    columns_of, kinds = tree.sized("split_feature", count), tree.sized("decision_type", count)
-    thresholds = tree.sized("threshold", count, float)
-    refs: dict[int, Ref] = {}
-    order = walk(left, right)
-    for node in order:
-        if node >= count:
-            refs[node] = trees.leaf(values[node - count], target)
+def nodes_of(trees: list[Tree]) -> tuple[Nodes, np.ndarray]:
+    """The nodes of trees, in each of which leaves are numbered behind tests; and the test of each, counted
+    through, -1 of a leaf."""
+    children = [of_tests(trees, f"{side}_child") for side in ("left", "right")]
+    tests, leaves = (np.array([getattr(tree, of) for tree in trees], np.int64) for of in ("tests", "leaves"))
+    sizes = tests + leaves
+    inner = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes) < np.repeat(tests, sizes)
+    sides = []
+    for child in children:
+        if (child < -np.repeat(leaves, tests)).any():
+            raise ValueError("a tree leads to a leaf that is not there")
+        side = np.full(sizes.sum(), -1)
+        side[inner] = np.where(child >= 0, child, np.repeat(tests, tests) - 1 - child)
+        sides.append(side)
+    number = np.full(sizes.sum(), -1)
+    number[inner] = np.arange(tests.sum())
+    return Nodes.of(sizes, *sides), number
+
+
+def tests_of(trees: list[Tree], columns: Columns, order: np.ndarray) -> Tests:
+    """These of all tests of trees; the true side is the left one. `decision_type` says whether a test is of
+    categories, where missing values go, and which those are."""
+    kinds, places = of_tests(trees, "decision_type")[order], of_tests(trees, "split_feature")[order]
+    columns.require(places)
+    thresholds = of_tests(trees, "threshold", float)[order]
+    of_sets, missing = kinds & CATEGORICAL != 0, kinds >> 2 & 3
+    if (missing[~of_sets] > NAN_MISSING).any():
+        raise ValueError(f"{missing.max()} is no kind of missing values")
+    if np.isnan(thresholds).any():
+        raise ValueError("a threshold is no number")
+    owners = np.repeat(np.arange(len(trees)), [tree.tests for tree in trees])[order]
+    members: list[Collection[float]] = []
+    for at in np.flatnonzero(of_sets | (missing == ZERO_MISSING)).tolist():
+        if of_sets[at]:
+            members.append(trees[owners[at]].bitset(int(thresholds[at])))
+            places[at] = columns.of_categories(int(places[at]), truncated, members[-1])
         else:
-            refs[node] = add_test(trees, columns, tree, columns_of[node], thresholds[node], kinds[node])
-    for node in order:
-        if node < count:
-            trees.lead(refs[node], refs[left[node]], refs[right[node]])
-    trees.root(refs[0])
+            places[at] = columns.at(int(places[at]), zero_is_missing)
+    tracks = np.where(missing == NO_MISSING, thresholds >= 0, kinds & DEFAULT_LEFT != 0)
+    modes, splits = np.where(of_sets, MEMBER, LEQ), np.where(of_sets, 0.0, parting(thresholds))
+    return Tests(places, modes, splits, tracks & ~of_sets, np.zeros(len(order), bool), members)
+
+
+def grow(
+    trees: Trees, columns: Columns, grown: list[Tree], values: list[list[float]], targets: list[int]
+) -> None:
+    """Add trees; `values` are those of the leaves of each, `targets` the sums they count for."""
+    nodes, number = nodes_of(grown)
+    leaf = np.zeros(len(number))
+    leaf[number < 0] = np.concatenate(values)
+    sizes = [tree.tests + tree.leaves for tree in grown]
+    tests = tests_of(grown, columns, number[nodes.tests])
+    trees.grow(nodes, tests, leaf, np.repeat(targets, sizes))
 
 
 def sums(op: hub.Builder, model: LightgbmModel, x: ir.Value, columns: Columns) -> ir.Value:
@@ -217,8 +239,9 @@ def sums(op: hub.Builder, model: LightgbmModel, x: ir.Value, columns: Columns) -
         total = linear_sums(op, model, x, columns)
     else:
         trees = Trees(model.per_round)
-        for index, tree in enumerate(model.trees):
-            grow(trees, columns, tree, tree.values, index % model.per_round)
+        if model.trees:
+            targets = [index % model.per_round for index in range(len(model.trees))]
+            grow(trees, columns, model.trees, [tree.values for tree in model.trees], targets)
         total = trees.build(op, columns.gather(op, x, trees))
     return total
 
@@ -231,10 +254,12 @@ def linear_sums(op: hub.Builder, model: LightgbmModel, x: ir.Value, columns: Col
     """
     trees = Trees(len(model.trees))
     leaves: list[LinearLeaf] = []
-    for index, tree in enumerate(model.trees):
-        numbers = range(len(leaves), len(leaves) + tree.leaves)
+    numbers: list[list[float]] = []
+    for tree in model.trees:
+        first = len(leaves)
         leaves += linear_leaves(tree, model.features)
-        grow(trees, columns, tree, [float(n) for n in numbers], index)
+        numbers.append([float(n) for n in range(first, len(leaves))])
+    grow(trees, columns, model.trees, numbers, list(range(len(model.trees))))
     width = max(1, *(len(leaf.columns) for leaf in leaves))
     read, weights = np.full((len(leaves), width), model.features), np.zeros((len(leaves), width))
     for row, leaf in enumerate(leaves):

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-NUMBERS: dict[bytes | None, np.dtype[Any]] = {
-    b"i": np.dtype(">i1"),
-    b"U": np.dtype(">u1"),
-    b"I": np.dtype(">i2"),
-    b"u": np.dtype(">u2"),
-    b"l": np.dtype(">i4"),
-    b"L": np.dtype(">i8"),
-    b"d": np.dtype(">f4"),
-    b"D": np.dtype(">f8"),
-}
-CONSTANTS: dict[bytes | None, bool | None] = {b"Z": None, b"T": True, b"F": False}
+FORMS = {"i": ">b", "U": ">B", "I": ">h", "u": ">H", "l": ">i", "L": ">q", "d": ">f", "D": ">d"}
+NUMBERS = {ord(marker): struct.Struct(form) for marker, form in FORMS.items()}
+CONSTANTS: dict[int, bool | None] = {ord("Z"): None, ord("T"): True, ord("F"): False}
+FILLER, ARRAY_END = b"N]"
 
 
 def decode(data: bytes) -> Any:
     """The value that the bytes hold; arrays of one kind of number are NumPy arrays. Raises ValueError."""
     reader = UbjsonReader(data)
-    value = reader.value(reader.take(1))
+    value = reader.value(reader.marker())
     if data[reader.at :].strip(b"N\0"):
         raise ValueError("bytes follow the end of the model")
     return value
@@ -41,58 +36,71 @@ class UbjsonReader:
         self.at += count
         return self.data[self.at - count : self.at]
 
-    def value(self, marker: bytes) -> Any:
+    def marker(self) -> int:
+        """The next byte."""
+        if self.at >= len(self.data):
+            raise ValueError("the file ends within a value")
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def passes(self, marker: bytes) -> bool:
+        """True, and the next byte passed, where it is this one."""
+        found = self.data.startswith(marker, self.at)
+        self.at += found
+        return found
+
+    def value(self, marker: int) -> Any:
         """The value of a kind."""
         if marker in NUMBERS:
-            dtype = NUMBERS[marker]
-            return np.frombuffer(self.take(dtype.itemsize), dtype)[0].item()
+            return self.number(NUMBERS[marker])
         if marker in CONSTANTS:
             return CONSTANTS[marker]
-        if marker == b"S":
-            return self.text()
-        if marker == b"C":
-            return self.take(1).decode()
-        if marker == b"[":
-            return self.array()
-        if marker == b"{":
-            return self.object()
-        raise ValueError(f"{marker!r} begins no value")
+        if marker not in READERS:
+            raise ValueError(f"{bytes((marker,))!r} begins no value")
+        return READERS[marker](self)
+
+    def number(self, form: struct.Struct) -> Any:
+        try:
+            [number] = form.unpack_from(self.data, self.at)
+        except struct.error as error:
+            raise ValueError("the file ends within a value") from error
+        self.at += form.size
+        return number
+
+    def character(self) -> str:
+        return self.take(1).decode()
 
     def text(self) -> str:
         return self.take(self.count()).decode()
 
     def count(self) -> int:
         """A length, with the kind of its number before it."""
-        number = self.value(self.take(1))
-        if not isinstance(number, int) or isinstance(number, bool):
+        try:
+            form = NUMBERS[self.data[self.at]]
+            [number] = form.unpack_from(self.data, self.at + 1)
+        except (LookupError, struct.error) as error:
+            raise ValueError("a length is no number") from error
+        if not isinstance(number, int):
             raise ValueError("a length is no whole number")
+        self.at += 1 + form.size
         return number
 
-    def header(self) -> tuple[bytes | None, int | None]:
+    def header(self) -> tuple[int | None, int | None]:
         """The kind that all elements of a container have, and their number, where it says so."""
-        kind = count = None
-        if self.data[self.at : self.at + 1] == b"$":
-            kind = self.take(2)[1:]
-        if self.data[self.at : self.at + 1] == b"#":
-            self.take(1)
-            count = self.count()
-        return kind, count
-
-    def marker(self) -> bytes:
-        """The next byte that is no filler."""
-        while (marker := self.take(1)) == b"N":
-            pass
-        return marker
+        kind = self.marker() if self.passes(b"$") else None
+        return kind, self.count() if self.passes(b"#") else None
 
     def array(self) -> Any:
         kind, count = self.header()
         if kind in NUMBERS and count is not None:
-            dtype = NUMBERS[kind]
-            return np.frombuffer(self.take(count * dtype.itemsize), dtype)
+            form = NUMBERS[kind]
+            return np.frombuffer(self.take(count * form.size), form.format)
         values: list[Any] = []
         while count is None or len(values) < count:
-            marker = kind or self.marker()
-            if count is None and marker == b"]":
+            marker = self.marker() if kind is None else kind
+            if marker == FILLER and kind is None:
+                continue
+            if count is None and marker == ARRAY_END:
                 break
             if kind in CONSTANTS:
                 raise ValueError("an array of constants is no part of a model")
@@ -104,10 +112,17 @@ class UbjsonReader:
         values: dict[str, Any] = {}
         done = 0
         while count is None or done < count:
-            if count is None and self.data[self.at : self.at + 1] == b"}":
-                self.take(1)
+            if count is None and self.passes(b"}"):
                 break
             key = self.text()
-            values[key] = self.value(kind or self.take(1))
+            values[key] = self.value(self.marker() if kind is None else kind)
             done += 1
         return values
+
+
+READERS: dict[int, Callable[[UbjsonReader], Any]] = {
+    ord("S"): UbjsonReader.text,
+    ord("C"): UbjsonReader.character,
+    ord("["): UbjsonReader.array,
+    ord("{"): UbjsonReader.object,
+}

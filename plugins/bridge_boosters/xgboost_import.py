@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
-from bridge.classical.trees import LT, MEMBER, Ref, Trees, walk
+from bridge.classical.trees import LT, MEMBER, Nodes, Tests, Trees
 from bridge.errors import UnreadableFile
 from bridge.formats import Importer
 from bridge_boosters import links
@@ -146,59 +146,59 @@ def start_sums(objective: str, base_score: Any, count: int, is_estimated: bool) 
     return margin(objective if is_estimated else "", np.broadcast_to(scores, count))
 
 
-def grow(trees: Trees, columns: Columns, tree: dict[str, Any], group: int, scale: float, width: int) -> None:
-    """Add one tree; a copy of it for each target where its leaves are vectors."""
-    left, right = (whole(tree[f"{side}_children"]) for side in ("left", "right"))
-    order = walk(left, right)
-    vectors = leaf_vectors(tree, left, right, width)
-    tests = tree_tests(tree, order, left)
-    conditions = np.asarray(tree["split_conditions"], np.float32)
-    for target in range(width) if vectors is not None else (group,):
-        refs: dict[int, Ref] = {}
-        for node in order:
-            if left[node] == -1:
-                value = conditions[node] if vectors is None else vectors(node)[target]
-                refs[node] = trees.leaf(float(np.float32(value) * np.float32(scale)), target)
-            else:
-                refs[node] = add_test(trees, columns, *tests[node])
-        for node in order:
-            if left[node] != -1:
-                sides = (refs[left[node]], refs[right[node]])
-                trees.lead(refs[node], *(sides if tests[node][3] is None else sides[::-1]))
-        trees.root(refs[0])
+def grow(
+    trees: Trees, columns: Columns, grown: list[dict[str, Any]], groups: list[int], scales: list[float]
+) -> None:
+    """Add trees of these targets, their leaves times `scales`; where leaves are vectors, a copy of all for
+    each target."""
+    sides = [of_nodes(grown, f"{side}_children", whole) for side in ("left", "right")]
+    sizes = [len(tree["left_children"]) for tree in grown]
+    nodes = Nodes.of(sizes, *sides)
+    tests = tests_of(grown, columns, nodes)
+    vectors = leaf_vectors(grown, nodes, sides[1], trees.targets)
+    values = of_nodes(grown, "split_conditions", floats)[:, None] if vectors is None else vectors
+    with np.errstate(over="ignore"):
+        values = values * np.repeat(np.float32(scales), sizes)[:, None]
+    for target in range(values.shape[1]):
+        targets = np.repeat(groups, sizes) if vectors is None else np.full(len(values), target)
+        trees.grow(nodes, tests, values[:, target], targets)
 
 
-Test = tuple[int, float, bool, "list[int] | None"]
+def of_nodes(trees: list[dict[str, Any]], key: str, kind: Callable[[Any], np.ndarray]) -> np.ndarray:
+    """An entry of the nodes of trees, [nodes]. Raises ValueError unless it has one for each."""
+    parts = [kind(tree[key]) for tree in trees]
+    if [len(part) for part in parts] != [len(tree["left_children"]) for tree in trees]:
+        raise ValueError(f"{key} has an entry too few or too many")
+    return np.concatenate(parts)
 
 
-def tree_tests(tree: dict[str, Any], order: list[int], left: list[int]) -> dict[int, Test]:
-    """Column, threshold, whether missing values go left, and the categories that go right of each test."""
-    features, defaults = whole(tree["split_indices"]), aslist(tree["default_left"])
-    conditions = np.asarray(tree["split_conditions"], np.float32).tolist()
-    kinds = aslist(tree.get("split_type", []))
-    sets = category_sets(tree)
-    tests: dict[int, Test] = {}
-    for node in order:
-        if left[node] != -1:
-            categories = sets[node] if kinds and kinds[node] == 1 else None
-            tests[node] = (features[node], conditions[node], bool(defaults[node]), categories)
-    return tests
-
-
-def add_test(
-    trees: Trees, columns: Columns, column: int, split: float, default: bool, categories: list[int] | None
-) -> Ref:
-    """A test whose true side is the left one of a threshold, the right one of categories."""
-    if categories is None:
-        return trees.test(columns.at(column), LT, split, default)
-    place = columns.of_categories(column, floor, categories)
-    return trees.test(place, MEMBER, 0.0, not default, categories)
+def tests_of(trees: list[dict[str, Any]], columns: Columns, nodes: Nodes) -> Tests:
+    """The tests of trees. The true side is the left one of a threshold, the right one of categories."""
+    at = nodes.tests
+    splits = of_nodes(trees, "split_conditions", floats)[at]
+    defaults = of_nodes(trees, "default_left", floats)[at] != 0
+    places = of_nodes(trees, "split_indices", whole)[at]
+    columns.require(places)
+    of_sets, members = np.zeros(len(at), bool), list[Collection[float]]()
+    if any(tree.get("categories_nodes") is not None and len(tree["categories_nodes"]) for tree in trees):
+        of_sets = of_nodes(trees, "split_type", whole)[at] == 1
+        sets = {
+            first + node: each
+            for first, tree in zip(nodes.roots.tolist(), trees, strict=True)
+            for node, each in category_sets(tree).items()
+        }
+        members = [sets[node] for node in at[of_sets].tolist()]
+        pairs = zip(places[of_sets].tolist(), members, strict=True)
+        places[of_sets] = [columns.of_categories(place, floor, each) for place, each in pairs]
+    modes, splits = np.where(of_sets, MEMBER, LT), np.where(of_sets, np.float32(0), splits)
+    return Tests(places, modes, splits, defaults != of_sets, of_sets, members)
 
 
 def category_sets(tree: dict[str, Any]) -> dict[int, list[int]]:
     """The categories of each node that tests them."""
-    categories = whole(tree.get("categories", []))
-    nodes, starts, sizes = (whole(tree.get(f"categories_{n}", [])) for n in ("nodes", "segments", "sizes"))
+    categories = whole(tree.get("categories", [])).tolist()
+    parts = (whole(tree.get(f"categories_{name}", [])) for name in ("nodes", "segments", "sizes"))
+    nodes, starts, sizes = (part.tolist() for part in parts)
     sets = {}
     for node, start, size in zip(nodes, starts, sizes, strict=True):
         if not 0 <= start <= start + size <= len(categories):
@@ -207,25 +207,27 @@ def category_sets(tree: dict[str, Any]) -> dict[int, list[int]]:
     return sets
 
 
-def leaf_vectors(tree: dict[str, Any], left: list[int], right: list[int], width: int) -> Any:
-    """A function of the node that gives a leaf's vector; None where leaves are numbers."""
-    size = int(tree.get("tree_param", {}).get("size_leaf_vector", 1) or 1)
-    if size <= 1:
+def leaf_vectors(trees: list[dict[str, Any]], nodes: Nodes, right: np.ndarray, width: int) -> Any:
+    """The vectors of leaves, at their places among all nodes, [nodes, width]; None where leaves are
+    numbers."""
+    [size, *others] = {int(tree.get("tree_param", {}).get("size_leaf_vector", 1) or 1) for tree in trees}
+    if size <= 1 and not others:
         return None
-    if size != width:
+    if size != width or others:
         raise ValueError(f"leaves of {size} values stand in a model of {width} targets")
-    if "leaf_weights" in tree:
-        weights, place = tree["leaf_weights"], right
-    else:
-        weights, place = tree["base_weights"], list(range(len(left)))
-    table = np.asarray(weights, np.float32).reshape(-1, size)
-
-    def values(node: int) -> np.ndarray:
-        if not 0 <= place[node] < len(table):
-            raise ValueError(f"the values of leaf {node} are not there")
-        return table[place[node]]
-
-    return values
+    is_apart = all("leaf_weights" in tree for tree in trees)
+    tables = [
+        floats(tree["leaf_weights" if is_apart else "base_weights"]).reshape(-1, size) for tree in trees
+    ]
+    counts = [len(tree["left_children"]) for tree in trees]
+    lengths, first = np.repeat([len(table) for table in tables], counts), np.repeat(nodes.roots, counts)
+    place = (right if is_apart else np.arange(len(first)) - first)[nodes.leaves]
+    if ((place < 0) | (place >= lengths[nodes.leaves])).any():
+        raise ValueError("the values of a leaf are not there")
+    starts = np.repeat(np.cumsum([0, *map(len, tables)])[:-1], counts)
+    vectors = np.zeros((len(first), size), np.float32)
+    vectors[nodes.leaves] = np.concatenate(tables)[starts[nodes.leaves] + place]
+    return vectors
 
 
 def has_leaves_in_nodes(document: Any) -> bool:
@@ -241,12 +243,22 @@ def aslist(values: Any) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
-def whole(values: Any) -> list[int]:
-    """The same, of whole numbers. Raises ValueError for others."""
+def floats(values: Any) -> np.ndarray:
+    """The same, as float32. Raises ValueError for lists of lists."""
+    numbers = np.asarray(values, np.float32)
+    if numbers.ndim != 1:
+        raise ValueError("a list holds lists where numbers are due")
+    return numbers
+
+
+def whole(values: Any) -> np.ndarray:
+    """The same, of whole numbers, int64. Raises ValueError for others."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+        return values.astype(np.int64)
     numbers = aslist(values)
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
         raise ValueError("a number that is no whole one names a node, a column or a category")
-    return numbers
+    return np.array(numbers, np.int64)
 
 
 def tree_range(body: dict[str, Any], rounds: int | None) -> int:
@@ -267,17 +279,19 @@ def tree_sums(
     """Sums of the base score and the trees, [N, K]."""
     body = model.body
     expected = int(body["gbtree_model_param"]["num_trees"])
-    groups = whole(body["tree_info"])
+    groups = whole(body["tree_info"]).tolist()
     if not len(body["trees"]) == len(groups) == expected:
         raise ValueError(f"{len(body['trees'])} trees are there, not {expected}")
     if model.drops is not None and len(model.drops) != expected:
         raise ValueError(f"{len(model.drops)} weights are given for {expected} trees")
+    count = tree_range(body, rounds)
+    groups = groups[:count]
+    if any(not 0 <= group < model.width for group in groups):
+        raise ValueError(f"a tree is of none of {model.width} targets")
     trees = Trees(model.width)
-    for index in range(tree_range(body, rounds)):
-        if not 0 <= groups[index] < model.width:
-            raise ValueError(f"a tree is of target {groups[index]} of {model.width}")
-        scale = 1.0 if model.drops is None else model.drops[index]
-        grow(trees, columns, body["trees"][index], groups[index], scale, model.width)
+    if count:
+        scales = [1.0] * count if model.drops is None else model.drops[:count]
+        grow(trees, columns, body["trees"][:count], groups, list(scales))
     sums = trees.build(op, columns.gather(op, x, trees))
     return op.Add(sums, op.const(model.base)) if model.base.any() else sums
 

@@ -14,7 +14,7 @@ from bridge.errors import UnreadableFile
 from bridge.hub import all_nodes
 from bridge.passes import infer
 from bridge.passes.resizes import ResizeToLengths
-from bridge.passes.shapes import InferShapes, forget_shapes
+from bridge.passes.shapes import InferShapes, completed_shape, forget_shapes
 
 KINDS = ("float", "int32", "string", "int64", "double", "uint64")
 DATA_FIELDS = ("raw_data", *(f"{kind}_data" for kind in KINDS))
@@ -145,7 +145,7 @@ def computed_shapes(model: ir.Model) -> None:
         merged = _merged(shape, value.shape, given)
         if value in outputs and merged is not shape:
             notes.append(f"{value.name} is declared as {_written(shape)} and computed as {_written(merged)}.")
-        value.shape = merged
+        value.shape = completed_shape(merged, value.shape)
     hub.note(model, notes)
 
 

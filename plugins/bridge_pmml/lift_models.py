@@ -38,7 +38,7 @@ class LiftModels(ir.passes.InPlacePass):
        at its end.
     2. A dense layer that no other model reads becomes a Regression: a model per column, or one of all classes
        where a Softmax, or the Sigmoids of two opposite scores, follow. The largest score is then the largest
-       probability.
+       probability. A Sigmoid beside its complement is that of two opposite scores.
     3. Squared distances to constant centres, as |x|² - 2 x·c + |c|², become Clusters.
     """
 
@@ -58,7 +58,10 @@ class LiftModels(ir.passes.InPlacePass):
         if any(match_dense(r.outputs[0]) is not None for r in readers) or is_hidden_layer(tail):
             return False
         layers = match_layers(tail)
-        x, width = layers[0].x, layers[-1].weights.shape[1]
+        width = layers[-1].weights.shape[1]
+        if len(layers) == 1 and width == 1 and (both := match_complements(tail)) is not None:
+            self._classify(graph, layers[0], tail, both)
+            return True
         end, method = self._end(tail, width, len(layers) > 1)
         if len(layers) == 1 and any(r.op_type in READS for r in readers):
             return False
@@ -68,23 +71,17 @@ class LiftModels(ir.passes.InPlacePass):
             moved = [r for r in readers if r.op_type == "ArgMax"]
             for node in moved:
                 node.replace_input_with(0, end)
-        op_type = "Network" if len(layers) > 1 else "Regression"
-        producer = end.producer()
-        assert producer is not None
-        op = hub.Builder(graph, before=producer, source=hub.origin(producer))
-        lifted = op.node(
-            op_type,
-            x,
-            _domain=DOMAIN,
-            _dtype=end.dtype,
-            _shape=end.shape,
-            weights=[ir.tensor(np.asarray(a.weights, np.float64)) for a in layers],
-            biases=[ir.tensor(np.asarray(a.bias, np.float64)) for a in layers],
-            activations=[a.activation for a in layers],
-            normalization=method,
-        )
-        replace(graph, producer, [lifted], op)
+        put_model(graph, layers, end, method)
         return True
+
+    def _classify(self, graph: ir.Graph, layer: Layer, score: ir.Value, shares: ir.Value) -> None:
+        """Raise the second of two opposite scores with its probabilities, and the class that it chooses."""
+        for compared in [u.node for u in score.uses() if u.node.op_type == "Greater"]:
+            cast = next(iter(compared.outputs[0].uses())).node
+            op = hub.Builder(graph, before=cast, source=hub.origin(cast))
+            replace(graph, cast, [op.ArgMax(shares, axis=1, keepdims=1)], op)
+        pair = Layer(layer.x, np.hstack([-layer.weights, layer.weights]), np.array([-1.0, 1.0]) * layer.bias)
+        put_model(graph, [pair], shares, "logit")
 
     def _end(self, tail: ir.Value, width: int, network: bool) -> tuple[ir.Value, str]:
         """Last value of a model, at least `tail`, and its normalization."""
@@ -120,6 +117,25 @@ class LiftModels(ir.passes.InPlacePass):
         )
         replace(graph, node, [lifted], op)
         return True
+
+
+def put_model(graph: ir.Graph, layers: list[Layer], end: ir.Value, method: str) -> None:
+    """Put a Regression, or a Network of several layers, in place of what computes `end`."""
+    producer = end.producer()
+    assert producer is not None
+    op = hub.Builder(graph, before=producer, source=hub.origin(producer))
+    lifted = op.node(
+        "Network" if len(layers) > 1 else "Regression",
+        layers[0].x,
+        _domain=DOMAIN,
+        _dtype=end.dtype,
+        _shape=end.shape,
+        weights=[ir.tensor(np.asarray(a.weights, np.float64)) for a in layers],
+        biases=[ir.tensor(np.asarray(a.bias, np.float64)) for a in layers],
+        activations=[a.activation for a in layers],
+        normalization=method,
+    )
+    replace(graph, producer, [lifted], op)
 
 
 def positive_axis(node: ir.Node) -> int:
@@ -234,6 +250,36 @@ def match_normalized(sigmoids: ir.Value) -> ir.Value | None:
         if fits and quotient.inputs[0] is sigmoids and has_single_reader(absolute)
         else None
     )
+
+
+def match_complements(score: ir.Value) -> ir.Value | None:
+    """1 - p beside the Sigmoid p of a score, where that and a comparison with 0, cast to a number, alone read
+    the score."""
+    readers = {u.node.op_type: u.node for u in score.uses()}
+    if score.is_graph_output() or readers.keys() not in ({"Sigmoid"}, {"Sigmoid", "Greater"}):
+        return None
+    if len(list(score.uses())) != len(readers):
+        return None
+    compared = readers.get("Greater")
+    if compared is not None and not is_class_number(compared):
+        return None
+    share = readers["Sigmoid"].outputs[0]
+    others = {u.node.op_type: u.node for u in share.uses()}
+    if share.is_graph_output() or others.keys() != {"Sub", "Concat"} or len(list(share.uses())) != 2:
+        return None
+    rest, both = others["Sub"], others["Concat"]
+    one = const(rest.inputs[0])
+    beside = list(both.inputs) == [rest.outputs[0], share] and positive_axis(both) == 1
+    return both.outputs[0] if one is not None and np.all(one == 1) and beside else None
+
+
+def is_class_number(compared: ir.Node) -> bool:
+    """True if a comparison with 0 is cast to int64, and read for nothing else."""
+    limit = const(compared.inputs[1])
+    if limit is None or limit.any() or not has_single_reader(compared.outputs[0]):
+        return False
+    cast = next(iter(compared.outputs[0].uses())).node
+    return cast.op_type == "Cast" and attr(cast, "to") == ir.DataType.INT64
 
 
 def match_squared_distances(node: ir.Node) -> tuple[ir.Value, np.ndarray] | None:

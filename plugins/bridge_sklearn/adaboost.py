@@ -29,16 +29,12 @@ def adaboost_scores(op: PartBuilder, src: Any, x: ir.Value) -> ir.Value:
     count = len(src.classes_)
     weights = src.estimator_weights_[: len(src.estimators_)] / src.estimator_weights_.sum()
     if has_tree_estimators(src):
-        trees = []
+        grown, votes = [], []
         for each, weight in zip(src.estimators_, weights, strict=True):
             predicted = each.classes_[each.tree_.value[:, 0].argmax(axis=1)]
-            for index, label in enumerate(src.classes_):
-                trees.append(
-                    (
-                        index,
-                        tree_nodes(each.tree_, weight * np.where(predicted == label, 1, -1 / (count - 1))),
-                    )
-                )
+            grown += [each.tree_] * count
+            votes += [weight * np.where(predicted == label, 1, -1 / (count - 1)) for label in src.classes_]
+        trees = [(index % count, nodes) for index, nodes in enumerate(tree_nodes(grown, votes))]
         return sum_float_trees(op, x, trees, count)
     return op.Sum(
         *(
@@ -60,9 +56,8 @@ def adaboost_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     the sum."""
     weights = src.estimator_weights_[: len(src.estimators_)]
     if has_tree_estimators(src):
-        trees = [
-            (i, tree_nodes(each.tree_, each.tree_.value[:, 0, 0])) for i, each in enumerate(src.estimators_)
-        ]
+        grown = [each.tree_ for each in src.estimators_]
+        trees = list(enumerate(tree_nodes(grown, [tree.value[:, 0, 0] for tree in grown])))
         predictions = sum_float_trees(op, x, trees, len(trees))
     else:
         parts = [cast(op, op.embed(each, x)["variable"], DOUBLE) for each in src.estimators_]

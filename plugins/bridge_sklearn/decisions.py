@@ -12,7 +12,7 @@ from bridge_sklearn import is_booster
 from bridge_sklearn.adaboost import adaboost_decision
 from bridge_sklearn.columns import is_search
 from bridge_sklearn.frames import Frame
-from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten, cast, embed_model
+from bridge_sklearn.graphs import DOUBLE, PartBuilder, Unwritten, cast, embed_model, one_column
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting, raw_scores
 from bridge_sklearn.linear import linear_scores
 from bridge_sklearn.svm import svm_scores
@@ -54,4 +54,4 @@ def binary_score(op: PartBuilder, each: Any, x: Any) -> ir.Value:
     outputs = op.embed(each, x)
     if hasattr(each, "predict_proba"):
         return op.Gather(cast(op, outputs["probabilities"], DOUBLE), np.array([1]), axis=1)
-    return op.Reshape(cast(op, outputs["variable"], DOUBLE), np.array([-1, 1]))
+    return one_column(op, cast(op, outputs["variable"], DOUBLE))

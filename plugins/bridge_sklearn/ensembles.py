@@ -10,7 +10,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge_sklearn.decisions import decision
 from bridge_sklearn.frames import Frame
-from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, cast, classify, gather_labels
+from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, cast, classify, gather_labels, one_column
 
 
 def predict(op: PartBuilder, each: Any, x: Frame, columns: Any = None) -> Outputs:
@@ -34,12 +34,12 @@ def class_probabilities(op: hub.Builder, each: Any, outputs: Outputs, count: int
 def one_hot_label(op: hub.Builder, outputs: Outputs, count: int) -> ir.Value:
     """One-hot predicted label, [N, count]."""
     label = cast(op, outputs["label"], ir.DataType.INT64)
-    return op.Cast(op.Equal(op.Reshape(label, np.array([-1, 1])), np.arange(count)[None]), to=DOUBLE)
+    return op.Cast(op.Equal(one_column(op, label), np.arange(count)[None]), to=DOUBLE)
 
 
 def predicted_value(op: hub.Builder, outputs: Outputs) -> ir.Value:
     """A predicted number, [N, 1]."""
-    return op.Reshape(cast(op, outputs["variable"], DOUBLE), np.array([-1, 1]))
+    return one_column(op, cast(op, outputs["variable"], DOUBLE))
 
 
 def weighted_mean(op: hub.Builder, parts: list[ir.Value], weights: Any = None) -> ir.Value:
@@ -108,11 +108,13 @@ def stacking(op: PartBuilder, src: Any, x: Frame) -> Outputs:
     if not hasattr(src, "classes_"):
         return {"variable": predicted_value(op, outputs)}
     class_index = cast(op, outputs["label"], ir.DataType.INT64)
-    label = gather_labels(op, src.classes_, op.Reshape(class_index, np.array([-1])))
+    if hub.rank_of(class_index) != 1:
+        class_index = op.Reshape(class_index, np.array([-1]))
+    label = gather_labels(op, src.classes_, class_index)
     more = {n: op.Identity(v) for n, v in outputs.items() if n == "probabilities"}
     return {"label": label, **more}
 
 
 def class_number(op: hub.Builder, outputs: Outputs) -> ir.Value:
     """A class as the number it is, [N, 1]."""
-    return op.Reshape(cast(op, outputs["label"], DOUBLE), np.array([-1, 1]))
+    return one_column(op, cast(op, outputs["label"], DOUBLE))

@@ -21,7 +21,17 @@ from bridge_sklearn import (
 )
 from bridge_sklearn.graphs import Build
 
+LINEAR = (
+    *("ARDRegression", "BayesianRidge", "ElasticNet", "ElasticNetCV", "GammaRegressor", "HuberRegressor"),
+    *("Lars", "LarsCV", "Lasso", "LassoCV", "LassoLars", "LassoLarsCV", "LassoLarsIC", "LinearRegression"),
+    *("LinearSVR", "MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV"),
+    *("OrthogonalMatchingPursuit", "OrthogonalMatchingPursuitCV", "PassiveAggressiveRegressor"),
+    *("PoissonRegressor", "QuantileRegressor", "Ridge", "RidgeCV", "SGDRegressor", "TheilSenRegressor"),
+    "TweedieRegressor",
+)
+
 BUILDERS: dict[str, Build] = {
+    **{name: linear.linear_regressor for name in LINEAR},
     "AdaBoostClassifier": adaboost.adaboost_classifier,
     "AdaBoostRegressor": adaboost.adaboost_regressor,
     "BaggingClassifier": ensembles.bagging_classifier,
@@ -45,20 +55,31 @@ BUILDERS: dict[str, Build] = {
     "GradientBoostingRegressor": trees.gradient_boosting,
     "HistGradientBoostingClassifier": hist_gradient_boosting.hist_gradient_boosting_model,
     "HistGradientBoostingRegressor": hist_gradient_boosting.hist_gradient_boosting_model,
-    "IsotonicRegression": calibration.isotonic_regression,
     "IsolationForest": trees.isolation_forest,
+    "IsotonicRegression": calibration.isotonic_regression,
     "KNeighborsClassifier": nearest_neighbors.neighbors_classifier,
     "KNeighborsRegressor": nearest_neighbors.neighbors_regressor,
+    "LinearDiscriminantAnalysis": linear.linear_classifier,
+    "LinearSVC": linear.linear_classifier,
+    "LogisticRegression": linear.linear_classifier,
+    "LogisticRegressionCV": linear.linear_classifier,
+    "MLPClassifier": neural_network.mlp_classifier,
+    "MLPRegressor": neural_network.mlp_regressor,
     "MultiOutputClassifier": multiclass.multi_output,
     "MultiOutputRegressor": multiclass.multi_output_regressor,
     "OneVsOneClassifier": multiclass.one_vs_one,
     "OneVsRestClassifier": multiclass.one_vs_rest,
+    "PassiveAggressiveClassifier": linear.linear_classifier,
+    "Perceptron": linear.linear_classifier,
     "QuadraticDiscriminantAnalysis": naive_bayes.quadratic,
     "RadiusNeighborsClassifier": nearest_neighbors.refuse_radius,
     "RadiusNeighborsRegressor": nearest_neighbors.refuse_radius,
     "RandomForestClassifier": trees.forest_classifier,
     "RandomForestRegressor": trees.forest_regressor,
     "RegressorChain": multiclass.chain,
+    "RidgeClassifier": linear.linear_classifier,
+    "RidgeClassifierCV": linear.linear_classifier,
+    "SGDClassifier": linear.linear_classifier,
     "StackingClassifier": ensembles.stacking,
     "StackingRegressor": ensembles.stacking,
     "TunedThresholdClassifierCV": calibration.threshold_classifier,
@@ -66,34 +87,15 @@ BUILDERS: dict[str, Build] = {
     "VotingRegressor": ensembles.voting_regressor,
 }
 
-LINEAR = (
-    *("ARDRegression", "BayesianRidge", "ElasticNet", "ElasticNetCV", "GammaRegressor", "HuberRegressor"),
-    *("Lars", "LarsCV", "Lasso", "LassoCV", "LassoLars", "LassoLarsCV", "LassoLarsIC", "LinearRegression"),
-    *("LinearSVR", "MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV"),
-    *("OrthogonalMatchingPursuit", "OrthogonalMatchingPursuitCV", "PassiveAggressiveRegressor"),
-    *("PoissonRegressor", "QuantileRegressor", "Ridge", "RidgeCV", "SGDRegressor", "TheilSenRegressor"),
-    "TweedieRegressor",
-)
 SECOND: dict[str, Build] = {
-    **{name: linear.linear_regressor for name in LINEAR},
-    "LinearDiscriminantAnalysis": linear.linear_classifier,
-    "LinearSVC": linear.linear_classifier,
-    "LogisticRegression": linear.linear_classifier,
-    "LogisticRegressionCV": linear.linear_classifier,
-    "MLPClassifier": neural_network.mlp_classifier,
-    "MLPRegressor": neural_network.mlp_regressor,
     "NuSVC": svm.svc,
     "NuSVR": svm.svr,
     "OneClassSVM": svm.one_class,
-    "PassiveAggressiveClassifier": linear.linear_classifier,
-    "Perceptron": linear.linear_classifier,
-    "RidgeClassifier": linear.linear_classifier,
-    "RidgeClassifierCV": linear.linear_classifier,
-    "SGDClassifier": linear.linear_classifier,
     "SVC": svm.svc,
     "SVR": svm.svr,
 }
-"""Builders of estimators whose converters come first, for what those do not take or get wrong."""
+"""Builders of support vector machines, whose converters come first: some targets have models of the operators
+they write."""
 
 JOINED = (
     calibration.calibrated_classifier,

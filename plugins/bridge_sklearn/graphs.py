@@ -124,6 +124,14 @@ def cast(op: hub.Builder, x: ir.Value, dtype: ir.DataType | None) -> ir.Value:
     return x if dtype is None or x.dtype == dtype else op.Cast(x, to=dtype)
 
 
+def one_column(op: hub.Builder, x: ir.Value) -> ir.Value:
+    """A number of each record, [N] or [N, 1], as [N, 1]."""
+    if x.shape is not None and len(x.shape) == 1:
+        return op.Unsqueeze(x, np.array([1]))
+    is_column = x.shape is not None and len(x.shape) == 2 and x.shape[1] == 1
+    return x if is_column else op.Reshape(x, np.array([-1, 1]))
+
+
 def mark_decisive(node: ir.Node | None) -> None:
     """Mark a comparison with numbers of the training data, where what it compares is computed."""
     if node is not None and column_of(node.inputs[0], 0) is None:

@@ -20,7 +20,7 @@ from bridge.load import load as load_hub
 from bridge.passes import clean
 from bridge.passes.rewrite import replace
 from bridge.report import Blocker
-from bridge_sklearn import is_booster, kbins_discretizer
+from bridge_sklearn import is_booster
 from bridge_sklearn.answers import decided_records, known_categories, own_answers, rounded_records
 from bridge_sklearn.columns import encoders, is_search, read_columns
 from bridge_sklearn.estimators import JOINED, first_builder, part_builder
@@ -33,7 +33,6 @@ from bridge_sklearn.graphs import (
     embed_model,
     finish_model,
     gather_labels,
-    mark_decisive,
     start_graph,
 )
 from bridge_sklearn.hist_gradient_boosting import is_hist_gradient_boosting
@@ -169,9 +168,6 @@ def convert_model(src: Any, names: list[str], count: int, double: bool) -> ir.Mo
     model = load_hub(proto, source="onnx")
     model.graph.name = type(src).__name__
     model = restore_target_columns(unify_concat_dtypes(model))
-    for node in model.graph:
-        if (node.name or "").startswith(kbins_discretizer.EDGE):
-            mark_decisive(node)
     if numbered(src) is not src:
         name_labels(model, final_of(src).classes_)
     return model
@@ -298,7 +294,6 @@ def restore_target_columns(model: ir.Model) -> ir.Model:
 def convert_estimator(src: Any, names: list[str], count: int, double: bool) -> Any:
     from skl2onnx import convert_sklearn
 
-    register_converters()
     src = make_convertible(numbered(src))
     final = final_of(src)
     types = list(columns(src, names, count, double))
@@ -400,16 +395,6 @@ def text_columns(step: Any, chosen: list[str]) -> Iterator[str]:
         for name, values in zip(chosen, getattr(inner, "categories_", []), strict=False):
             if values.dtype.kind in "OSU":
                 yield name
-
-
-def register_converters() -> None:
-    """Converters of our own."""
-    from skl2onnx import update_registered_converter
-    from sklearn.preprocessing import KBinsDiscretizer
-
-    update_registered_converter(
-        KBinsDiscretizer, "BridgeBins", kbins_discretizer.infer_shape, kbins_discretizer.convert_bins
-    )
 
 
 def has_trees(src: Any) -> bool:

@@ -9,7 +9,16 @@ import onnx_ir as ir
 
 from bridge_sklearn.decisions import binary_score, decision
 from bridge_sklearn.frames import Frame
-from bridge_sklearn.graphs import DOUBLE, Outputs, PartBuilder, Unwritten, cast, classify, gather_labels
+from bridge_sklearn.graphs import (
+    DOUBLE,
+    Outputs,
+    PartBuilder,
+    Unwritten,
+    cast,
+    classify,
+    gather_labels,
+    one_column,
+)
 from bridge_sklearn.linear import fine_sigmoid, linear_scores
 from bridge_sklearn.svm import pair_signs
 
@@ -39,7 +48,7 @@ def one_vs_one(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
 def second_chosen(op: PartBuilder, each: Any, x: ir.Value) -> ir.Value:
     """1 where a classifier of the classes 0 and 1 chooses the second, [N, 1]."""
     if "predict" in vars(type(each)) or not hasattr(each, "decision_function"):
-        return op.Reshape(cast(op, op.embed(each, x)["label"], DOUBLE), np.array([-1, 1]))
+        return one_column(op, cast(op, op.embed(each, x)["label"], DOUBLE))
     return op.Cast(op.Greater(decision(op, each, x), op.const(np.array([0.0]))), to=DOUBLE)
 
 
@@ -90,7 +99,7 @@ def one_vs_rest(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
 def multi_output_regressor(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """The numbers of all targets side by side."""
     parts = [op.embed(each, x)["variable"] for each in src.estimators_]
-    columns = [op.Reshape(part, np.array([-1, 1])) for part in parts]
+    columns = [one_column(op, part) for part in parts]
     return {"variable": op.Concat(*columns, axis=1)}
 
 
@@ -124,12 +133,12 @@ def chain(op: PartBuilder, src: Any, x: Frame) -> Outputs:
 def chain_answers(op: PartBuilder, each: Any, records: ir.Value) -> dict[str, ir.Value]:
     """Answers of a model of a chain by the method that gives them, [N, 1] each. Raises Unwritten for classes
     that are no integers."""
-    outputs, shape = op.embed(each, records), np.array([-1, 1])
+    outputs = op.embed(each, records)
     if "label" not in outputs:
-        return {"predict": op.Reshape(cast(op, outputs["variable"], DOUBLE), shape)}
+        return {"predict": one_column(op, cast(op, outputs["variable"], DOUBLE))}
     if outputs["label"].dtype == ir.DataType.STRING:
         raise Unwritten("the classes of its chain are text")
-    answers = {"predict": op.Reshape(cast(op, outputs["label"], DOUBLE), shape)}
+    answers = {"predict": one_column(op, cast(op, outputs["label"], DOUBLE))}
     if "probabilities" in outputs:
         shares = cast(op, outputs["probabilities"], DOUBLE)
         answers["predict_proba"] = op.Gather(shares, np.array([1]), axis=1)

@@ -13,7 +13,8 @@ from bridge_sklearn.graphs import Outputs, PartBuilder, Unwritten, gather_labels
 from bridge_sklearn.linear import fine_sigmoid
 from bridge_sklearn.trees import inliers
 
-ROUNDS, MOST_CLASSES = 8, 16
+ROUNDS, ROUNDS_OF_TWO, MOST_CLASSES = 8, 2, 16
+"""Steps of the coupling that are written out; that of two classes ends within two, wherever it starts."""
 
 
 def kernel_values(op: hub.Builder, src: Any, x: ir.Value) -> ir.Value:
@@ -115,7 +116,7 @@ def svc(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
 def coupled(op: hub.Builder, src: Any, pairs: ir.Value) -> ir.Value:
     """Probabilities of the classes from those of each pair, [N, classes]: the minimum of p·Q·p, as far as
     libsvm's iteration goes (Wu, Lin and Weng 2004, algorithm 2). A record for which it takes longer than
-    ROUNDS is answered by NaN."""
+    what is written out is answered by NaN."""
     count = len(src.classes_)
     if count > MOST_CLASSES:
         raise Unwritten(f"it couples the probabilities of {count} classes, of at most {MOST_CLASSES}")
@@ -126,7 +127,7 @@ def coupled(op: hub.Builder, src: Any, pairs: ir.Value) -> ir.Value:
         op.Mul(op.ReduceSum(first, np.array([1]), keepdims=1), op.const(np.array(0.0))),
         op.const(np.full((1, count), 1 / count)),
     )
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS_OF_TWO if count == 2 else ROUNDS):
         settled, moved = coupling_step(op, tables, p)
         p = op.Where(settled, p, moved)
     settled, _ = coupling_step(op, tables, p)

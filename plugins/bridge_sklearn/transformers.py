@@ -11,6 +11,7 @@ import onnx_ir as ir
 from bridge_sklearn import encoders, functions, splines, text
 from bridge_sklearn.frames import Frame
 from bridge_sklearn.graphs import PartBuilder, Unwritten
+from bridge_sklearn.kbins_discretizer import kbins_discretizer
 
 Transform = Callable[[PartBuilder, Any, Frame], Frame]
 
@@ -33,8 +34,10 @@ def transform(op: PartBuilder, src: Any, frame: Frame) -> Frame:
 
 
 def has_own_step(src: Any) -> bool:
-    """True for a pipeline with a step whose converter makes what few targets hold."""
-    return any(type(step).__name__ == "QuantileTransformer" for _, step in getattr(src, "steps", []))
+    """True for a step, or a pipeline with one, whose converter compares in float, or makes what few targets
+    hold."""
+    steps = (step for _, step in getattr(src, "steps", [("", src)]))
+    return any(type(step).__name__ in ("KBinsDiscretizer", "QuantileTransformer") for step in steps)
 
 
 def writes(src: Any) -> bool:
@@ -152,6 +155,7 @@ TRANSFORMS: dict[str, Transform] = {
     "FeatureUnion": feature_union,
     "FunctionTransformer": functions.function_transformer,
     "HashingVectorizer": text.hashing_vectorizer,
+    "KBinsDiscretizer": kbins_discretizer,
     "MaxAbsScaler": max_abs_scaler,
     "MinMaxScaler": min_max_scaler,
     "MissingIndicator": encoders.missing_indicator,

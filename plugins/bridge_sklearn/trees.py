@@ -24,30 +24,55 @@ NODE = [
 LEQ, MEMBER = 0, 6
 
 
-def tree_nodes(tree: Any, values: np.ndarray, columns: Any = None) -> np.ndarray:
-    """Nodes of a scikit-learn tree with the values of its leaves, [nodes]. Thresholds are rounded down to
-    float32, which splits the same floats. A split between leaves of one value is one leaf. `columns` are the
-    places of the features it reads."""
-    nodes = np.zeros(tree.node_count, NODE)
-    left, right = tree.children_left, tree.children_right
-    low, high = np.array(values, np.float64), np.array(values, np.float64)
-    for parents in levels(left, right)[::-1]:
+def tree_nodes(
+    trees: Sequence[Any], values: Sequence[np.ndarray], columns: Sequence[Any] | None = None
+) -> list[np.ndarray]:
+    """Nodes of scikit-learn trees with the values of their leaves, [nodes] each. Thresholds are rounded down
+    to float32, which splits the same floats. A split between leaves of one value is one leaf. `columns` are
+    the places of the features that each tree reads."""
+    firsts = starts([len(each) for each in values])
+    lefts, rights = [tree.children_left for tree in trees], [tree.children_right for tree in trees]
+    left, right = offset(lefts, firsts), offset(rights, firsts)
+    low = np.concatenate(values).astype(np.float64)
+    high = low.copy()
+    for parents in levels(firsts, left, right)[::-1]:
         inner = parents[left[parents] >= 0]
         low[inner] = np.minimum(low[left[inner]], low[right[inner]])
         high[inner] = np.maximum(high[left[inner]], high[right[inner]])
-    nodes["left"], nodes["right"] = left, right
+    features = [tree.feature for tree in trees]
+    if columns is not None:
+        features = [np.asarray(own)[each] for own, each in zip(columns, features, strict=True)]
+    nodes = np.zeros(len(low), NODE)
+    nodes["left"], nodes["right"] = np.concatenate(lefts), np.concatenate(rights)
     nodes["is_leaf"], nodes["value"] = low == high, low
-    nodes["feature_idx"] = tree.feature if columns is None else np.asarray(columns)[tree.feature]
-    narrow = tree.threshold.astype(np.float32)
-    narrow = np.where(narrow > tree.threshold, np.nextafter(narrow, np.float32(-np.inf)), narrow)
-    nodes["num_threshold"] = narrow
-    nodes["missing_go_to_left"] = tree.missing_go_to_left
-    return nodes
+    nodes["feature_idx"] = np.concatenate(features)
+    nodes["num_threshold"] = rounded_down(np.concatenate([tree.threshold for tree in trees]))
+    nodes["missing_go_to_left"] = np.concatenate([tree.missing_go_to_left for tree in trees])
+    return np.split(nodes, firsts[1:])
 
 
-def levels(left: np.ndarray, right: np.ndarray) -> list[np.ndarray]:
-    """The nodes of a tree by their depth; leaves have no children, -1."""
-    found, level = [], np.array([0])
+def rounded_down(thresholds: np.ndarray) -> np.ndarray:
+    """The largest float32 numbers that are not above."""
+    narrow = thresholds.astype(np.float32)
+    return np.where(narrow > thresholds, np.nextafter(narrow, np.float32(-np.inf)), narrow)
+
+
+def starts(sizes: Sequence[int]) -> np.ndarray:
+    """The place of the first node of each tree, where nodes of all are numbered through."""
+    counts = np.asarray(sizes, np.int64)
+    return np.cumsum(counts) - counts
+
+
+def offset(sides: Sequence[np.ndarray], firsts: np.ndarray) -> np.ndarray:
+    """Children by tree, numbered through; -1 where there are none."""
+    places = np.repeat(firsts, [len(side) for side in sides])
+    joined = np.concatenate(sides).astype(np.int64)
+    return np.where(joined < 0, -1, joined + places)
+
+
+def levels(roots: np.ndarray, left: np.ndarray, right: np.ndarray) -> list[np.ndarray]:
+    """The nodes of trees by their depth; leaves have no children, -1."""
+    found, level = [], roots
     while len(level):
         found.append(level)
         inner = level[left[level] >= 0]
@@ -61,62 +86,56 @@ def tree_ensemble_attributes(
     """Attributes of a TreeEnsemble that adds up trees, each with the target it counts for; missing values
     follow the branch each node records. `members` are the values that lead to the left in nodes that test a
     set, by tree and node."""
-    parts: dict[str, list[np.ndarray]] = {}
-    sets: list[np.ndarray] = []
-    roots, inners, leaves = [], 0, 0
-    for number, (target, nodes) in enumerate(trees):
-        own = members[number] if members else {}
-        inner, leaf = reached(nodes)
-        place = np.zeros(len(nodes), np.int64)
-        place[inner], place[leaf] = inners + np.arange(len(inner)), leaves + np.arange(len(leaf))
-        roots.append(inners)
-        rows = {
-            "columns": nodes["feature_idx"][inner],
-            "splits": nodes["num_threshold"][inner],
-            "tracks": nodes["missing_go_to_left"][inner],
-            "modes": np.array([MEMBER if i in own else LEQ for i in inner.tolist()], np.uint8),
-            "targets": np.full(len(leaf), target),
-            "weights": nodes["value"][leaf],
-        }
-        for name, side in (("true", "left"), ("false", "right")):
-            below = nodes[side][inner].astype(np.int64)
-            rows[name], rows[f"{name}_leaf"] = place[below], nodes["is_leaf"][below]
-        if not len(inner):
-            zero, one = np.zeros(1, np.int64), np.ones(1, np.int64)
-            only = {"true": place[leaf], "true_leaf": one, "false": place[leaf], "false_leaf": one}
-            rows |= {"columns": zero, "splits": zero, "tracks": zero, "modes": zero.astype(np.uint8), **only}
-        sets += [np.append(own[i], np.nan) for i in inner.tolist() if i in own]
-        inners, leaves = inners + max(1, len(inner)), leaves + len(leaf)
-        for name, array in rows.items():
-            parts.setdefault(name, []).append(array)
-    joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    parts = [nodes for _, nodes in trees]
+    sizes = [len(each) for each in parts]
+    firsts, nodes = starts(sizes), np.concatenate(parts)
+    is_leaf = nodes["is_leaf"].astype(bool)
+    left, right = (offset([each[side] for each in parts], firsts) for side in ("left", "right"))
+    inner, leaf = reached(firsts, np.where(is_leaf, -1, left), right)
+    sets = {first + at: own[at] for first, own in zip(firsts.tolist(), members, strict=False) for at in own}
+    of_sets = np.zeros(len(nodes), bool)
+    of_sets[list(sets)] = True
+    # A tree of one leaf is a test between two such
+    alone = firsts[is_leaf[firsts]]
+    place = np.zeros(len(nodes), np.int64)
+    place[inner], place[leaf] = np.arange(len(inner)), np.arange(len(leaf))
+    roots = place[firsts]
+    roots[is_leaf[firsts]] = len(inner) + np.arange(len(alone))
+    tests = nodes[inner]
+    true, false = np.concatenate([left[inner], alone]), np.concatenate([right[inner], alone])
+    nothing, modes = np.zeros(len(alone), np.int64), np.where(of_sets[inner], MEMBER, LEQ)
     return {
         "aggregate_function": 1,
         "post_transform": 0,
         "n_targets": width,
-        "tree_roots": np.array(roots),
-        "nodes_featureids": joined["columns"],
-        "nodes_modes": ir.tensor(joined["modes"].astype(np.uint8)),
-        "nodes_splits": ir.tensor(joined["splits"].astype(np.float64)),
-        "nodes_truenodeids": joined["true"],
-        "nodes_trueleafs": joined["true_leaf"],
-        "nodes_falsenodeids": joined["false"],
-        "nodes_falseleafs": joined["false_leaf"],
-        "nodes_missing_value_tracks_true": joined["tracks"],
-        "leaf_targetids": joined["targets"],
-        "leaf_weights": ir.tensor(joined["weights"].astype(np.float64)),
-        "membership_values": ir.tensor(np.concatenate(sets).astype(np.float64)) if sets else None,
+        "tree_roots": roots,
+        "nodes_featureids": np.concatenate([tests["feature_idx"], nothing]),
+        "nodes_modes": ir.tensor(np.concatenate([modes, nothing]).astype(np.uint8)),
+        "nodes_splits": ir.tensor(np.concatenate([tests["num_threshold"], nothing]).astype(np.float64)),
+        "nodes_truenodeids": place[true],
+        "nodes_trueleafs": is_leaf[true],
+        "nodes_falsenodeids": place[false],
+        "nodes_falseleafs": is_leaf[false],
+        "nodes_missing_value_tracks_true": np.concatenate([tests["missing_go_to_left"], nothing]),
+        "leaf_targetids": np.repeat([target for target, _ in trees], sizes)[leaf],
+        "leaf_weights": ir.tensor(nodes["value"][leaf].astype(np.float64)),
+        "membership_values": members_of([sets[at] for at in inner[of_sets[inner]].tolist()]),
     }
 
 
-def reached(nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The splits and the leaves of a tree that its root leads to, in order."""
-    split = nodes["is_leaf"] == 0
-    if 2 * split.sum() + 1 == len(nodes):
+def members_of(sets: Sequence[np.ndarray]) -> ir.Tensor | None:
+    """Sets one behind the other, NaN after each; None of no set."""
+    ended = [np.append(each, np.nan) for each in sets]
+    return ir.Tensor(np.concatenate(ended).astype(np.float64)) if ended else None
+
+
+def reached(roots: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The splits and the leaves of trees that their roots lead to, in order; leaves have no left child,
+    -1."""
+    split = left >= 0
+    if 2 * split.sum() + len(roots) == len(left):
         return np.flatnonzero(split), np.flatnonzero(~split)
-    left = np.where(split, nodes["left"].astype(np.int64), -1)
-    right = np.where(split, nodes["right"].astype(np.int64), -1)
-    found = np.sort(np.concatenate(levels(left, right)))
+    found = np.sort(np.concatenate(levels(roots, left, right)))
     return found[split[found]], found[~split[found]]
 
 
@@ -163,12 +182,11 @@ def trees_of(src: Any) -> list[Any]:
 def mean_by_target(op: hub.Builder, src: Any, x: ir.Value, tables: list[list[np.ndarray]]) -> ir.Value:
     """The mean over trees of the values of their leaves, [N, targets]; `tables` has arrays [nodes] by tree
     and target."""
-    trees = [
-        (target, tree_nodes(each.tree_, values))
-        for each, table in zip(trees_of(src), tables, strict=True)
-        for target, values in enumerate(table)
-    ]
-    total = sum_float_trees(op, x, trees, len(tables[0]))
+    count = len(tables[0])
+    grown = [each.tree_ for each in trees_of(src) for _ in range(count)]
+    nodes = tree_nodes(grown, [values for table in tables for values in table])
+    trees = [(index % count, each) for index, each in enumerate(nodes)]
+    total = sum_float_trees(op, x, trees, count)
     return total if len(tables) == 1 else op.Div(total, op.const(np.array(float(len(tables)))))
 
 
@@ -211,12 +229,9 @@ def gradient_boosting(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
 
 def boosting_scores(op: hub.Builder, src: Any, x: ir.Value) -> ir.Value:
     """The sums before any link, [N, targets]."""
-    trees = [
-        (k, tree_nodes(t.tree_, src.learning_rate * t.tree_.value[:, 0, 0]))
-        for row in src.estimators_
-        for k, t in enumerate(row)
-    ]
-    total = sum_float_trees(op, x, trees, src.estimators_.shape[1])
+    grown, count = [each.tree_ for each in src.estimators_.ravel()], src.estimators_.shape[1]
+    nodes = tree_nodes(grown, [src.learning_rate * tree.value[:, 0, 0] for tree in grown])
+    total = sum_float_trees(op, x, [(index % count, each) for index, each in enumerate(nodes)], count)
     return op.Add(total, op.const(boosting_start(src)))
 
 
@@ -235,17 +250,11 @@ def isolation_forest(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """
     from sklearn.ensemble._iforest import _average_path_length
 
-    trees = []
-    for each, columns, depth, rest in zip(
-        src.estimators_,
-        src.estimators_features_,
-        src._decision_path_lengths,
-        src._average_path_length_per_tree,
-        strict=True,
-    ):
-        trees.append((0, tree_nodes(each.tree_, depth + rest - 1.0, columns)))
-    paths = sum_float_trees(op, x, trees, 1)
-    expected = len(trees) * float(_average_path_length([src._max_samples])[0])
+    pairs = zip(src._decision_path_lengths, src._average_path_length_per_tree, strict=True)
+    lengths = [depth + rest - 1.0 for depth, rest in pairs]
+    nodes = tree_nodes([each.tree_ for each in src.estimators_], lengths, src.estimators_features_)
+    paths = sum_float_trees(op, x, [(0, each) for each in nodes], 1)
+    expected = len(nodes) * float(_average_path_length([src._max_samples])[0])
     if not expected:
         raise Unwritten("it was fitted on a single record")
     share = op.Pow(op.const(np.array(2.0)), op.Neg(op.Div(paths, op.const(np.array(expected)))))

@@ -51,6 +51,15 @@ def test_probabilities_of_machines_are_coupled_as_libsvm_does(kernel, labels, ta
     np.testing.assert_allclose(found["probabilities"], source.predict_proba(UNSEEN), rtol=1e-6, atol=1e-9)
 
 
+def test_no_probability_of_two_classes_takes_longer_to_couple(tmp_path):
+    source = SVC(kernel="linear", probability=True, random_state=0).fit(X[:, :1], X[:, 0] > 0)
+    records = np.linspace(-20, 20, 40001)[:, None]
+    found = outputs(source, "onnx", tmp_path, records)["probabilities"]
+    expected = source.predict_proba(records)
+    assert expected.min() < 1e-6
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("target", ["torchscript", "savedmodel", "coreml", "tflite"])
 def test_probabilities_of_machines_reach_every_target(target, tmp_path):
     machine = NuSVC(nu=0.2, probability=True, random_state=0)
