@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import mmap
 import os
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ class WeightFile:
         raw = io.FileIO(path)
         weakref.finalize(self, raw.close)
         self._raw, self._turn, self._state = raw, threading.Lock(), _state(raw.fileno())
+        self._room: list[np.ndarray] = []
 
     @property
     def size(self) -> int:
@@ -46,7 +50,13 @@ class WeightFile:
             self._raw.seek(offset)
             while done < len(target) and (count := self._raw.readinto(target[done:])):
                 done += count
-        if done < len(target) or _state(self._raw.fileno()) != self._state:
+        self.require_unchanged()
+        if done < len(target):
+            raise UnreadableFile(f"{self.path} ends within a weight.", "Is the file complete?")
+
+    def require_unchanged(self) -> None:
+        """Raise UnreadableFile where the file is another than it was when it was opened."""
+        if _state(self._raw.fileno()) != self._state:
             raise UnreadableFile(f"{self.path} changed while it was read.", "Convert it again.")
 
     def read(self, offset: int, size: int) -> np.ndarray:
@@ -55,12 +65,27 @@ class WeightFile:
         self.read_into(offset, content.data)
         return content
 
+    @functools.cached_property
+    def mapped(self) -> mmap.mmap:
+        """The file as memory, which the process must not touch once somebody else made the file shorter."""
+        self.require_unchanged()
+        return mmap.mmap(self._raw.fileno(), 0, access=mmap.ACCESS_READ)
+
+    @contextmanager
+    def room(self, size: int) -> Iterator[np.ndarray]:
+        """Memory to compute in, as uint8 [size]; it is kept for the next, which spares the system the work of
+        giving it out again."""
+        kept = self._room.pop() if self._room else np.empty(0, np.uint8)
+        room = kept if len(kept) >= size else np.empty(size, np.uint8)
+        yield room[:size]
+        self._room[:] = [room]
+
     def blocks(self, offset: int, size: int) -> Iterator[memoryview]:
         """The bytes at `offset` in blocks, each of which lasts until the next is asked for. Raises as
         `read_into` does."""
         block = np.empty(min(BLOCK, size), np.uint8).data
         for start in range(0, size, BLOCK):
-            part = block[: min(BLOCK, size - start)]
+            part = block[: size - start]
             self.read_into(offset + start, part)
             yield part
 
@@ -89,6 +114,11 @@ class FileTensor(ir.LazyTensor):
             self._array = weakref.ref(array)
         return array
 
+    def mapped(self) -> np.ndarray:
+        """The elements, read from the file where they are touched; for who hands them on without a look."""
+        raw = np.frombuffer(self.file.mapped, np.uint8, self.nbytes, self.offset)
+        return self._of(raw, self.shape.numpy())
+
     def tobytes(self) -> bytes:
         return self.file.read(self.offset, self.nbytes).tobytes()
 
@@ -98,11 +128,6 @@ class FileTensor(ir.LazyTensor):
 
     def blocks(self) -> Iterator[memoryview]:
         return self.file.blocks(self.offset, self.nbytes)
-
-    def rows(self, start: int, stop: int) -> np.ndarray:
-        """Elements `start` to `stop` of the first axis."""
-        (_, *inner), size = self.shape.numpy(), self.nbytes // self.shape.numpy()[0]
-        return self._of(self.file.read(self.offset + start * size, (stop - start) * size), [-1, *inner])
 
     def at(self, places: tuple[np.ndarray, ...]) -> np.ndarray:
         """The elements at places, an array of indices for each axis."""
@@ -130,16 +155,29 @@ class Transposed(ir.LazyTensor):
 
     def numpy(self) -> np.ndarray:
         """The elements in the order of C."""
-        source = self.source
-        if self.perm != (1, 0) or not isinstance(source, FileTensor) or source.dtype.bitwidth % 8:
-            return transposed(source.numpy(), self.perm)
-        height, width = source.shape.numpy()
-        result = np.empty((width, height), source.dtype.numpy())
-        step = max(STRIP, BLOCK // max(1, width * result.itemsize) // STRIP * STRIP)
-        for start in range(0, height, step):
-            stop = min(start + step, height)
-            _turn(source.rows(start, stop), result[:, start:stop])
+        array = self.source.numpy()
+        if self.perm != (1, 0):
+            return np.ascontiguousarray(array.transpose(self.perm))
+        result = np.empty(array.shape[::-1], array.dtype)
+        for start in range(0, len(array), STRIP):
+            _turn(array, result, start)
         return result
+
+    def blocks(self) -> Iterator[memoryview]:
+        source, size = self.source, self.nbytes
+        if self.perm != (1, 0) or not isinstance(source, FileTensor) or not size:
+            yield from _pieces(self.numpy())
+            return
+        height, width = source.shape.numpy()
+        with source.file.room(size) as room:
+            result = room.view(self.dtype.numpy()).reshape(width, height)
+            strip = np.empty((STRIP, width), result.dtype)
+            for start in range(0, height, STRIP):
+                rows = strip[: height - start]
+                place = source.offset + start * width * result.itemsize
+                source.file.read_into(place, rows.reshape(-1).view(np.uint8).data)
+                _turn(rows, result[:, start:], 0)
+            yield from _pieces(result)
 
     def at(self, places: tuple[np.ndarray, ...]) -> np.ndarray:
         """The elements at places, an array of indices for each axis."""
@@ -158,8 +196,8 @@ class Converted(ir.LazyTensor):
         return self._of(self.source.numpy())
 
     def blocks(self) -> Iterator[memoryview]:
-        if self.source.dtype.bitwidth % 8 or self.dtype.bitwidth % 8:
-            yield memoryview(ir.Tensor(self.numpy(), self.dtype).tobytes())
+        if self.source.dtype.bitwidth % 8:
+            yield from _pieces(self.numpy())
             return
         for block in blocks(self.source):
             elements = np.frombuffer(block, self.source.dtype.numpy().newbyteorder("<"))
@@ -174,29 +212,26 @@ class Converted(ir.LazyTensor):
             return elements.astype(self.dtype.numpy())
 
 
-def transposed(array: np.ndarray, perm: Sequence[int]) -> np.ndarray:
-    """A copy of an array with its dimensions in the order of `perm`, in the order of C."""
-    if tuple(perm) != (1, 0):
-        return np.ascontiguousarray(array.transpose(perm))
-    result = np.empty(array.shape[::-1], array.dtype)
-    _turn(array, result)
-    return result
-
-
-def _turn(rows: np.ndarray, columns: np.ndarray) -> None:
-    for start in range(0, len(rows), STRIP):
-        columns[:, start : start + STRIP] = rows[start : start + STRIP].T
+def _turn(rows: np.ndarray, columns: np.ndarray, start: int) -> None:
+    part = rows[start : start + STRIP]
+    columns[:, start : start + len(part)] = part.T
 
 
 def blocks(tensor: ir.TensorProtocol) -> Iterator[memoryview]:
     """The bytes of a tensor, little-endian and in the order of C, in blocks; a block lasts until the next is
     asked for. Raises UnreadableFile where its file changed."""
-    if isinstance(tensor, (FileTensor, Converted)):
-        yield from tensor.blocks()
-    elif tensor.dtype.bitwidth % 8:
+    if tensor.dtype.bitwidth % 8 and not isinstance(tensor, FileTensor):
         yield memoryview(tensor.tobytes())
+    elif isinstance(tensor, (FileTensor, Transposed, Converted)):
+        yield from tensor.blocks()
     else:
-        yield _raw(tensor.numpy())
+        yield from _pieces(tensor.numpy())
+
+
+def _pieces(array: np.ndarray) -> Iterator[memoryview]:
+    raw = _raw(array)
+    for start in range(0, len(raw), BLOCK):
+        yield raw[start : start + BLOCK]
 
 
 def _raw(array: np.ndarray) -> memoryview:

@@ -147,7 +147,7 @@ def write_model(model: ir.Model, path: Path) -> bytes:
     large = {place: tensor for place, v in enumerate(values) if _is_apart(tensor := v.const_value)}
     try:
         for place in large:
-            values[place].const_value = ir.Tensor(np.empty(0, np.uint8))
+            values[place].const_value = _nothing()
         skeleton = ir.serde.serialize_model(model).SerializeToString()
     finally:
         for place, tensor in large.items():
@@ -192,15 +192,22 @@ def _filled(skeleton: bytes, tensors: dict[int, ir.TensorProtocol]) -> Iterator[
 
 
 def _frame(tensor: ir.TensorProtocol) -> tuple[bytes, bytes]:
-    """What stands before and behind the bytes of an initializer."""
-    proto = onnx.TensorProto(name=tensor.name, data_type=tensor.dtype.value, dims=tensor.shape.numpy())
-    rest = onnx.TensorProto(doc_string=tensor.doc_string or None)
-    for key in sorted(tensor.metadata_props):
-        rest.metadata_props.add(key=key, value=tensor.metadata_props[key])
-    before, after = proto.SerializeToString(), rest.SerializeToString()
-    data = _head(RAW_DATA, tensor.nbytes)
-    head = _head(INITIALIZER, len(before) + len(data) + tensor.nbytes + len(after))
-    return head + before + data, after
+    """The parts of an initializer before and behind its bytes."""
+    described = {
+        "name": tensor.name,
+        "doc_string": tensor.doc_string,
+        "metadata_props": tensor.metadata_props,
+    }
+    bare = ir.LazyTensor(_nothing, tensor.dtype, tensor.shape, **described)
+    content = ir.serde.serialize_tensor(bare).SerializeToString()
+    fields = Cutter(io.BytesIO(content), len(content)).fields(0, len(content))
+    data = next(field for field in fields if field.number == RAW_DATA)
+    before, after = content[: data.key] + _head(RAW_DATA, tensor.nbytes), content[data.end :]
+    return _head(INITIALIZER, len(before) + tensor.nbytes + len(after)) + before, after
+
+
+def _nothing() -> ir.Tensor:
+    return ir.Tensor(np.empty(0, np.uint8))
 
 
 def _head(number: int, length: int) -> bytes:
