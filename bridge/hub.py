@@ -12,7 +12,6 @@ from typing import Any, cast
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx_ir import traversal
 
 from bridge import facts
 from bridge.errors import Blocker, InvalidHub, UnreadableFile
@@ -176,7 +175,15 @@ def of_target(domain: str) -> bool:
 
 def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
     """Every node of the model's graph and its subgraphs; not of its functions."""
-    return iter(traversal.RecursiveGraphIterator(model.graph))
+    return nodes_of(model.graph)
+
+
+def nodes_of(graph: ir.Graph | ir.Function) -> Iterator[ir.Node]:
+    """Every node of a graph or function, each followed by those of the graphs it holds."""
+    for node in graph:
+        yield node
+        for inner in subgraphs(node):
+            yield from nodes_of(inner)
 
 
 def weights(model: ir.Model) -> list[ir.TensorProtocol]:
@@ -188,7 +195,7 @@ def weights(model: ir.Model) -> list[ir.TensorProtocol]:
 def subgraphs(node: ir.Node) -> list[ir.Graph]:
     """The graphs a node's attributes hold."""
     graphs: list[ir.Graph] = []
-    for attribute in node.attributes.values():
+    for attribute in node.attributes.data.values():
         if attribute.type == ir.AttributeType.GRAPH and not attribute.is_ref():
             graphs.append(attribute.as_graph())
         elif attribute.type == ir.AttributeType.GRAPHS and not attribute.is_ref():

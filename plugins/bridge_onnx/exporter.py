@@ -20,7 +20,7 @@ from bridge.passes.groups import CentredGroups
 from bridge.passes.masks import MasksOfQueries
 from bridge.passes.means import RaiseMeans
 from bridge.passes.norms import RaiseNorms
-from bridge.passes.opset.down import RUNTIME_OPSET, lower, restamp, runtime_opset, valid
+from bridge.passes.opset.down import RUNTIME_OPSET, keeps, lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
 from bridge.passes.weights import ShareWeights
 from bridge.report import Report
@@ -63,6 +63,8 @@ def _default_opset(model: ir.Model) -> int:
 
 
 def _keeps_all(model: ir.Model, opset: int) -> bool:
+    if keeps(model, opset):
+        return True
     trial = model.clone()
     widened = any(
         node.domain == "" and hub.schema(node, opset) is not None and valid(node, opset)

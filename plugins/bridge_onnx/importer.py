@@ -180,7 +180,7 @@ def _attach_external_data(model: ir.Model, path: Path | None) -> None:
         for value in graph.initializers.values():
             value.const_value = attached(value.name or "", value.const_value)
     bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    for node in (node for body in bodies for node in ir.traversal.RecursiveGraphIterator(body)):
+    for node in (node for body in bodies for node in hub.nodes_of(body)):
         for key, attribute in node.attributes.items():
             if attribute.is_ref():
                 continue
