@@ -176,14 +176,15 @@ def of_target(domain: str) -> bool:
 
 def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
     """Every node of the model's graph and its subgraphs; not of its functions."""
-    return _nodes_of(model.graph)
+    return nodes_of(model.graph)
 
 
-def _nodes_of(graph: ir.Graph) -> Iterator[ir.Node]:
+def nodes_of(graph: ir.Graph | ir.Function) -> Iterator[ir.Node]:
+    """Every node of a graph or function, each followed by those of the graphs it holds."""
     for node in graph:
         yield node
         for inner in subgraphs(node):
-            yield from _nodes_of(inner)
+            yield from nodes_of(inner)
 
 
 def weights(model: ir.Model) -> list[ir.TensorProtocol]:
@@ -195,7 +196,6 @@ def weights(model: ir.Model) -> list[ir.TensorProtocol]:
 def subgraphs(node: ir.Node) -> list[ir.Graph]:
     """The graphs a node's attributes hold."""
     graphs: list[ir.Graph] = []
-    # The views of a UserDict ask for each entry by its key
     for attribute in node.attributes.data.values():
         if attribute.type == ir.AttributeType.GRAPH and not attribute.is_ref():
             graphs.append(attribute.as_graph())

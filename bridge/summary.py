@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx_ir as ir
-
 from bridge import hub
 from bridge.load import reader
 from bridge.ports import Port, port_of
+from bridge.weightfile import FileTensor
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def inspect(
     model, here = read.read(), Path(read.source)
     counts = Counter(hub.qualified(node) for node in hub.all_nodes(model))
     weights = hub.weights(model)
-    files = {here, *(Path(w.path) for w in weights if isinstance(w, ir.ExternalTensor))}
+    files = {here, *(w.file.path for w in weights if isinstance(w, FileTensor))}
     files |= set(here.rglob("*")) if here.is_dir() else set()
     return Summary(
         read.format.name,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx_ir as ir
-from onnx_ir import traversal
 
 from bridge import hub
 from bridge.limits import require_nodes
@@ -38,7 +37,7 @@ class Rewrite(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
         for graph in (model.graph, *model.functions.values()):
-            if any(hub.qualified(node) in self.table for node in traversal.RecursiveGraphIterator(graph)):
+            if any(hub.qualified(node) in self.table for node in hub.nodes_of(graph)):
                 changed |= self._graph(graph)
         if changed:
             model.graph.opset_imports.setdefault("", hub.HUB_OPSET)

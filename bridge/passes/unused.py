@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import onnx_ir as ir
-from onnx_ir import traversal
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from bridge import hub
@@ -27,6 +26,6 @@ class RemoveUnused(ir.passes.InPlacePass):
 def release(node: ir.Node) -> None:
     """Let the bodies of a node read nothing any more."""
     for graph in hub.subgraphs(node):
-        for inner in traversal.RecursiveGraphIterator(graph):
+        for inner in hub.nodes_of(graph):
             for index in range(len(inner.inputs)):
                 inner.replace_input_with(index, None)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import onnx_ir as ir
 
-__all__ = ["ShareWeights"]
+from bridge.weightfile import LOOKS, is_same, looks
 
-LOOKS = 64
-"""Elements that are compared before all are."""
+__all__ = ["ShareWeights"]
 
 
 class ShareWeights(ir.passes.InPlacePass):
@@ -29,10 +25,8 @@ def _share(graph: ir.Graph) -> bool:
             continue
         if value.is_graph_input() or value.is_graph_output():
             continue
-        array = tensor.numpy()
-        places = np.unravel_index(np.linspace(0, array.size - 1, LOOKS).astype(np.int64), array.shape)
-        alike = kept.setdefault((tensor.dtype, array.shape, array[places].tobytes()), [])
-        twin = next((v for v in alike if np.array_equal(_bytes(v.const_value), _bytes(tensor))), None)
+        alike = kept.setdefault((tensor.dtype, tensor.shape.numpy(), looks(tensor)), [])
+        twin = next((v for v in alike if is_same(v.const_value, tensor)), None)
         if twin is None:
             alike.append(value)
             continue
@@ -40,7 +34,3 @@ def _share(graph: ir.Graph) -> bool:
         del graph.initializers[name]
         shared = True
     return shared
-
-
-def _bytes(tensor: Any) -> np.ndarray:
-    return np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8)

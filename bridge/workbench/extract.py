@@ -129,7 +129,7 @@ def _ends(graph: ir.Graph, nodes: list[ir.Node]) -> tuple[list[ir.Value], list[i
 
 def _reads(node: ir.Node, graph: ir.Graph) -> Iterator[ir.Value]:
     """Values of `graph` that a node or its bodies read."""
-    inner = [n for body in hub.subgraphs(node) for n in ir.traversal.RecursiveGraphIterator(body)]
+    inner = [n for body in hub.subgraphs(node) for n in hub.nodes_of(body)]
     read = [v for each in (node, *inner) for v in each.inputs if v is not None]
     ends = [v for body in hub.subgraphs(node) for v in body.outputs]
     yield from (value for value in (*read, *ends) if value.graph is graph)

@@ -12,8 +12,14 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.errors import UnsupportedModel
 from bridge.ops import OpTable
+from bridge.weightfile import FileTensor
 from bridge_coreml.coremltools_import import coremltools
 from bridge_coreml.export_ops.common import HELD, I32_MAX, NUMPY
+
+LARGE = 2**16
+"""Bytes from which a constant is written straight from its file."""
+BLOBS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+"""Dtypes that MIL holds as they are, and keeps beside the program."""
 
 
 class Mil:
@@ -32,6 +38,7 @@ class Mil:
         self.builder = Builder
         self.variables: dict[ir.Value, Any] = {}
         self.blocks: list[dict[ir.Value, Any]] = [{}]
+        self.tensors: dict[Any, ir.TensorProtocol] = {}
         self.names: set[str] = set()
         self.named: set[Any] = set()
         self.node: ir.Node | None = None
@@ -61,12 +68,21 @@ class Mil:
         for block in reversed(self.blocks):
             if value in block:
                 return block[value]
-        array = hub.const(value)
-        assert array is not None, f"{value.name} is read before it is made"
-        constant = self.builder.const(val=as_mil_constant(array, value.dtype))
+        constant = self._constant(value)
         self.rename(constant, value.name or "constant")
         self.blocks[-1][value] = constant
         return constant
+
+    def _constant(self, value: ir.Value) -> Any:
+        """The MIL constant of a hub constant; the bytes of a large one stay in its file."""
+        tensor, array = hub.held(value), None
+        if isinstance(tensor, FileTensor) and tensor.dtype in BLOBS and tensor.nbytes >= LARGE:
+            constant = self.builder.const(val=tensor.mapped())
+            self.tensors[constant] = tensor
+            return constant
+        array = hub.const(value)
+        assert array is not None, f"{value.name} is read before it is made"
+        return self.builder.const(val=as_mil_constant(array, value.dtype))
 
     def rename(self, variable: Any, name: str) -> None:
         variable.name = self.unique(name)

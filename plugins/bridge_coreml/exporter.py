@@ -16,7 +16,7 @@ from bridge.facts import COMPUTE_UNITS
 from bridge.formats import Exporter
 from bridge.ops import Need
 from bridge.report import Report
-from bridge_coreml import model_description, package, source_interface
+from bridge_coreml import blobs, model_description, package, source_interface
 from bridge_coreml.builder import Mil
 from bridge_coreml.coremltools_import import coremltools
 from bridge_coreml.export_ops import ops
@@ -44,7 +44,6 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     model_description.check_names(model, options)
     _require_lengths(model)
     coremltools()
-    from coremltools.converters.mil.backend.mil.load import MILProtoExporter
     from coremltools.converters.mil.mil import Builder, Program
 
     Builder.name_count.clear()
@@ -56,7 +55,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     weights = path / package.WEIGHTS
     weights.mkdir(parents=True)
     try:
-        exported = MILProtoExporter(program, str(weights), SPECIFICATION[target]).export()
+        exported = blobs.export(program, weights, SPECIFICATION[target], mil.tensors)
     except RuntimeError as error:
         if BLOB_WRITER not in str(error):
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -28,26 +28,35 @@ def require_data(name: str, tensor: Any) -> None:
         return
     proto = tensor.raw
     held = {field: count for field in DATA_FIELDS if (count := len(getattr(proto, field)))}
-    expected = _expected(proto)
-    if expected is None or any(d < 0 for d in proto.dims):
+    _require_held(name, proto.data_type, proto.dims, held)
+
+
+def require_bytes(name: str, tensor: ir.ExternalTensor) -> None:
+    """The same for a weight whose bytes are in the file itself."""
+    _require_held(name, tensor.dtype, tensor.shape.numpy(), {"raw_data": tensor.length or 0})
+
+
+def _require_held(name: str, data_type: int, dims: Sequence[int], held: dict[str, int]) -> None:
+    expected = _expected(data_type, dims)
+    if expected is None or any(d < 0 for d in dims):
         raise UnreadableFile(f"The weight {name!r} has no dtype, or no shape.", "Is the file complete?")
-    if prod(proto.dims) and not held:
+    if prod(dims) and not held:
         raise UnreadableFile(
-            f"The weight {name!r} has a shape, {list(proto.dims)}, and no data: it was stripped.",
+            f"The weight {name!r} has a shape, {list(dims)}, and no data: it was stripped.",
             "Export the model with its weights.",
         )
     if held not in [{field: count} if count else {} for field, count in expected.items()]:
         raise UnreadableFile(
-            f"The weight {name!r} of shape {list(proto.dims)} holds another number of elements.",
+            f"The weight {name!r} of shape {list(dims)} holds another number of elements.",
             "Is the file complete?",
         )
 
 
-def _expected(proto: onnx.TensorProto) -> dict[str, int] | None:
+def _expected(data_type: int, dims: Sequence[int]) -> dict[str, int] | None:
     """Elements or bytes of a tensor in each of the fields that may hold it; None for an undefined dtype."""
-    size = prod(proto.dims)
+    size = prod(dims)
     try:
-        dtype = ir.DataType(proto.data_type)
+        dtype = ir.DataType(data_type)
         if dtype == ir.DataType.STRING:
             return {"string_data": size}
         bits, field = dtype.bitwidth, onnx.helper.tensor_dtype_to_field(dtype)

@@ -20,11 +20,12 @@ from bridge.passes.groups import CentredGroups
 from bridge.passes.masks import MasksOfQueries
 from bridge.passes.means import RaiseMeans
 from bridge.passes.norms import RaiseNorms
-from bridge.passes.opset.down import RUNTIME_OPSET, lower, restamp, runtime_opset, valid
+from bridge.passes.opset.down import RUNTIME_OPSET, keeps, lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
 from bridge.passes.transforms import ProductTransforms
 from bridge.passes.weights import ShareWeights
 from bridge.report import Report
+from bridge_onnx.wire import write_model
 
 LIMIT = 2**31 - 2**20
 
@@ -47,16 +48,11 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         model.graph.opset_imports.setdefault(node.domain, 1)
     for graph in model.graphs():
         graph.name = graph.name or "graph"
-    weights = sum(
-        t.nbytes for g in model.graphs() for v in g.initializers.values() if (t := v.const_value) is not None
-    )
-    external = f"{path.name}.data" if options["external_data"] or weights > LIMIT else None
-    for graph in model.graphs() if external is None else ():
-        for value in graph.initializers.values():
-            if isinstance(value.const_value, ir.ExternalTensor):
-                (value.const_value,) = ir.external_data.convert_tensors_from_external([value.const_value])
-    ir.save(model, path, external_data=external)
-    _check(path)
+    if options["external_data"] or sum(tensor.nbytes for tensor in hub.weights(model)) > LIMIT:
+        ir.save(model, path, external_data=f"{path.name}.data")
+        _check(path)
+    else:
+        _check(write_model(model, path))
 
 
 def _default_opset(model: ir.Model) -> int:
@@ -68,6 +64,8 @@ def _default_opset(model: ir.Model) -> int:
 
 
 def _keeps_all(model: ir.Model, opset: int) -> bool:
+    if keeps(model, opset):
+        return True
     trial = model.clone()
     widened = any(
         node.domain == "" and hub.schema(node, opset) is not None and valid(node, opset)
@@ -81,9 +79,9 @@ def _ir_version(imports: dict[str, int]) -> int:
     return max(8, onnx.helper.find_min_ir_version_for(known, ignore_unknown=True))
 
 
-def _check(path: Path) -> None:
+def _check(written: Path | bytes) -> None:
     try:
-        onnx.checker.check_model(path)
+        onnx.checker.check_model(written)
     except onnx.checker.ValidationError as error:
         raise ExecutionFailed(f"onnx.checker refuses the model written: {error}") from error
 

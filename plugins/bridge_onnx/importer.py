@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,12 @@ from bridge.passes.names import NameValues
 from bridge.passes.opset import lift
 from bridge.passes.rewrite import Rewrite
 from bridge.passes.shapes import InferShapes
+from bridge.weightfile import FileTensor, WeightFile
 from bridge_onnx.declared import (
     computed_shapes,
     drop_defaults,
     held_shapes,
+    require_bytes,
     require_data,
     require_text,
     varying_lengths,
@@ -35,8 +36,11 @@ from bridge_onnx.loops import ScalarLoops
 from bridge_onnx.maps import without_maps
 from bridge_onnx.schemas import require_schemas
 from bridge_onnx.windows import CropToWindows
+from bridge_onnx.wire import LARGE, without_weights
 
 LIMIT = 2**31
+DIGESTED = 2**26
+"""Bytes of the largest file that is read from end to end for its digest."""
 
 
 def load(src: Any, defaults: str = "constants") -> ir.Model:
@@ -106,25 +110,32 @@ def _parse(src: Any) -> tuple[ir.Model, str]:
     except Exception as error:
         raise _unreadable(path, error) from error
     hub.note(model, notes)
-    _attach_external_data(model, path.parent)
+    _attach_external_data(model, path)
     return model, digest
 
 
 def read_proto(path: Path) -> tuple[onnx.ModelProto, str]:
-    """The protobuf of an ONNX file, without external data, and its SHA-256. Raises UnreadableFile."""
-    if not is_text(path) and path.stat().st_size >= LIMIT:
+    """The protobuf of an ONNX file, without external data and the bytes of large weights, and its SHA-256; ""
+    for a file over 64 MB. Raises UnreadableFile."""
+    size = path.stat().st_size
+    if not is_text(path) and size >= LIMIT:
         raise UnreadableFile(
             f"{path} is over 2 GB, which protobuf cannot hold.", "Store its weights as external data."
         )
     try:
-        content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        proto = _from_text(content.decode()) if is_text(path) else onnx.ModelProto.FromString(content)
+        proto = _from_text(path.read_text("utf-8")) if is_text(path) else _from_bytes(path, size)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest() if size <= DIGESTED else ""
     except Exception as error:
         raise _unreadable(path, error) from error
     if proto.ir_version == 0 or not (proto.graph.node or proto.graph.output):
         raise UnreadableFile(f"{path} is not an ONNX model: it holds no graph.", "Is the file complete?")
     return proto, digest
+
+
+def _from_bytes(path: Path, size: int) -> onnx.ModelProto:
+    content = without_weights(path) if size >= LARGE else None
+    return onnx.ModelProto.FromString(path.read_bytes() if content is None else content)
 
 
 def is_text(path: Path) -> bool:
@@ -144,44 +155,60 @@ def _unreadable(path: Path, error: Exception) -> UnreadableFile:
     )
 
 
-def _attach_external_data(model: ir.Model, folder: Path | None) -> None:
-    """Point external tensors into `folder`; one that leads out of it, or has no folder, is refused."""
-    for name, tensor in _tensors(model):
+def _attach_external_data(model: ir.Model, path: Path | None) -> None:
+    """Find the bytes of external tensors beside `path`, or in it; one that leads out of its folder, or has
+    none, is refused."""
+    files: dict[str, WeightFile] = {}
+
+    def attached(name: str, tensor: Any) -> Any:
         if not isinstance(tensor, ir.ExternalTensor):
             require_data(name, tensor)
-            continue
-        if folder is None:
+            return tensor
+        if path is None:
             raise UnreadableFile(
                 f"{name} has external data, but a live ModelProto has no folder.",
                 "Pass the path, or onnx.load it.",
             )
-        base = folder.resolve()
-        location = (base / str(tensor.location)).resolve()
-        if not location.is_relative_to(base):
-            raise UnreadableFile(
-                f"External data {tensor.location!r} of {name} lies outside the model's folder."
-            )
-        if not location.is_file():
-            raise UnreadableFile(
-                f"External data file {location} of {name} is missing.", "Keep it beside the model."
-            )
-        if location.stat().st_size < (tensor.offset or 0) + tensor.nbytes:
-            raise UnreadableFile(f"External data file {location} is too short for {name}.", "Is it complete?")
-        tensor.base_dir = str(base)
+        location = str(tensor.location)
+        if location not in files:
+            files[location] = WeightFile(_beside(path, location, name) if location else path)
+        if not location:
+            require_bytes(name, tensor)
+        return _on_file(name, tensor, files[location])
 
-
-def _tensors(model: ir.Model) -> Iterator[tuple[str, Any]]:
-    """Every tensor the model holds: initializers, and attributes of nodes in graphs and functions."""
     for graph in model.graphs():
-        yield from ((v.name or "", v.const_value) for v in graph.initializers.values())
+        for value in graph.initializers.values():
+            value.const_value = attached(value.name or "", value.const_value)
     bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    for body in bodies:
-        for node in ir.traversal.RecursiveGraphIterator(body):
-            for attribute in node.attributes.values():
-                if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
-                    yield node.name or node.op_type, attribute.value
-                elif attribute.type == ir.AttributeType.TENSORS and not attribute.is_ref():
-                    yield from ((node.name or node.op_type, t) for t in attribute.value)
+    for node in (node for body in bodies for node in hub.nodes_of(body)):
+        for key, attribute in node.attributes.items():
+            if attribute.is_ref():
+                continue
+            if attribute.type == ir.AttributeType.TENSOR:
+                held = attached(node.name or node.op_type, attribute.value)
+                node.attributes[key] = ir.AttrTensor(key, held, doc_string=attribute.doc_string)
+            elif attribute.type == ir.AttributeType.TENSORS:
+                several = [attached(node.name or node.op_type, tensor) for tensor in attribute.value]
+                node.attributes[key] = ir.AttrTensors(key, several, doc_string=attribute.doc_string)
+
+
+def _beside(path: Path, location: str, name: str) -> Path:
+    """The file at `location` in the folder of a model, which `name` has its data in."""
+    base = path.parent.resolve()
+    found = (base / location).resolve()
+    if not found.is_relative_to(base):
+        raise UnreadableFile(f"External data {location!r} of {name} lies outside the model's folder.")
+    if not found.is_file():
+        raise UnreadableFile(f"External data file {found} of {name} is missing.", "Keep it beside the model.")
+    return found
+
+
+def _on_file(name: str, tensor: ir.ExternalTensor, file: WeightFile) -> FileTensor:
+    offset = tensor.offset or 0
+    if file.size < offset + tensor.nbytes:
+        raise UnreadableFile(f"External data file {file.path} is too short for {name}.", "Is it complete?")
+    described = {"doc_string": tensor.doc_string, "metadata_props": tensor.metadata_props}
+    return FileTensor(file, offset, tensor.dtype, tensor.shape.numpy(), name=tensor.name, **described)
 
 
 def _stamp(model: ir.Model, digest: str) -> None:

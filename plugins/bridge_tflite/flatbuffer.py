@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from bridge import hub
 from bridge.errors import TooLarge
 from bridge.ops import Need, OpTable
 from bridge.passes.half_weights import weighty
+from bridge.weightfile import Converted, blocks, is_same, looks
 from bridge_tflite import metadata
 from bridge_tflite.schema import ENUMS, TABLES, Record
 from bridge_tflite.versions import Use, version
@@ -38,7 +38,10 @@ FILLED = frozenset(
 )
 """Dtypes of LiteRT's FILL."""
 LARGEST = 2**31 - 2**20
-WEIGHT_ELEMENTS = 1024
+WEIGHT_BYTES = 1024
+"""Bytes of the largest buffer that stays inside where the weights do not fit."""
+LARGE = 2**16
+"""Bytes from which a buffer is written straight from its tensor."""
 OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
@@ -117,19 +120,28 @@ DTYPES = {
 class AlignedBuffer(Record):
     """A buffer whose bytes start at a multiple of 16, as kernels require for weights.
 
-    A buffer with an offset lies after the flatbuffer instead of inside it.
+    A buffer with an offset lies after the flatbuffer instead of inside it. Of a large one the flatbuffer has
+    the room alone, and its bytes are written there straight from the tensor: `place` is the distance from
+    their first to the end of the flatbuffer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tensor: ir.TensorProtocol | None = None, raw: bytes | None = None) -> None:
         super().__init__("Buffer")
+        self.tensor, self.raw, self.place = tensor, raw, 0
+        self.length = tensor.nbytes if tensor is not None else len(raw or b"")
+
+    def blocks(self) -> Iterator[Any]:
+        """The bytes."""
+        return blocks(self.tensor) if self.tensor is not None else iter([self.raw])
 
     def pack(self, builder: flatbuffers.Builder) -> int:
         data = None
-        if self.data is not None and not self.offset:
-            raw = self.data
-            builder.StartVector(1, len(raw), ALIGNMENT)
-            builder.head -= len(raw)
-            builder.Bytes[builder.Head() : builder.Head() + len(raw)] = raw
+        if (self.tensor is not None or self.raw is not None) and not self.offset:
+            builder.StartVector(1, self.length, ALIGNMENT)
+            builder.head -= self.length
+            self.place = builder.Offset()
+            if self.raw is not None:
+                builder.Bytes[builder.Head() : builder.Head() + self.length] = self.raw
             data = builder.EndVector()
         fields = TABLES["Buffer"][1]
         builder.StartObject(len(fields))
@@ -137,7 +149,7 @@ class AlignedBuffer(Record):
             builder.PrependUOffsetTRelativeSlot(fields["data"].slot, data, 0)
         if self.offset:
             builder.PrependUint64Slot(fields["offset"].slot, self.offset, 0)
-            builder.PrependUint64Slot(fields["size"].slot, len(self.data), 0)
+            builder.PrependUint64Slot(fields["size"].slot, self.length, 0)
         return int(builder.EndObject())
 
 
@@ -151,7 +163,8 @@ class File:
         self.codes: dict[tuple[str, int], int] = {}
         self.subgraphs: list[SubgraphBuilder] = []
         self.tables: list[tuple[np.ndarray, np.ndarray]] = []
-        self._data: dict[bytes, int] = {}
+        self._small: dict[bytes, int] = {}
+        self._large: dict[tuple, list[int]] = {}
 
     def hash_table(self, keys: np.ndarray, values: np.ndarray) -> int:
         """Index of the hash table of `keys` [n] and `values` [n]; tables of equal content share one index."""
@@ -175,14 +188,21 @@ class File:
 
     def buffer(self, tensor: Any) -> int:
         """Index of a buffer with the bytes of `tensor`; buffers of equal bytes share one index."""
-        raw = memoryview(_raw_bytes(tensor))
-        key = hashlib.sha256(raw).digest()
-        if key in self._data:
-            return self._data[key]
-        buffer = AlignedBuffer()
-        buffer.data = raw
+        if tensor.dtype == ir.DataType.STRING or tensor.dtype.bitwidth % 8 or tensor.nbytes < LARGE:
+            raw = _raw_bytes(tensor).tobytes()
+            if raw not in self._small:
+                self._small[raw] = self._add(AlignedBuffer(raw=raw))
+            return self._small[raw]
+        key = tensor.nbytes, tensor.dtype.bitwidth, looks(tensor)
+        alike = self._large.setdefault(key, [])
+        for index in alike:
+            if is_same(self.buffers[index].tensor, tensor):
+                return index
+        alike.append(self._add(AlignedBuffer(tensor)))
+        return alike[-1]
+
+    def _add(self, buffer: AlignedBuffer) -> int:
         self.buffers.append(buffer)
-        self._data[key] = len(self.buffers) - 1
         return len(self.buffers) - 1
 
     def save(self, path: Path) -> None:
@@ -191,23 +211,20 @@ class File:
         A flatbuffer ends at 2 GB: if the weights do not fit, they are appended after it.
         """
         model = self._packed()
-        filled = [b for b in self.buffers if b.data is not None]
-        external = (
-            [b for b in filled if len(b.data) > WEIGHT_ELEMENTS] if _total_size(filled) > LARGEST else []
-        )
-        internal_size = (
-            _total_size(b for b in filled if b not in external) if external else _total_size(filled)
-        )
-        objects = sum(len(g.tensors) + len(g.operators) for g in self.subgraphs)
-        capacity = internal_size + 512 * objects + 65536
+        size = _total_size(self.buffers)
+        external = [b for b in self.buffers if b.length > WEIGHT_BYTES] if size > LARGEST else []
+        capacity = _total_size(b for b in self.buffers if b not in external) if external else size
+        capacity += 512 * sum(len(g.tensors) + len(g.operators) for g in self.subgraphs) + 65536
         if external:
             _assign_offsets(external, _packed_size(model, external, capacity))
         head = _serialize(model, capacity)
         with path.open("wb") as file:
-            file.write(head)
+            for piece in _filled(head, self.buffers):
+                file.write(piece)
             for buffer in external:
                 file.write(b"\0" * (buffer.offset - file.tell()))
-                file.write(buffer.data)
+                for piece in buffer.blocks():
+                    file.write(piece)
         metadata.append_files(self.model, path)
 
     def _packed(self) -> Record:
@@ -239,10 +256,7 @@ class File:
     def _metadata(self, key: str, raw: bytes) -> Record:
         entry = Record("Metadata")
         entry.name = key
-        buffer = AlignedBuffer()
-        buffer.data = memoryview(raw or b"\0")
-        self.buffers.append(buffer)
-        entry.buffer = len(self.buffers) - 1
+        entry.buffer = self._add(AlignedBuffer(raw=raw or b"\0"))
         return entry
 
 
@@ -259,17 +273,31 @@ def _raw_bytes(tensor: Any) -> Any:
 
 
 def _total_size(buffers: Iterable[AlignedBuffer]) -> int:
-    return sum(len(b.data) + 64 for b in buffers)
+    return sum(b.length + 64 for b in buffers)
 
 
 def _serialize(model: Record, capacity: int) -> memoryview:
-    """The bytes of a model. Raises TooLarge for a number that a field of the format does not hold."""
-    builder = flatbuffers.Builder(capacity)
+    """The bytes of a model, zeros where those of large buffers go: no memory is taken for what nobody
+    touches. Raises TooLarge for a number that a field of the format does not hold."""
+    builder = flatbuffers.Builder(0)
+    builder.Bytes, builder.head = np.zeros(capacity, np.uint8).data, capacity
     try:
         builder.Finish(model.pack(builder), b"TFL3")
     except TypeError as error:
         raise TooLarge(f"A number of the model is larger than TFLite holds: {error}.") from error
     return memoryview(builder.Bytes)[builder.Head() :]
+
+
+def _filled(head: memoryview, buffers: Iterable[AlignedBuffer]) -> Iterator[Any]:
+    """The bytes of a flatbuffer, with those of large buffers in their rooms."""
+    inside = [b for b in buffers if b.tensor is not None and not b.offset]
+    done = 0
+    for buffer in sorted(inside, key=lambda b: b.place, reverse=True):
+        start = len(head) - buffer.place
+        yield head[done:start]
+        yield from buffer.blocks()
+        done = start + buffer.length
+    yield head[done:]
 
 
 def _packed_size(model: Record, external: list[AlignedBuffer], capacity: int) -> int:
@@ -283,14 +311,14 @@ def _packed_size(model: Record, external: list[AlignedBuffer], capacity: int) ->
 def _assign_offsets(external: list[AlignedBuffer], start: int) -> None:
     for buffer in external:
         buffer.offset = -(-start // ALIGNMENT) * ALIGNMENT
-        start = buffer.offset + len(buffer.data)
+        start = buffer.offset + buffer.length
 
 
 class SubgraphBuilder:
     """Builder of one subgraph: `tfl.ADD(x, y, fused_activation_function="Relu")` appends an operator.
 
-    Inputs are hub values, numpy constants, or None. The results are the outputs of the hub node being
-    written, or the values given as `outputs`. The inputs of the subgraph are those of `graph`, then
+    Inputs are hub values, numpy constants, tensors, or None. The results are the outputs of the hub node
+    being written, or the values given as `outputs`. The inputs of the subgraph are those of `graph`, then
     `captured`: values of outer graphs.
     """
 
@@ -338,6 +366,8 @@ class SubgraphBuilder:
             return -1
         if isinstance(value, np.ndarray):
             return self._constant(value)
+        if isinstance(value, ir.LazyTensor):
+            return self._named(value)
         if value not in self._index:
             data = value.const_value if not value.is_graph_input() else None
             if data is not None and data.size == 0:
@@ -378,11 +408,11 @@ class SubgraphBuilder:
         shareable = array.size <= 64 and not text
         key = (array.dtype.str, array.shape, array.tobytes() if shareable else len(self.tensors))
         if key not in self._constants:
-            tensor = hub.strings(array) if text else ir.tensor(array)
-            self._constants[key] = self._tensor(
-                f"constant_{len(self.tensors)}", tensor.dtype, array.shape, tensor
-            )
+            self._constants[key] = self._named(hub.strings(array) if text else ir.tensor(array))
         return self._constants[key]
+
+    def _named(self, tensor: ir.TensorProtocol) -> int:
+        return self._tensor(f"constant_{len(self.tensors)}", tensor.dtype, tensor.shape, tensor)
 
     def _tensor(self, name: str | None, dtype: Any, shape: Any, data: Any) -> int:
         float16 = _as_float16(data)
@@ -491,10 +521,12 @@ def _as_float16(data: Any) -> ir.TensorProtocol | None:
     """Weights as a float16 tensor if that is exact for every element, else None."""
     if not weighty(data):
         return None
-    array = data.numpy()
-    if not _fits_float16(array.reshape(-1)[:WEIGHT_ELEMENTS]) or not _fits_float16(array):
+    if isinstance(data, Converted) and data.source.dtype == ir.DataType.FLOAT16:
+        return data.source
+    first = np.frombuffer(looks(data), np.float32)
+    if not _fits_float16(first) or not _fits_float16(data.numpy()):
         return None
-    return ir.tensor(array.astype(np.float16))
+    return Converted(data, ir.DataType.FLOAT16)
 
 
 def _fits_float16(array: np.ndarray) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import const
+from bridge.hub import held
 from bridge.quant import QuantParams
+from bridge.weightfile import Transposed
 
 __all__ = ["WEIGHTS", "Weights", "weight_operand"]
 
@@ -33,11 +34,10 @@ class Weights:
 def weight_operand(tfl: Any, weights: ir.Value, perm: Sequence[int]) -> Any:
     """Constant weights with the dimensions in the order of `perm`: dequantized from their bytes, where these
     are kept and stand for what the weights are now."""
-    array = const(weights)
-    found: Any = weights.meta.get(WEIGHTS)
-    assert array is not None
-    if not _are_bytes(found, array):
-        return np.ascontiguousarray(array.transpose(perm))
+    tensor, found = held(weights), weights.meta.get(WEIGHTS)
+    assert tensor is not None
+    if found is None or not _are_bytes(found, tensor.numpy()):
+        return Transposed(tensor, perm)
     kept: Weights = found.transpose(perm)
     tensor, params, shape = ir.tensor(kept.integers), kept.params, ir.Shape(kept.integers.shape)
     source = ir.Value(name=weights.name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)
@@ -47,8 +47,8 @@ def weight_operand(tfl: Any, weights: ir.Value, perm: Sequence[int]) -> Any:
     return result
 
 
-def _are_bytes(kept: Any, array: np.ndarray) -> bool:
-    if kept is None or kept.integers.shape != array.shape:
+def _are_bytes(kept: Weights, array: np.ndarray) -> bool:
+    if kept.integers.shape != array.shape:
         return False
     if kept.params.dtype not in (T.INT8, T.UINT8) or kept.params.block_size:
         return False

@@ -10,15 +10,16 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import onnx_ir as ir
 
 from bridge.errors import BridgeError
+from bridge.weightfile import Converted, blocks
 from bridge_torchscript.dtypes import CODES, STAND_IN, storage_dtype
 from bridge_torchscript.import_ops.common import require_torch
 
@@ -127,33 +128,34 @@ def _write_records(
         texts["code/__torch__/lib.py"] = replace_dtypes(library).encode()
     with zipfile.ZipFile(file, "w") as archive:
         for name, data in {**texts, **{f"extra/{n}": d for n, d in extra.items()}}.items():
-            _write_record(archive, name, data)
+            _write_record(archive, name, [data], len(data))
         for index, tensor in enumerate(pickle.storages if weights else []):
-            array = np.ascontiguousarray(storage_array(tensor)).reshape(-1).view(np.uint8)
-            _write_record(archive, f"data/{index}", array.data)
-        _write_record(archive, "version", f"{VERSION}\n".encode())
-        _write_record(archive, "byteorder", b"little")
+            stored = storage_tensor(tensor)
+            _write_record(archive, f"data/{index}", blocks(stored), stored.nbytes)
+        version = f"{VERSION}\n".encode()
+        _write_record(archive, "version", [version], len(version))
+        _write_record(archive, "byteorder", [b"little"], len(b"little"))
 
 
-def _write_record(archive: zipfile.ZipFile, name: str, data: bytes | memoryview) -> None:
+def _write_record(archive: zipfile.ZipFile, name: str, pieces: Iterable[Any], size: int) -> None:
     """Write a record whose bytes start at a multiple of ALIGNMENT, so that weights can be mapped."""
     info = zipfile.ZipInfo(f"archive/{name}")
-    large = len(data) > zipfile.ZIP64_LIMIT
+    large = size > zipfile.ZIP64_LIMIT
     assert archive.fp is not None
     start = (
         archive.fp.tell() + LOCAL_HEADER + len(info.filename.encode()) + ZIP64_EXTRA * large + EXTRA_HEADER
     )
     padding = -start % ALIGNMENT
     info.extra = b"FB" + padding.to_bytes(2, "little") + b"Z" * padding
-    info.file_size = len(data)
+    info.file_size = size
     with archive.open(info, "w", force_zip64=large) as record:
-        record.write(data)
+        for piece in pieces:
+            record.write(piece)
 
 
-def storage_array(tensor: ir.TensorProtocol) -> np.ndarray:
-    """Elements in the dtype of their storage."""
-    array = tensor.numpy()
-    return array.astype(STAND_IN[tensor.dtype].numpy()) if tensor.dtype in STAND_IN else array
+def storage_tensor(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    """A tensor in the dtype of its storage."""
+    return Converted(tensor, STAND_IN[tensor.dtype]) if tensor.dtype in STAND_IN else tensor
 
 
 def replace_dtypes(code: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ NARROW = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 CENTRED = ("LayerNormalization", "GroupNormalization")
 """Operators whose function bodies compute a variance as E[x²] - E[x]²."""
 SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
+TENSORS = {dtype: f"tensor({dtype.name.lower()})" for dtype in ir.DataType}
 BEFORE_TREE_ENSEMBLE = 4
 RUNTIME_OPSET = 26
 RUNTIME_IR_VERSION = 13
@@ -304,8 +306,47 @@ LIMITS = {
 }
 
 
-def valid(node: ir.Node, target: int) -> str | None:
-    """Why `node` is no node of opset `target`, or None when it is one. Redundant attributes are dropped."""
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of an operator as its schema has it."""
+
+    name: str
+    types: frozenset[str]
+    variable: str
+    homogeneous: bool
+    needed: bool
+
+
+@functools.cache
+def _parameters(schema: onnx.defs.OpSchema) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
+    """The inputs and the outputs of an operator."""
+    inputs, outputs = (
+        tuple(
+            Parameter(p.name, frozenset(p.types), p.type_str, p.is_homogeneous, p.option == SINGLE)
+            for p in formals
+        )
+        for formals in (schema.inputs, schema.outputs)
+    )
+    return inputs, outputs
+
+
+@functools.cache
+def _attribute_names(schema: onnx.defs.OpSchema) -> frozenset[str]:
+    return frozenset(schema.attributes)
+
+
+def keeps(model: ir.Model, target: int) -> bool:
+    """True where every node of a model is, as it stands, a node of opset `target`."""
+    return not model.functions and not any(
+        any(target < version for version, _ in STEPS.get(node.op_type, ())) or valid(node, target, drop=False)
+        for node in hub.all_nodes(model)
+        if not node.domain
+    )
+
+
+def valid(node: ir.Node, target: int, drop: bool = True) -> str | None:
+    """Why `node` is no node of opset `target`, or None when it is one. Redundant attributes are dropped where
+    `drop` is given."""
     schema = hub.schema(node, target)
     if schema is None or schema.deprecated:
         return f"is newer than opset {target}"
@@ -313,28 +354,30 @@ def valid(node: ir.Node, target: int) -> str | None:
     if limit is not None and target < limit.below and limit.holds(node):
         return limit.reason
     newest = hub.schema(node)
-    for name in list(node.attributes):
-        if name in schema.attributes:
+    for name in list(node.attributes.data):
+        if name in _attribute_names(schema):
             continue
         if newest is None or not _is_default(newest, node.attributes[name]):
             return f"has no {name} at opset {target}"
-        node.attributes.pop(name)
+        if drop:
+            node.attributes.pop(name)
     if len(node.inputs) > schema.max_input or len(node.inputs) < schema.min_input:
         return f"has {schema.max_input} inputs at opset {target}"
     if len(node.outputs) > schema.max_output:
         return f"has {schema.max_output} outputs at opset {target}"
-    for parameter, value in zip(schema.inputs, node.inputs, strict=False):
-        if value is None and parameter.option == SINGLE:
+    inputs, outputs = _parameters(schema)
+    for parameter, value in zip(inputs, node.inputs, strict=False):
+        if value is None and parameter.needed:
             return f"needs {parameter.name} at opset {target}"
     bound: dict[str, str] = {}
-    for parameters, values in ((schema.inputs, node.inputs), (schema.outputs, node.outputs)):
+    for parameters, values in ((inputs, node.inputs), (outputs, node.outputs)):
         for index, value in enumerate(values):
             parameter = parameters[min(index, len(parameters) - 1)]
             dtype = type_string(value)
             if dtype and dtype not in parameter.types:
                 return f"takes no {dtype} at opset {target}"
-            if dtype and parameter.is_homogeneous and bound.setdefault(parameter.type_str, dtype) != dtype:
-                return f"takes no {dtype} beside {bound[parameter.type_str]} at opset {target}"
+            if dtype and parameter.homogeneous and bound.setdefault(parameter.variable, dtype) != dtype:
+                return f"takes no {dtype} beside {bound[parameter.variable]} at opset {target}"
     return None
 
 
@@ -357,7 +400,7 @@ def _type_string(value_type: Any) -> str:
         return f"seq({_type_string(value_type.elem_type)})"
     if isinstance(value_type, ir.OptionalType):
         return f"optional({_type_string(value_type.elem_type)})"
-    return f"tensor({value_type.dtype.name.lower()})"
+    return TENSORS[value_type.dtype]
 
 
 def lower(model: ir.Model, target: int) -> None:
@@ -395,7 +438,7 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
     return [
         hub.blocker(node, reason)
         for graph in (model.graph, *model.functions.values())
-        for node in ir.traversal.RecursiveGraphIterator(graph)
+        for node in hub.nodes_of(graph)
         if (reason := _blocks(node, target))
     ]
 

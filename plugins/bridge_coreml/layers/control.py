@@ -36,7 +36,7 @@ def common_shape(a: ir.Shape | None, b: ir.Shape | None) -> ir.Shape | None:
 
 def drop_inputs(graph: ir.Graph) -> None:
     """Detach the nodes of an unused graph from the outer values that they read."""
-    for node in ir.traversal.RecursiveGraphIterator(graph):
+    for node in hub.nodes_of(graph):
         for i in range(len(node.inputs)):
             node.replace_input_with(i, None)
 

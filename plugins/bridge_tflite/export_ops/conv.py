@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, held, rank_of, shape_of
 from bridge.needs import condition, constant
 from bridge.ops import OpTable
+from bridge.weightfile import Transposed
 from bridge_tflite.export_ops.common import FLOAT_KERNEL, NHWC, TFLITE
 from bridge_tflite.kept_weights import weight_operand
 
@@ -36,9 +37,9 @@ VOLUME = condition("three spatial dimensions", lambda n: rank_of(n.inputs[0]) ==
     f"{NHWC}::Conv", f"{TFLITE}::Conv", needs=(FLOAT_KERNEL, IMAGE, NATIVE_PADDING, constant(1, "weights"))
 )
 def conv(tfl, node, x, weights, bias=None):
-    kernel = const(weights)
+    kernel = shape_of(weights)
     if bias is None:
-        bias = np.zeros(kernel.shape[0], np.float32)
+        bias = np.zeros(kernel[0], np.float32)
     convolve(tfl, node, x, kernel, lambda perm: (weight_operand(tfl, weights, perm), bias))
 
 
@@ -46,12 +47,13 @@ def convolve(
     tfl: Any,
     node: ir.Node,
     x: Any,
-    kernel: np.ndarray,
+    kernel: Sequence[int],
     operands: Callable[[Sequence[int]], tuple[Any, Any]],
 ) -> None:
     """Write DEPTHWISE_CONV_2D if each input channel has its own filters, else CONV_2D.
 
-    `operands(perm)` returns the weights, their dimensions in this order, and the bias to write.
+    `kernel` is the shape of the weights; `operands(perm)` returns them, their dimensions in this order, and
+    the bias to write.
     """
     strides, dilations = spatial_attribute(node, "strides", 1), spatial_attribute(node, "dilations", 1)
     group = attr(node, "group") or 1
@@ -63,8 +65,8 @@ def convolve(
         "dilation_w_factor": dilations[1],
         "fused_activation_function": attr(node, "activation"),
     }
-    if group > 1 and kernel.shape[1] == 1 and group == x.shape[3]:
-        depth = kernel.shape[0] // group
+    if group > 1 and kernel[1] == 1 and group == x.shape[3]:
+        depth = kernel[0] // group
         tfl.DEPTHWISE_CONV_2D(x, *operands([1, 2, 3, 0]), depth_multiplier=depth, **common)
     else:
         tfl.CONV_2D(x, *operands([0, 2, 3, 1]), **common)
@@ -80,9 +82,9 @@ def conv_3d_options(
     return options
 
 
-def to_dhwio(weights: ir.Value) -> np.ndarray:
+def to_dhwio(weights: ir.Value) -> Transposed:
     """Constant weights [A, B, D, H, W] as [D, H, W, B, A]."""
-    return np.ascontiguousarray(const(weights).transpose(2, 3, 4, 1, 0))
+    return Transposed(held(weights), (2, 3, 4, 1, 0))
 
 
 @ops.op(
@@ -104,9 +106,7 @@ def transpose_conv_3d(tfl, node, x, weights, shape, bias=None):
 
 @ops.op(f"{TFLITE}::TransposeConv", needs=(FLOAT_KERNEL,))
 def transpose_conv(tfl, node, x, weights, shape, bias=None):
-    write_transpose_conv(
-        tfl, node, x, np.ascontiguousarray(const(weights).transpose(1, 2, 3, 0)), shape, bias
-    )
+    write_transpose_conv(tfl, node, x, Transposed(held(weights), (1, 2, 3, 0)), shape, bias)
 
 
 def write_transpose_conv(

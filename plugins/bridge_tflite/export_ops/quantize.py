@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const
+from bridge.hub import attr, const, shape_of
 from bridge.ops import OpTable, Rule
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
 from bridge_tflite.export_ops.conv import convolve, write_transpose_conv
@@ -170,7 +170,7 @@ def conv(tfl, node, x, weights, bias):
         tfl,
         node,
         x,
-        const(weights),
+        shape_of(weights),
         lambda perm: layer_operands(
             tfl, node, x, weights, const(weights).transpose(perm), bias, list(perm).index(0)
         ),

@@ -11,6 +11,7 @@ from bridge.dims import lengths, product, reshape, vector
 from bridge.hub import attr, const, held, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
+from bridge.weightfile import Transposed
 from bridge_tflite.export_ops.common import NHWC, TFLITE
 from bridge_tflite.kept_weights import WEIGHTS
 from bridge_tflite.legalize.bodies import add_bodies
@@ -28,8 +29,7 @@ def has_constant_weights(node: ir.Node) -> bool:
 def fully_connected(op, node, x, weights):
     """MatMul by constant weights as FULLY_CONNECTED, with the bias of an Add that alone reads it."""
     tensor = held(weights)
-    shape = ir.Shape([tensor.shape[1], tensor.shape[0]])
-    transposed = op.const(ir.LazyTensor(lambda: ir.Tensor(tensor.numpy().T), tensor.dtype, shape, cache=True))
+    transposed = op.const(Transposed(tensor, (1, 0)))
     if WEIGHTS in weights.meta:
         transposed.meta[WEIGHTS] = weights.meta[WEIGHTS].transpose([1, 0])
     bias = added_bias(node, tensor.shape[1])
