@@ -56,6 +56,16 @@ class Quantizing:
         if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
             raise InvalidOption(f"min_agreement={self.min_agreement} is not a part from 0 to 1.")
 
+    @classmethod
+    def taken(
+        cls, scheme: str, calibration: Any, options: dict[str, Any]
+    ) -> tuple[Quantizing, dict[str, Any]]:
+        """What is asked, and those of the options that are others'. Raises InvalidOption."""
+        names = {f.name for f in fields(cls)} - {"scheme", "calibration"}
+        own = {name: value for name, value in options.items() if name in names}
+        asked = cls(scheme, calibration, **own)
+        return asked, {name: value for name, value in options.items() if name not in names}
+
     def holds(self, outputs: Sequence[Accuracy]) -> bool:
         """True if every output keeps what is asked."""
         return all(
@@ -63,10 +73,6 @@ class Quantizing:
             and (self.min_agreement is None or o.agreement is None or o.agreement >= self.min_agreement)
             for o in outputs
         )
-
-
-NAMES = tuple(f.name for f in fields(Quantizing) if f.name not in ("scheme", "calibration"))
-"""Names of what may be asked beside the scheme and the data."""
 
 
 def quantize(

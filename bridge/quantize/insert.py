@@ -10,9 +10,10 @@ from onnx_ir.passes.common import TopologicalSortPass
 
 from bridge import hub
 from bridge.hub import attr, const, held, input_at
-from bridge.quant import QuantParams, quant_params
+from bridge.quant import QuantParams, limits, quant_params
 from bridge.quantize.place import Plan, moves, range_params
 from bridge.quantize.schemes import Holding, Scheme
+from bridge.quantize.standard import bounds
 from bridge.quantize.weights import LAYERS, channel_axis, quantized, symmetric_params
 
 __all__ = ["insert"]
@@ -89,6 +90,17 @@ class Insertion:
             params = QuantParams.of(scale, None, ir.DataType.INT32, 0)
             node.replace_input_with(2, self.stored(bias, params, node))
 
+    def drop_clip(self, node: ir.Node) -> None:
+        """Take a Clip away that is part of a kernel, where saturation does the same within half a step."""
+        if node.op_type != "Clip" or node.inputs[0] not in self.plan.inner:
+            return
+        params, ends = self.plan.params[node.outputs[0]], bounds(node)
+        assert ends is not None
+        low, high = (float(params.dequantize(np.array(n, params.dtype.numpy()))) for n in limits(params.dtype))
+        if low >= ends[0] - params.scale / 2 and high <= ends[1] + params.scale / 2:
+            ir.convenience.replace_all_uses_with(node.outputs[0], node.inputs[0])  # type: ignore[arg-type]
+            self.graph.remove(node, safe=True)
+
     def results(self) -> None:
         """Have everybody else read the results of kernels as they are after quantization."""
         for value in list(self.plan.results()):
@@ -127,4 +139,6 @@ def insert(model: ir.Model, plan: Plan, holding: Holding, scheme: Scheme) -> Non
     for node in plan.kernels:
         work.kernel(node)
     work.results()
+    for node in plan.kernels:
+        work.drop_clip(node)
     TopologicalSortPass()(model)

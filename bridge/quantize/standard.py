@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge.hub import attr, const, input_at, rank_of
 from bridge.passes.batch_norm import FoldBatchNormalization
+from bridge.passes.biases import FoldBiases
 from bridge.quantize.schemes import SCHEMES, Holding, Kind
 from bridge.quantize.weights import LAYERS
 
@@ -80,7 +81,7 @@ STATIC = Holding(
     free=frozenset(["Concat"]),
     hosts=PRODUCTS | {"Add", "Mul"},
     fused=frozenset(["Clip", "Relu"]),
-    prepare=lambda: [FoldBatchNormalization()],
+    prepare=lambda: [FoldBiases(), FoldBatchNormalization()],
 )
 DYNAMIC = Holding(kernels=frozenset(["Conv", "Gemm", "MatMul"]), per_channel=PER_CHANNEL, prepare=STATIC.prepare)
 WEIGHTS = Holding(kernels=LAYERS | {"Gather"}, per_channel=LAYERS, prepare=STATIC.prepare)

@@ -24,6 +24,7 @@ from bridge.passes.opset.down import RUNTIME_OPSET, lower, restamp, runtime_opse
 from bridge.passes.pads import PadsAtRunTime
 from bridge.passes.transforms import ProductTransforms
 from bridge.passes.weights import ShareWeights
+from bridge.quantize.standard import STANDARD
 from bridge.report import Report
 
 LIMIT = 2**31 - 2**20
@@ -118,6 +119,7 @@ exporter = Exporter(
     legalize=legalize,
     write=write,
     accepts_all_operators=True,
+    schemes=STANDARD,
     options=(
         Option(
             "opset",

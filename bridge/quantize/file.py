@@ -1,0 +1,72 @@
+"""A conversion that quantizes on its way, and what the file it writes keeps of its source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import onnx_ir as ir
+
+from bridge.errors import VerificationFailed
+from bridge.load import reader
+from bridge.lower import Writer
+from bridge.quantize.accuracy import Meter
+from bridge.quantize.core import Quantizing, quantized_for
+from bridge.quantize.result import Quantization
+from bridge.quantize.samples import RANDOM, Samples, samples_of
+from bridge.quantize.schemes import held_by, scheme_of
+from bridge.runtime import open_session
+from bridge.trials import Sampling
+from bridge.verify import Judge, Seen, View
+
+__all__ = ["Step"]
+
+FEW = 2
+
+
+class Step:
+    """The step of a conversion that quantizes: called with a hub model it gives the quantized one. Raises
+    InvalidOption at once for a scheme that the target does not hold."""
+
+    def __init__(self, writer: Writer, asked: Quantizing) -> None:
+        self.writer, self.asked, self.scheme = writer, asked, scheme_of(asked.scheme)
+        self.holding = held_by(writer.exporter.schemes, self.scheme, str(writer))
+        self.result: Quantization | None = None
+        self._source: ir.Model | None = None
+
+    def __call__(self, model: ir.Model) -> ir.Model:
+        self._source = model.clone()
+        self.result = quantized_for(model, self.asked, self.holding)
+        return self.result.model.clone()
+
+    def sampling(self, given: Sampling) -> Sampling:
+        """Inputs on which the file is compared with the quantized hub model: some of those held back, where
+        the user names no others."""
+        if given.data or self.asked.calibration is None:
+            return given
+        samples = self._samples()
+        return replace(given, data=list(samples.rows(samples.held[:FEW])))
+
+    def _samples(self) -> Samples:
+        assert self._source is not None
+        data = RANDOM if self.asked.calibration is None else self.asked.calibration
+        return samples_of(self._source, data, self.asked.images, self.asked.seed)
+
+    def measure(self, path: Path, lowered: ir.Model) -> None:
+        """Measure what a file written keeps of the float source on the samples held back, in its own runtime.
+        Raises VerificationFailed where that is less than was asked, or than the scheme is expected to."""
+        assert self._source is not None
+        assert self.result is not None
+        face = self.writer.exporter.face(self._source, self.writer.options)
+        session = Seen(open_session(reader(path, self.writer.format.name)), View(face, self._source, lowered))
+        judge, meter, samples = Judge(self._source), Meter(), self._samples()
+        for row in samples.rows(samples.held):
+            meter.add(judge.run(row), session.run(row))
+        self.result = replace(self.result, written=meter.accuracies())
+        least = self.scheme.expected if self.asked.min_sqnr is None else self.asked.min_sqnr
+        far = [a for a in self.result.written if a.sqnr < least]
+        if far or not self.asked.holds(self.result.written):
+            raise VerificationFailed(
+                f"{path.name} keeps less of its float source than {least:g} dB.\n{self.result}",
+                "auto=True with min_sqnr= returns layers to float; keep_float= names those that stay.",
+            )
