@@ -184,7 +184,7 @@ def _write(
                 if not keep:
                     verification.require(target.path)
                 if quantizing is not None:
-                    quantizing.measure(temporary, model)
+                    quantizing.measure(temporary, model, keep)
     except ModuleNotFoundError as error:
         raise target.format.missing(error) from error
     if verification is not None:

@@ -15,8 +15,8 @@ __all__ = ["Accuracy", "Meter", "worst"]
 @dataclass(frozen=True)
 class Accuracy:
     """One value on the samples held back: the ratio of signal to noise in dB, the cosine similarity, the
-    largest error, and the part of rows whose greatest element is at the same place (None where there are no
-    rows of several)."""
+    largest error, and the part of rows whose greatest element is at the same place, for two or three
+    dimensions; of integers the part that is equal (else None)."""
 
     name: str
     sqnr: float
@@ -62,7 +62,7 @@ class Meter:
         agreed = self._rows.setdefault(name, [0, 0])
         if value.dtype.kind in "iub":
             agreed[0], agreed[1] = agreed[0] + int((value == other).sum()), agreed[1] + value.size
-        elif a.ndim > 1 and a.shape[-1] > 1:
+        elif a.ndim in (2, 3) and a.shape[-1] > 1:
             agreed[0] += int((a.argmax(-1) == b.argmax(-1)).sum())
             agreed[1] += math.prod(a.shape[:-1])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 import onnx_ir as ir
@@ -16,7 +17,7 @@ from bridge.inputs.data import Images
 from bridge.load import load
 from bridge.passes import settle
 from bridge.quant import is_dequantize, is_quantize
-from bridge.quantize.accuracy import Accuracy, Meter
+from bridge.quantize.accuracy import Accuracy, Meter, worst
 from bridge.quantize.insert import insert
 from bridge.quantize.layers import quantize_weights
 from bridge.quantize.observe import Watched, observed
@@ -31,13 +32,20 @@ from bridge.runtime import HubSession
 __all__ = ["Quantizing", "quantize"]
 
 
+BEST = "best"
+TRIED = ("mse", "minmax")
+"""Methods of which `best` takes the one that keeps most."""
+FEW = 8
+"""Samples that methods are compared on, at most."""
+
+
 @dataclass(frozen=True)
 class Quantizing:
     """What is asked of a quantization, as `bridge.quantize` takes it."""
 
     scheme: str
     calibration: Any = None
-    method: str = "mse"
+    method: str = "best"
     keep_float: Sequence[str] = ()
     min_sqnr: float | None = None
     min_agreement: float | None = None
@@ -47,8 +55,8 @@ class Quantizing:
 
     def __post_init__(self) -> None:
         scheme_of(self.scheme)
-        if self.method not in METHODS:
-            raise InvalidOption(f"method={self.method!r} is not one of {', '.join(METHODS)}.")
+        if self.method not in (BEST, *METHODS):
+            raise InvalidOption(f"method={self.method!r} is not one of {', '.join((BEST, *METHODS))}.")
         if self.auto and self.min_sqnr is None and self.min_agreement is None:
             raise InvalidOption("auto needs what is to be reached: min_sqnr or min_agreement.")
         if self.calibration is None and (self.min_sqnr is not None or self.min_agreement is not None):
@@ -81,7 +89,7 @@ def quantize(
     *,
     calibration: Any = None,
     to: str | None = None,
-    method: str = "mse",
+    method: str = "best",
     keep_float: Sequence[str] = (),
     min_sqnr: float | None = None,
     min_agreement: float | None = None,
@@ -93,8 +101,8 @@ def quantize(
 
     `scheme` is one of `bridge.quantize.schemes.SCHEMES`; `to` names the format whose kernels it is for,
     ONNX Runtime's where it is omitted. `calibration` is data as `samples_of` takes it, arrays of the dtypes
-    and shapes of the inputs; static schemes observe the ranges of activations on it, by `method`, and a tenth
-    is held back to measure on. `images` says how pictures become numbers. What `keep_float` names, by name,
+    and shapes of the inputs; static schemes observe the ranges of activations on it, by `method` (the best of mse and minmax where it is omitted),
+    and a tenth is held back to measure on. `images` says how pictures become numbers. What `keep_float` names, by name,
     pattern or kind of operator, stays float. An output below `min_sqnr` dB, or whose greatest element agrees
     in less than `min_agreement` of the rows, is refused; with `auto` layers return to float until none is,
     those first that gain most per byte.
@@ -133,6 +141,7 @@ def quantized_for(model: ir.Model, asked: Quantizing, holding: Holding) -> Quant
     if scheme.is_static:
         assert samples is not None
         work.ranges = {v.name or "": o for v, o in observed(model, samples.rows(samples.used)).items()}
+        work.choose_method()
     return work.result()
 
 
@@ -152,6 +161,25 @@ class Work:
     asked: Quantizing
     samples: Samples | None
     ranges: dict[str, Observed] = field(default_factory=dict)
+    method: str = TRIED[0]
+
+    @cached_property
+    def floats(self) -> HubSession:
+        """The float model, opened."""
+        return HubSession(self.model)
+
+    def choose_method(self) -> None:
+        """Take the method asked for; the best of several is that of the least noise on a few samples that
+        ranges were observed on."""
+        assert self.samples is not None
+        few = self.samples.used[:: -(-len(self.samples.used) // FEW)]
+
+        def kept(method: str) -> float:
+            self.method = method
+            found = worst(self.measure(self.without(), few))
+            return found.sqnr if found is not None else 0.0
+
+        self.method = max(TRIED, key=kept) if self.asked.method == BEST else self.asked.method
 
     def require_known(self) -> None:
         """Raise InvalidOption for a name of keep_float that nothing has."""
@@ -179,17 +207,17 @@ class Work:
         else:
             values = {v.name: v for v in [*model.graph.inputs, *(v for n in model.graph for v in n.outputs)]}
             ranges = {values[name]: seen for name, seen in self.ranges.items()}
-            found = plan(model.graph, self.holding, self.scheme, ranges, kept, self.asked.method)
+            found = plan(model.graph, self.holding, self.scheme, ranges, kept, self.method)
             insert(model, found, self.holding, self.scheme)
         settle(model)
         return model
 
-    def measure(self, model: ir.Model) -> tuple[Accuracy, ...]:
-        """What a quantized model keeps of the outputs on the samples held back."""
+    def measure(self, model: ir.Model, places: Sequence[int] | None = None) -> tuple[Accuracy, ...]:
+        """What a quantized model keeps of the outputs on the samples held back, or on those at `places`."""
         assert self.samples is not None
-        float_session, session, meter = HubSession(self.model), HubSession(model), Meter()
-        for row in self.samples.rows(self.samples.held):
-            meter.add(float_session.run(row), session.run(row))
+        session, meter = HubSession(model), Meter()
+        for row in self.samples.rows(self.samples.held if places is None else places):
+            meter.add(self.floats.run(row), session.run(row))
         return meter.accuracies()
 
     def layers(self, model: ir.Model) -> tuple[Accuracy, ...]:

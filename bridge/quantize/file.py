@@ -52,9 +52,10 @@ class Step:
         data = RANDOM if self.asked.calibration is None else self.asked.calibration
         return samples_of(self._source, data, self.asked.images, self.asked.seed)
 
-    def measure(self, path: Path, lowered: ir.Model) -> None:
+    def measure(self, path: Path, lowered: ir.Model, keep: bool) -> None:
         """Measure what a file written keeps of the float source on the samples held back, in its own runtime.
-        Raises VerificationFailed where that is less than was asked, or than the scheme is expected to."""
+        Raises VerificationFailed, unless it is to be kept all the same, where that is less than was asked,
+        or than the scheme is expected to keep."""
         assert self._source is not None
         assert self.result is not None
         face = self.writer.exporter.face(self._source, self.writer.options)
@@ -65,7 +66,7 @@ class Step:
         self.result = replace(self.result, written=meter.accuracies())
         least = self.scheme.expected if self.asked.min_sqnr is None else self.asked.min_sqnr
         far = [a for a in self.result.written if a.sqnr < least]
-        if far or not self.asked.holds(self.result.written):
+        if not keep and (far or not self.asked.holds(self.result.written)):
             raise VerificationFailed(
                 f"{path.name} keeps less of its float source than {least:g} dB.\n{self.result}",
                 "auto=True with min_sqnr= returns layers to float; keep_float= names those that stay.",

@@ -25,7 +25,7 @@ from bridge.quantize.weights import (
     weights_of,
 )
 
-__all__ = ["quantize_weights"]
+__all__ = ["quantize_table", "quantize_weights"]
 
 FEWEST = 64
 """Elements of weights that are worth a scale."""
@@ -40,8 +40,11 @@ def quantize_weights(model: ir.Model, holding: Holding, scheme: Scheme, kept: se
     for node in list(hub.all_nodes(model)):
         if node in kept or node.domain or node.op_type not in holding.kernels or not holding.takes(node):
             continue
-        array = const(node.inputs[0]) if node.op_type == "Gather" else weights_of(node)
-        if array is None or array.dtype != np.float32 or array.size < FEWEST:
+        if node.op_type == "Gather":
+            changed += quantize_table(node)
+            continue
+        array = weights_of(node)
+        if array is None or array.size < FEWEST:
             continue
         if scheme.kind is Kind.DYNAMIC:
             changed += _dynamic(node, array, holding)
@@ -53,29 +56,34 @@ def quantize_weights(model: ir.Model, holding: Holding, scheme: Scheme, kept: se
 def _dequantized(node: ir.Node, array: np.ndarray, holding: Holding, scheme: Scheme) -> bool:
     """Weights as integers that a DequantizeLinear reads."""
     params = _params(node, array, holding, scheme)
-    if params is None:
-        return False
     op = hub.Builder(node.graph, before=node, source=hub.origin(node))  # type: ignore[arg-type]
-    index = 0 if node.op_type == "Gather" else 1
-    node.replace_input_with(index, params.dequantize_linear(op, op.const(quantized(array, params))))
+    node.replace_input_with(1, params.dequantize_linear(op, op.const(quantized(array, params))))
     return True
 
 
-def _params(node: ir.Node, array: np.ndarray, holding: Holding, scheme: Scheme) -> QuantParams | None:
-    """The parameters of the weights of one layer: blocks along the axis that is summed over, where it is a
-    matrix product and they fill it, else a scale a channel."""
-    if node.op_type == "Gather":
-        return symmetric_params(array, ir.DataType.INT8, None)
+def quantize_table(node: ir.Node) -> bool:
+    """Gather rows of a constant table as integers, and dequantize those that were picked."""
+    array = const(node.inputs[0])
+    if array is None or array.dtype != np.float32 or array.size < FEWEST or not np.isfinite(array).all():
+        return False
+    params = symmetric_params(array, ir.DataType.INT8, None)
+    op = hub.Builder(node.graph, before=node, source=hub.origin(node))  # type: ignore[arg-type]
+    integers = op.Gather(op.const(quantized(array, params)), node.inputs[1], axis=attr(node, "axis"))
+    replace(node.graph, node, params.dequantize_linear(op, integers), op)  # type: ignore[arg-type]
+    return True
+
+
+def _params(node: ir.Node, array: np.ndarray, holding: Holding, scheme: Scheme) -> QuantParams:
+    """The parameters of the weights of one layer. Those of 4 bits are for matrix products, in blocks along the
+    axis that is summed over where these fill it, else of a scale a channel; a convolution, whose weights are
+    few and each read often, has 8."""
     axis = channel_axis(node) if node.op_type in holding.per_channel else None
-    if scheme.bits == 8:
-        return symmetric_params(array, scheme.weights, axis)
-    if scheme.block and node.op_type in ("Gemm", "MatMul") and array.ndim == 2:
-        along_axis = summed_axis(node)
-        if array.shape[along_axis] % scheme.block == 0:
-            return few_bits_params(array, scheme.weights, along_axis, scheme.block)
-    if axis is None:
-        return symmetric_params(array, ir.DataType.INT8, None)
-    return few_bits_params(array, scheme.weights, axis, 0)
+    if scheme.bits == 8 or node.op_type not in ("Gemm", "MatMul") or array.ndim != 2:
+        return symmetric_params(array, ir.DataType.INT8, axis)
+    summed = summed_axis(node)
+    if scheme.block and array.shape[summed] % scheme.block == 0:
+        return few_bits_params(array, scheme.weights, summed, scheme.block)
+    return few_bits_params(array, scheme.weights, 1 - summed, 0)
 
 
 def _dynamic(node: ir.Node, array: np.ndarray, holding: Holding) -> bool:

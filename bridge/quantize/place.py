@@ -19,6 +19,7 @@ __all__ = ["Plan", "data_inputs", "is_ranked", "moves", "plan", "range_params"]
 
 SPAN = 1e6
 """A value with greater numbers, such as a mask, is no matter of 256 steps."""
+FEW_STEPS = 16
 ALL_INPUTS = frozenset(["Add", "Concat", "Div", "Max", "MatMul", "Mean", "Min", "Mul", "Sub", "Sum"])
 SECOND_TOO = LAYERS | {"PRelu"}
 
@@ -40,6 +41,7 @@ class Plan:
     kernels: dict[ir.Node, None] = field(default_factory=dict)
     inner: set[ir.Value] = field(default_factory=set)
     params: dict[ir.Value, QuantParams] = field(default_factory=dict)
+    dropped: set[ir.Node] = field(default_factory=set)
 
     def reads(self, node: ir.Node) -> Iterable[tuple[int, ir.Value]]:
         """(place, value) of the data that a kernel reads from outside of it; not of a bias."""
@@ -68,11 +70,12 @@ def plan(
     found = Plan()
     for node in graph:
         if node not in kept and not node.domain and node.op_type in holding.kernels and holding.takes(node):
-            if _is_bearable(node, ranges):
+            if _is_bearable(node, ranges) and _fills(node, holding, scheme, ranges):
                 found.kernels[node] = None
     _fuse(found, holding)
     _follow(graph, found, holding, ranges, kept)
     found.kernels = {node: None for node in graph if node in found.kernels}
+    _leave_floats(found, holding)
     _set_params(found, holding, scheme, ranges, method)
     return found
 
@@ -81,6 +84,18 @@ def _is_bearable(node: ir.Node, ranges: Mapping[ir.Value, Observed]) -> bool:
     """True if all data of a node is float32, finite, and of a size that steps can hold."""
     values = [node.inputs[i] for i in data_inputs(node)] + list(node.outputs)
     return all(v is not None and _is_data(v, ranges) for v in values)
+
+
+def _fills(
+    node: ir.Node, holding: Holding, scheme: Scheme, ranges: Mapping[ir.Value, Observed]
+) -> bool:
+    """True unless the results of a kernel of a fixed scale are all within a few steps of it."""
+    assert scheme.activations is not None
+    fixed = holding.fixed_params(node, scheme.activations)
+    if fixed is None:
+        return True
+    seen = ranges[node.outputs[0]]
+    return max(-seen.low, seen.high) >= FEW_STEPS * float(fixed.scale)
 
 
 def _is_data(value: ir.Value, ranges: Mapping[ir.Value, Observed]) -> bool:
@@ -120,6 +135,11 @@ def adds_bias(node: ir.Node, reader: ir.Node) -> bool:
     return bias.size == weights[1] == bias.shape[-1] and len(bias.shape) <= (rank_of(reader.outputs[0]) or 0)
 
 
+def looks_up(node: ir.Node) -> bool:
+    """True for a Gather of the rows of a constant table."""
+    return node.op_type == "Gather" and not node.domain and held(node.inputs[0]) is not None
+
+
 def moves(node: ir.Node, holding: Holding) -> bool:
     """True for a kernel whose results have the parameters of its inputs."""
     return node.op_type in holding.kernels and is_a(node, MOVES_DATA - holding.free, holding.equal)
@@ -141,14 +161,40 @@ def _follow(
     }
     made = set(found.results())
     for node in graph:
-        if node in open_movers and all(
-            v in made or held(v) is not None for _, v in found.reads(node)
-        ) and any(v in made for _, v in found.reads(node)):
+        reads = [v for _, v in found.reads(node)] if node in open_movers else []
+        known = all(v in made or held(v) is not None for v in reads)
+        if reads and known and (looks_up(node) or any(v in made for v in reads)):
             found.kernels[node] = None
             made.update(node.outputs)
     for node in reversed(list(graph)):
         if node in open_movers and node not in found.kernels and all(_is_read(v, found) for v in node.outputs):
             found.kernels[node] = None
+
+
+def _leave_floats(found: Plan, holding: Holding) -> None:
+    """Results that no kernel reads stay floats, where the product that gives them may give floats; what only
+    moves elements to no kernel is none itself."""
+    if not holding.floats:
+        return
+    for node in reversed(found.kernels):
+        if any(_is_read_by_kernel(v, found) for v in node.outputs):
+            continue
+        head = next((v.producer() for v in node.inputs if v is not None and v in found.inner), node)
+        while head is not None and head.inputs[0] in found.inner:
+            head = head.inputs[0].producer()
+        if looks_up(node):
+            continue
+        if moves(node, holding):
+            found.dropped.add(node)
+        elif head is not None and head.op_type in holding.floats:
+            found.inner.update(node.outputs)
+    for node in found.dropped:
+        del found.kernels[node]
+
+
+def _is_read_by_kernel(value: ir.Value, found: Plan) -> bool:
+    kernels = (use.node for use in value.uses() if use.idx in data_inputs(use.node))
+    return any(node in found.kernels and node not in found.dropped for node in kernels)
 
 
 def _is_read(value: ir.Value, found: Plan) -> bool:
@@ -194,7 +240,7 @@ def _set_params(
     groups = Groups()
     values: dict[ir.Value, None] = {}
     for node in found.kernels:
-        fixed = holding.fixed_params(node, scheme.activations)
+        fixed = _of_table(node, scheme) or holding.fixed_params(node, scheme.activations)
         for value in node.outputs:
             if value not in found.inner:
                 values[value] = None
@@ -212,6 +258,15 @@ def _set_params(
         if params is None:
             params = _params_of([ranges[v] for v in group], scheme.activations, method)
         found.params.update((v, params) for v in group)
+
+
+def _of_table(node: ir.Node, scheme: Scheme) -> QuantParams | None:
+    """The parameters that a table is stored with, which are those of the rows that are picked."""
+    array = const(node.inputs[0]) if looks_up(node) else None
+    assert scheme.activations is not None
+    if array is None:
+        return None
+    return range_params(float(array.min()), float(array.max()), scheme.activations)
 
 
 def _share(node: ir.Node, found: Plan, groups: Groups) -> None:

@@ -80,7 +80,8 @@ class Holding:
     kernel asks of a node. Weights are symmetric and per channel for the operators of `per_channel`, per
     tensor for others. The inputs and outputs of `equal` operators have the same scale, as have those of what
     only moves elements and is not `free`; the outputs of `fixed` ones have the scale and zero point given here; an activation
-    of `fused` that alone reads an operator of `hosts` is part of its kernel. `prepare()` makes the passes
+    of `fused` that alone reads an operator of `hosts` is part of its kernel; the kernels of `floats` may give
+    floats. `prepare()` makes the passes
     that spell out what the kernels are for.
     """
 
@@ -89,6 +90,7 @@ class Holding:
     per_channel: frozenset[str] = frozenset()
     equal: frozenset[str] = frozenset()
     free: frozenset[str] = frozenset()
+    floats: frozenset[str] = frozenset()
     fixed: Fixed = field(default_factory=dict)
     hosts: frozenset[str] = frozenset()
     fused: frozenset[str] = frozenset()

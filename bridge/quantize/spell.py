@@ -11,7 +11,7 @@ from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.rewrite import Rewrite
 
-__all__ = ["SpellOut"]
+__all__ = ["AsProducts", "SpellOut"]
 
 ops = OpTable()
 FLOAT = dtype("float")
@@ -62,3 +62,23 @@ class SpellOut(Rewrite):
 
     def __init__(self) -> None:
         super().__init__(ops)
+
+
+products = OpTable()
+
+
+@products.op("Gemm", needs=(FLOAT, attribute("transA", 0), attribute("alpha", 1.0), attribute("beta", 1.0)))
+def gemm(op, node, x, weights, bias=None):
+    """MatMul of constant weights, [K, N], and an Add."""
+    array = const(weights)
+    if array is None:
+        return NotImplemented
+    product = op.MatMul(x, np.ascontiguousarray(array.T) if attr(node, "transB") else weights)
+    return product if bias is None else op.Add(product, bias)
+
+
+class AsProducts(Rewrite):
+    """1. A Gemm of constant weights is a MatMul, which kernels for weights of few bits are for, and an Add."""
+
+    def __init__(self) -> None:
+        super().__init__(products)

@@ -11,6 +11,7 @@ from bridge.hub import attr, const, input_at, rank_of
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.biases import FoldBiases
 from bridge.quantize.schemes import SCHEMES, Holding, Kind
+from bridge.quantize.spell import AsProducts
 from bridge.quantize.weights import LAYERS
 
 __all__ = ["PER_CHANNEL", "STANDARD", "bounds", "has_bounds"]
@@ -60,8 +61,6 @@ def takes(node: ir.Node) -> bool:
     match node.op_type:
         case "Clip":
             return has_bounds(node)
-        case "Gather":
-            return const(node.inputs[0]) is None
         case "Gemm":
             return attr(node, "alpha") == attr(node, "beta") == 1.0 and not attr(node, "transA")
         case "MaxPool" | "Conv" | "AveragePool":
@@ -81,13 +80,26 @@ STATIC = Holding(
     free=frozenset(["Concat"]),
     hosts=PRODUCTS | {"Add", "Mul"},
     fused=frozenset(["Clip", "Relu"]),
+    floats=frozenset(["Gemm", "MatMul"]),
     prepare=lambda: [FoldBiases(), FoldBatchNormalization()],
 )
 DYNAMIC = Holding(kernels=frozenset(["Conv", "Gemm", "MatMul"]), per_channel=PER_CHANNEL, prepare=STATIC.prepare)
-WEIGHTS = Holding(kernels=LAYERS | {"Gather"}, per_channel=LAYERS, prepare=STATIC.prepare)
+WEIGHTS = Holding(
+    kernels=LAYERS | {"Gather"},
+    per_channel=LAYERS,
+    prepare=lambda: [*STATIC.prepare(), AsProducts()],
+)
+ROUNDED = Holding(prepare=STATIC.prepare)
 
+BY_KIND = {
+    Kind.ROUNDED: ROUNDED,
+    Kind.WEIGHTS: WEIGHTS,
+    Kind.PALETTE: ROUNDED,
+    Kind.DYNAMIC: DYNAMIC,
+    Kind.STATIC: STATIC,
+}
 STANDARD: Mapping[str, Holding] = {
-    name: {Kind.STATIC: STATIC, Kind.DYNAMIC: DYNAMIC}.get(scheme.kind, WEIGHTS)
+    name: BY_KIND[scheme.kind]
     for name, scheme in SCHEMES.items()
     if name != "int16x8"
 }

@@ -40,8 +40,6 @@ def _takes(node: ir.Node) -> bool:
     match node.op_type:
         case "Clip":
             return bounds(node) is not None
-        case "Gather" | "GatherND":
-            return const(node.inputs[0]) is None and is_ranked(node, RANKS)
         case "Gemm":
             return attr(node, "alpha") == attr(node, "beta") == 1.0 and not attr(node, "transA")
         case "Conv" | "ConvTranspose":
