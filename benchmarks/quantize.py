@@ -216,7 +216,8 @@ def compared(model: Path, options: argparse.Namespace, folder: Path) -> Iterator
     samples, source = Samples(len(rows), rows.__getitem__), HubSession(hub_model)
     for scheme in options.schemes.split(","):
         for to in options.to.split(","):
-            if scheme not in by_name(to).resolve("exporter").schemes:
+            exporter = by_name(to).resolve("exporter")
+            if scheme not in exporter.schemes(exporter.parse({}, to)):
                 continue
             works: dict[str, Any] = {"bridge": lambda to=to, scheme=scheme: ours(model, to, scheme, samples, folder)}
             if to == "onnx" and "ort" in options.peers:

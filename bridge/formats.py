@@ -154,7 +154,7 @@ class Exporter:
     for the usual tolerance. `variant(options, path)` is another exporter for these options and this
     destination (None when it is not known yet), or None; `hint` is what a refused
     model's user may do; `face(model, options)` says how the file's inputs differ from those of the hub model.
-    `schemes` are those of quantization that the format holds, and how.
+    `schemes(options)` are those of quantization that the format holds, and how.
     """
 
     table: OpTable
@@ -170,7 +170,7 @@ class Exporter:
     variant: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
     hint: str = "Add a rule: plugins/README.md#one-operator"
     face: Callable[[ir.Model, dict[str, Any]], Face] = lambda model, options: Face()
-    schemes: Mapping[str, Holding] = field(default_factory=dict)
+    schemes: Callable[[dict[str, Any]], Mapping[str, Holding]] = lambda options: {}
 
     def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""

@@ -27,6 +27,7 @@ from bridge.quantize.result import Quantization
 from bridge.quantize.samples import Samples, samples_of
 from bridge.quantize.schemes import Holding, Scheme, held_by, scheme_of
 from bridge.quantize.standard import STANDARD
+from bridge.quantize.storage import stored_bytes
 from bridge.runtime import HubSession
 
 __all__ = ["Quantizing", "quantize"]
@@ -117,7 +118,8 @@ def quantize(
     schemes, title = STANDARD, "ONNX Runtime"
     if to is not None:
         target = of_target(None, to)
-        schemes, title = target.resolve("exporter").schemes, target.title
+        exporter = target.resolve("exporter")
+        schemes, title = exporter.schemes(exporter.parse({}, target.title)), target.title
     return quantized_for(source, asked, held_by(schemes, scheme_of(scheme), title))
 
 
@@ -257,7 +259,7 @@ class Work:
 
     def _made(self, model: ir.Model, outputs: tuple[Accuracy, ...], returned: Sequence[str]) -> Quantization:
         layers = self.layers(model) if self.samples is not None else ()
-        sizes = tuple(sum(t.nbytes for t in hub.weights(m)) for m in (self.model, model))
+        sizes = tuple(round(stored_bytes(m)) for m in (self.model, model))
         return Quantization(
             model=model,
             scheme=self.scheme.name,

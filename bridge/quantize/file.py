@@ -30,7 +30,7 @@ class Step:
 
     def __init__(self, writer: Writer, asked: Quantizing) -> None:
         self.writer, self.asked, self.scheme = writer, asked, scheme_of(asked.scheme)
-        self.holding = held_by(writer.exporter.schemes, self.scheme, str(writer))
+        self.holding = held_by(writer.exporter.schemes(writer.options), self.scheme, str(writer))
         self.result: Quantization | None = None
         self._source: ir.Model | None = None
 

@@ -14,7 +14,7 @@ from bridge.quantize.schemes import SCHEMES, Holding, Kind
 from bridge.quantize.spell import AsProducts
 from bridge.quantize.weights import LAYERS
 
-__all__ = ["PER_CHANNEL", "STANDARD", "bounds", "has_bounds"]
+__all__ = ["LAYER_WEIGHTS", "ROUNDED", "STANDARD", "STATIC", "bounds"]
 
 PER_CHANNEL = frozenset(["Conv", "Gemm", "MatMul"])
 PRODUCTS = frozenset(["Conv", "Gemm", "MatMul"])
@@ -51,16 +51,11 @@ def bounds(node: ir.Node) -> tuple[float, float] | None:
     return -float("inf") if low is None else low, float("inf") if high is None else high
 
 
-def has_bounds(node: ir.Node) -> bool:
-    """True for a Clip of constant bounds, and for anything that is none."""
-    return node.op_type != "Clip" or bounds(node) is not None
-
-
 def takes(node: ir.Node) -> bool:
     """What kernels of ONNX Runtime ask beyond the operator."""
     match node.op_type:
         case "Clip":
-            return has_bounds(node)
+            return bounds(node) is not None
         case "Gemm":
             return attr(node, "alpha") == attr(node, "beta") == 1.0 and not attr(node, "transA")
         case "MaxPool" | "Conv" | "AveragePool":
@@ -89,6 +84,7 @@ WEIGHTS = Holding(
     per_channel=LAYERS,
     prepare=lambda: [*STATIC.prepare(), AsProducts()],
 )
+LAYER_WEIGHTS = Holding(kernels=LAYERS, per_channel=LAYERS, prepare=STATIC.prepare)
 ROUNDED = Holding(prepare=STATIC.prepare)
 
 BY_KIND = {

@@ -26,6 +26,7 @@ from bridge.passes.transforms import ProductTransforms
 from bridge.passes.weights import ShareWeights
 from bridge.quantize.standard import STANDARD
 from bridge.report import Report
+from bridge_onnx.stored_weights import StoreWeights
 
 LIMIT = 2**31 - 2**20
 
@@ -40,6 +41,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     if target is None:
         target = _default_opset(model)
     lower(model, target)
+    StoreWeights(target)(model)
     ShareWeights()(model)
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
@@ -119,7 +121,7 @@ exporter = Exporter(
     legalize=legalize,
     write=write,
     accepts_all_operators=True,
-    schemes=STANDARD,
+    schemes=lambda options: STANDARD,
     options=(
         Option(
             "opset",

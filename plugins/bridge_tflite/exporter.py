@@ -60,6 +60,6 @@ exporter = Exporter(
         ),
         LABELS,
     ),
-    schemes=SCHEMES_HELD,
+    schemes=lambda options: SCHEMES_HELD,
     tolerance=lambda options: 1e-2 if options["precision"] == "float16" else None,
 )

@@ -13,7 +13,7 @@ from bridge.passes.gelu import RaiseGelu
 from bridge.quantize.place import is_ranked
 from bridge.quantize.schemes import Holding
 from bridge.quantize.spell import SpellOut
-from bridge.quantize.standard import bounds
+from bridge.quantize.standard import LAYER_WEIGHTS, ROUNDED, bounds
 from bridge.quantize.weights import LAYERS
 from bridge_tflite.legalize.quantize_integer import DATA_MOVEMENT, JOINING, KERNELS
 
@@ -72,16 +72,9 @@ def _static(dtype: ir.DataType) -> Holding:
     )
 
 
-def _prepared() -> list[ir.passes.PassBase]:
-    return [FoldBiases(), FoldBatchNormalization()]
-
-
-ROUNDED = Holding(prepare=_prepared)
-WEIGHTS = Holding(kernels=LAYERS, per_channel=LAYERS, prepare=_prepared)
-
 SCHEMES_HELD: Mapping[str, Holding] = {
     "float16": ROUNDED,
     "int8": _static(T.INT8),
     "int16x8": _static(T.INT16),
-    "int8-weights": WEIGHTS,
+    "int8-weights": LAYER_WEIGHTS,
 }
