@@ -8,7 +8,7 @@ worst output in dB, agreement of the top class, bytes, milliseconds of processor
 
 Peers have the same samples to calibrate on and are measured on the same ones held back: `onnxruntime.quantization` (QDQ, per
 channel, int8 both; MatMulNBits of 4 bits), and LiteRT's own quantizer (`ai-edge-quantizer`) where --litert names a Python that has it,
-on the float file that bridge writes.
+on the float file that bridge writes. ONNX Runtime quantizes no Gemm to 4 bits: it is given MatMul in their place, as bridge writes them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ from bridge.errors import BridgeError
 from bridge.inputs.lengths import Lengths
 from bridge.inputs.values import inputs_at
 from bridge.load import reader
+from bridge.passes import settle
 from bridge.quantize.accuracy import Meter, worst
 from bridge.quantize.samples import Samples
 from bridge.quantize.schemes import SCHEMES
+from bridge.quantize.standard import STANDARD
 from bridge.remote import here
 from bridge.runtime import HubSession, open_session
 from bridge.session import Outputs, Session
@@ -108,7 +110,7 @@ def rows_of(model: ir.Model, count: int = COUNT) -> list[dict[str, Any]]:
 
 
 class Integers(Session):
-    """A TFLite file whose inputs and outputs are integers, with floats around it."""
+    """A TFLite file as LiteRT runs it, floats around inputs and outputs that are integers."""
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -135,7 +137,7 @@ class Integers(Session):
 
 def measured(path: Path, source: HubSession, samples: Samples) -> dict[str, Any]:
     """Accuracy, size and time of a file in its own runtime."""
-    session = Integers(path) if path.name == "litert.tflite" else open_session(reader(path))
+    session = Integers(path) if path.suffix == ".tflite" else open_session(reader(path))
     meter = Meter()
     for row in samples.rows(samples.held):
         meter.add(source.run(row), session.run(row))
@@ -188,6 +190,11 @@ def onnxruntime_peer(model: Path, scheme: str, samples: Samples, folder: Path) -
         quantize_dynamic(plain, result, weight_type=QuantType.QInt8, per_channel=True)
     elif scheme.startswith("int4-weights") and scheme != "int4-weights-channel":
         block = SCHEMES[scheme].block
+        products = bridge.load(plain)
+        for step in STANDARD[scheme].prepare():
+            step(products)
+        settle(products)
+        bridge.save(products, plain, opset=21, overwrite=True)
         work = MatMulNBitsQuantizer(onnx.load(plain), block_size=block, is_symmetric=True, quant_format=QuantFormat.QDQ)
         work.process()
         onnx.save(work.model.model, result)

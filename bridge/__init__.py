@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bridge.hookspecs import hookimpl
     from bridge.load import load
     from bridge.plugins import formats
+    from bridge.quantize.core import quantize
+    from bridge.quantize.result import Quantization
     from bridge.runtime import run
     from bridge.summary import Summary, inspect
     from bridge.verify import Verification, verify
@@ -27,6 +29,7 @@ __all__ = [
     "BridgeError",
     "Conversion",
     "Difference",
+    "Quantization",
     "Summary",
     "Verification",
     "check",
@@ -37,6 +40,7 @@ __all__ = [
     "hookimpl",
     "inspect",
     "load",
+    "quantize",
     "run",
     "save",
     "verify",
@@ -46,6 +50,7 @@ _HOMES = {
     "BridgeError": "errors",
     "Conversion": "convert",
     "Difference": "workbench.diff",
+    "Quantization": "quantize.result",
     "Summary": "summary",
     "Verification": "verify",
     "check": "convert",
@@ -56,6 +61,7 @@ _HOMES = {
     "hookimpl": "hookspecs",
     "inspect": "summary",
     "load": "load",
+    "quantize": "quantize.core",
     "run": "runtime",
     "save": "convert",
     "verify": "verify",

@@ -27,6 +27,7 @@ from bridge.cli.arguments import (
     target_option,
 )
 from bridge.cli.command import command, progress_bar
+from bridge.cli.quantize import quantize_options, take_quantizing
 from bridge.cli.usage import refuse_without
 
 
@@ -58,6 +59,7 @@ from bridge.cli.usage import refuse_without
 @click.option("--batch", "manifest", type=Path, metavar="FILE", help="Do the jobs of a manifest in TOML.")
 @jobs_option("Worker processes, with -o and --batch.")
 @scheduler_option
+@quantize_options
 @dims_option
 @options_argument
 @command
@@ -86,6 +88,7 @@ def convert(
     if manifest is not None:
         return _batch(_of_manifest(manifest, paths), jobs, scheduler)
     _require_usage(paths, folder, settings)
+    take_quantizing(settings)
     settings |= parsed(options)
     if dims:
         settings["dims"] = parsed_dims(dims)

@@ -25,7 +25,7 @@ from bridge.quantize.weights import (
     weights_of,
 )
 
-__all__ = ["quantize_table", "quantize_weights"]
+__all__ = ["quantize_weights"]
 
 FEWEST = 64
 """Elements of weights that are worth a scale."""
@@ -41,7 +41,7 @@ def quantize_weights(model: ir.Model, holding: Holding, scheme: Scheme, kept: se
         if node in kept or node.domain or node.op_type not in holding.kernels or not holding.takes(node):
             continue
         if node.op_type == "Gather":
-            changed += quantize_table(node)
+            changed += _table(node)
             continue
         array = weights_of(node)
         if array is None or array.size < FEWEST:
@@ -61,15 +61,18 @@ def _dequantized(node: ir.Node, array: np.ndarray, holding: Holding, scheme: Sch
     return True
 
 
-def quantize_table(node: ir.Node) -> bool:
-    """Gather rows of a constant table as integers, and dequantize those that were picked."""
-    array = const(node.inputs[0])
+def _table(node: ir.Node) -> bool:
+    """Rows of a constant table gathered as integers, and times the scale of each row."""
+    array, axis = const(node.inputs[0]), attr(node, "axis")
     if array is None or array.dtype != np.float32 or array.size < FEWEST or not np.isfinite(array).all():
         return False
-    params = symmetric_params(array, ir.DataType.INT8, None)
+    if axis % max(array.ndim, 1) or array.ndim != 2:
+        return False
+    params = symmetric_params(array, ir.DataType.INT8, 0)
     op = hub.Builder(node.graph, before=node, source=hub.origin(node))  # type: ignore[arg-type]
-    integers = op.Gather(op.const(quantized(array, params)), node.inputs[1], axis=attr(node, "axis"))
-    replace(node.graph, node, params.dequantize_linear(op, integers), op)  # type: ignore[arg-type]
+    rows = op.Gather(op.const(quantized(array, params)), node.inputs[1])
+    scales = op.Gather(params.scale.reshape(-1, 1), node.inputs[1])
+    replace(node.graph, node, op.Mul(op.Cast(rows, to=int(ir.DataType.FLOAT)), scales), op)  # type: ignore[arg-type]
     return True
 
 
