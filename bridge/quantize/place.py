@@ -73,7 +73,7 @@ def plan(
             if _is_bearable(node, ranges) and _fills(node, holding, scheme, ranges):
                 found.kernels[node] = None
     _fuse(found, holding)
-    _follow(graph, found, holding, ranges, kept)
+    _follow(graph, found, holding, scheme, ranges, kept)
     found.kernels = {node: None for node in graph if node in found.kernels}
     _leave_floats(found, holding)
     _set_params(found, holding, scheme, ranges, method)
@@ -89,13 +89,26 @@ def _is_bearable(node: ir.Node, ranges: Mapping[ir.Value, Observed]) -> bool:
 def _fills(
     node: ir.Node, holding: Holding, scheme: Scheme, ranges: Mapping[ir.Value, Observed]
 ) -> bool:
-    """True unless the results of a kernel of a fixed scale are all within a few steps of it."""
+    """True unless the results of a kernel of a fixed scale are all within a few steps of it, or what is
+    joined to one scale has parts that are."""
     assert scheme.activations is not None
+    if node.op_type == "Concat":
+        spans = [_span(v, ranges) for v in node.inputs if v is not None]
+        steps = limits(scheme.activations)[1] - limits(scheme.activations)[0]
+        return min(spans) >= FEW_STEPS / steps * max(spans)
     fixed = holding.fixed_params(node, scheme.activations)
     if fixed is None:
         return True
     seen = ranges[node.outputs[0]]
     return max(-seen.low, seen.high) >= FEW_STEPS * float(fixed.scale)
+
+
+def _span(value: ir.Value, ranges: Mapping[ir.Value, Observed]) -> float:
+    """The distance from the least to the greatest number of a value, 0 among them."""
+    array = const(value)
+    if array is not None:
+        return float(max(array.max(initial=0), 0) - min(array.min(initial=0), 0))
+    return ranges[value].high - ranges[value].low
 
 
 def _is_data(value: ir.Value, ranges: Mapping[ir.Value, Observed]) -> bool:
@@ -149,6 +162,7 @@ def _follow(
     graph: ir.Graph,
     found: Plan,
     holding: Holding,
+    scheme: Scheme,
     ranges: Mapping[ir.Value, Observed],
     kept: set[ir.Node],
 ) -> None:
@@ -157,7 +171,9 @@ def _follow(
     for node in movers & found.kernels.keys():
         del found.kernels[node]
     open_movers = {
-        n for n in movers if n not in kept and holding.takes(n) and _is_bearable(n, ranges)
+        n
+        for n in movers
+        if n not in kept and holding.takes(n) and _is_bearable(n, ranges) and _fills(n, holding, scheme, ranges)
     }
     made = set(found.results())
     for node in graph:

@@ -117,7 +117,7 @@ def _entropy(observed: Observed, low: float, high: float, levels: int) -> tuple[
     size = observed.width * side.size / 2
     edges = np.linspace(-size, size, 2 * SIDE + 1)
     collector = HistogramCollector("entropy", False, 2 * SIDE, LEVELS, PERCENTILE, "same")
-    found = collector.get_entropy_threshold((counts, edges, low, high, size), LEVELS)
+    found = collector.get_entropy_threshold((counts, edges, np.float32(low), np.float32(high), size), LEVELS)
     return max(low, min(0.0, float(found[0]))), min(high, max(0.0, float(found[1])))
 
 

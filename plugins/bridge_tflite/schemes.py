@@ -15,6 +15,7 @@ from bridge.quantize.schemes import Holding
 from bridge.quantize.spell import SpellOut
 from bridge.quantize.standard import LAYER_WEIGHTS, ROUNDED, bounds
 from bridge.quantize.weights import LAYERS
+from bridge.traits import MOVES_DATA, is_a
 from bridge_tflite.legalize.quantize_integer import DATA_MOVEMENT, JOINING, KERNELS
 
 T = ir.DataType
@@ -54,7 +55,7 @@ def _takes(node: ir.Node) -> bool:
             return const(node.inputs[1]) is not None and is_ranked(node, RANKS)
         case "Pad":
             return attr(node, "mode") in ("constant", "reflect") and is_ranked(node, RANKS)
-    return is_ranked(node, RANKS)
+    return is_ranked(node, RANKS + is_a(node, MOVES_DATA))
 
 
 def _static(dtype: ir.DataType) -> Holding:
