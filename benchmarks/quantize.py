@@ -83,7 +83,8 @@ def picture(shape: list[int], rng: np.random.Generator, scale: float) -> np.ndar
     planes = []
     for _ in range(int(np.prod(shape[:-2]))):
         field = sum(
-            rng.normal() * np.sin(2 * np.pi * (rng.uniform(0, 4) * x + rng.uniform(0, 4) * y) + rng.uniform(0, 6))
+            rng.normal()
+            * np.sin(2 * np.pi * (rng.uniform(0, 4) * x + rng.uniform(0, 4) * y) + rng.uniform(0, 6))
             for _ in range(4)
         )
         for _ in range(3):
@@ -147,7 +148,11 @@ def measured(path: Path, source: HubSession, samples: Samples) -> dict[str, Any]
         session.run(row)
         times.append((time.process_time() - start) * 1000)
     kept = worst(meter.accuracies())
-    size = path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    size = (
+        path.stat().st_size
+        if path.is_file()
+        else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    )
     found = {"size": size, "ms": statistics.median(times)}
     return found | ({} if kept is None else {"sqnr": kept.sqnr, "agreement": kept.agreement})
 
@@ -157,14 +162,22 @@ def ours(model: Path, to: str, scheme: str, samples: Samples, folder: Path) -> d
     path = folder / f"ours{by_name(to).suffixes[0]}"
     data = [samples.read(i) for i in range(samples.count)]
     try:
-        bridge.convert(model, path, to=to, quantize=scheme, calibration=data, verify=True, keep=True, overwrite=True)
+        bridge.convert(
+            model, path, to=to, quantize=scheme, calibration=data, verify=True, keep=True, overwrite=True
+        )
     except BridgeError as error:
         return {"failed": f"{type(error).__name__}: {str(error).splitlines()[0]}", "said": str(error)}
     return {"path": path}
 
 
 def onnxruntime_peer(model: Path, scheme: str, samples: Samples, folder: Path) -> Path | None:
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_dynamic,
+        quantize_static,
+    )
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     class Data(CalibrationDataReader):
@@ -195,7 +208,9 @@ def onnxruntime_peer(model: Path, scheme: str, samples: Samples, folder: Path) -
             step(products)
         settle(products)
         bridge.save(products, plain, opset=21, overwrite=True)
-        work = MatMulNBitsQuantizer(onnx.load(plain), block_size=block, is_symmetric=True, quant_format=QuantFormat.QDQ)
+        work = MatMulNBitsQuantizer(
+            onnx.load(plain), block_size=block, is_symmetric=True, quant_format=QuantFormat.QDQ
+        )
         work.process()
         onnx.save(work.model.model, result)
     else:
@@ -208,7 +223,9 @@ def litert_peer(model: Path, scheme: str, samples: Samples, folder: Path, python
         return None
     plain, result, data = folder / "plain.tflite", folder / "litert.tflite", folder / "samples.npz"
     bridge.convert(model, plain, overwrite=True)
-    np.savez(data, **{f"{i}|{n}": a for i, row in enumerate(samples.rows(samples.used)) for n, a in row.items()})
+    np.savez(
+        data, **{f"{i}|{n}": a for i, row in enumerate(samples.rows(samples.used)) for n, a in row.items()}
+    )
     words = [python, "-c", LITERT, str(plain), str(data), str(result), RECIPES[scheme]]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
@@ -226,9 +243,13 @@ def compared(model: Path, options: argparse.Namespace, folder: Path) -> Iterator
             exporter = by_name(to).resolve("exporter")
             if scheme not in exporter.schemes(exporter.parse({}, to)):
                 continue
-            works: dict[str, Any] = {"bridge": lambda to=to, scheme=scheme: ours(model, to, scheme, samples, folder)}
+            works: dict[str, Any] = {
+                "bridge": lambda to=to, scheme=scheme: ours(model, to, scheme, samples, folder)
+            }
             if to == "onnx" and "ort" in options.peers:
-                works["onnxruntime"] = lambda scheme=scheme: {"path": onnxruntime_peer(model, scheme, samples, folder)}
+                works["onnxruntime"] = lambda scheme=scheme: {
+                    "path": onnxruntime_peer(model, scheme, samples, folder)
+                }
             if to == "tflite" and "litert" in options.peers and options.litert:
                 works["litert"] = lambda scheme=scheme: {
                     "path": litert_peer(model, scheme, samples, folder, options.litert)
@@ -240,7 +261,9 @@ def compared(model: Path, options: argparse.Namespace, folder: Path) -> Iterator
                     path = done.pop("path", None)
                     row |= done | (measured(path, source, samples) if path is not None else {})
                 except Exception as error:
-                    row["failed"] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
+                    row["failed"] = (
+                        f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
+                    )
                 if len(row) > 4:
                     yield row
 

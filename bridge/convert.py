@@ -11,7 +11,6 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import InvalidOption, UnsupportedModel, stage
-from bridge.load import Reader
 from bridge.lower import Writer, writer
 from bridge.measured import notes
 from bridge.output import atomic, require_free, unless_model
@@ -71,17 +70,18 @@ def convert(
     the lengths that vary, or those that a `bridge.trials.Sampling` says. `dims` gives symbolic dimensions
     of the inputs their lengths, by name.
 
-    With `quantize`, a scheme, the hub model is quantized for the target on `calibration`, as `bridge.quantize`
-    does, whose other arguments go among the options; with `verify` the file is compared with the quantized
-    hub model, and measured against the float source on the samples held back.
+    With `quantize`, a scheme, the hub model is quantized for the target on `calibration`, as
+    `bridge.quantize` does, whose other arguments go among the options; with `verify` the file is compared
+    with the quantized hub model, and measured against the float source on the samples held back.
 
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, InvalidInput, WriteFailed, VerificationFailed, TooLarge, InternalError: all BridgeErrors.
     """
     if quantize is None:
         if calibration is not None:
-            raise InvalidOption("calibration is for a model that is quantized.", "Name a scheme: quantize='int8'.")
-        return written(route(src, dst, to=to, source=source, dims=dims, options=options), overwrite, verify, keep)
+            raise InvalidOption("calibration needs a scheme of quantization.", "Such as: quantize='int8'.")
+        way = route(src, dst, to=to, source=source, dims=dims, options=options)
+        return written(way, overwrite, verify, keep)
     from bridge.quantize.core import Quantizing  # takes 0.2 s with what it needs, which others do without
     from bridge.quantize.file import Step
 

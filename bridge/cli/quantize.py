@@ -15,8 +15,8 @@ OPTIONS = (
     click.option(
         "--quantize",
         metavar="SCHEME",
-        help="Quantize: int8, int16x8, int8-dynamic, int8-weights, int4-weights, palette-4, float16, … as far "
-        "as the target holds it.",
+        help="Quantize: int8, int16x8, int8-dynamic, int8-weights, int4-weights, palette-4, float16, …, as "
+        "far as the target holds it.",
     ),
     click.option(
         "--calibration",
@@ -35,11 +35,12 @@ OPTIONS = (
     click.option("--keep-float", multiple=True, metavar="NAME", help="A layer, pattern or kind left float."),
     click.option("--min-sqnr", type=float, metavar="DB", help="Fail where an output keeps less than this."),
     click.option("--min-agreement", type=float, metavar="PART", help="The same, of the greatest element."),
+    click.option("--integer-io", is_flag=True, help="Inputs and outputs are integers too."),
     click.option("--auto", is_flag=True, help="Return layers to float until it holds, most harmful first."),
 )
 NAMES = (
     *("method", "image_mean", "image_std", "image_channels"),
-    *("keep_float", "min_sqnr", "min_agreement", "auto"),
+    *("keep_float", "min_sqnr", "min_agreement", "integer_io", "auto"),
 )
 
 

@@ -92,9 +92,7 @@ def read_inputs(
     return rows
 
 
-def _read(
-    path: Path, value: ir.Value | None, values: dict[str, ir.Value], images: Images
-) -> dict[str, Any]:
+def _read(path: Path, value: ir.Value | None, values: dict[str, ir.Value], images: Images) -> dict[str, Any]:
     if not path.exists():
         raise InvalidInput(f"{path} does not exist.", "Inputs are files: .npy, .npz, pictures, or NAME=FILE.")
     if path.suffix.lower() in PICTURES and value is not None:

@@ -82,7 +82,7 @@ class Meter:
 
 def decibels(signal: float, noise: float) -> float:
     """10 log10 of a ratio of sums of squares: infinite without noise, minus infinite for noise alone."""
-    if not noise == noise or noise == math.inf:
+    if not math.isfinite(noise):
         return -math.inf
     if noise == 0:
         return math.inf

@@ -19,6 +19,7 @@ from bridge.passes import settle
 from bridge.quant import is_dequantize, is_quantize
 from bridge.quantize.accuracy import Accuracy, Meter, worst
 from bridge.quantize.insert import insert
+from bridge.quantize.interface import expose_integers, interface_of
 from bridge.quantize.layers import quantize_weights
 from bridge.quantize.observe import Watched, observed
 from bridge.quantize.place import plan
@@ -51,11 +52,14 @@ class Quantizing:
     min_sqnr: float | None = None
     min_agreement: float | None = None
     auto: bool = False
+    integer_io: bool = False
     images: Images = field(default_factory=Images)
     seed: int = 0
 
     def __post_init__(self) -> None:
         scheme_of(self.scheme)
+        if self.integer_io and not scheme_of(self.scheme).is_static:
+            raise InvalidOption(f"{self.scheme} quantizes no activations: its inputs and outputs are floats.")
         if self.method not in (BEST, *METHODS):
             raise InvalidOption(f"method={self.method!r} is not one of {', '.join((BEST, *METHODS))}.")
         if self.auto and self.min_sqnr is None and self.min_agreement is None:
@@ -95,6 +99,7 @@ def quantize(
     min_sqnr: float | None = None,
     min_agreement: float | None = None,
     auto: bool = False,
+    integer_io: bool = False,
     images: Images | None = None,
     seed: int = 0,
 ) -> Quantization:
@@ -102,17 +107,28 @@ def quantize(
 
     `scheme` is one of `bridge.quantize.schemes.SCHEMES`; `to` names the format whose kernels it is for,
     ONNX Runtime's where it is omitted. `calibration` is data as `samples_of` takes it, arrays of the dtypes
-    and shapes of the inputs; static schemes observe the ranges of activations on it, by `method` (the best of mse and minmax where it is omitted),
-    and a tenth is held back to measure on. `images` says how pictures become numbers. What `keep_float` names, by name,
-    pattern or kind of operator, stays float. An output below `min_sqnr` dB, or whose greatest element agrees
-    in less than `min_agreement` of the rows, is refused; with `auto` layers return to float until none is,
-    those first that gain most per byte.
+    and shapes of the inputs; static schemes observe the ranges of activations on it, by `method` (the better
+    of mse and minmax where it is omitted), and a tenth is held back to measure on. `images` says how pictures
+    become numbers. What `keep_float` names, by name, pattern or kind of operator, stays float. An
+    output below `min_sqnr` dB, or whose greatest element agrees in less than `min_agreement` of the rows, is
+    refused; with `auto` layers return to float until none is, those first that gain most per byte. With
+    `integer_io` inputs and outputs are integers, where a static scheme quantizes them at once.
 
     Raises InvalidOption for a scheme the target does not hold, or a static one without data; InvalidInput for
-    data the model does not take; VerificationFailed where the result keeps less than is asked; ExecutionFailed.
+    data the model does not take; VerificationFailed where the result keeps less than is asked;
+    ExecutionFailed.
     """
     asked = Quantizing(
-        scheme, calibration, method, keep_float, min_sqnr, min_agreement, auto, images or Images(), seed
+        scheme,
+        calibration,
+        method,
+        keep_float,
+        min_sqnr,
+        min_agreement,
+        auto,
+        integer_io,
+        images or Images(),
+        seed,
     )
     source = model.clone() if isinstance(model, ir.Model) else load(model)
     schemes, title = STANDARD, "ONNX Runtime"
@@ -129,7 +145,8 @@ def quantized_for(model: ir.Model, asked: Quantizing, holding: Holding) -> Quant
     if asked.calibration is None and scheme.is_static:
         raise InvalidOption(
             f"{scheme.name} needs the ranges of activations, which are observed on data.",
-            "Give calibration=… (--calibration DATA), or calibration='random' without knowing the accuracy.",
+            "Give calibration=… (--calibration DATA), or 'random' (--calibration random), by which the "
+            "accuracy is unknown.",
         )
     samples = None
     if asked.calibration is not None:
@@ -211,29 +228,31 @@ class Work:
             ranges = {values[name]: seen for name, seen in self.ranges.items()}
             found = plan(model.graph, self.holding, self.scheme, ranges, kept, self.method)
             insert(model, found, self.holding, self.scheme)
+            if self.asked.integer_io:
+                expose_integers(model)
         settle(model)
         return model
 
     def measure(self, model: ir.Model, places: Sequence[int] | None = None) -> tuple[Accuracy, ...]:
         """What a quantized model keeps of the outputs on the samples held back, or on those at `places`."""
         assert self.samples is not None
-        session, meter = HubSession(model), Meter()
+        session, meter, face = HubSession(model), Meter(), interface_of(self.model, model)
         for row in self.samples.rows(self.samples.held if places is None else places):
-            meter.add(self.floats.run(row), session.run(row))
+            meter.add(self.floats.run(row), face.floats(session.run(face.given(row))))
         return meter.accuracies()
 
     def layers(self, model: ir.Model) -> tuple[Accuracy, ...]:
         """What a quantized model keeps of each value that it has in common with the float one."""
         assert self.samples is not None
         read = {v.name: v for node in model.graph for v in node.outputs}
-        shown: dict[str, str] = {}
+        shown, face = {}, interface_of(self.model, model)
         for node in self.model.graph:
             for value in node.outputs:
-                if value.dtype == ir.DataType.FLOAT and value.name in read:
+                if value.dtype == ir.DataType.FLOAT and value.name in read and value.name not in face.outputs:
                     shown[value.name] = _as_read(read[value.name])
         first, second, meter = Watched(self.model, shown), Watched(model, shown.values()), Meter()
         for row in self.samples.rows(self.samples.held):
-            expected, found = first.run(row), second.run(row)
+            expected, found = first.run(row), second.run(face.given(row))
             meter.add({n: expected[n] for n in shown}, {n: found[o] for n, o in shown.items()})
         return meter.accuracies()
 
@@ -253,7 +272,7 @@ class Work:
         if not self.asked.holds(outputs):
             raise VerificationFailed(
                 f"The model keeps less than is asked when it is quantized as {self.scheme.name}.\n{made}",
-                "auto=True (--auto) returns layers to float until it holds; keep_float= names those that stay.",
+                "auto=True (--auto) returns layers to float until it holds; keep_float= names some.",
             )
         return made
 
@@ -273,7 +292,7 @@ class Work:
         )
 
     def _notes(self, model: ir.Model, outputs: Sequence[Accuracy]) -> list[str]:
-        notes = []
+        notes = interface_of(self.model, model).notes()
         if self.samples is None:
             notes.append("the accuracy was not measured: no calibration data was given")
         elif self.samples.random:

@@ -12,6 +12,7 @@ from bridge.load import reader
 from bridge.lower import Writer
 from bridge.quantize.accuracy import Meter
 from bridge.quantize.core import Quantizing, quantized_for
+from bridge.quantize.interface import Interface, interface_of
 from bridge.quantize.result import Quantization
 from bridge.quantize.samples import RANDOM, Samples, samples_of
 from bridge.quantize.schemes import held_by, scheme_of
@@ -44,8 +45,13 @@ class Step:
         the user names no others."""
         if given.data or self.asked.calibration is None:
             return given
-        samples = self._samples()
-        return replace(given, data=list(samples.rows(samples.held[:FEW])))
+        samples, face = self._samples(), self._interface()
+        return replace(given, data=[face.given(row) for row in samples.rows(samples.held[:FEW])])
+
+    def _interface(self) -> Interface:
+        assert self._source is not None
+        assert self.result is not None
+        return interface_of(self._source, self.result.model)
 
     def _samples(self) -> Samples:
         assert self._source is not None
@@ -60,9 +66,9 @@ class Step:
         assert self.result is not None
         face = self.writer.exporter.face(self._source, self.writer.options)
         session = Seen(open_session(reader(path, self.writer.format.name)), View(face, self._source, lowered))
-        judge, meter, samples = Judge(self._source), Meter(), self._samples()
+        judge, meter, samples, ports = Judge(self._source), Meter(), self._samples(), self._interface()
         for row in samples.rows(samples.held):
-            meter.add(judge.run(row), session.run(row))
+            meter.add(judge.run(row), ports.floats(session.run(ports.given(row))))
         self.result = replace(self.result, written=meter.accuracies())
         least = self.scheme.expected if self.asked.min_sqnr is None else self.asked.min_sqnr
         far = [a for a in self.result.written if a.sqnr < least]

@@ -96,7 +96,9 @@ class Insertion:
             return
         params, ends = self.plan.params[node.outputs[0]], bounds(node)
         assert ends is not None
-        low, high = (float(params.dequantize(np.array(n, params.dtype.numpy()))) for n in limits(params.dtype))
+        low, high = (
+            float(params.dequantize(np.array(n, params.dtype.numpy()))) for n in limits(params.dtype)
+        )
         if low >= ends[0] - params.scale / 2 and high <= ends[1] + params.scale / 2:
             ir.convenience.replace_all_uses_with(node.outputs[0], node.inputs[0])  # type: ignore[arg-type]
             self.graph.remove(node, safe=True)

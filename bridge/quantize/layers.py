@@ -77,9 +77,9 @@ def _table(node: ir.Node) -> bool:
 
 
 def _params(node: ir.Node, array: np.ndarray, holding: Holding, scheme: Scheme) -> QuantParams:
-    """The parameters of the weights of one layer. Those of 4 bits are for matrix products, in blocks along the
-    axis that is summed over where these fill it, else of a scale a channel; a convolution, whose weights are
-    few and each read often, has 8."""
+    """The parameters of the weights of one layer. Those of 4 bits are for matrix products, in blocks along
+    the axis that is summed over where these fill it, else of a scale a channel; a convolution, whose weights
+    are few and each read often, has 8."""
     axis = channel_axis(node) if node.op_type in holding.per_channel else None
     if scheme.bits == 8 or node.op_type not in ("Gemm", "MatMul") or array.ndim != 2:
         return symmetric_params(array, ir.DataType.INT8, axis)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from bridge.errors import ExecutionFailed
 from bridge.quantize.ranges import Observed
 from bridge.runtime import HubSession
 

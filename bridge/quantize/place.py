@@ -69,9 +69,8 @@ def plan(
     elements between them; and parameters for all that they read and give."""
     found = Plan()
     for node in graph:
-        if node not in kept and not node.domain and node.op_type in holding.kernels and holding.takes(node):
-            if _is_bearable(node, ranges) and _fills(node, holding, scheme, ranges):
-                found.kernels[node] = None
+        if node not in kept and _is_kernel(node, holding, scheme, ranges):
+            found.kernels[node] = None
     _fuse(found, holding)
     _follow(graph, found, holding, scheme, ranges, kept)
     found.kernels = {node: None for node in graph if node in found.kernels}
@@ -80,15 +79,19 @@ def plan(
     return found
 
 
+def _is_kernel(node: ir.Node, holding: Holding, scheme: Scheme, ranges: Mapping[ir.Value, Observed]) -> bool:
+    """True if the target has a kernel of integers for a node, and its numbers are fit for it."""
+    known = not node.domain and node.op_type in holding.kernels and holding.takes(node)
+    return known and _is_bearable(node, ranges) and _fills(node, holding, scheme, ranges)
+
+
 def _is_bearable(node: ir.Node, ranges: Mapping[ir.Value, Observed]) -> bool:
     """True if all data of a node is float32, finite, and of a size that steps can hold."""
     values = [node.inputs[i] for i in data_inputs(node)] + list(node.outputs)
     return all(v is not None and _is_data(v, ranges) for v in values)
 
 
-def _fills(
-    node: ir.Node, holding: Holding, scheme: Scheme, ranges: Mapping[ir.Value, Observed]
-) -> bool:
+def _fills(node: ir.Node, holding: Holding, scheme: Scheme, ranges: Mapping[ir.Value, Observed]) -> bool:
     """True unless the results of a kernel of a fixed scale are all within a few steps of it, or what is
     joined to one scale has parts that are."""
     assert scheme.activations is not None
@@ -170,11 +173,7 @@ def _follow(
     movers = {n for n in graph if moves(n, holding)}
     for node in movers & found.kernels.keys():
         del found.kernels[node]
-    open_movers = {
-        n
-        for n in movers
-        if n not in kept and holding.takes(n) and _is_bearable(n, ranges) and _fills(n, holding, scheme, ranges)
-    }
+    open_movers = {n for n in movers - kept if _is_kernel(n, holding, scheme, ranges)}
     made = set(found.results())
     for node in graph:
         reads = [v for _, v in found.reads(node)] if node in open_movers else []
@@ -183,7 +182,7 @@ def _follow(
             found.kernels[node] = None
             made.update(node.outputs)
     for node in reversed(list(graph)):
-        if node in open_movers and node not in found.kernels and all(_is_read(v, found) for v in node.outputs):
+        if node in open_movers and all(_is_read(v, found) for v in node.outputs):
             found.kernels[node] = None
 
 

@@ -1,4 +1,4 @@
-"""Ranges of values as they are observed: the least and greatest number, and a histogram that keeps its size."""
+"""Ranges of values as they are observed: the least and greatest number, a histogram that keeps its size."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ class Quantization:
             "returned": list(self.returned),
             "notes": list(self.notes),
         } | {
-            part: [_finite(asdict(a)) for a in getattr(self, part)] for part in ("outputs", "layers", "written")
+            part: [_finite(asdict(a)) for a in getattr(self, part)]
+            for part in ("outputs", "layers", "written")
         }
 
     def __str__(self) -> str:

@@ -150,9 +150,7 @@ def _stacked(model: ir.Model, arrays: dict[str, Any]) -> Samples:
     size = max(sizes, default=1)
 
     def read(place: int) -> Row:
-        return {
-            name: _cut(np.asarray(array), values[name], place, size) for name, array in arrays.items()
-        }
+        return {name: _cut(np.asarray(array), values[name], place, size) for name, array in arrays.items()}
 
     return Samples(next(iter(counts.values()), 0) // max(size, 1), read)
 

@@ -79,10 +79,9 @@ class Holding:
     `kernels` are the operators of the hub whose integer kernels the target has, `takes(node)` what else a
     kernel asks of a node. Weights are symmetric and per channel for the operators of `per_channel`, per
     tensor for others. The inputs and outputs of `equal` operators have the same scale, as have those of what
-    only moves elements and is not `free`; the outputs of `fixed` ones have the scale and zero point given here; an activation
-    of `fused` that alone reads an operator of `hosts` is part of its kernel; the kernels of `floats` may give
-    floats. `prepare()` makes the passes
-    that spell out what the kernels are for.
+    only moves elements and is not `free`; the outputs of `fixed` ones have the scale and zero point given
+    here; an activation of `fused` that alone reads an operator of `hosts` is part of its kernel; the kernels
+    of `floats` may give floats. `prepare()` makes the passes that spell out what the kernels are for.
     """
 
     kernels: frozenset[str] = frozenset()

@@ -78,7 +78,7 @@ def gemm(op, node, x, weights, bias=None):
 
 
 class AsProducts(Rewrite):
-    """1. A Gemm of constant weights is a MatMul, which kernels for weights of few bits are for, and an Add."""
+    """1. A Gemm of constant weights is a MatMul, which has kernels for weights of few bits, and an Add."""
 
     def __init__(self) -> None:
         super().__init__(products)

@@ -16,7 +16,6 @@ from bridge.quantize.weights import LAYERS
 
 __all__ = ["LAYER_WEIGHTS", "ROUNDED", "STANDARD", "STATIC", "bounds"]
 
-PER_CHANNEL = frozenset(["Conv", "Gemm", "MatMul"])
 PRODUCTS = frozenset(["Conv", "Gemm", "MatMul"])
 MOVING = frozenset(
     [
@@ -70,7 +69,7 @@ STATIC = Holding(
     | MOVING
     | {"Add", "AveragePool", "Clip", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Relu", "Sigmoid"},
     takes=takes,
-    per_channel=PER_CHANNEL,
+    per_channel=PRODUCTS,
     equal=frozenset(["MaxPool", "Resize"]),
     free=frozenset(["Concat"]),
     hosts=PRODUCTS | {"Add", "Mul"},
@@ -78,7 +77,7 @@ STATIC = Holding(
     floats=frozenset(["Gemm", "MatMul"]),
     prepare=lambda: [FoldBiases(), FoldBatchNormalization()],
 )
-DYNAMIC = Holding(kernels=frozenset(["Conv", "Gemm", "MatMul"]), per_channel=PER_CHANNEL, prepare=STATIC.prepare)
+DYNAMIC = Holding(kernels=PRODUCTS, per_channel=PRODUCTS, prepare=STATIC.prepare)
 WEIGHTS = Holding(
     kernels=LAYERS | {"Gather"},
     per_channel=LAYERS,
@@ -95,7 +94,5 @@ BY_KIND = {
     Kind.STATIC: STATIC,
 }
 STANDARD: Mapping[str, Holding] = {
-    name: BY_KIND[scheme.kind]
-    for name, scheme in SCHEMES.items()
-    if name != "int16x8"
+    name: BY_KIND[scheme.kind] for name, scheme in SCHEMES.items() if name != "int16x8"
 }

@@ -21,5 +21,5 @@ def schemes(options: dict[str, Any]) -> Mapping[str, Holding]:
     if version(options) >= IOS17:
         held["int8"] = STATIC
     if version(options) >= IOS18:
-        held |= {name: LAYER_WEIGHTS for name, scheme in SCHEMES.items() if scheme.bits == 4 and name not in held}
+        held |= {name: LAYER_WEIGHTS for name in SCHEMES if name.startswith("int4")}
     return held

@@ -44,9 +44,8 @@ def kept(graph: ir.Graph, value: ir.Value, dtype: ir.DataType) -> Weights | None
     array, found = const(value), value.meta.get(WEIGHTS)
     if array is None:
         return None
-    if found is not None and found.params.per_tensor and found.params.dtype == dtype:
-        if found.integers.shape == array.shape:
-            return found
+    if found is not None and found.integers.shape == array.shape:
+        return found if found.params.per_tensor and found.params.dtype == dtype else None
     for params in graph.meta.get(GRIDS, ()):
         if params.dtype == dtype and array.dtype == np.float32:
             integers = params.quantize(array)

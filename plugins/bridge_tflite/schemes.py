@@ -66,7 +66,11 @@ def _static(dtype: ir.DataType) -> Holding:
         takes=_takes,
         per_channel=LAYERS,
         equal=frozenset(moving | {name for name, kernel in own.items() if kernel.same_as_input}),
-        fixed={name: kernel.fixed[dtype] for name, kernel in own.items() if kernel.fixed and dtype in kernel.fixed},
+        fixed={
+            name: kernel.fixed[dtype]
+            for name, kernel in own.items()
+            if kernel.fixed and dtype in kernel.fixed
+        },
         hosts=HOSTS,
         fused=frozenset(["Clip", "Relu"]),
         prepare=lambda: [FoldBiases(), FoldBatchNormalization(), RaiseGelu(), SpellOut()],
