@@ -11,7 +11,10 @@ import pytest
 from build import hub_from_text
 
 import bridge
+from bridge import hub
 from bridge.errors import InvalidInput, InvalidOption, VerificationFailed
+from bridge.passes.biases import FoldBiases
+from bridge.passes.spell import SpellOut
 from bridge.quant import is_dequantize, is_quantize, quant_params
 from bridge.quantize.accuracy import Meter
 from bridge.quantize.ranges import METHODS, Observed, joined, range_of
@@ -470,3 +473,96 @@ def test_the_written_file_says_the_name_of_its_quantization(tmp_path: Path):
     done = bridge.convert(tmp_path / "source.onnx", tmp_path / "q.onnx", quantize="int8", calibration=rows())
     assert "int8: weights" in str(done)
     assert done.to_dict()["quantization"]["scheme"] == "int8"
+
+
+SPELLED = {
+    "BatchNormalization": (
+        "y = BatchNormalization (x, s, t, m, v)",
+        {n: np.full(3, 0.5 + i, np.float32) for i, n in enumerate("stmv")},
+    ),
+    "HardSigmoid": ("y = HardSigmoid <alpha: float = 0.3> (x)", {}),
+    "GlobalAveragePool": ("y = GlobalAveragePool (x)", {}),
+    "Div": ("y = Div (x, d)", {"d": np.array([2.0, -4.0, 0.3], np.float32)}),
+}
+
+
+@pytest.mark.parametrize("operator", SPELLED)
+def test_what_is_spelled_out_computes_the_same(operator):
+    text, constants = SPELLED[operator]
+    shape = "float[1,3,1,1]" if operator == "GlobalAveragePool" else "float[1,3,4,3]"
+    model = hub_from_text(f"(float[1,3,4,3] x) => ({shape} y) {{ {text} }}", **constants)
+    spelled = model.clone()
+    SpellOut()(spelled)
+    assert operator not in {n.op_type for n in spelled.graph}
+    assert bridge.verify(model, spelled).ok
+
+
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_constant_of_each_channel_is_the_bias_of_a_convolution(operator, bias):
+    given = "(x, w, b)" if bias else "(x, w)"
+    constants = {"w": weights(4, 4, 3, 3), "c": weights(4, 1, 1), "b": weights(4)}
+    model = hub_from_text(
+        f"(float[1,4,6,6] x) => (float[1,4,N,N] y) {{ t = {operator} {given} y = Add (c, t) }}", **constants
+    )
+    folded = model.clone()
+    FoldBiases()(folded)
+    assert "Add" not in {n.op_type for n in folded.graph}
+    assert bridge.verify(model, folded).ok
+
+
+def test_a_constant_that_is_no_bias_stays_added():
+    text = "(float[1,4,6,6] x) => (float[1,4,4,4] y) { t = Conv (x, w) y = Add (t, c) }"
+    for constant in (weights(4, 4, 4), weights(1, 1, 4), weights(4)):
+        model = hub_from_text(text, w=weights(4, 4, 3, 3), c=constant)
+        FoldBiases()(model)
+        assert "Add" in {n.op_type for n in model.graph}
+
+
+def test_rows_of_a_table_are_picked_as_integers(tmp_path):
+    text = "(int64[1,5] i) => (float[1,5,8] y) { e = Gather (t, i) y = MatMul (e, w) }"
+    source = bridge.save(hub_from_text(text, t=weights(40, 16), w=weights(16, 8)), tmp_path / "source.onnx")
+    rng = np.random.default_rng(0)
+    data = [{"i": rng.integers(0, 40, (1, 5))} for _ in range(10)]
+    for target, scheme in (("onnx", "int8"), ("onnx", "int8-weights"), ("tflite", "int8")):
+        done = bridge.convert(
+            source.path,
+            tmp_path / f"q{SUFFIX[target]}",
+            quantize=scheme,
+            calibration=data,
+            verify=True,
+            overwrite=True,
+        )
+        assert done.quantization.sqnr > 30
+        tables = [t for t in hub.weights(bridge.load(done.path)) if t.size == 640]
+        assert [t.dtype for t in tables] == [ir.DataType.INT8]
+
+
+def test_numbers_far_from_the_others_they_are_joined_with_stay_float():
+    text = (
+        "(float[1,4] x) => (float[1,8] y) { a = Relu (x) b = Mul (a, k) y = Concat <axis: int = 1> (a, b) }"
+    )
+    model = hub_from_text(text, k=np.float32(1000))
+    made = bridge.quantize(model, "int8", calibration=rows(10, (1, 4)), to="tflite")
+    concat = next(n for n in made.model.graph if n.op_type == "Concat")
+    assert not any(is_quantize(u.node) for u in concat.outputs[0].uses())
+    assert made.sqnr > 30
+
+
+def test_masks_of_huge_numbers_stay_float():
+    text = "(float[1,4] x, float[1,4] m) => (float[1,4] y) { a = Add (x, m) y = Softmax (a) }"
+    data = [row | {"m": np.array([[0, 0, -3e38, 0]], np.float32)} for row in rows(10, (1, 4))]
+    made = bridge.quantize(hub_from_text(text), "int8", calibration=data, to="tflite")
+    assert made.sqnr > 30
+
+
+def test_products_of_two_activations_are_kernels_of_integers(tmp_path):
+    source = bridge.save(attention(), tmp_path / "source.onnx")
+    done = bridge.convert(
+        source.path, tmp_path / "q.tflite", quantize="int8", calibration=rows(shape=(1, 6, 32)), verify=True
+    )
+    products = [n for n in bridge.load(done.path).graph if n.op_type == "MatMul"]
+    assert len(products) == 6
+    assert all(
+        is_dequantize(v.producer()) or v.producer().op_type == "Transpose" for n in products for v in n.inputs
+    )

@@ -62,9 +62,8 @@ def take_quantizing(settings: dict[str, Any]) -> None:
     if any(pictures.values()):
         from bridge.inputs.data import Images
 
-        numbers = {n: _numbers(n, pictures[n]) for n in ("mean", "std") if pictures[n]}
-        order = {"channels": pictures["channels"]} if pictures["channels"] else {}
-        given["images"] = Images(**numbers, **order)
+        mean, std = (_numbers(n, pictures[n]) if pictures[n] else None for n in ("mean", "std"))
+        given["images"] = Images(mean or (0.0,), std or (1.0,), pictures["channels"] or "rgb")
     settings |= {name: value for name, value in given.items() if value}
 
 

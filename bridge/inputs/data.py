@@ -42,7 +42,7 @@ class Images:
         if not {len(self.mean), len(self.std)} <= {1, count}:
             raise InvalidInput(f"The mean or the deviation of images is not of one number or {count}.")
         ordered = pixels[..., ::-1] if self.channels == "bgr" and count == 3 else pixels
-        return (ordered - np.float32(self.mean)) / np.float32(self.std)
+        return (ordered - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
 
 
 def read_inputs(

@@ -18,6 +18,7 @@ from bridge.load import load
 from bridge.passes import settle
 from bridge.quant import is_dequantize, is_quantize
 from bridge.quantize.accuracy import Accuracy, Meter, worst
+from bridge.quantize.auto import returned_layers
 from bridge.quantize.insert import insert
 from bridge.quantize.interface import expose_integers, interface_of
 from bridge.quantize.layers import quantize_weights
@@ -43,7 +44,7 @@ FEW = 8
 
 @dataclass(frozen=True)
 class Quantizing:
-    """What is asked of a quantization, as `bridge.quantize` takes it."""
+    """A quantization that is asked for, as `bridge.quantize` takes it."""
 
     scheme: str
     calibration: Any = None
@@ -73,7 +74,7 @@ class Quantizing:
     def taken(
         cls, scheme: str, calibration: Any, options: dict[str, Any]
     ) -> tuple[Quantizing, dict[str, Any]]:
-        """What is asked, and those of the options that are others'. Raises InvalidOption."""
+        """A quantization that is asked for, and the options of others. Raises InvalidOption."""
         names = {f.name for f in fields(cls)} - {"scheme", "calibration"}
         own = {name: value for name, value in options.items() if name in names}
         asked = cls(scheme, calibration, **own)
@@ -234,7 +235,8 @@ class Work:
         return model
 
     def measure(self, model: ir.Model, places: Sequence[int] | None = None) -> tuple[Accuracy, ...]:
-        """What a quantized model keeps of the outputs on the samples held back, or on those at `places`."""
+        """The accuracy of the outputs of a quantized model on the samples held back, or on those at
+        `places`."""
         assert self.samples is not None
         session, meter, face = HubSession(model), Meter(), interface_of(self.model, model)
         for row in self.samples.rows(self.samples.held if places is None else places):
@@ -242,14 +244,16 @@ class Work:
         return meter.accuracies()
 
     def layers(self, model: ir.Model) -> tuple[Accuracy, ...]:
-        """What a quantized model keeps of each value that it has in common with the float one."""
+        """The accuracy of each value that a quantized model has in common with the float one."""
         assert self.samples is not None
-        read = {v.name: v for node in model.graph for v in node.outputs}
-        shown, face = {}, interface_of(self.model, model)
+        read = {v.name or "": v for node in model.graph for v in node.outputs}
+        shown: dict[str, str] = {}
+        face = interface_of(self.model, model)
         for node in self.model.graph:
             for value in node.outputs:
-                if value.dtype == ir.DataType.FLOAT and value.name in read and value.name not in face.outputs:
-                    shown[value.name] = _as_read(read[value.name])
+                name = value.name or ""
+                if value.dtype == ir.DataType.FLOAT and name in read and name not in face.outputs:
+                    shown[name] = _as_read(read[name])
         first, second, meter = Watched(self.model, shown), Watched(model, shown.values()), Meter()
         for row in self.samples.rows(self.samples.held):
             expected, found = first.run(row), second.run(face.given(row))
@@ -258,12 +262,10 @@ class Work:
 
     def result(self) -> Quantization:
         """The quantized model, measured. Raises VerificationFailed where it keeps less than is asked."""
-        from bridge.quantize.auto import returned_layers
-
         model = self.without()
         if self.samples is None:
             return self._made(model, (), ())
-        outputs, returned = self.measure(model), ()
+        outputs, returned = self.measure(model), list[str]()
         if self.asked.auto and not self.asked.holds(outputs):
             returned = returned_layers(self)
             model = self.without(returned)
@@ -310,7 +312,7 @@ def _is_constant(seen: Observed | None) -> bool:
 
 
 def names_of(node: ir.Node) -> list[str]:
-    """What a node may be called: its name, that of its origin, those of its outputs, and its kind."""
+    """Names that a node may be called by: its own, that of its origin, those of its outputs, and its kind."""
     return [n for n in (node.name, hub.origin(node).name, *(v.name for v in node.outputs), node.op_type) if n]
 
 

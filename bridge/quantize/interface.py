@@ -33,7 +33,7 @@ class Interface:
         }
 
     def notes(self) -> list[str]:
-        """What each integer stands for, in words."""
+        """Sentences on the numbers that integers stand for."""
         return [
             f"{side} {name} is {params.dtype.name.lower()}: (integer - {int(params.zero_point)}) × "
             f"{float(params.scale):.7g}"

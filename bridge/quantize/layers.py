@@ -41,7 +41,7 @@ def quantize_weights(model: ir.Model, holding: Holding, scheme: Scheme, kept: se
         if node in kept or node.domain or node.op_type not in holding.kernels or not holding.takes(node):
             continue
         if node.op_type == "Gather":
-            changed += _table(node)
+            changed += _looked_up(node)
             continue
         array = weights_of(node)
         if array is None or array.size < FEWEST:
@@ -61,7 +61,7 @@ def _dequantized(node: ir.Node, array: np.ndarray, holding: Holding, scheme: Sch
     return True
 
 
-def _table(node: ir.Node) -> bool:
+def _looked_up(node: ir.Node) -> bool:
     """Rows of a constant table gathered as integers, and times the scale of each row."""
     array, axis = const(node.inputs[0]), attr(node, "axis")
     if array is None or array.dtype != np.float32 or array.size < FEWEST or not np.isfinite(array).all():

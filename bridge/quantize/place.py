@@ -1,4 +1,4 @@
-"""Which values of a model are quantized, and which of them share their parameters."""
+"""The values of a model that are quantized, and those of them that share their parameters."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _follow(
     ranges: Mapping[ir.Value, Observed],
     kept: set[ir.Node],
 ) -> None:
-    """What moves elements is a kernel where it reads integers, or where all that reads it does."""
+    """A node that moves elements is a kernel where it reads integers, or where all that reads it does."""
     movers = {n for n in graph if moves(n, holding)}
     for node in movers & found.kernels.keys():
         del found.kernels[node]

@@ -137,7 +137,7 @@ def _least_error(observed: Observed, low: float, high: float, levels: int) -> tu
 
 
 def _beyond(centres: np.ndarray, counts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many numbers lie below each end, and the sum of their squared distances from it."""
+    """The count of numbers below each end, and the sum of their squared distances from it."""
     distances = np.maximum(ends[:, None] - centres[None, :], 0.0)
     return (distances > 0) @ counts, (distances**2) @ counts
 

@@ -1,4 +1,4 @@
-"""What a quantization gives: the model, and how accurate it is."""
+"""Results of quantization: the model, and how accurate it is."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ class Quantization:
         if self.outputs:
             held = "random" if self.random else "held back"
             lines.append(f"  accuracy on samples {held}: SQNR, cosine, max error, agreement of the top class")
-            lines += _table("output", self.outputs)
-        lines += _table("written", self.written)
+            lines += _measured_rows("output", self.outputs)
+        lines += _measured_rows("written", self.written)
         if self.returned:
             shown = ", ".join(self.returned[:SHOWN])
             more = f" and {len(self.returned) - SHOWN} more" if len(self.returned) > SHOWN else ""
             lines.append(f"  returned to float, most harmful first: {shown}{more}")
         noisy = sorted((a for a in self.layers if math.isfinite(a.sqnr)), key=lambda a: a.sqnr)[:SHOWN]
-        return "\n".join([*lines, *_table("layer", noisy)])
+        return "\n".join([*lines, *_measured_rows("layer", noisy)])
 
 
-def _table(kind: str, rows: Any) -> list[str]:
+def _measured_rows(kind: str, rows: Any) -> list[str]:
     width = max((len(a.name) for a in rows), default=0)
     return [f"    {kind} {a.name:<{width}}  {a}" for a in rows]
 

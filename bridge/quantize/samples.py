@@ -177,7 +177,7 @@ def _of_path(model: ir.Model, path: Path, images: Images) -> Samples:
     if not path.exists():
         raise InvalidInput(f"{path} does not exist.", TAKEN)
     if path.suffix.lower() == ".csv":
-        return _stacked(model, {_only_input(model, "a table"): _table(path)})
+        return _stacked(model, {_only_input(model, "a table"): _of_csv(path)})
     if path.is_dir():
         return _of_folder(model, path, images)
     if path.suffix.lower() in PICTURES:
@@ -205,7 +205,7 @@ def _read_row(model: ir.Model, path: Path, images: Images) -> Row:
     return read_inputs([str(path)], inputs, images)[0]
 
 
-def _table(path: Path) -> np.ndarray:
+def _of_csv(path: Path) -> np.ndarray:
     """The numbers of a CSV, [rows, columns]; a first row of names is passed over."""
     try:
         with path.open(newline="") as file:

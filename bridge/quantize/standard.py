@@ -10,8 +10,8 @@ import onnx_ir as ir
 from bridge.hub import attr, const, input_at, rank_of
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.biases import FoldBiases
+from bridge.passes.spell import AsProducts
 from bridge.quantize.schemes import SCHEMES, Holding, Kind
-from bridge.quantize.spell import AsProducts
 from bridge.quantize.weights import LAYERS
 
 __all__ = ["LAYER_WEIGHTS", "ROUNDED", "STANDARD", "STATIC", "bounds"]
@@ -51,7 +51,7 @@ def bounds(node: ir.Node) -> tuple[float, float] | None:
 
 
 def takes(node: ir.Node) -> bool:
-    """What kernels of ONNX Runtime ask beyond the operator."""
+    """True for a node that ONNX Runtime has a kernel for; its operator has one."""
     match node.op_type:
         case "Clip":
             return bounds(node) is not None

@@ -36,5 +36,5 @@ def stored_weights(mil: Any, model: ir.Model, value: ir.Value) -> Any:
         table_shape = (*[1] * places.ndim, 2**bits, 1)
         return mil.builder.constexpr_lut_to_dense(indices=places.astype(small), lut=full.reshape(table_shape))
     flat = ((places.ravel()[:, None] >> np.arange(bits)) & 1).astype(np.uint8).ravel()
-    packed, shape = np.packbits(flat, bitorder="little"), np.uint32(places.shape)
+    packed, shape = np.packbits(flat, bitorder="little"), np.array(places.shape, np.uint32)
     return mil.builder.constexpr_lut_to_dense(indices=packed, lut=full, shape=shape)

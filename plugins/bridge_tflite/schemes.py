@@ -10,9 +10,9 @@ from bridge.hub import attr, const, input_at, rank_of
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.biases import FoldBiases
 from bridge.passes.gelu import RaiseGelu
+from bridge.passes.spell import SpellOut
 from bridge.quantize.place import is_ranked
 from bridge.quantize.schemes import Holding
-from bridge.quantize.spell import SpellOut
 from bridge.quantize.standard import LAYER_WEIGHTS, ROUNDED, bounds
 from bridge.quantize.weights import LAYERS
 from bridge.traits import MOVES_DATA, is_a
@@ -37,7 +37,7 @@ def _hub_name(name: str) -> str:
 
 
 def _takes(node: ir.Node) -> bool:
-    """What LiteRT's integer kernels ask beyond the operator."""
+    """True for a node that LiteRT has an integer kernel for; its operator has one."""
     match node.op_type:
         case "Clip":
             return bounds(node) is not None
