@@ -566,3 +566,13 @@ def test_products_of_two_activations_are_kernels_of_integers(tmp_path):
     assert all(
         is_dequantize(v.producer()) or v.producer().op_type == "Transpose" for n in products for v in n.inputs
     )
+
+
+def test_integers_are_squeezed_where_several_lengths_vary(tmp_path):
+    text = """(float[N,3,1,M] x) => (float[N,3,M] y) {
+        a = Add (x, x) y = Squeeze (a, two)
+    }"""
+    source = bridge.save(hub_from_text(text, two=np.array([2])), tmp_path / "source.onnx")
+    data = [{"x": RNG.normal(size=(2, 3, 1, 5)).astype(np.float32)} for _ in range(10)]
+    done = bridge.convert(source.path, tmp_path / "q.tflite", quantize="int8", calibration=data, verify=True)
+    assert done.quantization.sqnr > 30
