@@ -114,10 +114,10 @@ def written(
     from bridge.trials import Sampling  # takes 0.1 s with what it needs, which only verification does
     from bridge.verify import Proof
 
-    sampling = verify if isinstance(verify, Sampling) else Sampling()
+    sampling, judge = verify if isinstance(verify, Sampling) else Sampling(), None
     if quantizing is not None:
-        sampling = quantizing.sampling(sampling)
-    proof = Proof(way.writer, way.reader if change is None else model, model, sampling)
+        sampling, judge = quantizing.sampling(sampling), quantizing.judge
+    proof = Proof(way.writer, way.reader if change is None else model, model, sampling, judge)
     return _write(model, way.writer, report, overwrite, proof, keep, quantizing)
 
 
