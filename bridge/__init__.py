@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bridge.hookspecs import hookimpl
     from bridge.load import load
     from bridge.plugins import formats
+    from bridge.quantize.core import quantize
+    from bridge.quantize.result import Quantization
     from bridge.runtime import run
     from bridge.summary import Summary, inspect
     from bridge.verify import Verification, verify
@@ -28,6 +30,7 @@ __all__ = [
     "BridgeError",
     "Conversion",
     "Difference",
+    "Quantization",
     "Summary",
     "Verification",
     "check",
@@ -39,6 +42,7 @@ __all__ = [
     "hookimpl",
     "inspect",
     "load",
+    "quantize",
     "run",
     "save",
     "verify",
@@ -48,6 +52,7 @@ _HOMES = {
     "BridgeError": "errors",
     "Conversion": "convert",
     "Difference": "workbench.diff",
+    "Quantization": "quantize.result",
     "Summary": "summary",
     "Verification": "verify",
     "check": "convert",
@@ -59,6 +64,7 @@ _HOMES = {
     "hookimpl": "hookspecs",
     "inspect": "summary",
     "load": "load",
+    "quantize": "quantize.core",
     "run": "runtime",
     "save": "convert",
     "verify": "verify",

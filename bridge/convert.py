@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.edits import Edits, edited
-from bridge.errors import UnsupportedModel, stage
-from bridge.load import Reader
+from bridge.errors import InvalidOption, UnsupportedModel, stage
 from bridge.lower import Writer, writer
 from bridge.measured import notes
 from bridge.output import atomic, require_free, unless_model
@@ -20,6 +19,8 @@ from bridge.report import Report
 from bridge.route import Route, route
 
 if TYPE_CHECKING:
+    from bridge.quantize.file import Step
+    from bridge.quantize.result import Quantization
     from bridge.trials import Sampling
     from bridge.verify import Proof, Verification
 
@@ -28,20 +29,23 @@ __all__ = ["Conversion", "check", "convert", "save", "written"]
 
 @dataclass(frozen=True)
 class Conversion:
-    """A file written: where, what happened to each operator, and how it compared if that was asked."""
+    """A file written: where, what happened to each operator, how it compared if that was asked, and how
+    accurate it is if it was quantized."""
 
     path: Path
     report: Report
     verification: Verification | None = None
+    quantization: Quantization | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         compared = self.verification.to_dict() if self.verification else None
-        return {"path": str(self.path), "report": self.report.to_dict(), "verification": compared}
+        quantized = {"quantization": self.quantization.to_dict()} if self.quantization else {}
+        return {"path": str(self.path), "report": self.report.to_dict(), "verification": compared} | quantized
 
     def __str__(self) -> str:
-        lines = [f"{self.path} written.", str(self.report)]
-        return "\n".join([*lines, str(self.verification)] if self.verification else lines)
+        parts = [f"{self.path} written.", self.report, self.verification, self.quantization]
+        return "\n".join(str(part) for part in parts if part is not None)
 
 
 def convert(
@@ -54,6 +58,8 @@ def convert(
     verify: bool | Sampling = False,
     keep: bool = False,
     dims: Mapping[str, int | str] | None = None,
+    quantize: str | None = None,
+    calibration: Any = None,
     **options: Any,
 ) -> Conversion:
     """Convert a model file or live object to another format.
@@ -67,15 +73,30 @@ def convert(
     `bridge.edits.Edits` are options too, which change the interface; what is verified then is the edited
     model, as the hub holds it.
 
+    With `quantize`, a scheme, the hub model is quantized for the target on `calibration`, as
+    `bridge.quantize` does, whose other arguments go among the options; with `verify` the file is compared
+    with the quantized hub model, and measured against the float source on the samples held back.
+
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
-    InvalidOption, WriteFailed, VerificationFailed, TooLarge, InternalError: all BridgeErrors.
+    InvalidOption, InvalidInput, WriteFailed, VerificationFailed, TooLarge, InternalError: all BridgeErrors.
     """
     fixed = {name: n for name, n in (dims or {}).items() if not isinstance(n, str) and ":" not in name}
     changed = {name: n for name, n in (dims or {}).items() if name not in fixed}
     edits, others = Edits.taken(options | {"dims": changed})
-    way = route(src, dst, to=to, source=source, dims=fixed, options=others)
     change = (lambda model: edited(model, edits)) if edits != Edits() else None
-    return written(way, overwrite, verify, keep, change)
+    if quantize is None:
+        if calibration is not None:
+            raise InvalidOption("calibration needs a scheme of quantization.", "Such as: quantize='int8'.")
+        way = route(src, dst, to=to, source=source, dims=fixed, options=others)
+        return written(way, overwrite, verify, keep, change)
+    from bridge.quantize.core import Quantizing  # takes 0.2 s with what it needs, which others do without
+    from bridge.quantize.file import Step
+
+    asked, others = Quantizing.taken(quantize, calibration, others)
+    way = route(src, dst, to=to, source=source, dims=fixed, options=others)
+    step = Step(way.writer, asked)
+    both = step if change is None else lambda model: step(change(model))
+    return replace(written(way, overwrite, verify, keep, both, step), quantization=step.result)
 
 
 def written(
@@ -84,9 +105,10 @@ def written(
     verify: bool | Sampling,
     keep: bool,
     change: Callable[[ir.Model], ir.Model] | None = None,
+    quantizing: Step | None = None,
 ) -> Conversion:
     """Write what a route leads to. What `change` makes of the hub model is written in its place, and is
-    what verification holds it to. Raises as `convert` does."""
+    what verification holds it to; what `quantizing` makes is measured too. Raises as `convert` does."""
     require_free(way.writer.path, overwrite, unless_model(way.writer.format))
     steps = ("import", "legalise", "export", *["verify"] * bool(verify))
     report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader), steps=steps)
@@ -95,15 +117,16 @@ def written(
     report.notes.extend(hub.noted(model))
     if change is not None:
         model = change(model)
-    proof = _proof(way.writer, way.reader if change is None else model, model, verify) if verify else None
-    return _write(model, way.writer, report, overwrite, proof, keep)
-
-
-def _proof(target: Writer, source: Reader | ir.Model, model: ir.Model, verify: bool | Sampling) -> Proof:
+    if not verify:
+        return _write(model, way.writer, report, overwrite)
     from bridge.trials import Sampling  # takes 0.1 s with what it needs, which only verification does
     from bridge.verify import Proof
 
-    return Proof(target, source, model, verify if isinstance(verify, Sampling) else None)
+    sampling, judge = verify if isinstance(verify, Sampling) else Sampling(), None
+    if quantizing is not None:
+        sampling, judge = quantizing.sampling(sampling), quantizing.judge
+    proof = Proof(way.writer, way.reader if change is None else model, model, sampling, judge)
+    return _write(model, way.writer, report, overwrite, proof, keep, quantizing)
 
 
 def save(
@@ -146,6 +169,7 @@ def _write(
     overwrite: bool,
     proof: Proof | None = None,
     keep: bool = False,
+    quantizing: Step | None = None,
 ) -> Conversion:
     """Lower the model and write it. If verification fails the file is discarded, unless
     `keep`."""
@@ -167,6 +191,8 @@ def _write(
                     verification = proof.of(temporary, model)
                 if not keep:
                     verification.require(target.path)
+                if quantizing is not None:
+                    quantizing.measure(temporary, model, keep)
     except ModuleNotFoundError as error:
         raise target.format.missing(error) from error
     if verification is not None:

@@ -138,6 +138,9 @@ VERSION = _text("bridge.version")
 ESTIMATOR = _text("bridge.estimator")
 """The class of the estimator it was read from."""
 
+STORED_WEIGHTS = _text("bridge.stored_weights")
+"""The scheme whose fewer bits hold its large weights exactly: float16, bfloat16, or a palette."""
+
 NOTES = _data("bridge.notes")
 """Sentences on what its importer changed, for the report: a list."""
 

@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from bridge.ops import Need, OpTable
+    from bridge.quantize.schemes import Holding
     from bridge.report import Report
     from bridge.session import Session
 
@@ -153,6 +154,7 @@ class Exporter:
     for the usual tolerance. `variant(options, path)` is another exporter for these options and this
     destination (None when it is not known yet), or None; `hint` is what a refused
     model's user may do; `face(model, options)` says how the file's inputs differ from those of the hub model.
+    `schemes(options)` are those of quantization that the format holds, and how.
     """
 
     table: OpTable
@@ -168,6 +170,7 @@ class Exporter:
     variant: Callable[[dict[str, Any], Path | None], Exporter | None] = lambda options, path: None
     hint: str = "Add a rule: plugins/README.md#one-operator"
     face: Callable[[ir.Model, dict[str, Any]], Face] = lambda model, options: Face()
+    schemes: Callable[[dict[str, Any]], Mapping[str, Holding]] = lambda options: {}
 
     def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""

@@ -307,14 +307,20 @@ class Proof:
     runtime or framework, else the hub model as imported, on inputs both can take."""
 
     def __init__(
-        self, target: Writer, source: Reader | ir.Model, model: ir.Model, sampling: Sampling | None = None
+        self,
+        target: Writer,
+        source: Reader | ir.Model,
+        model: ir.Model,
+        sampling: Sampling | None = None,
+        judge: Callable[[Reader | ir.Model, ir.Model], Judge] | None = None,
     ) -> None:
         self.writer, self.sampling = target, sampling or Sampling()
         # The source's runtime knows nothing of the operators whose bodies plugins bring
         bodies = {function.identifier() for function in plugins.functions()}
         foreign = any(node.op_identifier() in bodies for node in hub.all_nodes(model))
         self.model = model.clone()
-        self.judge = Judge(source if isinstance(source, Reader) and not foreign else self.model, self.model)
+        asked = source if isinstance(source, Reader) and not foreign else self.model
+        self.judge = (judge or Judge)(asked, self.model)
         warm(self.writer.format)
 
     def of(self, path: Path, lowered: ir.Model) -> Verification:

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs" / "api.md"
 PUBLIC = {
-    "bridge": """BridgeError Conversion Difference Summary Verification check convert diff edit extract formats hookimpl
-        inspect load run save verify""",
+    "bridge": """BridgeError Conversion Difference Quantization Summary Verification check convert diff edit extract
+        formats hookimpl inspect load quantize run save verify""",
     "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidHub InvalidInput
         InvalidOption MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
         VerificationFailed WriteFailed""",
@@ -41,6 +41,8 @@ PUBLIC = {
     "bridge.passes.widen": "ComputeWider",
     "bridge.ports": "Port port_of",
     "bridge.quant": "QuantParams is_dequantize is_quantize limits quant_of quant_params quantized_dtype",
+    "bridge.quantize.schemes": "Holding Kind SCHEMES Scheme held_by scheme_of",
+    "bridge.quantize.standard": "LAYER_WEIGHTS ROUNDED STANDARD STATIC bounds",
     "bridge.report": "Blocker Crossing Outcome Report",
     "bridge.runtime": "HubSession Outputs Session open_session run",
     "bridge.testing": "FormatTests case_names",

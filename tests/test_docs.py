@@ -12,11 +12,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import bridge
 from bridge.cli import main
 from bridge.plugins import formats
+from bridge.quantize.schemes import SCHEMES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -163,3 +166,33 @@ def test_the_commands_of_the_workbench_run(tmp_path, monkeypatch):
     for line in "".join(blocks).splitlines():
         result = CliRunner().invoke(main, shlex.split(line)[1:])
         assert result.exit_code == (3 if line.startswith("bridge diff") else 0), (line, result.output)
+
+
+def test_the_commands_and_programs_of_quantization_run(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "tests" / "models" / "mnist.onnx", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("samples.npz", Input3=rng.normal(size=(20, 1, 28, 28)).astype(np.float32))
+    page = (ROOT / "docs" / "quantize.md").read_text()
+    for line in "".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines():
+        result = CliRunner().invoke(main, shlex.split(line)[1:])
+        assert result.exit_code == 0, (line, result.output)
+    for program in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(program, {"bridge": bridge})
+
+
+def test_the_table_of_schemes_is_what_formats_declare():
+    page = (ROOT / "docs" / "quantize.md").read_text()
+    head, _, *rows = [line.strip("| ").split("|") for line in page.splitlines() if line.startswith("|")][:11]
+    titles = [cell.strip() for cell in head]
+    for name, scheme in SCHEMES.items():
+        family = name if f"`{name}`" in page else re.sub(r"-\d+$", "", name)
+        row = next(r for r in rows if f"`{family}" in r[0] or (family == "palette" and "palette" in r[0]))
+        assert f"{scheme.expected:g} dB" in row[-1] or scheme.kind == "palette"
+        for fmt in formats():
+            if fmt.title not in titles or not fmt.exporter:
+                continue
+            exporter = fmt.resolve("exporter")
+            newest = {"minimum_deployment_target": "iOS18"} if fmt.name == "coreml" else {}
+            held = name in exporter.schemes(exporter.parse(newest, fmt.title))
+            assert held == bool(row[titles.index(fmt.title)].strip()), (name, fmt.title)

@@ -29,6 +29,7 @@ from bridge.cli.arguments import (
 )
 from bridge.cli.command import command, progress_bar
 from bridge.cli.edits import edit_options, take_edits
+from bridge.cli.quantize import quantize_options, take_quantizing
 from bridge.cli.usage import refuse_without
 
 
@@ -61,6 +62,7 @@ from bridge.cli.usage import refuse_without
 @jobs_option("Worker processes, with -o and --batch.")
 @scheduler_option
 @edit_options
+@quantize_options
 @named_dims_option
 @options_argument
 @command
@@ -90,6 +92,7 @@ def convert(
         return _batch(_of_manifest(manifest, paths), jobs, scheduler)
     _require_usage(paths, folder, settings)
     take_edits(settings)
+    take_quantizing(settings)
     settings |= parsed(options)
     if dims:
         settings["dims"] = parsed_dims(dims, named=True)

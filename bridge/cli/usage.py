@@ -22,7 +22,7 @@ OPTIONS = {
     "--model": "The model is the word without a name.",
     "--outfile": "DST is the word after SRC; `> FILE` keeps what is printed.",
     "--output": "DST is the word after SRC; `> FILE` keeps what is printed.",
-    "--quantize": "Nothing is quantized; --precision float16 halves weights, where a format has the choice.",
+    "--int8": "--quantize int8 --calibration DATA quantizes weights and activations.",
     "--shape": "--dims NAME=LENGTH gives a dimension of the inputs its length.",
     "--source": "--from names the format of SRC.",
     "--target": "--to names the format to write.",

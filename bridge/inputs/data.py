@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from bridge.errors import InvalidInput, MissingDependency, near_miss
+from bridge.errors import InvalidInput, InvalidOption, MissingDependency, near_miss
 from bridge.plugins import DISTRIBUTION
 from bridge.runtime import check_inputs
 
@@ -18,13 +19,42 @@ PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 COLOURS = (1, 3, 4)
 
 
-def read_inputs(files: list[str], inputs: Sequence[ir.Value]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Images:
+    """The way pictures become numbers: pixels of 0 to 255 less `mean` and divided by `std`, of one number or
+    one a channel, with the channels in the order rgb or bgr. Raises InvalidOption."""
+
+    mean: Sequence[float] = (0.0,)
+    std: Sequence[float] = (1.0,)
+    channels: str = "rgb"
+
+    def __post_init__(self) -> None:
+        if self.channels not in ("rgb", "bgr"):
+            raise InvalidOption(f"channels={self.channels!r} is not one of rgb, bgr.")
+        if not np.isfinite([*self.mean, *self.std]).all() or not all(self.std):
+            raise InvalidOption("The mean and the deviation of images are finite, and no deviation is 0.")
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels [height, width, channels] as they are, else as float32. Raises InvalidInput."""
+        if self == Images():
+            return pixels
+        count = pixels.shape[-1]
+        if not {len(self.mean), len(self.std)} <= {1, count}:
+            raise InvalidInput(f"The mean or the deviation of images is not of one number or {count}.")
+        ordered = pixels[..., ::-1] if self.channels == "bgr" and count == 3 else pixels
+        return (ordered - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+
+
+def read_inputs(
+    files: list[str], inputs: Sequence[ir.Value], images: Images | None = None
+) -> list[dict[str, Any]]:
     """Arrays by input name, several of them to run one by one.
 
     A file is an `.npz` (keys are input names), or an `.npy` or a picture: of the input NAME where it is
     written NAME=FILE, else of the inputs in order. A folder holds such files, one a run where the model has
     one input, else an `.npz` each; a folder for each input, NAME=FOLDER, gives its files in the order of
-    their names. Numbers take the input's dtype, pictures its layout; what lacks a batch of one gets it.
+    their names. Numbers take the input's dtype, pictures its layout, `images` done to their pixels; what
+    lacks a batch of one gets it.
     Raises InvalidInput.
     """
     values = {v.name or "": v for v in inputs}
@@ -50,7 +80,7 @@ def read_inputs(files: list[str], inputs: Sequence[ir.Value]) -> list[dict[str, 
                 raise InvalidInput(
                     f"{path} is one file too many: the model's inputs are {', '.join(values)}."
                 )
-        columns.append([_read(file, values.get(name), values) for file in found])
+        columns.append([_read(file, values.get(name), values, images or Images()) for file in found])
     count = max(map(len, columns), default=0)
     if any(len(column) not in (1, count) for column in columns):
         raise InvalidInput("The folders hold different numbers of files.", "Give each as many, or one.")
@@ -62,11 +92,11 @@ def read_inputs(files: list[str], inputs: Sequence[ir.Value]) -> list[dict[str, 
     return rows
 
 
-def _read(path: Path, value: ir.Value | None, values: dict[str, ir.Value]) -> dict[str, Any]:
+def _read(path: Path, value: ir.Value | None, values: dict[str, ir.Value], images: Images) -> dict[str, Any]:
     if not path.exists():
         raise InvalidInput(f"{path} does not exist.", "Inputs are files: .npy, .npz, pictures, or NAME=FILE.")
     if path.suffix.lower() in PICTURES and value is not None:
-        return {value.name or "": _picture(path, value)}
+        return {value.name or "": _picture(path, value, images)}
     try:
         loaded = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -75,13 +105,13 @@ def _read(path: Path, value: ir.Value | None, values: dict[str, ir.Value]) -> di
             "Save one with numpy.save, or numpy.savez for several inputs.",
         ) from error
     if isinstance(loaded, np.ndarray) and value is not None:
-        return {value.name or "": _fitted(loaded, value)}
+        return {value.name or "": fitted(loaded, value)}
     if isinstance(loaded, np.ndarray):
         raise InvalidInput(f"{path} is one array.", "Say whose: NAME=FILE.")
-    return {name: _fitted(array, values[name]) if name in values else array for name, array in loaded.items()}
+    return {name: fitted(array, values[name]) if name in values else array for name, array in loaded.items()}
 
 
-def _fitted(array: np.ndarray, value: ir.Value) -> np.ndarray:
+def fitted(array: np.ndarray, value: ir.Value) -> np.ndarray:
     """The array in the input's dtype, where that holds what it says, with a batch of one where it has
     none."""
     rank = None if value.shape is None else len(value.shape)
@@ -97,7 +127,7 @@ def _fitted(array: np.ndarray, value: ir.Value) -> np.ndarray:
     return cast if np.array_equal(cast.astype(array.dtype), array) else array
 
 
-def _picture(path: Path, value: ir.Value) -> np.ndarray:
+def _picture(path: Path, value: ir.Value, images: Images) -> np.ndarray:
     """Pixels from 0 to 255 in the colours, layout and size that the input has; its own size where it has
     none."""
     dims = [d if isinstance(d, int) else None for d in value.shape or ()]
@@ -108,7 +138,7 @@ def _picture(path: Path, value: ir.Value) -> np.ndarray:
     if channels not in COLOURS:
         raise InvalidInput(f"{path} is a picture; the input {value.name} has {channels} channels.")
     height, width = sides[:2] if last else sides[1:]
-    pixels = _opened(path, channels, height, width)
+    pixels = images(_opened(path, channels, height, width))
     array = pixels if last else pixels.transpose(2, 0, 1)
     dtype = value.dtype.numpy() if value.dtype else np.dtype(np.float32)
     return (array if len(dims) == 3 else array[None]).astype(dtype)

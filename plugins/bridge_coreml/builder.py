@@ -15,6 +15,7 @@ from bridge.ops import OpTable
 from bridge.weightfile import FileTensor
 from bridge_coreml.coremltools_import import coremltools
 from bridge_coreml.export_ops.common import HELD, I32_MAX, NUMPY
+from bridge_coreml.stored_weights import stored_weights
 
 LARGE = 2**16
 """Bytes from which a constant is written straight from its file."""
@@ -26,15 +27,16 @@ class Mil:
     """Calls MIL operators by name: `mil.conv(x=x, weight=w)`, or by place for its `x` and `y`:
     `mil.add(a, b)`. Arguments may be hub values, MIL variables, arrays, numbers.
 
-    `table` are the rules of hub operators, `version` is the iOS version written for. Constants are written
+    `table` are the rules of hub operators, `version` is the iOS version written for, `model` the hub model
+    that is. Constants are written
     where they are first read.
     """
 
-    def __init__(self, table: OpTable, version: int) -> None:
+    def __init__(self, table: OpTable, version: int, model: ir.Model) -> None:
         coremltools()
         from coremltools.converters.mil.mil import Builder
 
-        self.table, self.version = table, version
+        self.table, self.version, self.model = table, version, model
         self.builder = Builder
         self.variables: dict[ir.Value, Any] = {}
         self.blocks: list[dict[ir.Value, Any]] = [{}]
@@ -68,7 +70,9 @@ class Mil:
         for block in reversed(self.blocks):
             if value in block:
                 return block[value]
-        constant = self._constant(value)
+        constant = stored_weights(self, self.model, value)
+        if constant is None:
+            constant = self._constant(value)
         self.rename(constant, value.name or "constant")
         self.blocks[-1][value] = constant
         return constant

@@ -24,6 +24,7 @@ from bridge_coreml.export_ops.common import HELD, NARROWED, ints
 from bridge_coreml.legalize import newer_targets, passes
 from bridge_coreml.options import PROGRAM, SPECIFICATION, kept_float32, version
 from bridge_coreml.pipeline import exporter as pipeline
+from bridge_coreml.schemes import schemes
 
 ARRAY_DATA_TYPES = {"fp32": 65568, "fp16": 65552, "int32": 131104}
 LONGEST = 2**31
@@ -49,7 +50,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     Builder.name_count.clear()
     target = version(options)
     program = Program()
-    mil = Mil(ops, target)
+    mil = Mil(ops, target, model)
     function, inputs, outputs = _function(mil, model, options)
     program.add_function("main", function)
     weights = path / package.WEIGHTS
@@ -248,4 +249,5 @@ exporter = Exporter(
     tolerance=lambda options: None if kept_float32(options) is None else 1e-2,
     options=PROGRAM,
     face=model_description.face,
+    schemes=schemes,
 )

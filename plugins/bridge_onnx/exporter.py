@@ -24,7 +24,9 @@ from bridge.passes.opset.down import RUNTIME_OPSET, keeps, lower, restamp, runti
 from bridge.passes.pads import PadsAtRunTime
 from bridge.passes.transforms import ProductTransforms
 from bridge.passes.weights import ShareWeights
+from bridge.quantize.standard import STANDARD
 from bridge.report import Report
+from bridge_onnx.stored_weights import StoreWeights
 from bridge_onnx.wire import write_model
 
 LIMIT = 2**31 - 2**20
@@ -40,6 +42,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     if target is None:
         target = _default_opset(model)
     lower(model, target)
+    StoreWeights(target)(model)
     ShareWeights()(model)
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
@@ -116,6 +119,7 @@ exporter = Exporter(
     legalize=legalize,
     write=write,
     accepts_all_operators=True,
+    schemes=lambda options: STANDARD,
     options=(
         Option(
             "opset",

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from bridge.formats import LABELS, Exporter, Option
 from bridge.passes.names import callable_names
+from bridge.quantize.standard import LAYER_WEIGHTS
 from bridge.report import Report
 from bridge_savedmodel.export_ops import ops
 from bridge_savedmodel.graph import VALUES, Graph
@@ -110,6 +111,7 @@ exporter = Exporter(
     legalize=passes,
     write=write,
     value_need=VALUES,
+    schemes=lambda options: {"int8-weights": LAYER_WEIGHTS},
     options=(
         Option(
             "weights",

@@ -12,6 +12,7 @@ from bridge.report import Report
 from bridge_tflite.export_ops import ops
 from bridge_tflite.flatbuffer import VALUES, File, SubgraphBuilder
 from bridge_tflite.legalize import passes
+from bridge_tflite.schemes import SCHEMES_HELD
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
@@ -59,5 +60,6 @@ exporter = Exporter(
         ),
         LABELS,
     ),
+    schemes=lambda options: SCHEMES_HELD,
     tolerance=lambda options: 1e-2 if options["precision"] == "float16" else None,
 )

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import held
+from bridge.hub import const, held
 from bridge.quant import QuantParams
 from bridge.weightfile import Transposed
 
-__all__ = ["WEIGHTS", "Weights", "weight_operand"]
+__all__ = ["WEIGHTS", "Weights", "keep", "kept", "weight_operand"]
 
 WEIGHTS = "bridge.quantization"
+GRIDS = "bridge.quantization.grids"
 T = ir.DataType
 
 
@@ -29,6 +30,29 @@ class Weights:
     def transpose(self, perm: Sequence[int]) -> Weights:
         """Weights with the dimensions in the order of `perm`."""
         return Weights(np.ascontiguousarray(self.integers.transpose(perm)), self.params.transpose(perm))
+
+
+def keep(graph: ir.Graph, value: ir.Value, weights: Weights) -> None:
+    """Keep the integers beside a constant, and their parameters beside the graph."""
+    value.meta[WEIGHTS] = weights
+    if weights.params.per_tensor:
+        graph.meta.setdefault(GRIDS, {})[weights.params] = None
+
+
+def kept(graph: ir.Graph, value: ir.Value, dtype: ir.DataType) -> Weights | None:
+    """The integers of `dtype`, per tensor, that a constant stands for. Where it was moved since, its elements
+    tell by which of the parameters they were dequantized."""
+    array, found = const(value), value.meta.get(WEIGHTS)
+    if array is None:
+        return None
+    if found is not None and found.integers.shape == array.shape:
+        return found if found.params.per_tensor and found.params.dtype == dtype else None
+    for params in graph.meta.get(GRIDS, ()):
+        if params.dtype == dtype and array.dtype == np.float32:
+            integers = params.quantize(array)
+            if np.array_equal(params.dequantize(integers), array):
+                return Weights(integers, params)
+    return None
 
 
 def weight_operand(tfl: Any, weights: ir.Value, perm: Sequence[int]) -> Any:

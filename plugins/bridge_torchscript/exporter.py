@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from bridge.formats import LABELS, Exporter, Option, flag
 from bridge.ops import Need
+from bridge.quantize.standard import LAYER_WEIGHTS
 from bridge.report import Report
 from bridge_torchscript.archive import Module, resave
 from bridge_torchscript.archive import write as write_archive
@@ -72,6 +73,7 @@ exporter = Exporter(
     write=write,
     value_need=VALUES,
     text=False,
+    schemes=lambda options: {"int8-weights": LAYER_WEIGHTS},
     options=(
         Option(
             "optimize",

@@ -14,7 +14,9 @@ torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-KIND = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "framework_free.py"))["KINDS"]["programs"]
+KIND = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "framework_free.py"))["KINDS"][
+    "programs"
+]
 SHAPES = [(0, 0), (0, 3, 3), (2, 0, 0), (0, 0, 0)]
 
 

@@ -33,6 +33,14 @@ INTEGER = "bridge.tflite.integer"
 INT64_TYPE = 4
 """INT64 in the schema's TensorType."""
 
+
+def has_one_unknown_dim(node: ir.Node) -> bool:
+    shape = node.outputs[0].shape
+    unknown = sum(not isinstance(d, int) for d in shape or ())
+    return shape is not None and (not unknown or (unknown == 1 and 0 not in list(shape)))
+
+
+ONE_UNKNOWN = condition("at most one dynamic dimension in the result", has_one_unknown_dim)
 NOT_EMPTY = condition("a non-empty input", lambda n: 0 not in (shape_of(n.inputs[0]) or []))
 
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bridge.hub import attr, const, shape_of
 from bridge.ops import OpTable, Rule
-from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
+from bridge_tflite.export_ops.common import INTEGER, NHWC, ONE_UNKNOWN, TFLITE
 from bridge_tflite.export_ops.conv import convolve, write_transpose_conv
 from bridge_tflite.export_ops.math import strip_leading_ones
 
@@ -73,13 +73,16 @@ def set_parameters(tfl: Any, node: ir.Node, *data: Any) -> None:
 
 
 def integer_rules(float_rules: Iterable[Rule]) -> Iterable[Rule]:
-    """Rules for integer operators that are written as their float form, with scales and zero points added."""
+    """Rules for integer operators that are written as their float form, with scales and zero points added: of
+    each the first, and the first that takes more than one dynamic dimension."""
     names = {f"{d}::{n}" if d else n for d, names_of_domain in SAME_FORM.items() for n in names_of_domain}
     written = set()
     for rule in float_rules:
-        if rule.op in names and rule.op not in written:
-            written.add(rule.op)
-            yield Rule(f"{INTEGER}::{rule.op.rsplit('::')[-1]}", _with_parameters(rule.handler))
+        needs = tuple(need for need in rule.needs if need is ONE_UNKNOWN)
+        if rule.op in names and (rule.op, needs) not in written:
+            written.add((rule.op, needs))
+            name = f"{INTEGER}::{rule.op.rsplit('::')[-1]}"
+            yield Rule(name, _with_parameters(rule.handler), needs=needs)
 
 
 def _with_parameters(handler: Any) -> Any:

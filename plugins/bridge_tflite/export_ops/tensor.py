@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, rank_of
 from bridge.needs import attribute, condition, constant, dtype, max_rank
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import (
     GATHER_DTYPES,
     INDEX_DTYPES,
     INT64_TYPE,
+    ONE_UNKNOWN,
     PADDED_RANK,
     RESHAPE_DTYPES,
     SCATTER_DTYPES,
@@ -55,15 +56,6 @@ ops.same(
 ops.same(domain=TFLITE, needs=(SAME_SHAPE,), And="STABLEHLO_AND")
 
 
-def has_one_unknown_dim(node: ir.Node) -> bool:
-    shape = node.outputs[0].shape
-    return shape is not None and sum(not isinstance(d, int) for d in shape) <= 1 and 0 not in list(shape)
-
-
-def is_static(node: ir.Node) -> bool:
-    return shape_of(node.outputs[0]) is not None
-
-
 @ops.op(
     "Identity",
     needs=(condition("a constant", lambda n: const(n.inputs[0]) is not None), RANK8, dtype(*RESHAPE_DTYPES)),
@@ -78,12 +70,7 @@ def copied_constant(tfl, node, x):
     "Squeeze",
     "Unsqueeze",
     "Identity",
-    needs=(
-        condition(
-            "at most one dynamic dimension in the result", lambda n: is_static(n) or has_one_unknown_dim(n)
-        ),
-        dtype(*TEXT_DTYPES, *RESHAPE_DTYPES),
-    ),
+    needs=(ONE_UNKNOWN, dtype(*TEXT_DTYPES, *RESHAPE_DTYPES)),
 )
 def reshape(tfl, node, x, *rest):
     tfl.RESHAPE(x, i32([d if isinstance(d, int) else -1 for d in node.outputs[0].shape]))

@@ -14,7 +14,7 @@ from bridge.facts import QUANTIZED
 from bridge.hub import attr, const, input_at, rank_of, shape_of
 from bridge.quant import QuantParams, is_dequantize, is_quantize, quant_params
 from bridge_tflite.export_ops.common import TFLITE
-from bridge_tflite.kept_weights import WEIGHTS, Weights
+from bridge_tflite.kept_weights import WEIGHTS, Weights, keep
 from bridge_tflite.legalize.bodies import add_bodies
 from bridge_tflite.legalize.nn import added_bias
 
@@ -94,7 +94,7 @@ def _fold_dequantize(graph: ir.Graph, node: ir.Node) -> None:
     if params.dtype == T.UINT8 and (params.zero_point == 128).all() and array.ndim > 1:
         array = (array.astype(np.int16) - 128).astype(np.int8)
         params = QuantParams.of(params.scale, None, T.INT8, params.axis)
-    weights.meta[WEIGHTS] = Weights(array, params)
+    keep(graph, weights, Weights(array, params))
     ir.convenience.replace_all_uses_with(node.outputs[0], weights)
     graph.remove(node, safe=True)
 

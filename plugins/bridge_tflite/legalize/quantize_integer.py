@@ -20,7 +20,7 @@ from bridge.hub import const, rank_of
 from bridge.quant import QuantParams, is_dequantize, is_quantize
 from bridge_tflite.export_ops import ops as written
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
-from bridge_tflite.kept_weights import WEIGHTS, Weights
+from bridge_tflite.kept_weights import WEIGHTS, Weights, kept
 from bridge_tflite.legalize.bodies import add_bodies
 from bridge_tflite.legalize.quantize import (
     has_marked_producer,
@@ -371,10 +371,10 @@ def _operand(graph: ir.Graph, value: Any, dtype: ir.DataType) -> tuple[ir.Value,
     if has_marked_producer(value):
         params = kernel_params(value.producer())
         return (value.producer().inputs[0], params) if params is not None and params.dtype == dtype else None
-    array, stored = const(value), value.meta.get(WEIGHTS)
+    array, stored = const(value), None if value is None else kept(graph, value, dtype)
     op = hub.Builder(graph)
-    if stored is not None and stored.params.per_tensor and stored.params.dtype == dtype:
-        valid = stored.integers.shape == array.shape and (dtype != T.INT16 or stored.params.symmetric)
+    if stored is not None:
+        valid = dtype != T.INT16 or stored.params.symmetric
         return (op.const(stored.integers), stored.params) if valid else None
     if array is None or array.size != 1 or not np.isfinite(array).all():
         return None
