@@ -15,6 +15,7 @@ from bridge_coreml.export_ops.common import (
     INTS,
     MIL,
     MOVED,
+    NUMPY,
     RANKED,
     SMALL,
     STATIC,
@@ -293,7 +294,7 @@ def range_(mil, node, start, limit, delta):
     """Core ML counts less than nothing where the limit lies behind the start."""
     first, step = const(node.inputs[0]), const(node.inputs[2])
     if step is None:
-        zero = np.int32(0) if node.inputs[2].dtype.is_integer() else np.float32(0)
+        zero = NUMPY[HELD[node.inputs[2].dtype]](0)
         ahead, back = mil.maximum(x=limit, y=start), mil.minimum(x=limit, y=start)
         limit = mil.select(cond=mil.greater(x=delta, y=zero), a=ahead, b=back)
     elif first is None or first > 0 or step < 0 or not _is_length(node.inputs[1]):
