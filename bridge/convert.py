@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import UnsupportedModel, stage
-from bridge.load import Reader
+from bridge.load import Reader, uncollected
 from bridge.lower import Writer, writer
 from bridge.measured import notes
 from bridge.output import atomic, require_free, unless_model
@@ -145,6 +145,7 @@ def _write(
     verification = None
     try:
         with (
+            uncollected(),
             target.extended,
             report.timed("legalise"),
             stage(f"Converting the model to {target.format.title}"),
@@ -153,7 +154,7 @@ def _write(
         report.require()
         with atomic(target.path, overwrite, unless_model(target.format)) as temporary:
             size = sum(tensor.nbytes for tensor in hub.weights(model))
-            with report.timed("export", (temporary.parent, size)):
+            with uncollected(), report.timed("export", (temporary.parent, size)):
                 target.write(model, temporary, report)
             if proof is not None:
                 with report.timed("verify"):
