@@ -12,6 +12,7 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.edits import Edits, edited
 from bridge.errors import InvalidOption, UnsupportedModel, stage
+from bridge.load import uncollected
 from bridge.lower import Writer, writer
 from bridge.measured import notes
 from bridge.output import atomic, require_free, unless_model
@@ -176,6 +177,7 @@ def _write(
     verification = None
     try:
         with (
+            uncollected(),
             target.extended,
             report.timed("legalise"),
             stage(f"Converting the model to {target.format.title}"),
@@ -184,7 +186,7 @@ def _write(
         report.require()
         with atomic(target.path, overwrite, unless_model(target.format)) as temporary:
             size = sum(tensor.nbytes for tensor in hub.weights(model))
-            with report.timed("export", (temporary.parent, size)):
+            with uncollected(), report.timed("export", (temporary.parent, size)):
                 target.write(model, temporary, report)
             if proof is not None:
                 with report.timed("verify"):

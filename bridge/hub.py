@@ -187,9 +187,21 @@ def nodes_of(graph: ir.Graph | ir.Function) -> Iterator[ir.Node]:
             yield from nodes_of(inner)
 
 
+def graphs(model: ir.Model) -> list[ir.Graph]:
+    """The model's graph and its subgraphs, each followed by those in it; not those of functions."""
+    return list(_graphs_of(model.graph))
+
+
+def _graphs_of(graph: ir.Graph) -> Iterator[ir.Graph]:
+    yield graph
+    for node in graph:
+        for inner in subgraphs(node):
+            yield from _graphs_of(inner)
+
+
 def weights(model: ir.Model) -> list[ir.TensorProtocol]:
     """The constants of the model's graph and its subgraphs."""
-    values = (value for graph in model.graphs() for value in graph.initializers.values())
+    values = (value for graph in graphs(model) for value in graph.initializers.values())
     return [value.const_value for value in values if value.const_value is not None]
 
 

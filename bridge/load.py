@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import gc
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +86,7 @@ class Reader:
 
     def read(self) -> ir.Model:
         """The hub model, cleaned and verified. Raises as `load` does."""
-        with stage(f"Reading {self}"):
+        with stage(f"Reading {self}"), uncollected():
             model = self._imported()
             if self.dims:
                 FixDimensions(self.dims)(model)
@@ -120,6 +122,19 @@ class Reader:
                 f"{self.subject} is not a valid {self.format.title} model: {type(error).__name__}: {error}",
                 "Is the file complete, and made by a current exporter?",
             ) from error
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """A context in which nobody looks for cycles of garbage: a model is one of millions of objects, all of
+    which live."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _is_own(error: Exception) -> bool:

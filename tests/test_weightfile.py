@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from build import hub_from_text
 from onnx import TensorProto, helper, numpy_helper
 
 import bridge
@@ -171,3 +172,14 @@ def test_weights_are_the_same_by_their_bytes(tmp_path: Path) -> None:
     assert is_same(Transposed(one, (1, 0)), Transposed(other, (1, 0)))
     assert not is_same(Transposed(one, (1, 0)), one)
     assert is_same(Transposed(one, (1, 0)), ir.Tensor(np.ascontiguousarray(array.T)))
+
+
+def test_a_weight_is_written_under_the_name_of_its_value(tmp_path):
+    model = hub_from_text(
+        "(float[1,256] x) => (float[1,256] y) { y = MatMul (x, w) }", w=np.eye(256, dtype=np.float32)
+    )
+    (value,) = (v for v in model.graph.initializers.values() if v.name == "w")
+    value.const_value = ir.Tensor(np.eye(256, dtype=np.float32), name="another")
+    x = np.arange(256, dtype=np.float32)[None]
+    path = bridge.save(model, tmp_path / "m.onnx").path
+    np.testing.assert_array_equal(bridge.run(path, {"x": x})["y"], x)

@@ -25,7 +25,7 @@ class FoldBatchNormalization(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
-        for graph in model.graphs():
+        for graph in hub.graphs(model):
             for node in list(graph):
                 if node.op_type == "BatchNormalization" and not node.domain:
                     changed |= _fold(graph, node)

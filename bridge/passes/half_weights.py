@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge import facts
+from bridge import facts, hub
 
 __all__ = ["HalfWeights"]
 
@@ -20,7 +20,7 @@ class HalfWeights(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
-        for graph in model.graphs():
+        for graph in hub.graphs(model):
             for value in list(graph.initializers.values()):
                 changed |= _round(value)
         return ir.passes.PassResult(model, changed)

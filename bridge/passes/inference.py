@@ -10,6 +10,8 @@ import onnx
 import onnx_ir as ir
 from onnx_ir import serde
 
+from bridge import hub
+
 __all__ = ["infer_by_schemas"]
 
 TABLES = (ir.AttributeType.INTS, ir.AttributeType.FLOATS, ir.AttributeType.STRINGS)
@@ -39,7 +41,7 @@ def _without_weights(model: ir.Model) -> Iterator[None]:
     """A context in which weights are inputs of the model, so that inference does not copy them."""
     weights = [
         (graph, value)
-        for graph in model.graphs()
+        for graph in hub.graphs(model)
         for value in graph.initializers.values()
         if value.const_value is None
         or value.const_value.nbytes > (SMALL if graph is model.graph else WEIGHTS)

@@ -35,7 +35,7 @@ class NameValues(ir.passes.InPlacePass):
         self._taken = {v.name for v in [*model.graph.inputs, *model.graph.outputs]}
         self._public = {*model.graph.inputs, *model.graph.outputs}
         self._nodes: set[str] = set()
-        self._reserved = {name for graph in model.graphs() for name in graph.initializers}
+        self._reserved = {name for graph in hub.graphs(model) for name in graph.initializers}
         self._count = 0
         self._graph(model.graph)
         return ir.passes.PassResult(model, True)

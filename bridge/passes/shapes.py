@@ -192,6 +192,9 @@ def completed_shape(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.
 
 
 def _name_dimensions(model: ir.Model, values: Iterable[ir.Value]) -> None:
+    unnamed = [v for v in values if v.shape is not None and v.shape.has_unknown_dim()]
+    if not unnamed:
+        return
     taken = {
         str(d.value)
         for v in _values(model.graph)
@@ -200,9 +203,8 @@ def _name_dimensions(model: ir.Model, values: Iterable[ir.Value]) -> None:
         if isinstance(d, ir.SymbolicDim)
     }
     counter = 0
-    for value in values:
-        if value.shape is None:
-            continue
+    for value in unnamed:
+        assert value.shape is not None
         dims = list(value.shape)
         for index, dim in enumerate(dims):
             if isinstance(dim, ir.SymbolicDim) and dim.value is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.weightfile import LOOKS, is_same, looks
 
 __all__ = ["ShareWeights"]
@@ -13,7 +14,7 @@ class ShareWeights(ir.passes.InPlacePass):
     """1. Of the weights of a graph that have one dtype, one shape and the same bytes, one is left."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        return ir.passes.PassResult(model, any([_share(graph) for graph in model.graphs()]))
+        return ir.passes.PassResult(model, any([_share(graph) for graph in hub.graphs(model)]))
 
 
 def _share(graph: ir.Graph) -> bool:

@@ -210,7 +210,7 @@ def _weights(one: ir.Model, other: ir.Model) -> tuple[list[WeightChange], int]:
 
 def _constants(model: ir.Model) -> dict[str, Any]:
     """Constants by name; those of bodies behind those of the graph."""
-    values = (value for graph in model.graphs() for value in graph.initializers.values())
+    values = (value for graph in hub.graphs(model) for value in graph.initializers.values())
     named: dict[str, Any] = {}
     for value in values:
         if value.const_value is not None:

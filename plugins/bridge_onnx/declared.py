@@ -68,7 +68,7 @@ def _expected(data_type: int, dims: Sequence[int]) -> dict[str, int] | None:
 
 def held_shapes(model: ir.Model) -> None:
     """Constants have the dtype and shape that they hold, whatever is declared of them."""
-    for graph in model.graphs():
+    for graph in hub.graphs(model):
         for value in graph.initializers.values():
             if value.const_value is not None:
                 value.type = ir.TensorType(value.const_value.dtype)
@@ -87,7 +87,7 @@ def _texts(model: ir.Model) -> Iterator[Any]:
     """Every name, note and key of the model."""
     yield from filter(None, (model.producer_name, model.producer_version, model.domain, model.doc_string))
     yield from _entries(model)
-    parts: list[ir.Graph | ir.Function] = [*model.graphs(), *model.functions.values()]
+    parts: list[ir.Graph | ir.Function] = [*hub.graphs(model), *model.functions.values()]
     for part in parts:
         yield from filter(None, (part.name, part.doc_string, *part.opset_imports))
         yield from _entries(part)
@@ -179,7 +179,7 @@ def _written(shape: ir.Shape) -> str:
 
 
 def _values(model: ir.Model) -> Iterator[ir.Value]:
-    for graph in model.graphs():
+    for graph in hub.graphs(model):
         yield from graph.inputs
     for node in all_nodes(model):
         yield from node.outputs

@@ -49,7 +49,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         facts.ORIGIN.drop(node)
         facts.UNREAD.drop(node)
         model.graph.opset_imports.setdefault(node.domain, 1)
-    for graph in model.graphs():
+    for graph in hub.graphs(model):
         graph.name = graph.name or "graph"
     if options["external_data"] or sum(tensor.nbytes for tensor in hub.weights(model)) > LIMIT:
         ir.save(model, path, external_data=f"{path.name}.data")

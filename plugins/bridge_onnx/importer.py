@@ -176,7 +176,7 @@ def _attach_external_data(model: ir.Model, path: Path | None) -> None:
             require_bytes(name, tensor)
         return _on_file(name, tensor, files[location])
 
-    for graph in model.graphs():
+    for graph in hub.graphs(model):
         for value in graph.initializers.values():
             value.const_value = attached(value.name or "", value.const_value)
     bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]

@@ -60,7 +60,7 @@ def _unmade(model: ir.Model) -> Iterator[str]:
         for read in node.inputs:
             if read is not None and not _is_made(read):
                 yield f"{node.op_type} {node.name or ''} reads {read.name}, which nothing makes"
-    for graph in model.graphs():
+    for graph in hub.graphs(model):
         yield from (f"output {value.name} is never made" for value in graph.outputs if not _is_made(value))
 
 

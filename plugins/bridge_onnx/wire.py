@@ -153,7 +153,7 @@ def write_model(model: ir.Model, path: Path) -> bytes:
         for place, tensor in large.items():
             values[place].const_value = tensor
     with path.open("wb") as file:
-        for piece in _filled(skeleton, large):
+        for piece in _filled(skeleton, {place: values[place] for place in large}):
             file.write(piece)
     return skeleton
 
@@ -167,15 +167,16 @@ def _is_apart(tensor: ir.TensorProtocol | None) -> bool:
     return tensor.nbytes >= LARGE or isinstance(tensor, ir.ExternalTensor)
 
 
-def _filled(skeleton: bytes, tensors: dict[int, ir.TensorProtocol]) -> Iterator[bytes | memoryview]:
-    """The protobuf of a model with tensors in the place of its initializers of those numbers."""
-    if not tensors:
+def _filled(skeleton: bytes, values: dict[int, ir.Value]) -> Iterator[bytes | memoryview]:
+    """The protobuf of a model with the tensors of values for its initializers of those numbers."""
+    if not values:
         yield skeleton
         return
     cutter = Cutter(io.BytesIO(skeleton), len(skeleton))
     graph = next(f for f in cutter.fields(0, len(skeleton)) if f.number == GRAPH)
     stored = [f for f in cutter.fields(graph.start, graph.end) if f.number == INITIALIZER]
-    frames = {place: _frame(tensor) for place, tensor in tensors.items()}
+    tensors = {place: value.const_value for place, value in values.items() if value.const_value is not None}
+    frames = {place: _frame(values[place].name, tensor) for place, tensor in tensors.items()}
     size = graph.end - graph.start
     for place, (head, tail) in frames.items():
         size += len(head) + tensors[place].nbytes + len(tail) - (stored[place].end - stored[place].key)
@@ -191,13 +192,9 @@ def _filled(skeleton: bytes, tensors: dict[int, ir.TensorProtocol]) -> Iterator[
     yield skeleton[kept:]
 
 
-def _frame(tensor: ir.TensorProtocol) -> tuple[bytes, bytes]:
-    """The parts of an initializer before and behind its bytes."""
-    described = {
-        "name": tensor.name,
-        "doc_string": tensor.doc_string,
-        "metadata_props": tensor.metadata_props,
-    }
+def _frame(name: str | None, tensor: ir.TensorProtocol) -> tuple[bytes, bytes]:
+    """The parts of an initializer of this name before and behind its bytes."""
+    described = {"name": name, "doc_string": tensor.doc_string, "metadata_props": tensor.metadata_props}
     bare = ir.LazyTensor(_nothing, tensor.dtype, tensor.shape, **described)
     content = ir.serde.serialize_tensor(bare).SerializeToString()
     fields = Cutter(io.BytesIO(content), len(content)).fields(0, len(content))
