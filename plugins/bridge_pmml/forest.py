@@ -421,7 +421,7 @@ def ensemble(
         nodes_modes=ir.tensor(np.array(arrays.mode, np.uint8)),
         nodes_splits=ir.tensor(np.array(arrays.split)),
         leaf_weights=ir.tensor(weights),
-        **{name: ir.AttrInt64s(name, array.tolist()) for name, array in integers.items()},
+        **integers,
     )
 
 

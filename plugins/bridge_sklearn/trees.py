@@ -190,18 +190,36 @@ def mean_by_target(op: hub.Builder, src: Any, x: ir.Value, tables: list[list[np.
     return total if len(tables) == 1 else op.Div(total, op.const(np.array(float(len(tables)))))
 
 
+def class_shares(op: hub.Builder, src: Any, x: ir.Value, output: int, count: int) -> ir.Value:
+    """The mean share of each class among the leaves, [N, classes].
+
+    Where each leaf is of one of two classes, the sums of their shares are whole numbers: that of the first is
+    what the second's leaves of the number of trees, to the last digit.
+    """
+    tables = [[t.tree_.value[:, output, c] for c in range(count)] for t in trees_of(src)]
+    if count != 2 or len(tables) == 1 or not all(map(is_pure, trees_of(src), tables)):
+        return mean_by_target(op, src, x, tables)
+    trees = tree_nodes([t.tree_ for t in trees_of(src)], [second for _, second in tables])
+    second = sum_float_trees(op, x, [(0, nodes) for nodes in trees], 1)
+    number = op.const(np.array(float(len(tables))))
+    return op.Div(op.Concat(op.Sub(number, second), second, axis=1), number)
+
+
+def is_pure(grown: Any, shares: Sequence[np.ndarray]) -> bool:
+    """True if each leaf of a fitted tree is of one class: `shares` are those of its nodes, by class."""
+    leaves = np.stack([each[grown.tree_.children_left < 0] for each in shares])
+    return bool(((leaves == 0) | (leaves == 1)).all() and (leaves.sum(axis=0) == 1).all())
+
+
 def forest_classifier(op: PartBuilder, src: Any, x: ir.Value) -> Outputs:
     """The class of the highest mean share among the leaves; of several targets, their labels side by side
     and the shares of each."""
     if src.n_outputs_ == 1:
-        count = len(src.classes_)
-        tables = [[t.tree_.value[:, 0, c] for c in range(count)] for t in trees_of(src)]
-        shares = mean_by_target(op, src, x, tables)
+        shares = class_shares(op, src, x, 0, len(src.classes_))
         return classify(op, src, shares, op.Identity(shares))
     labels, outputs = [], {}
     for index, classes in enumerate(src.classes_):
-        tables = [[t.tree_.value[:, index, c] for c in range(len(classes))] for t in trees_of(src)]
-        shares = mean_by_target(op, src, x, tables)
+        shares = class_shares(op, src, x, index, len(classes))
         labels.append(gather_labels(op, classes, op.ArgMax(shares, axis=1, keepdims=1)))
         outputs[f"probabilities_{index + 1}"] = op.Identity(shares)
     return {"label": op.Concat(*labels, axis=1), **outputs}

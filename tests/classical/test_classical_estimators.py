@@ -288,6 +288,23 @@ def test_histogram_boosting_splits_on_categories(missing):
     same(estimator, records, answers(bridge.load(estimator), {"X": records}))
 
 
+@pytest.mark.parametrize("make", [ensemble.RandomForestClassifier, ensemble.ExtraTreesClassifier])
+def test_trees_of_two_classes_are_written_once_where_each_leaf_is_of_one(make):
+    noisy = (X[:, 0] + RNG.normal(size=240) > 0).astype(int)
+    records = RNG.normal(size=(4000, 4)).astype(np.float32)
+    for settings, copies in ({}, 1), ({"max_depth": 3}, 2):
+        forest = make(10, random_state=0, **settings).fit(X, noisy)
+        model = bridge.load(forest)
+        [trees] = [node for node in model.graph if node.op_type == "TreeEnsemble"]
+        assert len(trees.attributes["tree_roots"].value) == 10 * copies
+        label, shares = answers(model, {"X": records})
+        assert label.tolist() == forest.predict(records).tolist()
+        np.testing.assert_allclose(shares, forest.predict_proba(records), rtol=0, atol=1e-15)
+        if copies == 1:
+            assert (shares[:, 0] == 0.5).any()
+            assert (shares == forest.predict_proba(records)).all()
+
+
 def test_several_targets_of_forests():
     estimator = ensemble.RandomForestClassifier(4, random_state=0).fit(X, np.c_[TWO, THREE])
     same(estimator, X.astype(np.float32), answers(bridge.load(estimator), {"X": X}))

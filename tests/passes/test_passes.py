@@ -68,6 +68,28 @@ def test_a_body_of_what_a_target_takes_is_nothing_to_fall_back_on():
     assert [hub.qualified(node) for node in model.graph] == ["bridge.some::Abs"]
 
 
+def test_nothing_is_inferred_where_lengths_are_those_of_the_inputs():
+    named = hub_from_text("g (float[N,3] x) => (float[N,3] y) { z = Abs (x) y = Neg (z) }")
+    InferShapes()(named)
+    assert not InferShapes()(named).modified
+    own = hub_from_text("g (float[N,3] x) => (float[M,3] y) { z = Abs (x) y = Neg (z) }")
+    assert InferShapes()(own).modified
+
+
+def test_nodes_that_are_alike_have_shapes_of_their_own():
+    graph = hub_from_text("g (float[N,3] x) => (float[N,3] y) { y = Neg (x) }").graph
+    op = hub.Builder(graph)
+    one, other = op.Abs(graph.inputs[0]), op.Abs(graph.inputs[0])
+    one.shape[1], one.dtype = 7, ir.DataType.INT64
+    assert (other.dtype, list(op.Abs(graph.inputs[0]).shape)[1], list(other.shape)[1]) == (
+        ir.DataType.FLOAT,
+        3,
+        3,
+    )
+    assert op.Reshape(graph.inputs[0], np.array([-1, 1])).shape[1] == 1
+    assert op.Reshape(graph.inputs[0], np.array([-1, 3])).shape[1] == 3
+
+
 def test_what_a_target_takes_keeps_the_shape_it_was_made_with():
     model = hub_from_text("g (float[N] x) => (float[N] y) { z = Abs (x) y = Neg (z) }")
     body = hub_from_text(

@@ -261,11 +261,10 @@ class Forest:
         self.average = method in ("average", "weightedAverage")
 
     def _scores(self) -> list[list[str | None]]:
-        return [[None if n is None else self._score(n) for n, _ in g.nodes] for g in self.growers]
-
-    def _score(self, node: Element) -> str | None:
-        score = node.get("score")
-        return Leaf.of(node).score if score is None else score
+        return [
+            [None if n is None else n.get("score") or Leaf.of(n).score for n, _ in grower.nodes]
+            for grower in self.growers
+        ]
 
     def _numbers(self, scores: list[str | None]) -> np.ndarray:
         """Scores as numbers, NaN for none."""
