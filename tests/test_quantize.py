@@ -549,6 +549,17 @@ def test_numbers_far_from_the_others_they_are_joined_with_stay_float():
     assert made.sqnr > 30
 
 
+def test_sums_that_are_read_as_floats_stay_floats_where_products_give_floats():
+    made = bridge.quantize(attention(), "int8", calibration=rows(shape=(1, 6, 32)))
+    add = next(
+        n
+        for n in made.model.graph
+        if n.op_type == "Add" and "LayerNormalization" in {u.node.op_type for u in n.outputs[0].uses()}
+    )
+    assert not any(is_quantize(u.node) for u in add.outputs[0].uses())
+    assert made.sqnr > 30
+
+
 def test_masks_of_huge_numbers_stay_float():
     text = "(float[1,4] x, float[1,4] m) => (float[1,4] y) { a = Add (x, m) y = Softmax (a) }"
     data = [row | {"m": np.array([[0, 0, -3e38, 0]], np.float32)} for row in rows(10, (1, 4))]

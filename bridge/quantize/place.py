@@ -187,24 +187,34 @@ def _follow(
 
 
 def _leave_floats(found: Plan, holding: Holding) -> None:
-    """Results that no kernel reads stay floats, where the product that gives them may give floats; what only
-    moves elements to no kernel is none itself."""
+    """Results that no kernel reads stay floats, where the product that gives them may give floats. What moves
+    elements to no kernel is none itself; nor is simple arithmetic of which a result is read as floats: it
+    would be rounded for nothing."""
     if not holding.floats:
         return
     for node in reversed(found.kernels):
-        if any(_is_read_by_kernel(v, found) for v in node.outputs):
+        if looks_up(node) or node.outputs[0] in found.inner:
             continue
-        head = next((v.producer() for v in node.inputs if v is not None and v in found.inner), node)
-        while head is not None and head.inputs[0] in found.inner:
-            head = head.inputs[0].producer()
-        if looks_up(node):
-            continue
-        if moves(node, holding):
-            found.dropped.add(node)
-        elif head is not None and head.op_type in holding.floats:
-            found.inner.update(node.outputs)
+        chain = _chain(node, found)
+        if not any(_is_read_by_kernel(v, found) for v in node.outputs):
+            if moves(node, holding):
+                found.dropped.add(node)
+            elif chain[-1].op_type in holding.floats:
+                found.inner.update(node.outputs)
+        is_simple = chain[-1].op_type not in LAYERS and not moves(node, holding)
+        if is_simple and not all(_is_read(v, found) for v in node.outputs):
+            found.dropped.update(chain)
     for node in found.dropped:
         del found.kernels[node]
+        found.inner.difference_update(node.outputs)
+
+
+def _chain(node: ir.Node, found: Plan) -> list[ir.Node]:
+    """The nodes of the kernel that ends with a node, from there up."""
+    chain = [node]
+    while above := next((v for v in chain[-1].inputs if v is not None and v in found.inner), None):
+        chain.append(above.producer())  # type: ignore[arg-type]
+    return chain
 
 
 def _is_read_by_kernel(value: ir.Value, found: Plan) -> bool:
@@ -217,7 +227,10 @@ def _is_read(value: ir.Value, found: Plan) -> bool:
     return (
         bool(uses)
         and not value.is_graph_output()
-        and all(u.node in found.kernels and u.idx in data_inputs(u.node) for u in uses)
+        and all(
+            u.node in found.kernels and u.node not in found.dropped and u.idx in data_inputs(u.node)
+            for u in uses
+        )
     )
 
 

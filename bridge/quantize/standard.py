@@ -10,6 +10,8 @@ import onnx_ir as ir
 from bridge.hub import attr, const, input_at, rank_of
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.biases import FoldBiases
+from bridge.passes.gelu import RaiseGelu
+from bridge.passes.norms import RaiseNorms
 from bridge.passes.spell import AsProducts
 from bridge.quantize.schemes import SCHEMES, Holding, Kind
 from bridge.quantize.weights import LAYERS
@@ -64,6 +66,11 @@ def takes(node: ir.Node) -> bool:
     return True
 
 
+def folded() -> list[ir.passes.PassBase]:
+    """Passes that leave nothing between the weights of a layer and its result."""
+    return [FoldBiases(), FoldBatchNormalization()]
+
+
 STATIC = Holding(
     kernels=PRODUCTS
     | MOVING
@@ -75,16 +82,16 @@ STATIC = Holding(
     hosts=PRODUCTS | {"Add", "Mul"},
     fused=frozenset(["Clip", "Relu"]),
     floats=frozenset(["Gemm", "MatMul"]),
-    prepare=lambda: [FoldBiases(), FoldBatchNormalization()],
+    prepare=lambda: [*folded(), RaiseGelu(), RaiseNorms()],
 )
-DYNAMIC = Holding(kernels=PRODUCTS, per_channel=PRODUCTS, prepare=STATIC.prepare)
+DYNAMIC = Holding(kernels=PRODUCTS, per_channel=PRODUCTS, prepare=folded)
 WEIGHTS = Holding(
     kernels=LAYERS | {"Gather"},
     per_channel=LAYERS,
-    prepare=lambda: [*STATIC.prepare(), AsProducts()],
+    prepare=lambda: [*folded(), AsProducts()],
 )
-LAYER_WEIGHTS = Holding(kernels=LAYERS, per_channel=LAYERS, prepare=STATIC.prepare)
-ROUNDED = Holding(prepare=STATIC.prepare)
+LAYER_WEIGHTS = Holding(kernels=LAYERS, per_channel=LAYERS, prepare=folded)
+ROUNDED = Holding(prepare=folded)
 
 BY_KIND = {
     Kind.ROUNDED: ROUNDED,
