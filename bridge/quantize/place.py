@@ -17,6 +17,8 @@ from bridge.traits import MOVES_DATA, is_a
 
 __all__ = ["Plan", "data_inputs", "is_ranked", "moves", "plan", "range_params"]
 
+SHARED = 0.8
+"""An input of a joint scale spans this part of the widest one, at least."""
 SPAN = 1e6
 """A value with greater numbers, such as a mask, is no matter of 256 steps."""
 FEW_STEPS = 16
@@ -277,7 +279,7 @@ def _set_params(
         values.update((v, None) for _, v in found.reads(node) if held(v) is None)
     for node in found.kernels:
         if moves(node, holding):
-            _share(node, found, groups)
+            _share(node, found, groups, ranges)
     members: dict[ir.Value, list[ir.Value]] = {}
     for value in values:
         members.setdefault(groups.find(value), []).append(value)
@@ -297,13 +299,14 @@ def _of_table(node: ir.Node, scheme: Scheme) -> QuantParams | None:
     return range_params(float(array.min()), float(array.max()), scheme.activations)
 
 
-def _share(node: ir.Node, found: Plan, groups: Groups) -> None:
-    """One group of what a node reads and gives. Where several inputs meet, those of fixed parameters stay by
-    themselves, and are requantized."""
+def _share(node: ir.Node, found: Plan, groups: Groups, ranges: Mapping[ir.Value, Observed]) -> None:
+    """One group of what a node reads and gives. Where several inputs meet, those of fixed parameters, and
+    those much narrower than the widest, stay by themselves, and are requantized."""
     reads = [v for _, v in found.reads(node) if held(v) is None]
-    single = len(reads) == 1
+    widest = max((_span(v, ranges) for v in reads), default=0.0)
     for value in reads:
-        if single or not groups.is_fixed(value):
+        wide = not groups.is_fixed(value) and _span(value, ranges) > widest * SHARED
+        if len(reads) == 1 or wide:
             groups.join(value, node.outputs[0])
     for value in node.outputs[1:]:
         groups.join(node.outputs[0], value)
