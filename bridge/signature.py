@@ -69,7 +69,7 @@ def results_of(node: ir.Node, inferred: dict[str, onnx.TypeProto]) -> list[Resul
 
 
 def remembered(node: ir.Node, infer: Callable[[ir.Node], list[Result]]) -> list[Result]:
-    """What `infer` answers of a node, or has answered of one that is alike to inference."""
+    """The answer of `infer` for a node, or the one it gave for another that is alike to inference."""
     key = _signature(node)
     if key is None:
         return infer(node)

@@ -67,7 +67,7 @@ class Nodes:
     order: np.ndarray
 
     @classmethod
-    def of(cls, sizes: Sequence[int], left: np.ndarray, right: np.ndarray) -> Nodes:
+    def of(cls, sizes: Sequence[int] | np.ndarray, left: np.ndarray, right: np.ndarray) -> Nodes:
         """Nodes of trees of these sizes, whose sides [nodes] count from the root of each. Raises ValueError
         as `walk` does."""
         counts = np.asarray(sizes, np.int64)

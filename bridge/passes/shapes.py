@@ -180,7 +180,7 @@ RULES = {
 
 
 def completed_shape(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | None:
-    """What is declared, completed where it is silent, and a name where the length turns out to be known."""
+    """The declared shape, completed where it is silent, and a name where the length turns out to be known."""
     if declared is None or inferred is None or len(declared) != len(inferred):
         return inferred if declared is None else declared
     return ir.Shape(

@@ -158,7 +158,7 @@ def grow(
     vectors = leaf_vectors(grown, nodes, sides[1], trees.targets)
     values = of_nodes(grown, "split_conditions", floats)[:, None] if vectors is None else vectors
     with np.errstate(over="ignore"):
-        values = values * np.repeat(np.float32(scales), sizes)[:, None]
+        values = values * np.repeat(np.asarray(scales, np.float32), sizes)[:, None]
     for target in range(values.shape[1]):
         targets = np.repeat(groups, sizes) if vectors is None else np.full(len(values), target)
         trees.grow(nodes, tests, values[:, target], targets)
