@@ -184,9 +184,10 @@ def convert_one(source: str, destination: str, options: dict[str, Any]) -> Done:
 def convert(source: str, destination: str, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Outcome of one conversion, computed in the worker."""
     from bridge.convert import convert as convert_model  # takes 0.4 s, in the worker alone
-    from bridge.trials import Sampling  # takes 0.4 s, in the worker alone
 
     if isinstance(options.get("verify"), dict):
+        from bridge.trials import Sampling  # takes 0.1 s with what it needs, which only verification does
+
         options = options | {"verify": Sampling(**options["verify"])}
     try:
         conversion = convert_model(source, destination, **options)

@@ -247,8 +247,9 @@ def looks(tensor: ir.TensorProtocol) -> bytes:
 
 
 def _at(tensor: ir.TensorProtocol, places: tuple[np.ndarray, ...]) -> np.ndarray:
-    lazy = isinstance(tensor, (FileTensor, Transposed, Converted))
-    return tensor.at(places) if lazy else tensor.numpy()[places]
+    if isinstance(tensor, (FileTensor, Transposed, Converted)):
+        return tensor.at(places)
+    return np.asarray(tensor.numpy()[places])
 
 
 def is_same(one: ir.TensorProtocol, other: ir.TensorProtocol) -> bool:

@@ -63,6 +63,14 @@ def test_the_file_written_is_what_protobuf_writes(tmp_path: Path) -> None:
     assert onnx.load(written).SerializeToString() == written.read_bytes()
 
 
+def test_weights_are_called_as_their_values_are(tmp_path: Path) -> None:
+    model = bridge.load(chain(tmp_path / "m.onnx"))
+    for value in list(model.graph.initializers.values()):
+        value.name = f"renamed_{value.name}"
+    written = onnx.load(bridge.save(model, tmp_path / "n.onnx").path)
+    assert [weight.name for weight in written.graph.initializer] == ["renamed_w0", "renamed_w1"]
+
+
 @pytest.mark.parametrize("suffix", [".onnx", ".tflite", ".pt", ".mlpackage"])
 def test_every_target_holds_the_weights(suffix: str, tmp_path: Path) -> None:
     done = bridge.convert(chain(tmp_path / "m.onnx"), tmp_path / f"n{suffix}", verify=True)

@@ -144,7 +144,9 @@ def write_model(model: ir.Model, path: Path) -> bytes:
     """Write a model with its weights inside, large ones straight from where they lie; the protobuf without
     these is returned. Raises UnreadableFile where the file of a weight changed."""
     values = list(model.graph.initializers.values())
-    large = {place: tensor for place, v in enumerate(values) if _is_apart(tensor := v.const_value)}
+    held = ((place, value.const_value) for place, value in enumerate(values))
+    large = {place: tensor for place, tensor in held if tensor is not None and _is_apart(tensor)}
+    frames = {place: _frame(tensor, values[place].name) for place, tensor in large.items()}
     try:
         for place in large:
             values[place].const_value = _nothing()
@@ -153,30 +155,31 @@ def write_model(model: ir.Model, path: Path) -> bytes:
         for place, tensor in large.items():
             values[place].const_value = tensor
     with path.open("wb") as file:
-        for piece in _filled(skeleton, {place: values[place] for place in large}):
+        for piece in _filled(skeleton, large, frames):
             file.write(piece)
     return skeleton
 
 
-def _is_apart(tensor: ir.TensorProtocol | None) -> bool:
+def _is_apart(tensor: ir.TensorProtocol) -> bool:
     """True for what is written apart from the protobuf: large weights that protobuf holds as bytes."""
-    if tensor is None or tensor.dtype == ir.DataType.STRING:
+    if tensor.dtype == ir.DataType.STRING:
         return False
     if isinstance(tensor, ir.TensorProtoTensor) and not tensor.raw.HasField("raw_data"):
         return False
     return tensor.nbytes >= LARGE or isinstance(tensor, ir.ExternalTensor)
 
 
-def _filled(skeleton: bytes, values: dict[int, ir.Value]) -> Iterator[bytes | memoryview]:
-    """The protobuf of a model with the tensors of values for its initializers of those numbers."""
-    if not values:
+def _filled(
+    skeleton: bytes, tensors: dict[int, ir.TensorProtocol], frames: dict[int, tuple[bytes, bytes]]
+) -> Iterator[bytes | memoryview]:
+    """The protobuf of a model with tensors, each within its frame, in the place of its initializers of those
+    numbers."""
+    if not tensors:
         yield skeleton
         return
     cutter = Cutter(io.BytesIO(skeleton), len(skeleton))
     graph = next(f for f in cutter.fields(0, len(skeleton)) if f.number == GRAPH)
     stored = [f for f in cutter.fields(graph.start, graph.end) if f.number == INITIALIZER]
-    tensors = {place: value.const_value for place, value in values.items() if value.const_value is not None}
-    frames = {place: _frame(values[place].name, tensor) for place, tensor in tensors.items()}
     size = graph.end - graph.start
     for place, (head, tail) in frames.items():
         size += len(head) + tensors[place].nbytes + len(tail) - (stored[place].end - stored[place].key)
@@ -192,10 +195,11 @@ def _filled(skeleton: bytes, values: dict[int, ir.Value]) -> Iterator[bytes | me
     yield skeleton[kept:]
 
 
-def _frame(name: str | None, tensor: ir.TensorProtocol) -> tuple[bytes, bytes]:
-    """The parts of an initializer of this name before and behind its bytes."""
-    described = {"name": name, "doc_string": tensor.doc_string, "metadata_props": tensor.metadata_props}
-    bare = ir.LazyTensor(_nothing, tensor.dtype, tensor.shape, **described)
+def _frame(tensor: ir.TensorProtocol, name: str | None) -> tuple[bytes, bytes]:
+    """The parts of an initializer of a name before and behind its bytes."""
+    bare = ir.LazyTensor(_nothing, tensor.dtype, ir.Shape(tensor.shape.numpy()), name=name)
+    bare.doc_string = tensor.doc_string
+    bare.metadata_props.update(tensor.metadata_props)
     content = ir.serde.serialize_tensor(bare).SerializeToString()
     fields = Cutter(io.BytesIO(content), len(content)).fields(0, len(content))
     data = next(field for field in fields if field.number == RAW_DATA)

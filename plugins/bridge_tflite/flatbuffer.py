@@ -196,7 +196,8 @@ class File:
         key = tensor.nbytes, tensor.dtype.bitwidth, looks(tensor)
         alike = self._large.setdefault(key, [])
         for index in alike:
-            if is_same(self.buffers[index].tensor, tensor):
+            known = self.buffers[index].tensor
+            if known is not None and is_same(known, tensor):
                 return index
         alike.append(self._add(AlignedBuffer(tensor)))
         return alike[-1]
