@@ -186,7 +186,11 @@ def _save(traced: Any, path: Path) -> None:
 
 @contextmanager
 def lacking(package: str) -> Iterator[None]:
-    """A package as if it were not installed."""
+    """A package as if it were not installed, and nothing kept of it by the module that imports it."""
+    for name, module in list(sys.modules.items()):
+        for kept in vars(module).values() if name.endswith(f".{package}") and "bridge_" in name else ():
+            if hasattr(kept, "cache_clear"):
+                kept.cache_clear()
     found = sys.modules.get(package)
     sys.modules[package] = None  # type: ignore[assignment]
     try:

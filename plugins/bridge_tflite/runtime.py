@@ -94,7 +94,7 @@ class LiteRTSession(Session):
 def open_session(path: Path, signature: str = "", resolver: Any = None) -> Session:
     """Session of a file; without LiteRT, of the hub model it is read as."""
     if importlib.util.find_spec("ai_edge_litert") is None:
-        options = {"signature": signature} if signature else {}
+        options: dict[str, Any] = {"signature": signature} if signature else {}
         return HubSession(load(path, source="tflite", **options), "re-read, ")
     return LiteRTSession(path, signature, resolver)
 

@@ -136,8 +136,9 @@ def _check_value(path: Path, value: Any, key: str = "", depth: int = 0) -> None:
 def _module_stack(metadata: Any) -> dict[str, str]:
     """The modules that a node comes from, of its metadata."""
     stack = metadata.get("nn_module_stack") if isinstance(metadata, dict) else None
-    known = isinstance(stack, str) and all(STACK.fullmatch(entry) for entry in stack.split(";"))
-    return {"nn_module_stack": stack} if known else {}
+    if not isinstance(stack, str) or not all(STACK.fullmatch(entry) for entry in stack.split(";")):
+        return {}
+    return {"nn_module_stack": stack}
 
 
 def _check_word(path: Path, text: str, key: str) -> None:

@@ -23,6 +23,8 @@ from bridge_torchscript.script.stored import StoredTensor, strided
 SCHEMA = 8
 """Major version of torch's schema."""
 LONGEST = 2**63
+POSITIONAL = 1
+"""The schema's kind of an argument that is given by its place."""
 MODEL = "models/model.json"
 T = ir.DataType
 SCALARS: dict[int, ir.DataType | None] = {
@@ -68,10 +70,11 @@ def _program(path: Path, documents: dict[str, Any]) -> Program:
         raise ValueError("its weights are big-endian")
     lengths, module = Lengths(), document["graph_module"]
     graph = GraphReader(module["graph"], lengths).graph()
-    roles = [[_role(s) for s in module["signature"][f"{k}_specs"]] for k in ("input", "output")]
+    signature = module["signature"]
     program = Program(
         graph,
-        *roles,
+        [_role(s) for s in signature["input_specs"]],
+        [_role(s) for s in signature["output_specs"]],
         _stored_tensors(path, records, documents),
         [
             (lengths.symbols[name], *(_bound(limits[key]) for key in ("min_val", "max_val")))
@@ -225,22 +228,25 @@ class GraphReader:
         return self._ref(inner) if kind == "as_name" else _literal(kind, inner)
 
     def _node(self, node: dict[str, Any]) -> None:
-        operator, schema = _operator(node["target"])
+        target = node["target"]
+        operator, schema = _operator(target)
         arguments = [(a["name"], a.get("kind"), self._argument(a["arg"])) for a in node["inputs"]]
-        taken = operator in ("getitem",) or not node["target"].startswith("torch.ops.")
-        placed = [] if schema else [v for n, kind, v in arguments if taken or kind == 1 or not n]
-        named = {n: v for n, kind, v in arguments if schema or not (taken or kind == 1 or not n)}
+        placed, named = [], {}
+        for name, kind, value in arguments:
+            by_place = not target.startswith("torch.ops.") or kind == POSITIONAL or not name
+            if schema is None and by_place:
+                placed.append(value)
+            else:
+                named[name] = value
         if schema is not None:
             _require_arguments(schema, named)
-        outputs = list(node["outputs"])
-        whole = node["target"].startswith("torch.ops.higher_order.") and not node.get(
-            "is_hop_single_tensor_return"
-        )
-        name, example, parts = self._outputs(node, outputs, whole)
+        takes_graphs = target.startswith("torch.ops.higher_order.")
+        whole = takes_graphs and not node.get("is_hop_single_tensor_return")
+        name, example, parts = self._outputs(node, node["outputs"], whole)
         where = _where(node, name)
         self.calls.append(Call(self._new(name), operator, schema, tuple(placed), named, example, where))
         for part in parts:
-            self._part(Ref(name), *part, where)
+            self._part(Ref(name), part, where)
 
     def _outputs(self, node: dict[str, Any], outputs: list[Any], whole: bool) -> Any:
         """Name of a call's result, its example, and the parts with names of their own."""
@@ -263,8 +269,9 @@ class GraphReader:
             return [self._example(v["name"]) for v in value]
         return self._example(value["name"]) if kind == "as_tensor" else None
 
-    def _part(self, whole: Ref, index: int, kind: str, value: Any, where: str) -> None:
-        """Call that takes one of several results."""
+    def _part(self, whole: Ref, part: tuple[int, str, Any], where: str) -> None:
+        """Call that takes one of several results: its index, kind and value in the schema."""
+        index, kind, value = part
         if kind in ("as_tensor", *SYMBOLIC):
             name = _result_name(kind, value)
         elif kind in ("as_tensors", "as_none"):
@@ -276,7 +283,7 @@ class GraphReader:
         place = f"{path}{slash}{name}"
         self.calls.append(Call(self._new(name), "getitem", None, (whole, index), {}, example, place))
         for inner, tensor in enumerate(value if kind == "as_tensors" else ()):
-            self._part(Ref(name), inner, "as_tensor", tensor, where)
+            self._part(Ref(name), (inner, "as_tensor", tensor), where)
 
 
 def _result_name(kind: str, value: dict[str, Any]) -> str:

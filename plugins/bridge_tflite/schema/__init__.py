@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flatbuffers import number_types, table
@@ -140,6 +140,12 @@ def root(data: Any) -> Table:
 
 class Record:
     """Table that is not in a file yet; fields are attributes, with the schema's defaults."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -404,3 +404,10 @@ def cross_entropy(op, x, target, weight=None, reduction=1, ignore_index=-100, la
 @ops.op("aten::normalize")
 def normalize(op, x, p=2.0, dim=1, eps=1e-12):
     return op.Div(x, op.Max(norm_of(op, x, p, [dim], True), number(op, eps, x)))
+
+
+@ops.op("aten::_weight_norm")
+def weight_norm(op, v, g, dim=0):
+    """`v` at the length `g` along all other dimensions."""
+    others = [i for i in range(rank(v)) if i != axis(v, dim)] if dim != -1 else None
+    return op.Mul(v, op.Div(g, norm_of(op, v, 2, others, True)))
