@@ -169,12 +169,11 @@ def _give_lengths(model: ir.Model, lengths: Mapping[str, int | str]) -> None:
     for place in placed:
         name, _, axis = place.rpartition(":")
         value = _found(inputs, name, "input")
-        rank = len(value.shape or ())
-        if not axis.lstrip("-").isdecimal() or not -rank <= int(axis) < rank:
-            raise InvalidOption(f"{place!r} is no axis of an input: {name} has {rank} dimensions.")
-        value.shape = ir.Shape(
-            [*value.shape[: int(axis) % rank], lengths[place], *value.shape[int(axis) % rank + 1 :]]
-        )
+        sizes: list[Any] = list(value.shape or ())
+        if not axis.lstrip("-").isdecimal() or not -len(sizes) <= int(axis) < len(sizes):
+            raise InvalidOption(f"{place!r} is no axis of an input: {name} has {len(sizes)} dimensions.")
+        sizes[int(axis)] = lengths[place]
+        value.shape = ir.Shape(sizes)
     if placed:
         for node in hub.all_nodes(model):
             for value in node.outputs:
@@ -224,7 +223,8 @@ def _hold(graph: ir.Graph, value: ir.Value, given: Any) -> None:
 
 def _in_front(graph: ir.Graph, value: ir.Value, shape: Sequence[Any], dtype: ir.DataType | None) -> ir.Value:
     """An input in the place of another, and under its name; of which the other is to be computed."""
-    given = ir.Value(name=value.name, type=ir.TensorType(dtype or value.dtype), shape=ir.Shape(shape))
+    own = value.type if dtype is None else ir.TensorType(dtype)
+    given = ir.Value(name=value.name, type=own, shape=ir.Shape(shape))
     value.name = hub.fresh_name(graph, "inner")
     graph.inputs[list(graph.inputs).index(value)] = given
     return given
@@ -248,13 +248,13 @@ def _now(values: Sequence[ir.Value], before: ir.Value, name: str) -> ir.Value:
 
 def _take_pictures(graph: ir.Graph, value: ir.Value, picture: Picture) -> None:
     """Decoded pictures, prepared for the input, whichever of its dimensions are the channels."""
-    name, dims = value.name, list(value.shape or ())
+    name, dims = value.name, [*(value.shape or ())]
     axis = next((a for a in (1, 3) if len(dims) == 4 and dims[a] in (1, 3, 4)), None)
     if axis is None or value.dtype is None or not value.dtype.is_floating_point():
         raise InvalidOption(
             f"{name} takes no pictures: it needs 4 dimensions, 1, 3 or 4 channels, and floats."
         )
-    count, sides = dims[axis], dims[2:] if axis == 1 else dims[1:3]
+    count, sides = int(dims[axis]), dims[2:] if axis == 1 else dims[1:3]  # type: ignore[arg-type]
     if any(len(n) not in (1, count) for n in (picture.mean, picture.std)) or 0 in picture.std:
         raise InvalidOption(f"{name} has {count} channels: give one mean and std for all, or one for each.")
     free = [f"{name}_height", f"{name}_width"] if picture.size is not None else sides
@@ -281,15 +281,16 @@ LAYOUTS = ("NCW", "NWC", "NCHW", "NHWC", "NCDHW", "NDHWC")
 
 def _lay_out(graph: ir.Graph, value: ir.Value, layout: str) -> None:
     """An input or output in another order of dimensions; the order that it has is the other of its rank."""
-    fitting = [one for one in LAYOUTS if len(one) == len(value.shape or ())]
+    sizes = list(value.shape or ())
+    fitting = [one for one in LAYOUTS if len(one) == len(sizes)]
     if layout not in fitting:
         raise InvalidOption(
-            f"{layout!r} is no layout of {value.name}, which has {len(value.shape or ())} dimensions.",
+            f"{layout!r} is no layout of {value.name}, which has {len(sizes)} dimensions.",
             f"There are {', '.join(fitting or LAYOUTS)}.",
         )
     (other,) = (one for one in fitting if one != layout)
     if value.is_graph_input():
-        given = _in_front(graph, value, [value.shape[other.index(letter)] for letter in layout], None)
+        given = _in_front(graph, value, [sizes[other.index(letter)] for letter in layout], None)
         turned = hub.Builder(graph).Transpose(given, perm=[layout.index(letter) for letter in other])
         _computed(graph, value, turned)
     else:
@@ -299,11 +300,12 @@ def _lay_out(graph: ir.Graph, value: ir.Value, layout: str) -> None:
 
 
 def _cast(graph: ir.Graph, value: ir.Value, dtype: ir.DataType) -> None:
-    if ir.DataType.STRING in (dtype, value.dtype):
-        raise InvalidOption(f"{value.name}: text is no number.")
+    own = value.dtype
+    if own is None or ir.DataType.STRING in (dtype, own):
+        raise InvalidOption(f"{value.name} holds no numbers that could be cast.")
     if value.is_graph_input():
         given = _in_front(graph, value, list(value.shape or ()), dtype)
-        _computed(graph, value, hub.Builder(graph).Cast(given, to=int(value.dtype)))
+        _computed(graph, value, hub.Builder(graph).Cast(given, to=int(own)))
     else:
         _behind(graph, value, hub.Builder(graph).Cast(value, to=int(dtype)))
 

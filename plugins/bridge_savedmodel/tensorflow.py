@@ -153,7 +153,8 @@ def max_dimensions(limit: int) -> Need:
 
 def _broadcasts_in_few_groups(node: ir.Node) -> bool:
     operands = node.inputs[:1] if node.op_type == "Expand" else node.inputs
-    shapes = [list(v.shape) for v in (*operands, *node.outputs) if v is not None and v.shape is not None]
+    values = [v for v in (*operands, *node.outputs) if v is not None]
+    shapes: list[list[Any]] = [list(v.shape) for v in values if v.shape is not None]
     longest = max(map(len, shapes), default=0)
     axes = zip(*([1] * (longest - len(s)) + s for s in shapes), strict=True)
     kinds = (tuple(n == 1 for n in axis) for axis in axes)
