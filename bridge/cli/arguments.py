@@ -57,22 +57,18 @@ def parsed(options: tuple[str, ...]) -> dict[str, Any]:
     return dict(o.split("=", 1) for o in options)
 
 
-def dims_option(function: Callable) -> Callable:
-    return click.option(
-        "--dims",
-        multiple=True,
-        metavar="NAME=LENGTH",
-        help="Give a symbolic dimension of the inputs its length.",
-    )(function)
-
-
-def named_dims_option(function: Callable) -> Callable:
-    return click.option(
-        "--dims",
-        multiple=True,
-        metavar="DIM=LENGTH",
-        help="Give a dimension of the inputs, by its name or as INPUT:AXIS, a length, or another name.",
-    )(function)
+dims_option = click.option(
+    "--dims",
+    multiple=True,
+    metavar="NAME=LENGTH",
+    help="Give a symbolic dimension of the inputs its length.",
+)
+named_dims_option = click.option(
+    "--dims",
+    multiple=True,
+    metavar="DIM=LENGTH",
+    help="Give a dimension of the inputs, by its name or as INPUT:AXIS, a length, or another name.",
+)
 
 
 def parsed_dims(dims: tuple[str, ...], named: bool = False) -> dict[str, Any]:
