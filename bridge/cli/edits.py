@@ -3,66 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bridge.cli.usage import refuse_without
+from bridge.cli.usage import option_of, refuse_without
 
 __all__ = ["edit_options", "take_edits"]
 
+option = partial(option_of, "Interface")
 OPTIONS = (
-    click.option("--rename", multiple=True, metavar="OLD=NEW", help="Another name of an input or output."),
-    click.option(
+    option("--rename", multiple=True, metavar="OLD=NEW", help="Another name of an input or output."),
+    option(
         "--constant",
         "constants",
         multiple=True,
         metavar="INPUT=VALUE",
         help="A value that an input has from now on: a number, or an .npy file.",
     ),
-    click.option(
+    option(
         "--dtype", "dtypes", multiple=True, metavar="NAME=DTYPE", help="Another dtype of an input or output."
     ),
-    click.option(
+    option(
         "--layout",
         "layouts",
         multiple=True,
         metavar="NAME=LAYOUT",
         help="Another order of dimensions of an input or output: NHWC, NCHW, NWC, NCW, NDHWC, NCDHW.",
     ),
-    click.option(
+    option(
         "--picture",
         "pictures",
         multiple=True,
         metavar="INPUT",
         help="An input takes pictures as they are decoded: uint8, channels last.",
     ),
-    click.option("--mean", metavar="N,…", help="With --picture, what is taken from each channel."),
-    click.option("--std", metavar="N,…", help="With --picture, what each channel is divided by then."),
-    click.option("--scale", metavar="N", help="With --picture, what is multiplied with first; else 1/255."),
-    click.option("--resize", metavar="HxW", help="With --picture, pictures of any size are resized to this."),
-    click.option("--bgr", is_flag=True, help="With --picture, channels are turned round."),
-    click.option("--softmax", multiple=True, metavar="OUTPUT", help="A softmax along its last axis."),
-    click.option("--argmax", multiple=True, metavar="OUTPUT", help="The place of its greatest element."),
-    click.option(
+    option("--mean", metavar="N,…", help="With --picture, what is taken from each channel."),
+    option("--std", metavar="N,…", help="With --picture, what each channel is divided by then."),
+    option("--scale", metavar="N", help="With --picture, what is multiplied with first; else 1/255."),
+    option("--resize", metavar="HxW", help="With --picture, pictures of any size are resized to this."),
+    option("--bgr", is_flag=True, help="With --picture, channels are turned round."),
+    option("--softmax", multiple=True, metavar="OUTPUT", help="A softmax along its last axis."),
+    option("--argmax", multiple=True, metavar="OUTPUT", help="The place of its greatest element."),
+    option(
         "--classes", multiple=True, metavar="OUTPUT=FILE", help="The name of its greatest class, a line each."
     ),
-    click.option(
+    option(
         "--nms",
         metavar="BOXES,SCORES",
         help="Non-maximum suppression of two outputs, as an output `selected`.",
     ),
-    click.option("--iou", type=float, help="With --nms, the overlap that suppresses; else 0.5."),
-    click.option("--score", type=float, help="With --nms, the least score; else 0."),
-    click.option("--most", type=int, metavar="N", help="With --nms, boxes kept of a class; else 100."),
-    click.option("--centred", is_flag=True, help="With --nms, boxes are x, y, width, height."),
-    click.option(
+    option("--iou", type=float, help="With --nms, the overlap that suppresses; else 0.5."),
+    option("--score", type=float, help="With --nms, the least score; else 0."),
+    option("--most", type=int, metavar="N", help="With --nms, boxes kept of a class; else 100."),
+    option("--centred", is_flag=True, help="With --nms, boxes are x, y, width, height."),
+    option(
         "--add-output", "add_outputs", multiple=True, metavar="VALUE", help="A value within, as an output."
     ),
-    click.option(
-        "--drop-output", "drop_outputs", multiple=True, metavar="NAME", help="An output that is none."
-    ),
+    option("--drop-output", "drop_outputs", multiple=True, metavar="NAME", help="An output that is none."),
 )
 PICTURE = ("mean", "std", "scale", "resize", "bgr")
 SUPPRESSION = ("iou", "score", "most", "centred")

@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
-from bridge.cli.usage import refuse_without
+from bridge.cli.usage import option_of, refuse_without
 
 __all__ = ["quantize_options", "take_quantizing"]
 
+option = partial(option_of, "Quantization")
 OPTIONS = (
-    click.option(
+    option(
         "--quantize",
         metavar="SCHEME",
         help="Quantize: int8, int16x8, int8-dynamic, int8-weights, int4-weights, palette-4, float16, …, as "
         "far as the target holds it.",
     ),
-    click.option(
+    option(
         "--calibration",
         metavar="DATA",
         help="Samples to quantize by: an .npz, .npy or CSV, a folder of pictures, .npy or .npz; or 'random'.",
     ),
-    click.option(
+    option(
         "--calibration-method",
         "method",
         metavar="METHOD",
         help="How ranges are chosen: mse, minmax, percentile, entropy; else the best of the first two.",
     ),
-    click.option("--image-mean", metavar="N,…", help="Of pictures, what is taken from each channel."),
-    click.option("--image-std", metavar="N,…", help="Of pictures, what each channel is divided by then."),
-    click.option("--image-channels", type=click.Choice(["rgb", "bgr"]), help="The order of their channels."),
-    click.option("--keep-float", multiple=True, metavar="NAME", help="A layer, pattern or kind left float."),
-    click.option("--min-sqnr", type=float, metavar="DB", help="Fail where an output keeps less than this."),
-    click.option("--min-agreement", type=float, metavar="PART", help="The same, of the greatest element."),
-    click.option("--integer-io", is_flag=True, help="Inputs and outputs are integers too."),
-    click.option("--auto", is_flag=True, help="Return layers to float until it holds, most harmful first."),
+    option("--image-mean", metavar="N,…", help="Of pictures, what is taken from each channel."),
+    option("--image-std", metavar="N,…", help="Of pictures, what each channel is divided by then."),
+    option("--image-channels", type=click.Choice(["rgb", "bgr"]), help="The order of their channels."),
+    option("--keep-float", multiple=True, metavar="NAME", help="A layer, pattern or kind left float."),
+    option("--min-sqnr", type=float, metavar="DB", help="Fail where an output keeps less than this."),
+    option("--min-agreement", type=float, metavar="PART", help="The same, of the greatest element."),
+    option("--integer-io", is_flag=True, help="Inputs and outputs are integers too."),
+    option("--auto", is_flag=True, help="Return layers to float until it holds, most harmful first."),
 )
 NAMES = (
     *("method", "image_mean", "image_std", "image_channels"),

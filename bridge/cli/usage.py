@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-__all__ = ["Command", "Group", "refuse_without"]
+__all__ = ["Command", "Group", "option_of", "refuse_without"]
 
 OPTIONS = {
     "--batch-size": "--dims NAME=LENGTH gives a dimension of the inputs its length.",
-    "--dtype": "--precision is that of the weights, where a format has a choice.",
     "--force": "--overwrite replaces a model that is there.",
     "--format": "--from names the format of SRC, and --to the one to write.",
     "--fp16": "--precision float16 stores the weights so, where a format has the choice.",
@@ -46,6 +45,19 @@ COMMANDS = {
 """Words that other programs have for commands, by what is typed here."""
 
 
+class SectionOption(click.Option):
+    """An option that help lists under a title of its own."""
+
+    def __init__(self, *words: Any, section: str, **settings: Any) -> None:
+        super().__init__(*words, **settings)
+        self.section = section
+
+
+def option_of(section: str, *words: str, **settings: Any) -> Callable:
+    """As click.option, in a section of the help."""
+    return click.option(*words, cls=SectionOption, section=section, **settings)
+
+
 class Command(click.Command):
     """A command whose usage errors say what was meant, and end with the line `example`, as its help does."""
 
@@ -67,6 +79,16 @@ class Command(click.Command):
             return super().invoke(ctx)
         except click.UsageError as error:
             raise self._told(error.format_message(), ctx) from error
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record:
+                sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def options(self, ctx: click.Context) -> Iterable[str]:
         """Names of the options that may be meant."""
