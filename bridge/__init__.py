@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bridge.verify import Verification, verify
     from bridge.workbench.diff import Difference, diff
     from bridge.workbench.extract import extract
+    from bridge.workbench.optimize import Optimization, optimize
 
 __version__ = "0.1.0"
 
@@ -30,6 +31,7 @@ __all__ = [
     "BridgeError",
     "Conversion",
     "Difference",
+    "Optimization",
     "Quantization",
     "Summary",
     "Verification",
@@ -42,6 +44,7 @@ __all__ = [
     "hookimpl",
     "inspect",
     "load",
+    "optimize",
     "quantize",
     "run",
     "save",
@@ -52,6 +55,7 @@ _HOMES = {
     "BridgeError": "errors",
     "Conversion": "convert",
     "Difference": "workbench.diff",
+    "Optimization": "workbench.optimize",
     "Quantization": "quantize.result",
     "Summary": "summary",
     "Verification": "verify",
@@ -64,6 +68,7 @@ _HOMES = {
     "hookimpl": "hookspecs",
     "inspect": "summary",
     "load": "load",
+    "optimize": "workbench.optimize",
     "quantize": "quantize.core",
     "run": "runtime",
     "save": "convert",

@@ -278,6 +278,19 @@ BRIDGE = [
     ("compare a b", 2, "Did you mean `bridge verify`?"),
     ("quantize mnist.onnx", 2, "Commands: convert, check"),
 ]
+OPTIMIZE = [
+    ("optimize", 2, "Such as: bridge optimize model.onnx smaller.onnx"),
+    ("optimize mnist.onx p.onnx", 1, "Did you mean 'mnist.onnx'?"),
+    ("optimize mnist.onnx", 1, "mnist.onnx exists already"),
+    ("optimize mnist.onnx taken.onnx", 1, "--overwrite"),
+    ("optimize mnist.onnx p.tflite", 1, "p.tflite is a name of TFLite"),
+    ("optimize cut.onnx p.onnx", 1, "Is the file complete?"),
+    ("optimize notes.md p.onnx", 1, "Formats that can be read: catboost"),
+    ("optimize model.safetensors p.onnx", 1, "optimize reads ONNX files"),
+    ("optimize mnist.onnx p.onnx --opset 99", 1, "opset"),
+    ("optimize mnist.onnx p.onnx --level 3", 2, "No such option '--level'"),
+    ("optimize mnist.onnx p.onnx --to tflite", 2, "--to"),
+]
 EXTRACT = [
     ("extract", 2, "Such as: bridge extract model.onnx part.onnx"),
     ("extract mnist.onx p.onnx", 1, "Did you mean 'mnist.onnx'?"),
@@ -316,6 +329,7 @@ TABLES = {
     "run": RUN,
     "inspect": INSPECT,
     "extract": EXTRACT,
+    "optimize": OPTIMIZE,
     "diff": DIFF,
     "formats": FORMATS,
     "plugins": PLUGINS,

@@ -12,7 +12,7 @@ from bridge.cli.formats import completion, formats, new_plugin, plugins
 from bridge.cli.matrix import matrix
 from bridge.cli.run import inspect, run, verify
 from bridge.cli.usage import Group
-from bridge.cli.workbench import diff, extract
+from bridge.cli.workbench import diff, extract, optimize
 
 __all__ = ["main"]
 
@@ -35,6 +35,7 @@ for one in (
     run,
     inspect,
     extract,
+    optimize,
     diff,
     formats,
     plugins,

@@ -1,4 +1,4 @@
-"""The commands of the workbench: `extract` and `diff`."""
+"""The commands of the workbench: `extract`, `optimize` and `diff`."""
 
 from __future__ import annotations
 
@@ -67,6 +67,27 @@ def extract(
         **settings,
         **parsed(options),
     )
+
+
+@click.command(cls=FormatCommand, example="optimize model.onnx smaller.onnx --verify")
+@click.argument("src")
+@click.argument("dst", required=False)
+@click.option("--verify", is_flag=True, help="Run SRC and the result on the same inputs and compare.")
+@click.option("--keep", is_flag=True, help="Write the result even if nothing is gained.")
+@click.option("--overwrite", is_flag=True, help="Replace DST if it is a model.")
+@dims_option
+@options_argument
+@command
+def optimize(
+    src: str, dst: str | None, dims: tuple[str, ...], options: tuple[str, ...], **settings: Any
+) -> Any:
+    """Write an ONNX file with fewer operators, which computes the same under the same names.
+
+    What has more operators or bytes than SRC is not written: DST is SRC as it is then.
+    """
+    import bridge
+
+    return 0, bridge.optimize(src, dst, dims=parsed_dims(dims), **settings, **parsed(options))
 
 
 @click.command(cls=FormatCommand, example="diff before.onnx after.tflite --weights-only")

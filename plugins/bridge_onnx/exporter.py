@@ -51,11 +51,24 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         model.graph.opset_imports.setdefault(node.domain, 1)
     for graph in hub.graphs(model):
         graph.name = graph.name or "graph"
+    if options["bare"]:
+        strip(model)
     if options["external_data"] or sum(tensor.nbytes for tensor in hub.weights(model)) > LIMIT:
         ir.save(model, path, external_data=f"{path.name}.data")
         _check(path)
     else:
         _check(write_model(model, path))
+
+
+def strip(model: ir.Model) -> None:
+    """Leave types and shapes to whoever infers them, but for those of inputs and outputs, and take away what
+    bridge wrote on where the model comes from."""
+    inner = [value for node in hub.all_nodes(model) for value in node.outputs]
+    for value in (*inner, *(v for g in hub.graphs(model) for v in g.initializers.values())):
+        if not value.is_graph_output() and not value.is_graph_input():
+            value.type = value.shape = None
+    for fact in (facts.FORMAT, facts.OPSET, facts.SHA256):
+        fact.drop(model)
 
 
 def _default_opset(model: ir.Model) -> int:
@@ -137,6 +150,12 @@ exporter = Exporter(
             parser=within("ir_version", 3, onnx.IR_VERSION),
         ),
         Option("external_data", "whether weights are written to a file beside the model", False, flag),
+        Option(
+            "bare",
+            "whether types and shapes of values within, and the metadata of bridge, are left out",
+            False,
+            flag,
+        ),
         LABELS,
     ),
 )
