@@ -19,6 +19,7 @@ from bridge.passes.dimensions import FixDimensions
 __all__ = ["Edits", "Picture", "Suppression", "edit", "edited", "values_of"]
 
 HEADS = ("softmax", "argmax")
+LENGTH = "Give a whole number of 64 bits, or a name."
 DTYPES = {t.name.lower(): t for t in ir.DataType if t is not ir.DataType.UNDEFINED} | {
     "float32": ir.DataType.FLOAT,
     "float64": ir.DataType.DOUBLE,
@@ -161,6 +162,10 @@ def _give_lengths(model: ir.Model, lengths: Mapping[str, int | str]) -> None:
     known = {str(d.value) for v in model.graph.inputs for d in v.shape or () if not isinstance(d, int)}
     for name, new in named.items():
         if isinstance(new, str):
+            if not new.isidentifier():
+                raise InvalidOption(
+                    f"dims: {new!r} is no length of {name}.", "Give a whole number, or a name."
+                )
             if name not in known:
                 raise InvalidOption(f"No input has a dimension {name!r}.", near_miss(name, known))
             _call_dimension(model, name, new)
@@ -172,7 +177,10 @@ def _give_lengths(model: ir.Model, lengths: Mapping[str, int | str]) -> None:
         sizes: list[Any] = list(value.shape or ())
         if not axis.lstrip("-").isdecimal() or not -len(sizes) <= int(axis) < len(sizes):
             raise InvalidOption(f"{place!r} is no axis of an input: {name} has {len(sizes)} dimensions.")
-        sizes[int(axis)] = lengths[place]
+        new = lengths[place]
+        if not (new.isidentifier() if isinstance(new, str) else 0 <= new < 2**63):
+            raise InvalidOption(f"dims: {new!r} is no length of {place}.", LENGTH)
+        sizes[int(axis)] = new
         value.shape = ir.Shape(sizes)
     if placed:
         for node in hub.all_nodes(model):

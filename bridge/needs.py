@@ -18,7 +18,7 @@ def constant(index: int, name: str) -> Need:
 
     def holds(node: ir.Node) -> bool:
         value = hub.input_at(node, index)
-        return value is None or hub.const(value) is not None
+        return value is None or hub.held(value) is not None
 
     return Need(f"a constant {name}", holds)
 

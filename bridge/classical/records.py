@@ -13,7 +13,7 @@ from onnx_ir import DataType
 from bridge import hub
 from bridge.classical.crossings import crossing_records
 from bridge.classical.splits import Place, Splits, column_of, splits
-from bridge.hub import attr, const
+from bridge.hub import attr, const, held
 
 Table = dict[str, np.ndarray]
 Known = Mapping[tuple[str, int], np.ndarray]
@@ -235,7 +235,7 @@ def constants(model: ir.Model) -> Iterator[tuple[Place, np.ndarray]]:
             values = next((c for c in map(const, node.inputs) if c is not None), None)
         else:
             continue
-        read = next((v for v in node.inputs if v is not None and const(v) is None), None)
+        read = next((v for v in node.inputs if v is not None and held(v) is None), None)
         place = None if read is None else column_of(read, 0)
         if place is not None and values is not None and values.dtype.kind in "iuf":
             yield place, values.ravel()

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import const, input_at, rank_of
+from bridge.hub import const, held, input_at, rank_of
 
 
 class FoldAffine(ir.passes.InPlacePass):
@@ -36,7 +36,7 @@ def _merge_into_conv(graph: ir.Graph, node: ir.Node) -> ir.Node | None:
         len(uses) != 1
         or result.is_graph_output()
         or weights is None
-        or (old is not None and const(old) is None)
+        or (old is not None and held(old) is None)
     ):
         return None
     reader, place = next((use.node, use.idx) for use in uses)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, input_at
+from bridge.hub import attr, const, held, input_at
 from bridge.passes.rewrite import replace
 
 __all__ = ["FoldBiases"]
@@ -33,7 +33,7 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
         if host is None or array is None or host.op_type not in ("Conv", "ConvTranspose") or host.domain:
             continue
         inner, bias = host.outputs[0], input_at(host, 2)
-        known = bias is None or const(bias) is not None
+        known = bias is None or held(bias) is not None
         channels = _channels(host)
         if host.graph is not graph or len(inner.uses()) > 1 or inner.is_graph_output() or not known:
             continue

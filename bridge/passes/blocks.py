@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import dims, elements
-from bridge.hub import Builder, all_nodes, attr, const, input_at, origin, rank_of
+from bridge.hub import Builder, all_nodes, attr, const, held, input_at, origin, rank_of
 from bridge.importing import as_int64
 from bridge.ops import OpTable
 from bridge.passes.rewrite import Rewrite, replace
@@ -154,7 +154,7 @@ def _climb(value: ir.Value | None, axes: list[int]) -> _Path | None:
 
 def _data_input(node: ir.Node) -> int:
     """The input that is no constant."""
-    return next((i for i, v in enumerate(node.inputs) if v is not None and const(v) is None), 0)
+    return next((i for i, v in enumerate(node.inputs) if v is not None and held(v) is None), 0)
 
 
 def _axes_above(node: ir.Node, axes: list[int]) -> list[int] | None:

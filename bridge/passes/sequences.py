@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, input_at, rank_of, shape_of, subgraphs
+from bridge.hub import attr, const, held, input_at, rank_of, shape_of, subgraphs
 from bridge.passes.collect import CollectSequences
 from bridge.passes.decompose.control import unrollable, unrolled
 from bridge.passes.expand import copy_node
@@ -126,7 +126,7 @@ def _element_at(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     elements = facts.sequences.get(node.inputs[0])
     if not elements:
         return None
-    if const(node.inputs[1]) is not None:
+    if held(node.inputs[1]) is not None:
         index = _index(const(node.inputs[1]), len(elements))
         return [elements[index]] if index is not None and 0 <= index < len(elements) else None
     shapes = [shape_of(v) for v in elements]
@@ -175,7 +175,7 @@ def _has(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
 def _split(op: Any, node: ir.Node, facts: Facts) -> list[Any] | None:
     x, rank = node.inputs[0], rank_of(node.inputs[0])
     split = input_at(node, 1)
-    if x is None or x.shape is None or not rank or (split is not None and const(split) is None):
+    if x is None or x.shape is None or not rank or (split is not None and held(split) is None):
         return None
     axis = attr(node, "axis") % rank
     sizes = _split_lengths(x.shape[axis], None if split is None else const(split))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, held, rank_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.rewrite import Rewrite
@@ -19,7 +19,7 @@ RANKED = condition("a known rank", lambda n: rank_of(n.inputs[0]) is not None)
 
 
 def has_constants(node: Any) -> bool:
-    return all(const(v) is not None for v in node.inputs[1:])
+    return all(held(v) is not None for v in node.inputs[1:])
 
 
 CONSTANT = condition("constant parameters", has_constants)

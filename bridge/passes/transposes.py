@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import attr, const, input_at
+from bridge.hub import attr, const, held, input_at
 from bridge.passes.channels_last import permuted
 from bridge.traits import BROADCASTING, ELEMENTWISE, ON_AXIS, REDUCTION
 
@@ -164,7 +164,7 @@ def _from_below(node: ir.Node, perms: list) -> list | None:
 
 def _concatenated(op: Any, node: ir.Node, perm: list[int], perms: list) -> Any:
     if any(
-        p != perm and (const(v) is None or const(v).ndim != len(perm))
+        p != perm and (held(v) is None or const(v).ndim != len(perm))
         for v, p in zip(node.inputs, perms, strict=True)
     ):
         return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from bridge.hub import attr, const, input_at, rank_of
+from bridge.hub import attr, held, input_at, rank_of
 from bridge.passes.batch_norm import FoldBatchNormalization
 from bridge.passes.biases import FoldBiases
 from bridge.passes.gelu import RaiseGelu
@@ -44,15 +44,15 @@ def _takes(node: ir.Node) -> bool:
         case "Gemm":
             return attr(node, "alpha") == attr(node, "beta") == 1.0 and not attr(node, "transA")
         case "Conv" | "ConvTranspose":
-            return const(node.inputs[1]) is not None and rank_of(node.inputs[0]) in (3, 4)
+            return held(node.inputs[1]) is not None and rank_of(node.inputs[0]) in (3, 4)
         case "MatMul":
             return min(rank_of(v) or 0 for v in node.inputs) > 1
         case "MaxPool" | "AveragePool":
             return len(node.outputs) == 1 and rank_of(node.inputs[0]) in (3, 4)
         case "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin":
-            return const(input_at(node, 1)) is not None and is_ranked(node, RANKS)
+            return held(input_at(node, 1)) is not None and is_ranked(node, RANKS)
         case "PRelu":
-            return const(node.inputs[1]) is not None and is_ranked(node, RANKS)
+            return held(node.inputs[1]) is not None and is_ranked(node, RANKS)
         case "Pad":
             return attr(node, "mode") in ("constant", "reflect") and is_ranked(node, RANKS)
     return is_ranked(node, RANKS + is_a(node, MOVES_DATA))

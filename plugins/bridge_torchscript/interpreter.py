@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.hub import const
+from bridge.hub import const, held
 from bridge.passes.fold import RANDOM, evaluate
 from bridge_torchscript.decompose import decompose
 from bridge_torchscript.destinations import (
@@ -482,7 +482,7 @@ def wrap(op: Builder, value: Any) -> Any:
 def fold_small(op: Builder, result: Any, arguments: dict[str, Any]) -> Any:
     """Constant of a small result computed from constants alone, as traced code computes sizes."""
     tensors = [v for v in arguments.values() if isinstance(v, ir.Value)]
-    if not isinstance(result, ir.Value) or not tensors or const(result) is not None or result.dtype is None:
+    if not isinstance(result, ir.Value) or not tensors or held(result) is not None or result.dtype is None:
         return result
     arrays = [const(v) for v in tensors]
     shape = hub.shape_of(result)

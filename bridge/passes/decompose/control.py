@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import lengths, scalar
-from bridge.hub import attr, const, input_at, rank_of
+from bridge.hub import attr, const, held, input_at, rank_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import wrap_indices
@@ -102,7 +102,7 @@ def steps_of(node: ir.Node) -> int | None:
 def runs_all_steps(node: ir.Node) -> bool:
     """True if nothing but the trip count ends a Loop."""
     going, body = input_at(node, 1), attr(node, "body")
-    if body is None or not (going is None or (const(going) is not None and const(going).all())):
+    if body is None or not (going is None or (held(going) is not None and const(going).all())):
         return False
     last = body.outputs[0]
     while (

@@ -9,11 +9,12 @@ import onnx_ir as ir
 
 from bridge.dims import arange, broadcast, lengths, product, reshape
 from bridge.errors import UnreadableFile
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, held, rank_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, like, wide, zero
 from bridge.passes.decompose.linalg import LARGEST, determinant
+from bridge.weightfile import Transposed
 
 ops = OpTable()
 
@@ -89,12 +90,13 @@ def gemm(op, node, a, b, c=None):
     if attr(node, "transA"):
         a = op.Transpose(a, perm=[1, 0])
     alpha, beta = attr(node, "alpha"), attr(node, "beta")
-    weights = const(b)
+    weights = held(b)
     if weights is not None:
-        matrix = weights.T if attr(node, "transB") else weights
-        product = op.MatMul(
-            a, op.const(np.ascontiguousarray(matrix * matrix.dtype.type(alpha)) if alpha != 1 else matrix)
-        )
+        matrix = Transposed(weights, (1, 0)) if attr(node, "transB") else weights
+        if alpha != 1:
+            array = matrix.numpy()
+            matrix = ir.Tensor(array * array.dtype.type(alpha))
+        product = op.MatMul(a, op.const(matrix))
     else:
         product = op.MatMul(a, op.Transpose(b, perm=[1, 0]) if attr(node, "transB") else b)
         product = product if alpha == 1 else op.Mul(product, alpha)
@@ -122,7 +124,7 @@ def one_dimension(op, node, x, *parameters):
     if "pads" in attributes:
         attributes["pads"] = [0, attributes["pads"][0], 0, attributes["pads"][1]]
     weights = [op.Unsqueeze(w, [2]) if i == 0 and w is not None else w for i, w in enumerate(parameters)]
-    if weights and const(parameters[0]) is not None:
+    if weights and held(parameters[0]) is not None:
         weights[0] = op.const(const(parameters[0])[:, :, None, :])
     return op.Squeeze(op.node(node.op_type, op.Unsqueeze(x, [2]), *weights, **attributes), [2])
 

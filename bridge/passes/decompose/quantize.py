@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import lengths, reshape, vector
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, held, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along
@@ -126,7 +126,7 @@ def dequantize(op, node, x, scale, zero_point=None):
 def is_low_bit_constant(node: ir.Node) -> bool:
     """True for known numbers and parameters of a dtype that is no integer of 8 bits or more."""
     narrow = node.inputs[0].dtype.name.lower() not in (*NARROW, "int32")  # type: ignore[union-attr]
-    return narrow and const(node.inputs[0]) is not None and quant_params(node) is not None
+    return narrow and held(node.inputs[0]) is not None and quant_params(node) is not None
 
 
 @ops.op("DequantizeLinear", needs=(condition("constants of a dtype of fewer bits", is_low_bit_constant),))

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import lengths, product, reshape
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, const, held, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import wrap_indices
@@ -33,7 +33,7 @@ def log_sum_exp(op, node, x, axes=None):
         or 0 in (shape_of(x) or [])
     ):
         return NotImplemented
-    if axes is not None and (const(axes) is None or not const(axes).size):
+    if axes is not None and (held(axes) is None or not const(axes).size):
         return NotImplemented
     top = op.ReduceMax(x, axes, keepdims=1)
     finite_top = op.Where(op.IsInf(top), op.const(0.0, x.dtype), top)
@@ -53,7 +53,7 @@ def log_sum_exp(op, node, x, axes=None):
             lambda n: (
                 not attr(n, "keepdims")
                 and len(n.inputs) > 1
-                and const(n.inputs[1]) is not None
+                and held(n.inputs[1]) is not None
                 and const(n.inputs[1]).tolist() == [0]
             ),
         ),
@@ -120,7 +120,7 @@ def reduce(op, node, x, axes=None):
         node.op_type == "ReduceMean"
         and x.dtype is not None
         and x.dtype.is_integer()
-        and (axes is None or const(axes) is not None)
+        and (axes is None or held(axes) is not None)
     ):
         sizes = lengths(op, x)
         reduced = sizes if axes is None else [sizes[int(a)] for a in const(axes)]

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import arange, lengths, product, reshape, scalar, sizes_of, vector
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.hub import attr, const, held, input_at, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import along, wrap_indices, zero
@@ -23,7 +23,7 @@ RANKED = condition("a known rank", lambda n: all(v is None or v.shape is not Non
 
 @ops.op("Dropout")
 def dropout(op, node, x, ratio=None, training=None):
-    if training is not None and (const(training) is None or const(training).any()):
+    if training is not None and (held(training) is None or const(training).any()):
         return NotImplemented
     ones = (
         op.Cast(op.Expand(op.const(np.array(1, np.int64)), op.Shape(x)), to=9)

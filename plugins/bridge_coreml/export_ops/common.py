@@ -53,10 +53,12 @@ def is_empty(value: ir.Value | None) -> bool:
 
 def fits(value: ir.Value | None) -> bool:
     """True if a constant fits the dtype that stores it; run-time values are assumed to."""
-    array = const(value)
-    if value is None or array is None or value.dtype not in NARROWED or not value.dtype.is_integer():
+    if value is None or value.dtype not in NARROWED or not value.dtype.is_integer():
         return True
-    return array.size == 0 or (int(array.min()) >= -I32_MAX - 1 and int(array.max()) <= I32_MAX)
+    array = const(value)
+    return (
+        array is None or array.size == 0 or (int(array.min()) >= -I32_MAX - 1 and int(array.max()) <= I32_MAX)
+    )
 
 
 def in_range(*indices: int) -> Need:

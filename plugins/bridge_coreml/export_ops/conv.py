@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from bridge import geometry
 from bridge.geometry import Window, window_of
-from bridge.hub import attr, const, rank_of, shape_of
+from bridge.hub import attr, held, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOAT, IOS17, ints
@@ -70,12 +70,12 @@ def conv(mil, node, x, weights, bias=None):
 
 def constant_bias(mil: Any, bias: ir.Value | None) -> Any:
     """The bias if it is constant, which Core ML requires of that of a convolution; else None."""
-    return None if bias is None or const(bias) is None else mil.var(bias)
+    return None if bias is None or held(bias) is None else mil.var(bias)
 
 
 def add_runtime_bias(mil: Any, convolved: Any, bias: ir.Value | None) -> Any:
     """The convolution plus a bias [channels] that is known at run time alone."""
-    if bias is None or const(bias) is not None:
+    if bias is None or held(bias) is not None:
         return convolved
     shape = ints([1, -1, *[1] * (len(convolved.shape) - 2)])
     return mil.add(x=convolved, y=mil.reshape(x=bias, shape=shape))
@@ -83,7 +83,7 @@ def add_runtime_bias(mil: Any, convolved: Any, bias: ir.Value | None) -> Any:
 
 def is_made_of_constants(value: ir.Value | None) -> bool:
     """True for a constant or none at all, and for what DequantizeLinear or its steps make of constants."""
-    if value is None or const(value) is not None:
+    if value is None or held(value) is not None:
         return True
     producer = value.producer()
     return (

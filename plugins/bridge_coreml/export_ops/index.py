@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.hub import attr, const, held, input_at, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import (
@@ -31,7 +31,7 @@ def has_known_axes(node: ir.Node) -> bool:
     """True for a known rank, constant axes and constant nonzero steps."""
     inputs = list(node.inputs)
     steps = const(inputs[4]) if len(inputs) > 4 and inputs[4] is not None else None
-    known = all(len(inputs) <= i or inputs[i] is None or const(inputs[i]) is not None for i in (3, 4))
+    known = all(len(inputs) <= i or inputs[i] is None or held(inputs[i]) is not None for i in (3, 4))
     return known and rank_of(inputs[0]) is not None and (steps is None or 0 not in steps)
 
 

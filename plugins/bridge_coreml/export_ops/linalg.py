@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, input_at, rank_of
+from bridge.hub import attr, const, held, input_at, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOAT, FLOATS
@@ -23,8 +23,7 @@ ops.same(
 
 
 def is_linear_layer(node: ir.Node) -> bool:
-    bias = const(input_at(node, 2))
-    weights = const(node.inputs[1])
+    bias, weights = held(input_at(node, 2)), held(node.inputs[1])
     if weights is None or (input_at(node, 2) is not None and bias is None):
         return False
     units = weights.shape[0 if attr(node, "transB") else 1]
@@ -32,7 +31,7 @@ def is_linear_layer(node: ir.Node) -> bool:
         not attr(node, "transA")
         and attr(node, "alpha") == attr(node, "beta") == 1.0
         and (bias is None or bias.size in (1, units))
-        and (bias is None or bias.ndim < 2 or bias.shape[0] == 1)
+        and (bias is None or len(bias.shape) < 2 or bias.shape[0] == 1)
     )
 
 

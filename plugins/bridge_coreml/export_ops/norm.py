@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, held, rank_of
 from bridge.needs import attribute, condition, unused_output
 from bridge.ops import Need, OpTable
 from bridge_coreml.export_ops.common import FLOAT, ints
@@ -17,7 +17,7 @@ def all_constant(*indices: int) -> Need:
     return condition(
         "constant parameters",
         lambda n: all(
-            i >= len(n.inputs) or n.inputs[i] is None or const(n.inputs[i]) is not None for i in indices
+            i >= len(n.inputs) or n.inputs[i] is None or held(n.inputs[i]) is not None for i in indices
         ),
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import recurrent
-from bridge.hub import attr, const, input_at, rank_of
+from bridge.hub import attr, const, held, input_at, rank_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOAT, IOS17, IOS18, ints
@@ -31,7 +31,7 @@ def activations(node: ir.Node) -> list[str] | None:
 def is_supported_cell(node: ir.Node) -> bool:
     """True for constant weights, no sequence lengths and no clip."""
     weights = [input_at(node, i) for i in (1, 2, 3, 7)]
-    constant_weights = all(v is None or const(v) is not None for v in weights)
+    constant_weights = all(v is None or held(v) is not None for v in weights)
     return (
         constant_weights
         and input_at(node, 4) is None

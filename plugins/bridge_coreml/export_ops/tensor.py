@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.hub import attr, const, held, input_at, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import (
@@ -54,7 +54,7 @@ def squeezed_axes(node: ir.Node) -> list[int] | None:
     x, axes = node.inputs[0], input_at(node, 1)
     rank = rank_of(x) or 1
     if axes is not None:
-        return None if const(axes) is None else [int(a) % rank for a in const(axes).ravel()]
+        return None if held(axes) is None else [int(a) % rank for a in const(axes).ravel()]
     ones = [axis for axis, d in enumerate(x.shape or ()) if d == 1]
     return ones if rank_of(node.outputs[0]) == rank - len(ones) else None
 
@@ -80,7 +80,7 @@ def unsqueeze(mil, node, x, axes):
 
 NO_ZERO = condition(
     "a shape without zeros",
-    lambda n: const(n.inputs[1]) is None or not (const(n.inputs[1]) == 0).any(),
+    lambda n: held(n.inputs[1]) is None or not (const(n.inputs[1]) == 0).any(),
 )
 
 
@@ -194,7 +194,7 @@ def pads_of(node: ir.Node) -> np.ndarray | None:
     pads = const(node.inputs[1])
     axes = input_at(node, 3)
     rank = rank_of(node.inputs[0])
-    if pads is None or rank is None or (axes is not None and const(axes) is None):
+    if pads is None or rank is None or (axes is not None and held(axes) is None):
         return None
     all_pads = np.zeros((rank, 2), np.int64)
     padded_axes = range(rank) if axes is None else [int(a) % rank for a in const(axes)]
@@ -341,7 +341,7 @@ def trilu(mil, node, x, k=None):
 def band(node: ir.Node) -> tuple[int, int] | None:
     """Numbers of diagonals to keep below and above the main one, -1 for all; None where Trilu removes it."""
     k_input = input_at(node, 1)
-    if k_input is not None and const(k_input) is None:
+    if k_input is not None and held(k_input) is None:
         return None
     k = 0 if k_input is None else int(const(k_input).item())
     if attr(node, "upper"):

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import entries, lengths, product, reshape, vector
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.hub import attr, const, held, input_at, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.traits import BROADCASTING, ELEMENTWISE, REDUCTION, RESHAPES
@@ -69,7 +69,7 @@ def copy(op: Any, node: ir.Node, *inputs: Any, outputs: int = 1, **changed: Any)
 
 
 COPIED_LENGTHS = condition(
-    "lengths that are copied", lambda n: const(n.inputs[1]) is not None and (const(n.inputs[1]) == 0).any()
+    "lengths that are copied", lambda n: held(n.inputs[1]) is not None and (const(n.inputs[1]) == 0).any()
 )
 
 
@@ -94,7 +94,7 @@ def shape(op, node, x):
 
 @JOINED.op("Unsqueeze", needs=(RANKS,))
 def unsqueeze(op, node, x, axes):
-    if const(axes) is None:
+    if held(axes) is None:
         return NotImplemented
     sizes, rank = lengths_of(op, x), (rank_of(x) or 0) + const(axes).size
     for axis in sorted(int(a) % rank for a in const(axes)):
@@ -105,7 +105,7 @@ def unsqueeze(op, node, x, axes):
 @JOINED.op("Squeeze", needs=(RANKS,))
 def squeeze(op, node, x, axes=None):
     rank = rank_of(x)
-    if axes is None or const(axes) is None:
+    if axes is None or held(axes) is None:
         return NotImplemented
     dropped = {int(a) % rank for a in const(axes)}
     return reshape(op, x, [n for a, n in enumerate(lengths_of(op, x)) if a not in dropped])
@@ -218,7 +218,7 @@ def on_axis(op, node, x):
 
 @JOINED.op("CumSum", "CumProd", needs=(RANKS,))
 def cumulative(op, node, x, axis):
-    if const(axis) is None:
+    if held(axis) is None:
         return NotImplemented
     view = around(op, x, int(const(axis).reshape(())) % rank_of(x))
     return reshape(op, copy(op, node, view, np.array(1, np.int64)), lengths_of(op, x))
@@ -274,7 +274,7 @@ def concat(op, node, *inputs):
 @JOINED.op(*REDUCTION, needs=(RANKS,))
 def reduction(op, node, x, axes=None):
     rank, sizes = rank_of(x), lengths_of(op, x)
-    if axes is not None and const(axes) is None:
+    if axes is not None and held(axes) is None:
         return NotImplemented
     given = [] if axes is None else [int(a) % rank for a in const(axes)]
     if not given and attr(node, "noop_with_empty_axes"):
@@ -296,7 +296,7 @@ def reduction(op, node, x, axes=None):
 def slice_(op, node, x, starts, ends, axes=None, steps=None):
     """Axes that are not sliced join."""
     rank, sizes, out_dims = rank_of(x), lengths_of(op, x), node.outputs[0].shape
-    if out_dims is None or (axes is not None and const(axes) is None) or shape_of(starts) is None:
+    if out_dims is None or (axes is not None and held(axes) is None) or shape_of(starts) is None:
         return NotImplemented
     sliced = [int(a) % rank for a in (range(shape_of(starts)[0]) if axes is None else const(axes))]
     groups = runs([a if a in sliced else -1 for a in range(rank)])

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import reshape
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.hub import attr, held, input_at, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_coreml.export_ops.common import FLOATS, INTS, STATIC
@@ -26,7 +26,7 @@ SCATTER_REDUCTIONS = {
 def has_runtime_axes(node: ir.Node) -> bool:
     axes = input_at(node, 1)
     shape = shape_of(axes)
-    return axes is not None and const(axes) is None and shape is not None and len(shape) == 1 and shape[0] > 0
+    return axes is not None and held(axes) is None and shape is not None and len(shape) == 1 and shape[0] > 0
 
 
 RUNTIME_AXES = condition("axes known at run time alone, of known number", has_runtime_axes)

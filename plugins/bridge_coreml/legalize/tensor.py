@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import lengths, product, vector
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.hub import attr, const, held, input_at, rank_of, shape_of
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.pads import cuts_all
@@ -57,7 +57,7 @@ def at_run_time(index: int) -> Any:
     """Need: the input is no constant."""
     return condition(
         f"input {index} at run time",
-        lambda n: index < len(n.inputs) and n.inputs[index] is not None and const(n.inputs[index]) is None,
+        lambda n: index < len(n.inputs) and n.inputs[index] is not None and held(n.inputs[index]) is None,
     )
 
 
@@ -83,7 +83,7 @@ def vector_over_axes(op: Any, values: ir.Value, axes: ir.Value | None, rank: int
 def is_runtime_slice(node: ir.Node) -> bool:
     inputs = list(node.inputs)
     vector_lengths = [vector_length(v) for v in inputs[1:] if v is not None]
-    return None not in vector_lengths and any(v is not None and const(v) is None for v in inputs[1:])
+    return None not in vector_lengths and any(v is not None and held(v) is None for v in inputs[1:])
 
 
 @ops.op(
@@ -129,9 +129,9 @@ def is_runtime_pad(node: ir.Node) -> bool:
     if attr(node, "mode") != "constant" or count is None or rank_of(inputs[0]) is None:
         return False
     constant_pads, value = const(inputs[1]), input_at(node, 2)
-    if constant_pads is None or (axes is not None and const(axes) is None):
+    if constant_pads is None or (axes is not None and held(axes) is None):
         return True
-    if value is not None and const(value) is None:
+    if value is not None and held(value) is None:
         return True
     is_whole = inputs[0].dtype is not None and not inputs[0].dtype.is_floating_point()
     if is_whole and shape_of(inputs[0]) is None:
@@ -166,7 +166,7 @@ def pad_at_run_time(op, node, x, pads, value=None, axes=None):
     def padded(data: Any, number: Any = None) -> Any:
         return op.Pad(data, pairs, number, _domain=MIL, _dtype=x.dtype, _shape=[None] * rank)
 
-    if value is None or const(value) is not None:
+    if value is None or held(value) is not None:
         return padded(x, None if value is None else op.const(const(value).reshape(()), x.dtype))
     ones = op.Expand(op.const(1, x.dtype), vector(op, lengths(op, x)))
     return op.Where(op.Greater(padded(ones), 0.5), padded(x), op.Reshape(value, op.const([])))
@@ -184,7 +184,7 @@ def pad_whole_numbers(op: Any, x: ir.Value, pads: Any, value: ir.Value | None, a
         low = op.Mod(x, HALF)
         parts = (op.Cast(padded(v), to=int(x.dtype)) for v in (op.Div(op.Sub(x, low), HALF), low))
         result = op.Add(op.Mul(next(parts), HALF), next(parts))
-    if value is None or (const(value) is not None and not const(value).any()):
+    if value is None or (held(value) is not None and not const(value).any()):
         return result
     ones = op.Expand(op.const(1, ir.DataType.FLOAT), vector(op, lengths(op, x)))
     return op.Where(op.Greater(padded(ones), 0.5), result, op.Reshape(value, op.const([])))

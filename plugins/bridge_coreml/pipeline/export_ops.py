@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.classical.trees import MODES
-from bridge.hub import attr, const, input_at, rank_of
+from bridge.hub import attr, const, held, input_at, rank_of
 from bridge.needs import attribute, condition, dtype
 from bridge.ops import OpTable
 from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
@@ -31,7 +31,7 @@ def is_matrix_of_numbers(node: ir.Node) -> bool:
     """True for a run-time matrix of numbers, one record per row; a vector would be a single record."""
     x = node.inputs[0]
     numeric = x is not None and x.dtype is not None and x.dtype.name in ("FLOAT", "DOUBLE", "INT32", "INT64")
-    return numeric and const(x) is None and rank_of(x) != 1
+    return numeric and held(x) is None and rank_of(x) != 1
 
 
 NUMBERS = condition("float, double, int32 or int64 numbers in rows, read at run time", is_matrix_of_numbers)
@@ -497,7 +497,7 @@ def is_column_concat(node: ir.Node) -> bool:
     ranks = {rank for v in node.inputs if (rank := rank_of(v)) is not None}
     axis = 1 if node.op_type == "FeatureVectorizer" else attr(node, "axis")
     numbers_read = all(
-        v is not None and const(v) is None and v.dtype not in (None, ir.DataType.STRING) for v in node.inputs
+        v is not None and held(v) is None and v.dtype not in (None, ir.DataType.STRING) for v in node.inputs
     )
     return 1 not in ranks and numbers_read and (axis == 1 if not ranks else axis in (-1, max(ranks) - 1))
 

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import lengths, product, reshape
-from bridge.hub import attr, const, input_at, rank_of
+from bridge.hub import attr, const, held, input_at, rank_of
 from bridge.importing import ints
 from bridge.needs import attribute, condition, rank
 from bridge.ops import OpTable
@@ -129,7 +129,7 @@ def constants_of_experts(node: ir.Node) -> bool:
     indices = {i for weights, scales, _, zeros in PROJECTIONS for i in (weights, scales, zeros)}
     scales = [input_at(node, p[1]) for p in PROJECTIONS]
     known = all(s is None or (s.shape is not None and s.shape.is_static()) for s in scales)
-    return known and all((v := input_at(node, i)) is None or const(v) is not None for i in indices)
+    return known and all((v := input_at(node, i)) is None or held(v) is not None for i in indices)
 
 
 @ops.op(

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import lengths
-from bridge.hub import attr, const, input_at, rank_of
+from bridge.hub import attr, const, held, input_at, rank_of
 from bridge.importing import ints
 from bridge.needs import attribute, condition, constant, dtype
 from bridge.ops import Need, OpTable
@@ -99,7 +99,7 @@ def product_of_bits(
 
 def _packed_points_known(node: ir.Node) -> bool:
     zeros = input_at(node, 3)
-    return zeros is None or zeros.dtype != UINT8 or const(zeros) is not None
+    return zeros is None or zeros.dtype != UINT8 or held(zeros) is not None
 
 
 def in_groups(
@@ -115,7 +115,7 @@ def in_groups(
 
 def constants(*indices: int) -> Need:
     """Packed weights that stand in the file."""
-    return condition("constant weights", lambda n: all(const(input_at(n, i)) is not None for i in indices))
+    return condition("constant weights", lambda n: all(held(input_at(n, i)) is not None for i in indices))
 
 
 def normed(op: hub.Builder, node: ir.Node, x: ir.Value, skip: Any, scale: Any) -> tuple[ir.Value, ir.Value]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, held, rank_of
 from bridge.ops import OpTable
 from bridge_savedmodel.convolution import filter_order, transposed_lengths
 from bridge_savedmodel.export_ops.common import (
@@ -27,7 +27,7 @@ def filters(tf: Any, node: ir.Node) -> Any:
     """Weights in TensorFlow's layout; a filter of one spatial dimension gets a height of 1."""
     weights, order = node.inputs[1], filter_order(node, 1)
     tf_weights = (
-        tf.weight_tensor(weights, order) if const(weights) is not None else tf.Transpose(weights, order)
+        tf.weight_tensor(weights, order) if held(weights) is not None else tf.Transpose(weights, order)
     )
     return tf.ExpandDims(tf_weights, 0) if len(order) == 3 else tf_weights
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const
+from bridge.hub import attr, held
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge.quant import quant_params
@@ -19,7 +19,7 @@ def is_weights(node: ir.Node) -> bool:
     """A constant with constant parameters in float32, one or one along an axis."""
     params = quant_params(node)
     return (
-        const(node.inputs[0]) is not None
+        held(node.inputs[0]) is not None
         and params is not None
         and not params.block_size
         and params.scale.dtype == np.float32

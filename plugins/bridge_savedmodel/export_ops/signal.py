@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, held, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 
@@ -45,7 +45,7 @@ def _real(tf: Any, x: Any) -> Any:
 def dft(tf, node, x, length=None, axis=None):
     """Move the axis last, crop or zero-pad it to the requested length, transform, and move the axis back."""
     api, rank = tf.api, rank_of(x) - 1
-    given = -2 if axis is None else axis if const(axis) is None else int(const(axis).reshape(()))
+    given = -2 if axis is None else axis if held(axis) is None else int(const(axis).reshape(()))
     position = (
         (given if given >= 0 else given + rank + 1)
         if isinstance(given, int)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, held, rank_of
 from bridge.needs import attribute, condition, dtype, max_rank
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import (
@@ -143,7 +143,7 @@ ops.same(needs=(dtype(*CAST_DTYPES, "uint64"), WIDTH), BitCast="BITCAST")
     ),
 )
 def prelu(tfl, node, x, slope):
-    tfl.PRELU(x, strip_leading_ones(const(slope)) if const(slope) is not None else slope)
+    tfl.PRELU(x, strip_leading_ones(const(slope)) if held(slope) is not None else slope)
 
 
 def strip_leading_ones(array: np.ndarray) -> np.ndarray:

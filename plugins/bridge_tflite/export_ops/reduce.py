@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.hub import attr, const, held, input_at, rank_of, shape_of
 from bridge.needs import attribute, condition, constant, dtype, max_rank
 from bridge.ops import Need, OpTable
 from bridge_tflite.export_ops.common import (
@@ -113,7 +113,7 @@ def arg_max(tfl, node, x):
 
 def has_int32_axis(node: ir.Node) -> bool:
     axis = node.inputs[1]
-    return const(axis) is not None or (axis.dtype == ir.DataType.INT32 and rank_of(axis) == 0)
+    return held(axis) is not None or (axis.dtype == ir.DataType.INT32 and rank_of(axis) == 0)
 
 
 @ops.op(

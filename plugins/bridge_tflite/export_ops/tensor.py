@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, held, rank_of
 from bridge.needs import attribute, condition, constant, dtype, max_rank
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import (
@@ -58,7 +58,7 @@ ops.same(domain=TFLITE, needs=(SAME_SHAPE,), And="STABLEHLO_AND")
 
 @ops.op(
     "Identity",
-    needs=(condition("a constant", lambda n: const(n.inputs[0]) is not None), RANK8, dtype(*RESHAPE_DTYPES)),
+    needs=(condition("a constant", lambda n: held(n.inputs[0]) is not None), RANK8, dtype(*RESHAPE_DTYPES)),
 )
 def copied_constant(tfl, node, x):
     tfl.copy(x)
@@ -156,7 +156,7 @@ def mirror_pad(tfl, node, x, pads):
 
 @ops.op("Tile", needs=(dtype(*TEXT_DTYPES, *RESHAPE_DTYPES), RANK8))
 def tile(tfl, node, x, repeats):
-    tfl.TILE(x, i32(const(repeats)) if const(repeats) is not None else repeats)
+    tfl.TILE(x, i32(const(repeats)) if held(repeats) is not None else repeats)
 
 
 @ops.op(

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.dims import vector
-from bridge.hub import attr, const
+from bridge.hub import attr, const, held
 from bridge.needs import condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.control import unrollable
@@ -100,7 +100,7 @@ def _condition_graph(body: ir.Graph, limit: ir.Value | None, state: list[ir.Valu
     op = hub.Builder(graph)
     result = inputs[1]
     if limit is not None:
-        bound = op.const(const(limit).reshape(())) if const(limit) is not None else op.Reshape(limit, [])
+        bound = op.const(const(limit).reshape(())) if held(limit) is not None else op.Reshape(limit, [])
         result = op.And(op.Less(inputs[0], bound), result)
     graph.outputs.append(result if limit is not None else op.Identity(result))
     return graph

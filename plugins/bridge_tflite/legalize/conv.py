@@ -17,7 +17,7 @@ from bridge.geometry import (
     transposed_total,
     window_of,
 )
-from bridge.hub import attr, const, shape_of
+from bridge.hub import attr, const, held, shape_of
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NHWC, TFLITE
 from bridge_tflite.export_ops.conv import has_native_padding
@@ -96,7 +96,7 @@ def conv_transpose(op, node, x, weights, bias=None):
     full = op.TransposeConv(
         x,
         weights,
-        op.const(const(shape).astype(np.int32)) if const(shape) is not None else op.Cast(shape, to=INT32),
+        op.const(const(shape).astype(np.int32)) if held(shape) is not None else op.Cast(shape, to=INT32),
         bias,
         _domain=TFLITE,
         _dtype=x.dtype,

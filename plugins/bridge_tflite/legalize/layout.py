@@ -7,7 +7,7 @@ from typing import Any
 import onnx_ir as ir
 
 from bridge.facts import LAYOUT
-from bridge.hub import attr, const, input_at, rank_of
+from bridge.hub import attr, held, input_at, rank_of
 from bridge.passes.channels_last import permuted
 from bridge_tflite.export_ops.common import BLOCK_DTYPES
 from bridge_tflite.legalize.conv import pad_plan, transposed_plan
@@ -69,14 +69,14 @@ def _is_window_kernel(node: ir.Node, x: Any) -> bool:
 
 def _is_conv_kernel(node: ir.Node, x: Any) -> bool:
     bias = input_at(node, 2)
-    constant = const(node.inputs[1]) is not None and (bias is None or const(bias) is not None)
+    constant = held(node.inputs[1]) is not None and (bias is None or held(bias) is not None)
     single = rank_of(x) == 4 or attr(node, "group") == 1
     return constant and single and isinstance(x.shape[1], int) and _is_window_kernel(node, x)
 
 
 def _is_transpose_conv_kernel(node: ir.Node, x: Any) -> bool:
     weights, bias = node.inputs[1], input_at(node, 2)
-    constant = const(weights) is not None and (bias is None or const(bias) is not None)
+    constant = held(weights) is not None and (bias is None or held(bias) is not None)
     ungrouped = attr(node, "group") == 1 and set(attr(node, "dilations") or [1]) == {1}
     sizes = list(x.shape[2:])
     is_static = all(isinstance(d, int) and d > 0 for d in sizes)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from bridge.dims import sizes_of
 from bridge.facts import WRAPPED
-from bridge.hub import attr, const
+from bridge.hub import attr, const, held
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import SUB_BYTE_DTYPES, TFLITE
@@ -23,7 +23,7 @@ BIT_DTYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32")
 
 @ops.op("Clip", needs=(dtype("float", "int8", "int16", "int32", "int64", "uint8"),))
 def clip(op, node, x, low=None, high=None):
-    bounds = tuple(None if const(v) is None else const(v).item() for v in (low, high))
+    bounds = tuple(None if held(v) is None else const(v).item() for v in (low, high))
     if bounds == (0.0, 6.0) and x.dtype == ir.DataType.FLOAT:
         return op.Relu6(x, _domain=TFLITE)
     if low is not None:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.facts import QUANTIZED
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.hub import attr, const, held, input_at, rank_of, shape_of
 from bridge.quant import QuantParams, is_dequantize, is_quantize, quant_params
 from bridge_tflite.export_ops.common import TFLITE
 from bridge_tflite.kept_weights import WEIGHTS, Weights, keep
@@ -176,7 +176,7 @@ def _mark(graph: ir.Graph) -> None:
     flowing: set[ir.Value] = set()
     for node in graph:
         if is_dequantize(node):
-            if const(node.inputs[0]) is None and _common_params(node.inputs[0]) is not None:
+            if held(node.inputs[0]) is None and _common_params(node.inputs[0]) is not None:
                 QUANTIZED.set(node, True)
                 flowing.update(node.outputs)
         elif is_quantize(node):
@@ -211,7 +211,7 @@ def _to_fully_connected(graph: ir.Graph, node: ir.Node) -> None:
     if node.op_type == "MatMul" and (match := added_bias(node, width)) is not None:
         add, bias = match
         result, replaced = add.outputs[0], [add, node]
-    if bias is not None and (const(bias) is None or shape_of(bias) is None or const(bias).size != width):
+    if bias is not None and (held(bias) is None or shape_of(bias) is None or const(bias).size != width):
         return
     op = hub.Builder(graph, before=replaced[0], source=hub.origin(node))
     array = const(weights)

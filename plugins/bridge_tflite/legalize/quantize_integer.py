@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.facts import FORMAT, QUANTIZED
-from bridge.hub import const, rank_of
+from bridge.hub import const, held, rank_of
 from bridge.quant import QuantParams, is_dequantize, is_quantize
 from bridge_tflite.export_ops import ops as written
 from bridge_tflite.export_ops.common import INTEGER, NHWC, TFLITE
@@ -331,7 +331,7 @@ def _use_integer_kernel(graph: ir.Graph, node: ir.Node, below: ir.Node, target: 
         return
     if name.endswith("MatMul") and min(rank_of(v) or 0 for v in node.inputs) < 2:
         return
-    if name in ("ReduceMean", "ReduceSum") and (len(node.inputs) < 2 or const(node.inputs[1]) is None):
+    if name in ("ReduceMean", "ReduceSum") and (len(node.inputs) < 2 or held(node.inputs[1]) is None):
         return
     operand_params = [p for _, p in operands]
     output_params = operand_params[0] if kernel.same_as_input else _output_params(kernel, target)
@@ -433,7 +433,7 @@ def _integer_bias(
     used as they are."""
     if bias is None:
         return np.zeros(width, dtype.numpy()), scale
-    if const(bias) is None:
+    if held(bias) is None:
         return None
     stored = bias.meta.get(WEIGHTS)
     if stored is not None and stored.params.dtype == T.INT32:

@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.hub import attr, held, input_at, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import NOT_EMPTY, TFLITE
@@ -20,7 +20,7 @@ def has_runtime_int64_axes(node: ir.Node) -> bool:
     axes = input_at(node, 1)
     return (
         axes is not None
-        and const(axes) is None
+        and held(axes) is None
         and axes.dtype == ir.DataType.INT64
         and (shape_of(axes) or [0]) != [0]
     )
@@ -38,7 +38,7 @@ for _name, _reduction in REDUCTIONS.items():
 def _native_reduction(op: Any, node: ir.Node, operator: str, x: ir.Value, axes: ir.Value | None) -> Any:
     """Reduction in TFLite's own domain, over int32 axes."""
     if axes is not None:
-        axes = op.Cast(axes, to=INT32) if const(axes) is None else axes
+        axes = op.Cast(axes, to=INT32) if held(axes) is None else axes
     attributes = {name: attr(node, name) for name in ("keepdims", "noop_with_empty_axes")}
     shape = node.outputs[0].shape
     return op.node(operator, x, axes, _domain=TFLITE, _dtype=x.dtype, _shape=shape, **attributes)
@@ -68,8 +68,8 @@ def arg_extreme(op, node, x):
         condition(
             "a run-time int64 axis",
             lambda n: (
-                (const(n.inputs[1]) is None and n.inputs[1].dtype == ir.DataType.INT64)
-                or (rank_of(n.inputs[1]) != 0 and const(n.inputs[1]) is None)
+                (held(n.inputs[1]) is None and n.inputs[1].dtype == ir.DataType.INT64)
+                or (rank_of(n.inputs[1]) != 0 and held(n.inputs[1]) is None)
             ),
         ),
     ),

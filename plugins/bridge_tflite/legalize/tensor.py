@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge.dims import lengths, product, reshape, vector
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.hub import attr, const, held, input_at, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import OpTable
 from bridge_tflite.export_ops.common import GATHER_DTYPES, PADDED_RANK, RESHAPE_DTYPES, TFLITE
@@ -48,7 +48,7 @@ def reshape_to(op, node, x, shape):
     the shape constant."""
     if has_static_result(node):
         dims = [d if isinstance(d, int) else -1 for d in node.outputs[0].shape]
-        return NotImplemented if const(shape) is not None else op.Reshape(x, dims, allowzero=int(0 in dims))
+        return NotImplemented if held(shape) is not None else op.Reshape(x, dims, allowzero=int(0 in dims))
     count = shape_of(shape)
     if count is None:
         return NotImplemented
@@ -149,7 +149,7 @@ def _pad_table(node: ir.Node) -> np.ndarray | None:
     x, amounts = node.inputs[0], const(node.inputs[1])
     axes = input_at(node, 3)
     rank = rank_of(x)
-    if rank is None or amounts is None or (axes is not None and const(axes) is None):
+    if rank is None or amounts is None or (axes is not None and held(axes) is None):
         return None
     named = range(rank) if axes is None else [int(a) % rank for a in const(axes)]
     full = np.zeros((2, rank), np.int64)
@@ -182,7 +182,7 @@ def mirror_pad(op, node, x, pads, value=None, axes=None):
 )
 def constant_pad(op, node, x, pads, value=None, axes=None):
     full, rank = _pad_table(node), rank_of(x)
-    value = None if value is None or (const(value) is not None and not const(value).any()) else value
+    value = None if value is None or (held(value) is not None and not const(value).any()) else value
     if full is not None and (full < 0).any():
         limits = [int(n) if n < 0 else I32_MAX for n in full[1]]
         x = op.Slice(x, np.maximum(-full[0], 0), np.array(limits))

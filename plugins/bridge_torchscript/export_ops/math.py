@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, rank_of
+from bridge.hub import attr, const, held, rank_of
 from bridge.needs import condition, dtype
 from bridge.ops import Need, OpTable
 from bridge_torchscript.dtypes import STAND_IN
@@ -205,7 +205,7 @@ def clip(ts, node, x, low=None, high=None):
     set_bounds = [v for v in list(node.inputs)[1:] if v is not None]
     if not set_bounds:
         return x
-    if all(const(v) is not None for v in set_bounds):
+    if all(held(v) is not None for v in set_bounds):
         low, high = (None if b is None else number_literal(b.reshape(()).item()) for b in bounds)
     return f"torch.clamp({x}, {low}, {high})"
 

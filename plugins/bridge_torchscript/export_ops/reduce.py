@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import attr, const, input_at, rank_of, shape_of
+from bridge.hub import attr, const, held, input_at, rank_of, shape_of
 from bridge.needs import condition, dtype
 from bridge.ops import Need, OpTable
 from bridge_torchscript.export_ops.common import COMPUTED, FLOATS, NUMBERS, flag, list_literal
@@ -63,7 +63,7 @@ def reduce_single(name: str, x: str) -> str:
 def has_static_axes_count(node: ir.Node) -> bool:
     """True if it is known before run time whether `axes` is empty, or an empty one means all axes."""
     axes = input_at(node, 1)
-    known = axes is None or const(axes) is not None or shape_of(axes) is not None
+    known = axes is None or held(axes) is not None or shape_of(axes) is not None
     return known or not attr(node, "noop_with_empty_axes")
 
 

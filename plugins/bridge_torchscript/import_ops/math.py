@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import const
+from bridge.hub import held
 from bridge.importing import like
 from bridge.ops import OpTable
 from bridge.passes.decompose.common import in_float32, wide
@@ -440,7 +440,7 @@ def clamp(op, x, min=None, max=None):
     x = cast(op, x, dtype)
     has_scalar_bounds = all(v is None or not isinstance(v, ir.Value) or rank(v) == 0 for v in (min, max))
     low, high = (None if v is None else tensor(op, v, dtype) for v in (min, max))
-    if has_scalar_bounds and dtype not in (T.INT16, T.UINT16) and not (is_float(x) and const(x) is not None):
+    if has_scalar_bounds and dtype not in (T.INT16, T.UINT16) and not (is_float(x) and held(x) is not None):
         return op.Clip(x, low, high)
     x = x if low is None else op.Max(x, low)
     return x if high is None else op.Min(x, high)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge.hub import const
+from bridge.hub import const, held
 from bridge.importing import ints
 from bridge.ops import OpTable
 from bridge_torchscript.import_ops.common import (
@@ -181,7 +181,7 @@ def histc(op, x, bins=100, min=0, max=0):
     """
     bins, flat = static_value(bins, "bins"), op.Reshape(x, ints(-1))
     low, high = number(op, min, x), number(op, max, x)
-    if const(low) is None or const(high) is None or const(low) == const(high):
+    if held(low) is None or held(high) is None or const(low) == const(high):
         unset = op.Equal(low, high)
         low = op.Where(unset, op.ReduceMin(flat, keepdims=0), low)
         high = op.Where(unset, op.ReduceMax(flat, keepdims=0), high)
