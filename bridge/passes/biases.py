@@ -19,7 +19,7 @@ class FoldBiases(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         changed = False
-        for graph in model.graphs():
+        for graph in hub.graphs(model):
             for node in list(graph):
                 if node.op_type == "Add" and not node.domain:
                     changed |= _fold(graph, node)
@@ -29,8 +29,10 @@ class FoldBiases(ir.passes.InPlacePass):
 def _fold(graph: ir.Graph, node: ir.Node) -> bool:
     for host_value, addend in (node.inputs, node.inputs[::-1]):
         host = host_value.producer() if host_value is not None else None
+        if host is None or host.op_type not in ("Conv", "ConvTranspose") or host.domain:
+            continue
         array = const(addend)
-        if host is None or array is None or host.op_type not in ("Conv", "ConvTranspose") or host.domain:
+        if array is None:
             continue
         inner, bias = host.outputs[0], input_at(host, 2)
         known = bias is None or held(bias) is not None
