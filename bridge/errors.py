@@ -97,12 +97,17 @@ class InternalError(BridgeError):
     """A defect of bridge or of a plugin, not of the model: what failed is its cause."""
 
     def __init__(self, stage: str, error: BaseException) -> None:
-        said = (str(error).strip() or "no reason given").splitlines()[0][:300]
         super().__init__(
-            f"{stage} failed{noted(error)}: {type(error).__name__}: {said}",
+            f"{stage} failed{noted(error)}: {type(error).__name__}: {first_line(error)}",
             "This is a defect of bridge, or of a plugin. Please report it with the model, or the part of it "
             "around that operator, and the traceback (--debug on the command line).",
         )
+
+
+def first_line(said: BaseException | str) -> str:
+    """First line of what a library says, at most 300 characters; the name of an error that says nothing."""
+    lines = str(said).strip().splitlines() or [type(said).__name__ if isinstance(said, BaseException) else ""]
+    return lines[0][:300]
 
 
 def noted(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from bridge import hub, plugins
 from bridge.comparison import Comparison, Verification, compare, quanta, worst_of
-from bridge.errors import BridgeError, ExecutionFailed, InvalidInput, VerificationFailed
+from bridge.errors import BridgeError, ExecutionFailed, InvalidInput, VerificationFailed, first_line
 from bridge.facts import LAYOUT
 from bridge.formats import Face
 from bridge.inputs.lengths import Lengths
@@ -184,10 +184,6 @@ class Judge:
             return quanta(self.model)
         except BridgeError:
             return {}
-
-
-def first_line(text: str) -> str:
-    return (text.strip().splitlines() or [""])[0][:300]
 
 
 NEAR = 0.999

@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from bridge import facts, hub
 from bridge.classical.trees import DEEPEST, GT, Ref, Trees
-from bridge.errors import UnreadableFile
+from bridge.errors import UnreadableFile, first_line
 from bridge.formats import Importer
 from bridge.workers import WorkerLost, isolated
 from bridge_boosters import links
@@ -97,7 +97,7 @@ def exported(model: Any) -> Any:
         try:
             model.save_model(str(path), format="json")
         except Exception as error:
-            reason = f"cannot be written as JSON by CatBoost: {str(error).splitlines()[0][:200]}"
+            reason = f"cannot be written as JSON by CatBoost: {first_line(error)}"
             raise unsupported("CatBoost", type(model).__name__, reason) from error
         return json.loads(path.read_text("utf-8"))
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.errors import UnsupportedModel
+from bridge.errors import UnsupportedModel, first_line
 from bridge.ops import OpTable
 from bridge.weightfile import FileTensor
 from bridge_coreml.coremltools_import import coremltools
@@ -151,8 +151,7 @@ class Mil:
         try:
             results = rule.apply(self, node, *node.inputs)
         except (ValueError, TypeError, AssertionError, KeyError, IndexError, NotImplementedError) as error:
-            message = str(error).splitlines()[0] if str(error) else type(error).__name__
-            reason = f"was refused by coremltools: {message}"
+            reason = f"was refused by coremltools: {first_line(error)}"
             raise UnsupportedModel(
                 "1 operator cannot be written as Core ML:", [hub.blocker(node, reason)]
             ) from error

@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
 from bridge import facts, hub
-from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge.errors import UnreadableFile, UnsupportedModel, first_line
 from bridge.formats import Importer, Option
 from bridge.passes.constants import LiftConstants
 from bridge.passes.expand import require_expandable
@@ -150,8 +150,10 @@ def _from_text(text: str) -> onnx.ModelProto:
 
 
 def _unreadable(path: Path, error: Exception) -> UnreadableFile:
+    while isinstance(error, ir.serde.SerdeError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
     return UnreadableFile(
-        f"{path} is not a readable ONNX model: {_first_line(error)}", "Is the file complete?"
+        f"{path} is not a readable ONNX model: {first_line(error)}", "Is the file complete?"
     )
 
 
@@ -217,10 +219,6 @@ def _stamp(model: ir.Model, digest: str) -> None:
     facts.OPSET.set(model, str(model.graph.opset_imports.get("", "")))
     if digest:
         facts.SHA256.set(model, digest)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 importer = Importer(

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
-from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel, first_line
 from bridge.formats import Importer, Option, flag
 from bridge.report import Blocker
 from bridge_pmml import expressions, extensions, results
@@ -107,7 +107,7 @@ def _self_checks(path: Path, root: Element, model: ir.Model, predictions: dict[s
         try:
             model, predictions = _build_model(inner)
         except BridgeError as error:
-            yield f"no verification records{whose} were checked: {str(error).splitlines()[0]}"
+            yield f"no verification records{whose} were checked: {first_line(error)}"
         else:
             yield check(path, inner, model, predictions, whose)
 

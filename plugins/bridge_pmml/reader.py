@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from lxml import etree
 
-from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge.errors import UnreadableFile, UnsupportedModel, first_line
 from bridge.facts import STORED
 from bridge.report import Blocker
 
@@ -63,7 +63,7 @@ def parse_document(content: bytes, path: Path) -> Element:
         root = parser.close()
     except (etree.XMLSyntaxError, ValueError) as error:
         raise UnreadableFile(
-            f"{path} is not well-formed XML: {str(error).splitlines()[0] if str(error) else 'it is empty'}",
+            f"{path} is not well-formed XML: {first_line(error) if str(error) else 'it is empty'}",
             "Is the file complete?",
         ) from error
     return strip_namespaces(root, path, has_namespaces(root, content))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.errors import ExecutionFailed, InvalidInput
+from bridge.errors import ExecutionFailed, InvalidInput, first_line
 from bridge.formats import Runtime
 from bridge.ports import Port
 from bridge.runtime import Outputs, Session
@@ -49,7 +49,7 @@ class Pmml4sSession(Session):
         try:
             self.model = loader.fromFile(str(path))
         except Exception as error:
-            raise ExecutionFailed(f"PMML4S: {_first_line(error)}") from error
+            raise ExecutionFailed(f"PMML4S: {first_line(error)}") from error
         self.outputs_option, self.ports = outputs, interface_of(path)
         self.engine = f"PMML4S {importlib.metadata.version('pypmml')}"
         self.inputs = tuple(Port(f.name, f.dataType) for f in self.model.inputFields)
@@ -71,7 +71,7 @@ class Pmml4sSession(Session):
         try:
             answers = _score(self.model, rows)
         except Exception as error:
-            raise ExecutionFailed(f"PMML4S: {_first_line(error)}") from error
+            raise ExecutionFailed(f"PMML4S: {first_line(error)}") from error
         answers = answers if last is None else [answers[i] for i in last]
         if self.supplied:
             answers = [_without_false_classes(row, self.supplied) for row in answers]
@@ -252,7 +252,3 @@ def _as_array(cells: list[Any], kind: str | None = None) -> np.ndarray:
     if any(isinstance(c, bool) for c in there):
         return np.array([[math.nan if c is None else float(c)] for c in cells])
     return np.array([["" if c is None else str(c)] for c in cells], object)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.errors import UnreadableFile
+from bridge.errors import UnreadableFile, first_line
 from bridge_savedmodel.keras_tracing import varying_lengths
 from bridge_savedmodel.reader import Source, output_names, read_folder, read_function, read_graph, split
 from bridge_savedmodel.tensorflow import tensorflow
@@ -50,9 +50,8 @@ def load_keras(path: Path) -> Any:
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UnreadableFile(
-            f"{path} cannot be loaded by Keras: {first}",
+            f"{path} cannot be loaded by Keras: {first_line(error)}",
             "A model with custom layers: load it yourself and hand the model object to bridge.",
         ) from error
 
@@ -154,6 +153,6 @@ def _concrete_function(function: Any) -> Any:
         return function.get_concrete_function()
     except Exception as error:
         raise UnreadableFile(
-            f"The function has no one signature: {str(error).strip().splitlines()[0]}",
+            f"The function has no one signature: {first_line(error)}",
             "Hand over function.get_concrete_function(tf.TensorSpec(…)).",
         ) from error

@@ -14,7 +14,7 @@ from onnx_ir import DataType
 
 from bridge import facts, hub
 from bridge.classical.check import Disagreement, check
-from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge.errors import UnreadableFile, UnsupportedModel, first_line
 from bridge.formats import Importer, Option
 from bridge.load import load as load_hub
 from bridge.passes import clean
@@ -141,10 +141,6 @@ def load_transformed_target(src: Any) -> ir.Model:
         raise UnsupportedModel("The estimator cannot be read:", [blocker]) from error
     facts.ESTIMATOR.set(model, type(src).__name__)
     return model
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip() or "no reason given").splitlines()[0][:200]
 
 
 def features(src: Any) -> tuple[list[str], int]:

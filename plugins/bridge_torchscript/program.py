@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel, first_line
 from bridge_torchscript.guards import META
 from bridge_torchscript.interface import leaves
-from bridge_torchscript.safe_open import check_members, declare_operators, first_line
+from bridge_torchscript.safe_open import check_members, declare_operators
 from bridge_torchscript.tracer_lock import TRACER, quiet
 
 WORD = re.compile(r"[\w.\-+: ]*")

@@ -10,12 +10,12 @@ from typing import Any
 
 import onnx_ir as ir
 
-from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel
+from bridge.errors import BridgeError, UnreadableFile, UnsupportedModel, first_line
 from bridge_torchscript.dtypes import TORCH_DTYPES
 from bridge_torchscript.lengths import Lengths
 from bridge_torchscript.program import checked_documents
 from bridge_torchscript.recorded import Call, Example, Graph, Program, Ref, Role
-from bridge_torchscript.safe_open import check_members, first_line, operators
+from bridge_torchscript.safe_open import check_members, operators
 from bridge_torchscript.script.module import Records
 from bridge_torchscript.script.schema import Schema
 from bridge_torchscript.script.stored import StoredTensor, strided

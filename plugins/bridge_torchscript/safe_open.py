@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import UnreadableFile, UnsupportedModel
+from bridge.errors import UnreadableFile, UnsupportedModel, first_line
 from bridge_torchscript.interface import INTERFACE
 from bridge_torchscript.records import require_records
 from bridge_torchscript.script.module import ScriptModule
@@ -173,8 +173,3 @@ def _pickle_refusal(path: Path) -> UnsupportedModel:
         "In the program that made it, save the model with torch.jit.save(torch.jit.script(model), …), or hand"
         " the live model to bridge.convert.",
     )
-
-
-def first_line(error: Exception) -> str:
-    """First line of an error message."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

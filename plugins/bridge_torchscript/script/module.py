@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.errors import UnreadableFile
+from bridge.errors import UnreadableFile, first_line
 from bridge_torchscript.interface import INTERFACE
 from bridge_torchscript.script.code import FOREIGN_CLASSES, Code
 from bridge_torchscript.script.graph import Block
@@ -77,8 +77,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        why = str(error).partition("\n")[0] or type(error).__name__
-        raise UnreadableFile(f"{path} is not a valid TorchScript archive: {why}") from error
+        raise UnreadableFile(f"{path} is not a valid TorchScript archive: {first_line(error)}") from error
 
 
 class ScriptModule(StoredObject):
