@@ -97,8 +97,9 @@ class InternalError(BridgeError):
     """A defect of bridge or of a plugin, not of the model: what failed is its cause."""
 
     def __init__(self, stage: str, error: BaseException) -> None:
+        said = first_line(str(error)) or "no reason given"
         super().__init__(
-            f"{stage} failed{noted(error)}: {type(error).__name__}: {first_line(error)}",
+            f"{stage} failed{noted(error)}: {type(error).__name__}: {said}",
             "This is a defect of bridge, or of a plugin. Please report it with the model, or the part of it "
             "around that operator, and the traceback (--debug on the command line).",
         )

@@ -79,6 +79,14 @@ def test_documents_are_classified_as_the_pipeline_does(what, target, tmp_path):
     assert np.abs(np.asarray(found["probabilities"]) - source.predict_proba(UNSEEN)).max() < 1e-12
 
 
+@pytest.mark.parametrize("target", ["coreml", "tflite", "torchscript"])
+@pytest.mark.parametrize("what", list(VECTORIZERS))
+def test_formats_that_make_no_text_refuse_documents(what, target, tmp_path):
+    source = make_pipeline(VECTORIZERS[what], LogisticRegression()).fit(DOCUMENTS, LABELS)
+    with pytest.raises(UnsupportedModel):
+        bridge.convert(source, tmp_path / "m", to=target)
+
+
 @pytest.mark.parametrize("target", ["onnx", "pmml"])
 def test_terms_stand_beside_one_another_and_beside_numbers(target, tmp_path):
     frame = pd.DataFrame({"text": DOCUMENTS, "n": np.arange(len(DOCUMENTS), dtype=float)})

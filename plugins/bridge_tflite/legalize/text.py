@@ -21,6 +21,7 @@ ops = OpTable()
     needs=(
         dtype(*TEXT_DTYPES),
         condition("a static shape", lambda n: shape_of(n.inputs[0]) is not None),
+        condition("a result of known rank", lambda n: n.outputs[0].shape is not None),
     ),
 )
 def text(op, node, x, *others):
