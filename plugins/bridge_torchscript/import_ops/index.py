@@ -33,14 +33,15 @@ views = Views(ops)
 
 @ops.op("aten::gather")
 def gather(op, x, dim, index, sparse_grad=False):
+    """Gather; an index of another number of dimensions than a tensor has no elements."""
     if not rank(x):
-        return reshape_to_base(
-            op, index, op.Expand(op.Reshape(x, ints(1)), shape_tensor(op, op.Reshape(index, ints(-1))))
-        )
+        return op.Expand(x, shape_tensor(op, index))
     if not rank(index):
         return op.Reshape(
             op.GatherElements(x, op.Reshape(index, ints(*[1] * rank(x))), axis=axis(x, dim)), ints()
         )
+    if rank(index) != rank(x):
+        return op.Expand(number(op, 0, x), shape_tensor(op, index))
     return op.GatherElements(x, index, axis=axis(x, dim))
 
 
@@ -77,18 +78,15 @@ NEUTRAL = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}
 def _scatter(
     op: Any, x: ir.Value, dim: int, index: ir.Value, src: ir.Value, reduction: str = "none"
 ) -> ir.Value:
+    """Scatter; an index of another number of dimensions has no elements."""
     if not rank(x):
-        wide = op.ScatterElements(
-            op.Reshape(x, ints(1)),
-            op.Reshape(index, ints(1)),
-            op.Reshape(src, ints(1)),
-            axis=0,
-            reduction=reduction,
-        )
-        return op.Reshape(wide, ints())
+        flat = [op.Reshape(value, ints(-1)) for value in (x, index, src)]
+        return op.Reshape(_scatter(op, flat[0], 0, flat[1], flat[2], reduction), ints())
     if not rank(index):
         index = op.Reshape(index, ints(*[1] * rank(x)))
         src = op.Reshape(src, ints(*[1] * rank(x)))
+    if rank(index) != rank(x):
+        return op.Identity(x)
     lengths = size_list(op, index)
     if src.shape != index.shape:
         count = rank(x)
