@@ -1,5 +1,5 @@
-"""Time whole conversion processes to TFLite, TorchScript, Core ML or ONNX, their peak memory, and the latency
-of the files, against a peer.
+"""Processor time of whole conversion processes to TFLite, TorchScript, Core ML or ONNX, their peak memory, and
+the latency of the files, against a peer.
 
     python benchmarks/convert.py MODEL.onnx ... [--to tflite] [-O layout=native] [--peer "onnx2tf -i {src} -o {dir}"] [--pairs 5]
     python benchmarks/convert.py MODEL.onnx ... --to torchscript
@@ -31,7 +31,7 @@ SUFFIXES = {"tflite": "tflite", "torchscript": "pt", "coreml": "mlpackage", "onn
 
 @dataclass(frozen=True)
 class Run:
-    """One process: seconds, peak resident memory in MB, and the file it wrote, if any."""
+    """One process: seconds of a processor, peak resident memory in MB, and the file it wrote, if any."""
 
     seconds: float
     peak_mb: float
@@ -40,11 +40,10 @@ class Run:
 
 def convert(command: str, src: Path, folder: Path) -> Run:
     words = shlex.split(command.format(python=sys.executable, src=src, dir=folder))
-    start = time.perf_counter()
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - start
+    seconds = usage.ru_utime + usage.ru_stime
     found = [file for suffix in SUFFIXES.values() for file in folder.rglob(f"*.{suffix}")]
     files = sorted(found, key=lambda p: ("float16" in p.name, p.name))
     return Run(seconds, usage.ru_maxrss / 1024, files[0] if files and not process.returncode else None)
