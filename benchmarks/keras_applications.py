@@ -3,10 +3,7 @@
     python benchmarks/keras_applications.py [NAME ...] [--write DIR]
 
 Both results run on the same image and are compared with Keras; seconds are CPU seconds of this process.
---write only exports the models, for whole processes in pairs:
-
-    python benchmarks/convert.py DIR/*.savedmodel --to onnx --peer "PYTHON -m tf2onnx.convert --saved-model {src} --output {dir}/m.onnx"
-    python benchmarks/convert.py DIR/*.savedmodel --peer "{python} -m tensorflow.lite.python.tflite_convert --saved_model_dir={src} --output_file={dir}/m.tflite"
+--write only exports the models, for `all.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Generate the benchmark models as ONNX, from torchvision and transformers, with seeded random weights.
+"""Generate the benchmark models as ONNX and traced TorchScript, from torchvision and transformers, with seeded random
+weights; NAME.inputs says what the inputs of NAME.pt are.
 
 pip install torch==2.13.0 onnx onnxscript transformers && pip install --no-deps torchvision==0.28.0 pillow
 python benchmarks/models.py OUT_DIR [NAME ...] [--legacy]
@@ -127,6 +128,15 @@ def main(folder: Path, names: list[str], legacy: bool = False) -> None:
             **newer,
         )
         print(path, flush=True)
+        if legacy:
+            continue
+        torch.jit.save(
+            torch.jit.trace(model, inputs, check_trace=False, strict=False), str(path.with_suffix(".pt"))
+        )
+        kinds = (f"{str(t.dtype).removeprefix('torch.')}[{','.join(map(str, t.shape))}]" for t in inputs)
+        path.with_suffix(".inputs").write_text(
+            "\n".join(f"{n}:{kind}" for n, kind in zip(input_names, kinds, strict=True))
+        )
 
 
 if __name__ == "__main__":
