@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from bridge import hub
 from bridge.errors import ExecutionFailed, InvalidInput, TooLarge
 from bridge.limits import watched
 from bridge.load import Reader, reader
@@ -127,6 +128,7 @@ class OnnxRuntimeSession(Session):
         import onnxruntime as ort
 
         self._source = model
+        _require_harmless(model)
         ort.set_default_logger_severity(4)
         settings = ort.SessionOptions()
         settings.log_severity_level = 4
@@ -165,6 +167,37 @@ class OnnxRuntimeSession(Session):
         except Exception as error:
             raise ExecutionFailed(f"ONNX Runtime: {str(error).strip()}") from error
         return Outputs(dict(zip(names, values, strict=True)), self.engine)
+
+
+def _require_harmless(model: bytes | str) -> None:
+    """Raise ExecutionFailed for random numbers within bounds that are none: ONNX Runtime ends the process."""
+    if not (b"Random" in model if isinstance(model, bytes) else _mentions(Path(model), b"Random")):
+        return
+    proto = (
+        onnx.load_from_string(model)
+        if isinstance(model, bytes)
+        else onnx.load(model, load_external_data=False)
+    )
+    for node in hub.all_nodes(ir.from_proto(proto)):
+        normal, uniform = (
+            node.op_type in (name, f"{name}Like") for name in ("RandomNormal", "RandomUniform")
+        )
+        if node.domain or not (normal or uniform):
+            continue
+        if not (hub.attr(node, "scale") > 0 if normal else hub.attr(node, "low") <= hub.attr(node, "high")):
+            said = "scale" if normal else "low and high"
+            raise ExecutionFailed(f"ONNX Runtime: {node.op_type} {node.name} has no {said} that it takes")
+
+
+def _mentions(path: Path, word: bytes) -> bool:
+    """True if a file has a word, however large it is."""
+    with path.open("rb") as file:
+        end = b""
+        while block := file.read(2**20):
+            if word in end + block:
+                return True
+            end = block[-len(word) :]
+    return False
 
 
 def run_onnxruntime(model: bytes | str, names: list[str] | None, inputs: dict[str, Any]) -> Outputs:

@@ -15,6 +15,7 @@ from bridge.passes.fold import FoldConstants
 from bridge.passes.identities import RemoveNoOps
 from bridge.passes.names import NameValues
 from bridge.passes.pads import ExplicitPads, TransposedPads
+from bridge.passes.random import CertainNormals
 from bridge.passes.resizes import ResizeToLengths
 from bridge.passes.shapes import InferShapes
 from bridge.passes.slices import ReachableStarts, RisingRanges
@@ -46,6 +47,7 @@ def clean(model: ir.Model) -> None:
         model,
         ExplicitPads(),
         NoWindows(),
+        CertainNormals(),
         RisingRanges(),
         FoldConstants(),
         *tidying(),
