@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,11 @@ from bridge_pmml.reader import INTERFACE
 
 NAMESPACE = "http://www.dmg.org/PMML-4_4"
 CATEGORICAL = ("string", "boolean")
+DEFERRED = re.compile(rb"^ *<\?deferred (\d+)\]\]>\?>\n", re.MULTILINE)
+"""A place for lines that are written when their turn comes. No text of a document looks like it: where `<` is
+not escaped, `]]>` ends the section."""
+DEEPEST = 30
+"""The level below which nothing is indented more, as libxml2 has it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Cols:
 
 @dataclass
 class Document:
-    """Collects what `xml` puts together."""
+    """Collects what `pieces` puts together."""
 
     name: str = "model"
     fields: dict[str, str] = field(default_factory=dict)
@@ -60,6 +66,8 @@ class Document:
     interface: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"inputs": [], "outputs": []})
     applied: dict[Any, Ref] = field(default_factory=dict)
     verification: list[dict[str, Any]] = field(default_factory=list)
+    read: dict[str, None] = field(default_factory=dict)
+    deferred: list[Callable[[int], Iterator[str]]] = field(default_factory=list)
 
     def data(self, name: str, data_type: str) -> Ref:
         self.fields[name] = data_type
@@ -167,8 +175,15 @@ class Document:
             self._dictionary(local, [(r, copy.deepcopy(n)) for r, n in late])
             node.insert(2, local)
         self.given.update(dict.fromkeys(r.name for r in refs))
+        self.read.update(dict.fromkeys(r.name for r in reads))
         self.segments.append(node)
         return refs
+
+    def defer(self, lines: Callable[[int], Iterator[str]]) -> Any:
+        """An element to stand where `lines` of a level are written when the document is: what is large is
+        never held as elements."""
+        self.deferred.append(lines)
+        return etree.ProcessingInstruction("deferred", f"{len(self.deferred) - 1}]]>")
 
     def schema(self, reads: Sequence[Ref]) -> Any:
         """The mining schema of a model that reads these fields."""
@@ -203,9 +218,7 @@ class Document:
     def prune(self) -> None:
         """Leave derived fields out that nothing reads."""
         known = {r.name: n for r, n in self.derived}
-        pending = [item.name for _, item, _ in self.outputs if isinstance(item, Ref)]
-        for model in self.segments:
-            pending += [e.get(a) for e in model.iter() for a in ("field", "name") if e.get(a) in known]
+        pending = [*self.read, *(item.name for _, item, _ in self.outputs if isinstance(item, Ref))]
         used = set()
         while pending:
             name = pending.pop()
@@ -214,8 +227,18 @@ class Document:
                 pending += fields_read(known[name])
         self.derived = [(r, n) for r, n in self.derived if r.name in used]
 
-    def xml(self) -> bytes:
-        """The whole document."""
+    def pieces(self) -> Iterator[bytes]:
+        """The whole document, piece by piece."""
+        frame, end = self._frame(), 0
+        for place in DEFERRED.finditer(frame):
+            yield frame[end : place.start()]
+            level = place[0].index(b"<") // 2
+            yield from (f"{line}\n".encode() for line in self.deferred[int(place[1])](level))
+            end = place.end()
+        yield frame[end:]
+
+    def _frame(self) -> bytes:
+        """The document with places for what is deferred."""
         self.prune()
         root = etree.Element("PMML", version="4.4", nsmap={None: NAMESPACE})
         header = etree.SubElement(root, "Header")
@@ -338,6 +361,15 @@ class Document:
             self._dictionary(etree.SubElement(model, "LocalTransformations"), late)
         etree.SubElement(model, "RegressionTable", intercept="0")
         return model
+
+
+def attributes(**given: str) -> str:
+    """Attributes as they are written, a blank before each."""
+    return etree.tostring(etree.Element("_", given), encoding="unicode")[2:-2]
+
+
+def indented(level: int, line: str) -> str:
+    return "  " * min(level, DEEPEST) + line
 
 
 def fields_read(node: Any) -> list[str]:

@@ -88,7 +88,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
             document.verification = records(
                 model.meta.get(RUNNABLE, model), document, int(options["verification"])
             )
-        path.write_bytes(document.xml())
+        with path.open("wb") as file:
+            file.writelines(document.pieces())
     except ValueError as error:
         if not str(error).startswith("All strings must be XML compatible"):
             raise

@@ -10,7 +10,8 @@ import pytest
 from bridge_pmml.cases import cases
 from build import model_from_text, model_of_nodes, save_as
 from documents import MODELS, document, rows, schema, scores, segmented_model, tree_model, write
-from onnx import helper
+from lxml import etree
+from onnx import helper, numpy_helper
 
 import bridge
 from bridge.errors import VerificationFailed
@@ -206,3 +207,52 @@ def test_trees_of_every_aggregation_are_written(how, mode, tmp_path):
     expected = bridge.run(model, {"x": grid})["y"]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     np.testing.assert_allclose(again, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_trees_are_laid_out_as_the_rest_of_the_document(count, missing, tmp_path):
+    """Deep trees of missing values and sets, of fields whose names look like a place for one."""
+    rng = np.random.default_rng(count)
+    depth, trees = 40, np.arange(count)
+    tests, leaves = depth * count, (depth + 1) * count
+    modes = rng.choice([0, 1, 3, 6], tests)
+    chain = (np.arange(depth) + 1)[None] + depth * trees[:, None]
+    chain[:, -1] = (depth + 1) * trees + depth
+    ends = np.arange(depth)[None] + (depth + 1) * trees[:, None]
+    deepest = np.tile(np.arange(depth) == depth - 1, count).astype(int)
+    node = helper.make_node(
+        "TreeEnsemble",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        aggregate_function=1,
+        n_targets=1,
+        tree_roots=depth * trees,
+        nodes_featureids=rng.integers(0, 3, tests),
+        nodes_modes=numpy_helper.from_array(modes.astype(np.uint8)),
+        nodes_splits=numpy_helper.from_array(rng.normal(size=tests)),
+        membership_values=numpy_helper.from_array(
+            np.tile([0.5, -1.0, np.nan], (modes == 6).sum()).astype(np.float64)
+        ),
+        nodes_truenodeids=chain.ravel(),
+        nodes_trueleafs=deepest,
+        nodes_falsenodeids=ends.ravel(),
+        nodes_falseleafs=np.ones(tests, int),
+        nodes_missing_value_tracks_true=[int(missing)] * tests,
+        leaf_targetids=np.zeros(leaves, int),
+        leaf_weights=numpy_helper.from_array(rng.normal(size=leaves)),
+    )
+    specs = {name: (np.float64, ["n", width]) for name, width in (("x", 3), ("y", 1))}
+    model = bridge.load(model_of_nodes(node, {"x": specs["x"]}, {"y": specs["y"]}))
+    names = ["<?deferred 0]]>?>", 'a "b" & c', "länge"]
+    path = bridge.save(model, tmp_path / "m.pmml", feature_names=names).path
+    parser = etree.XMLParser(remove_blank_text=True, strip_cdata=False)
+    again = etree.tostring(
+        etree.parse(path, parser), xml_declaration=True, encoding="UTF-8", pretty_print=True
+    )
+    assert path.read_bytes() == again
+    x = np.concatenate([rng.normal(size=(50, 3)), [[0.5, -1.0, np.nan], [np.nan] * 3]])
+    expected = bridge.run(model, {"x": x})["y"]
+    np.testing.assert_allclose(bridge.run(path, {"x": x})["y"], expected)
+    np.testing.assert_allclose(bridge.run(bridge.load(path), {"x": x})["y"], expected)

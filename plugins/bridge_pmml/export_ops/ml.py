@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from bridge.hub import attr
 from bridge.needs import attribute, condition
 from bridge.ops import OpTable
 from bridge.passes.decompose.ml import ML, Forest, ensemble, leaf_weights, numbers
-from bridge_pmml.document import Cols, Ref, format_literal, kind_of, map_values
+from bridge_pmml.document import Cols, Ref, attributes, format_literal, indented, kind_of, map_values
 from bridge_pmml.export_ops.common import python_scalar
 from bridge_pmml.export_ops.ml_instances import support_vector_machine
 
@@ -68,6 +69,7 @@ class Trees:
     def __init__(self, doc: Any, node: Any, forest: Forest, x: Cols) -> None:
         self.doc, self.node, self.forest = doc, node, forest
         self.columns = doc.columns(x)
+        self.names = [attributes(field=c.name) for c in self.columns]
         self.narrow = node.inputs[0].dtype == ir.DataType.FLOAT
 
     def _edge(self, value: float, mode: str) -> float:
@@ -153,41 +155,67 @@ class Trees:
             splitCharacteristic="binarySplit",
             missingValueStrategy="none",
         )
-        top = etree.SubElement(model, "Node", id="1")
-        etree.SubElement(top, "True")
-        pending, count = [(root, top)], 1
-        while pending:
-            node_index, element = pending.pop()
-            left, right = int(self.forest.true[node_index]), int(self.forest.false[node_index])
-            if left == node_index:
-                element.set("score", format_literal(float(weights[node_index])))
-                continue
-            for way, predicate in ((left, self._predicate(node_index)), (right, etree.Element("True"))):
-                count += 1
-                below = etree.SubElement(element, "Node", id=str(count))
-                below.append(predicate)
-                pending.append((way, below))
+        model.append(self.doc.defer(lambda level: self._nodes(root, weights, level)))
         return model
 
-    def _predicate(self, node_index: int) -> Any:
-        name, mode = self.columns[int(self.forest.feature[node_index])].name, self.forest.mode[node_index]
+    def _numbered(self, root: int) -> list[tuple[int, int]]:
+        """The nodes below `root` in the order of their identifiers, from 1 on, and the identifier of the
+        first of two children, 0 for a leaf. The second's is one more; what is below it is numbered before
+        what is below the first."""
+        found = [(root, 0)]
+        pending = [0]
+        while pending:
+            at = pending.pop()
+            node_index = found[at][0]
+            left, right = int(self.forest.true[node_index]), int(self.forest.false[node_index])
+            if left != node_index:
+                found[at] = (node_index, len(found) + 1)
+                pending += [len(found), len(found) + 1]
+                found += [(left, 0), (right, 0)]
+        return found
+
+    def _nodes(self, root: int, weights: np.ndarray, top: int) -> Iterator[str]:
+        """The lines of a tree, its root at level `top`."""
+        found = self._numbered(root)
+        pending: list[tuple[int, int, list[str]]] = [(1, top, ["<True/>"])]
+        while pending:
+            number, level, predicate = pending.pop()
+            if not number:
+                yield indented(level, "</Node>")
+                continue
+            node_index, first = found[number - 1]
+            score = "" if first else f' score="{format_literal(float(weights[node_index]))}"'
+            yield indented(level, f'<Node id="{number}"{score}>')
+            for line in predicate:
+                depth = (len(line) - len(line.lstrip(" "))) // 2
+                yield indented(level + 1 + depth, line[2 * depth :])
+            pending.append((0, level, []))
+            if first:
+                pending.append((first + 1, level + 1, ["<True/>"]))
+                pending.append((first, level + 1, self._predicate(node_index)))
+
+    def _predicate(self, node_index: int) -> list[str]:
+        """The lines of the test of a node."""
+        forest, mode = self.forest, self.forest.mode[node_index]
+        name = self.names[int(forest.feature[node_index])]
         if mode == "BRANCH_MEMBER":
-            assert self.forest.members is not None
-            values = [float(v) for v in self.forest.members[node_index] if v == v]
-            test = etree.Element("SimpleSetPredicate", field=name, booleanOperator="isIn")
-            array = etree.SubElement(test, "Array", n=str(len(values)), type="real")
-            array.text = " ".join(format_literal(v) for v in values)
-        elif mode == "BRANCH_LEQ" and np.isposinf(self.forest.value[node_index]):
-            test = etree.Element("SimplePredicate", field=name, operator="isNotMissing")
+            assert forest.members is not None
+            values = [format_literal(float(v)) for v in forest.members[node_index] if v == v]
+            array = f'  <Array n="{len(values)}" type="real">{" ".join(values)}</Array>'
+            test = [f'<SimpleSetPredicate{name} booleanOperator="isIn">', array, "</SimpleSetPredicate>"]
+        elif mode == "BRANCH_LEQ" and np.isposinf(forest.value[node_index]):
+            test = [f'<SimplePredicate{name} operator="isNotMissing"/>']
         else:
-            value = format_literal(self._edge(float(self.forest.value[node_index]), mode))
-            test = etree.Element("SimplePredicate", field=name, operator=OPERATORS[mode], value=value)
-        if not (self.forest.tracks[node_index] or mode == "BRANCH_NEQ"):
+            value = format_literal(self._edge(float(forest.value[node_index]), mode))
+            test = [f'<SimplePredicate{name} operator="{OPERATORS[mode]}" value="{value}"/>']
+        if not (forest.tracks[node_index] or mode == "BRANCH_NEQ"):
             return test
-        either = etree.Element("CompoundPredicate", booleanOperator="or")
-        etree.SubElement(either, "SimplePredicate", field=name, operator="isMissing")
-        either.append(test)
-        return either
+        either = [f'<SimplePredicate{name} operator="isMissing"/>', *test]
+        return [
+            '<CompoundPredicate booleanOperator="or">',
+            *(f"  {line}" for line in either),
+            "</CompoundPredicate>",
+        ]
 
 
 KERNELS = {
