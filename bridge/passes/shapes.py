@@ -41,7 +41,8 @@ class InferShapes(ir.passes.InPlacePass):
     3. What the source declared of inputs and outputs stays as it was declared, completed where it was silent,
        and a name where the length turns out to be known.
     4. Operators a target takes keep the shapes they were made with: their bodies are not asked.
-    5. Nothing is inferred where every length is a number or one of the inputs': nothing more can be told.
+    5. A length once known stays known.
+    6. Nothing is inferred where every length is a number or one of the inputs': nothing more can be told.
     """
 
     def __init__(self, propagate: bool = True) -> None:
@@ -75,7 +76,7 @@ class InferShapes(ir.passes.InPlacePass):
         for value, shape in declared.items():
             value.shape = completed_shape(shape, value.shape)
         for value, shape in partial.items():
-            value.shape = shape if value.shape is None else value.shape
+            value.shape = shape if value.shape is None else completed_shape(value.shape, _numbers(shape))
         if self.propagate:
             _name_dimensions(model, _values(model.graph))
         return ir.passes.PassResult(model, True)
@@ -189,6 +190,10 @@ def completed_shape(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.
             for d, i in zip(declared, inferred, strict=True)
         ]
     )
+
+
+def _numbers(shape: ir.Shape) -> ir.Shape:
+    return ir.Shape([dim if isinstance(dim, int) else None for dim in shape])
 
 
 def _name_dimensions(model: ir.Model, values: Iterable[ir.Value]) -> None:

@@ -42,8 +42,13 @@ class LiteRTSession(Session):
             self.slots = _input_dtypes(self.interpreter, self.signatures, signature)
         except (RuntimeError, ValueError) as error:
             raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
-        self.inputs = tuple(Port(name, np.dtype(dtype).name) for name, dtype in self.slots.items())
         file = read(path)
+        index, given, results = importer.interface(
+            file, signature or next((s.key for s in file.signatures), "")
+        )
+        self.slots = _in_order(self.slots, [name for name, _ in given])
+        self.results = {name: file.subgraphs[index].tensors[place].type for name, place in results}
+        self.inputs = tuple(Port(name, np.dtype(dtype).name) for name, dtype in self.slots.items())
         self.assigns = any(o.name == "ASSIGN_VARIABLE" for graph in file.subgraphs for o in graph.operators)
         self.metadata = metadata.texts(file)
         self._ran = False
@@ -87,8 +92,10 @@ class LiteRTSession(Session):
             self.interpreter.reset_all_variables()
         self._ran = True
         values = _invoke(self.interpreter, self.signatures, self.signature, inputs)
-        sub_byte = _sub_byte_outputs(self.path, self.signature)
-        return values | {name: values[name].astype(dtype) for name, dtype in sub_byte.items()}
+        # LiteRT returns elements that are smaller than a byte as bytes
+        sub_byte = {name: DTYPES[kind] for name, kind in self.results.items() if kind in SUB_BYTE_WIDTHS}
+        values |= {name: values[name].astype(dtype) for name, dtype in sub_byte.items()}
+        return _in_order(values, list(self.results))
 
 
 def open_session(path: Path, signature: str = "", resolver: Any = None) -> Session:
@@ -104,16 +111,10 @@ runtime = Runtime(open_session, ("signature",))
 BYTE_DTYPES = {np.dtype(ml_dtypes.int4): np.dtype(np.int8), np.dtype(ml_dtypes.uint4): np.dtype(np.uint8)}
 
 
-def _sub_byte_outputs(path: Path, signature: str) -> dict[str, Any]:
-    """Dtypes of outputs whose elements are smaller than a byte; LiteRT returns them as bytes."""
-    file = read(path)
-    if not any(t.type in SUB_BYTE_WIDTHS for graph in file.subgraphs for t in graph.tensors):
-        return {}
-    index, _, outputs = importer.interface(file, signature or next((s.key for s in file.signatures), ""))
-    types = {name: file.subgraphs[index].tensors[index_of_tensor].type for name, index_of_tensor in outputs}
-    return {
-        name: DTYPES[name_of_type] for name, name_of_type in types.items() if name_of_type in SUB_BYTE_WIDTHS
-    }
+def _in_order(values: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """What LiteRT gives in the order of the alphabet, in the order of the file."""
+    places = {name: place for place, name in enumerate(names)}
+    return dict(sorted(values.items(), key=lambda item: places.get(item[0], len(places))))
 
 
 def _decode_text(value: Any) -> Any:

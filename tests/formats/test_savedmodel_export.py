@@ -295,3 +295,19 @@ def test_sequences_of_many_dimensions_are_reversed(tmp_path: Path) -> None:
     loaded = hub_from_text(graph, lengths=np.array([2, 3]))
     found = run_in("savedmodel", loaded, inputs, tmp_path)["y"]
     np.testing.assert_array_equal(found, bridge.run(loaded, inputs)["y"])
+
+
+def test_lengths_that_are_known_stay_known_beside_those_that_vary(tmp_path: Path) -> None:
+    graph = """(float[b, n, 12] x, float[b, s, m] like) => (float[b, 6, s, m] y) {
+        b = Shape <start = 0, end = 1> (x) sm = Shape <start = 1> (like)
+        to = Concat <axis = 0> (b, six, sm)
+        image = Reshape (x, to)
+        y = Conv (image, w)
+    }"""
+    weights = np.random.default_rng(0).standard_normal((6, 6, 1, 1)).astype(np.float32)
+    loaded = hub_from_text(graph, six=np.array([6]), w=weights)
+    path = bridge.save(loaded, tmp_path / "m.savedmodel").path
+    inputs = {"x": np.ones((2, 4, 12), np.float32), "like": np.ones((2, 2, 4), np.float32)}
+    expected = bridge.run(loaded, inputs)["y"]
+    for found in (bridge.run(path, inputs), bridge.run(bridge.load(path), inputs)):
+        np.testing.assert_allclose(found["y"], expected, 1e-5, 1e-5)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from bridge_tflite.cases import CASES
 from bridge_tflite.runtime import LiteRTSession, Stateful
+from build import hub_from_text
 
 import bridge
 from bridge.errors import InvalidInput
@@ -88,3 +89,14 @@ def test_a_stateful_file_converts_and_verifies(tmp_path: Path) -> None:
     result = bridge.convert(path, tmp_path / "model.onnx", verify=True)
     assert result.verification is not None
     assert result.verification.ok
+
+
+def test_inputs_and_results_have_the_order_of_the_file(tmp_path: Path) -> None:
+    graph = (
+        "g (float[n] z, float[n] a) => (float[n] start, float[n] end) { start = Sub (z, a) end = Add (z, a) }"
+    )
+    session = LiteRTSession(bridge.save(hub_from_text(graph), tmp_path / "m.tflite").path)
+    assert [port.name for port in session.inputs] == ["z", "a"]
+    found = session.run({"z": np.ones(3, np.float32), "a": np.full(3, 2, np.float32)})
+    assert {name: float(value[0]) for name, value in found.items()} == {"start": -1, "end": 3}
+    assert list(found) == ["start", "end"]

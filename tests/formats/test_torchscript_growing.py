@@ -289,3 +289,29 @@ def test_the_largest_of_windows_of_any_length(tmp_path: Path) -> None:
         agrees(path, model, floats(2, 2, height, width))
     written = bridge.convert(path, tmp_path / "m.tflite", inputs=["x:float32[N,2,H,W]"], verify=True)
     assert written.verification.ok
+
+
+class Tables(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        n, m = x.size(0), x.size(1)
+        return torch.tensor([[n, m, 3], [m, 5, n]]), torch.tensor([[[1.5 * n]], [[2.0]]])
+
+
+def test_tensors_of_nested_lists_of_lengths(tmp_path: Path) -> None:
+    path, model = read(Tables(), tmp_path, "x:float32[N,M]")
+    for shape in ((3, 4), (1, 2)):
+        agrees(path, model, floats(*shape))
+
+
+def test_written_suppression_of_boxes_is_read_again(tmp_path, parse):
+    text = """g (float[1,n,4] boxes, float[1,2,n] scores) => (int64[k,3] y)
+        <int64 most = {3}, float overlap = {0.4}, float least = {0.1}> {
+        y = NonMaxSuppression (boxes, scores, most, overlap, least)
+    }"""
+    path = bridge.convert(parse(text, opset=20), tmp_path / "m.pt", to="torchscript").path
+    low = np.random.default_rng(0).random((1, 9, 2), np.float32)
+    inputs = {
+        "boxes": np.concatenate([low, low + 0.5], -1),
+        "scores": np.random.default_rng(1).random((1, 2, 9), np.float32),
+    }
+    assert bridge.verify(path, bridge.load(path), inputs=inputs).ok

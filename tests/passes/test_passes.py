@@ -76,6 +76,15 @@ def test_nothing_is_inferred_where_lengths_are_those_of_the_inputs():
     assert InferShapes()(own).modified
 
 
+def test_a_length_once_known_stays_known():
+    graph = "g (float[N,6] x, int64[2] to) => (float[a,b] y) { z = Reshape (x, to) y = Abs (z) }"
+    model = hub_from_text(graph)
+    reshaped = model.graph[0].outputs[0]
+    reshaped.shape = ir.Shape(["M", 3])
+    InferShapes()(model)
+    assert list(reshaped.shape)[1] == 3
+
+
 def test_nodes_that_are_alike_have_shapes_of_their_own():
     graph = hub_from_text("g (float[N,3] x) => (float[N,3] y) { y = Neg (x) }").graph
     op = hub.Builder(graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,10 @@ def size(tf, node, x):
 def reshape(tf, node, x, target):
     """Reshape; a length of zero is the input's length, unless allowzero."""
     sizes = constant_ints(target)
-    if attr(node, "allowzero") or (sizes is not None and 0 not in sizes):
-        return tf.Reshape(x, target if sizes is None else np.array(sizes, np.int64))
+    if sizes is not None and (attr(node, "allowzero") or 0 not in sizes):
+        return tf.Reshape(x, np.array(sizes, np.int64))
+    if attr(node, "allowzero"):
+        return tf.Reshape(x, _with_known(tf, target, node.outputs[0]))
     if sizes is not None:
         lengths = tf.lengths(x)
         return tf.Reshape(x, tf.vector([lengths[i] if s == 0 else s for i, s in enumerate(sizes)]))
@@ -57,7 +60,19 @@ def reshape(tf, node, x, target):
     lengths = (
         tf.StridedSlice(lengths, [0], [count], [1]) if rank >= count else tf.Pad(lengths, [[0, count - rank]])
     )
-    return tf.Reshape(x, tf.SelectV2(tf.Equal(target, np.int64(0)), lengths, target))
+    target = tf.SelectV2(tf.Equal(target, np.int64(0)), lengths, target)
+    return tf.Reshape(x, _with_known(tf, target, node.outputs[0]))
+
+
+def _with_known(tf: Any, lengths: T, value: ir.Value) -> T:
+    """`lengths` of `value`, those that are known as constants: what infers shapes reads them."""
+    pieces, start = [], 0
+    for known, run in itertools.groupby(value.shape or (), lambda dim: isinstance(dim, int)):
+        dims = list(run)
+        stop = start + len(dims)
+        pieces.append(np.array(dims, np.int64) if known else tf.StridedSlice(lengths, [start], [stop], [1]))
+        start = stop
+    return tf.ConcatV2(pieces, axis=0) if len(pieces) > 1 else lengths
 
 
 @ops.op("Flatten", needs=(RANKED,))

@@ -95,14 +95,19 @@ def make_tensor(op, data=None, t=None, dtype=None):
     target = dtype_or(dtype, result_type(*flat))
     if not isinstance(data, list):
         return tensor(op, data, target)
-    shape = (
-        np.array([None if isinstance(v, Sym) else v for v in flat], object).shape
-        if all(v is w for v, w in zip(flat, data, strict=False))
-        else None
-    )
-    if shape is None:
-        raise Unsupported("makes a tensor of nested lists of values known at run time alone")
-    return op.Concat(*(op.Reshape(tensor(op, v, target), ints(1)) for v in flat), axis=0)
+    extents = _extents(data)
+    flat_tensor = op.Concat(*(op.Reshape(tensor(op, v, target), ints(1)) for v in flat), axis=0)
+    return flat_tensor if len(extents) == 1 else op.Reshape(flat_tensor, ints(*extents))
+
+
+def _extents(data: Any) -> list[int]:
+    """Shape of the tensor of nested lists."""
+    if not isinstance(data, (list, tuple)):
+        return []
+    inner = [_extents(item) for item in data]
+    if any(extents != inner[0] for extents in inner):
+        raise Unsupported("makes a tensor of lists of different lengths")
+    return [len(data), *(inner[0] if inner else [])]
 
 
 def _leaves(data: Any) -> list[Any]:
