@@ -80,8 +80,8 @@ class RemoteSession(Session):
 
 
 def answer_of(title: str, ask: Callable[[], Iterator[Any]]) -> Any:
-    """The only value that a worker yields, of the runtime of the format called `title`. Raises the error it met
-    there, TooLarge, and ExecutionFailed where the process ended."""
+    """The only value that a worker yields, of the runtime of the format called `title`. Raises the error it
+    met there, TooLarge, and ExecutionFailed where the process ended."""
     runtime = f"The runtime of {title}"
     try:
         (told,) = ask()

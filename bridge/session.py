@@ -11,8 +11,8 @@ from bridge.ports import Port
 __all__ = ["RE_READ", "Outputs", "Runner", "Session"]
 
 RE_READ = "re-read, "
-"""The beginning of the engine's name where a file is read back and run as a hub model, for want of its format's own
-runtime."""
+"""The beginning of the engine's name where a file is read back and run as a hub model, for want of its
+format's own runtime."""
 
 
 class Outputs(dict[str, Any]):
@@ -53,8 +53,8 @@ class Runner(ABC):
     """A file opened in a runtime as programs open it that want its speed: `Runner(path, threads, place,
     **options)` with its optimizations, on so many threads.
 
-    `places` are the execution providers, delegates or devices of the runtime here by name, its usual one first;
-    `engine` names the runtime and its version. Opening raises ExecutionFailed in the runtime's words.
+    `places` are the execution providers, delegates or devices of the runtime here by name, its usual one
+    first; `engine` names the runtime and its version. Opening raises ExecutionFailed in the runtime's words.
     """
 
     engine: str = ""
@@ -66,8 +66,8 @@ class Runner(ABC):
 
     @abstractmethod
     def prepared(self, inputs: dict[str, Any]) -> Callable[[], Any]:
-        """A call that computes the outputs for arrays by name, and does nothing else. Raises InvalidInput, and
-        so does the call, or what the runtime raises."""
+        """A call that computes the outputs for arrays by name, and does nothing else. Raises InvalidInput,
+        and so does the call, or what the runtime raises."""
 
     def profiled(self, inputs: dict[str, Any], runs: int) -> list[tuple[str, str, float]]:
         """Operator, name and seconds a run of each node that was run; empty where the runtime does not

@@ -33,7 +33,9 @@ class TensorFlowRunner(Runner):
     @classmethod
     def places(cls) -> tuple[str, ...]:
         """The processor, and what TensorFlow finds beside it."""
-        devices = [d.name.removeprefix("/physical_device:") for d in tensorflow().config.list_physical_devices()]
+        devices = [
+            d.name.removeprefix("/physical_device:") for d in tensorflow().config.list_physical_devices()
+        ]
         return ("CPU:0", *(name for name in devices if name != "CPU:0"))
 
     def prepared(self, inputs: dict[str, Any]) -> Callable[[], Any]:

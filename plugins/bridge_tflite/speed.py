@@ -33,7 +33,7 @@ class LiteRTRunner(Runner):
             self._interpreter.allocate_tensors()
             signatures = self._interpreter.get_signature_list()
             self._key = signature or next(iter(signatures), "")
-            self._runner = self._interpreter.get_signature_runner(self._key) if signatures else None
+            self._slots = self._named_slots()
         except (RuntimeError, ValueError) as error:
             raise ExecutionFailed(f"LiteRT: {str(error).strip()}") from error
         self._is_main = len(signatures) < 2
@@ -44,16 +44,20 @@ class LiteRTRunner(Runner):
         importlib.import_module("ai_edge_litert.interpreter")
         return tuple(KERNELS)
 
+    def _named_slots(self) -> dict[str, Any]:
+        """Inputs of the signature by name, or of the file where it has none."""
+        if self._key:
+            return self._interpreter.get_signature_runner(self._key).get_input_details()
+        return {slot["name"]: slot for slot in self._interpreter.get_input_details()}
+
     def prepared(self, inputs: dict[str, Any]) -> Callable[[], Any]:
         """The inputs copied, and an invocation. Raises InvalidInput for names that are not the file's."""
-        details = self._interpreter.get_input_details()
-        slots = self._runner.get_input_details() if self._runner else {d["name"]: d for d in details}
+        slots, interpreter = self._slots, self._interpreter
         if set(slots) != set(inputs):
             raise InvalidInput(f"The file's inputs are {', '.join(slots)}, not {', '.join(inputs)}.")
         if not self._is_main:
-            runner = self._runner
+            runner = interpreter.get_signature_runner(self._key)
             return lambda: runner(**inputs)
-        interpreter = self._interpreter
         arrays = [
             (slot["index"], np.ascontiguousarray(inputs[name]).astype(slot["dtype"], copy=False))
             for name, slot in slots.items()

@@ -68,7 +68,7 @@ class TorchRunner(Runner):
             for _ in range(runs):
                 run()
         return [
-            (event.key, "", event.self_cpu_time_total / 1e6 / runs)
+            (event.key, "", event.self_cpu_time_total / 1e6 / event.count)
             for event in profile.key_averages()
-            if event.self_cpu_time_total
+            for _ in range(event.count // runs)
         ]

@@ -28,13 +28,14 @@ RULES: dict[str, Rule] = {}
 
 @dataclass(frozen=True)
 class Work:
-    """Of a model at the lengths of its inputs: `macs` are multiply-accumulates of products and convolutions, a
-    number of `parameters`, `moved` the bytes read and written where what is computed element by element takes
-    its operand as it comes, `activations` the most bytes of values that are needed at once. `unknown` counts
-    operators, by name, whose lengths are known at run time alone: they are left out."""
+    """Of a model at the lengths of its inputs: `macs` are multiply-accumulates of products and convolutions,
+    `parameters` are of `weights` bytes, `moved` the bytes read and written where what is computed element by
+    element takes its operand as it comes, `activations` the most bytes of values that are needed at once.
+    `unknown` counts operators, by name, whose lengths are known at run time alone: they are left out."""
 
     macs: int
     parameters: int
+    weights: int
     moved: int
     activations: int
     unknown: dict[str, int]
@@ -50,20 +51,20 @@ class Work:
 
     def __str__(self) -> str:
         text = (
-            f"{self.parameters:,} parameters, {quantity(self.macs)} multiply-accumulates, {quantity(self.moved)}B moved, "
+            f"{self.parameters:,} parameters, {quantity(self.macs)}MAC, {quantity(self.moved)}B moved, "
             f"{self.intensity:.1f} operations a byte, {quantity(self.activations)}B of activations at once"
         )
         left_out = ", ".join(f"{count} × {name}" for name, count in self.unknown.items())
-        return f"{text}; without {left_out}, of lengths known at run time alone" if left_out else text
+        return f"{text}, without {left_out} whose lengths only a run tells" if left_out else text
 
 
 def quantity(number: float) -> str:
     """A number in three digits with k, M, G or T."""
     for unit in ("", "k", "M", "G"):
         if abs(number) < 999.5:
-            return f"{number:.3g} {unit}".strip() if unit else f"{number:.3g} "
+            return f"{number:.3g} {unit}"
         number /= 1000
-    return f"{number:,.3g} T"
+    return f"{number:.3g} T"
 
 
 def work_of(model: ir.Model) -> Work:
@@ -80,6 +81,7 @@ def work_of(model: ir.Model) -> Work:
     return Work(
         macs,
         sum(tensor.size for tensor in hub.weights(model)),
+        sum(tensor.nbytes for tensor in hub.weights(model)),
         moved,
         _peak(model.graph),
         dict(unknown.most_common()),
@@ -284,4 +286,6 @@ def linear(node: ir.Node) -> int:
 @rule("ai.onnx.ml::SVMRegressor", "ai.onnx.ml::SVMClassifier")
 def support_vectors(node: ir.Node) -> int:
     """Of each row, every support vector."""
-    return products(lengths(node.inputs[0])[:-1]) * len(attr(node, "support_vectors") or attr(node, "coefficients"))
+    return products(lengths(node.inputs[0])[:-1]) * len(
+        attr(node, "support_vectors") or attr(node, "coefficients")
+    )
