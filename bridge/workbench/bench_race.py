@@ -57,7 +57,7 @@ class Contestant:
         self._worker = workers.Worker(offline=True)
         self._worker.memory = runtime_memory()
         place = {"format": self.format.name, "path": str(path), "options": options}
-        told = self.ask("opened", **place, threads=threads, place=self.place)
+        told = self.ask("open_file", **place, threads=threads, place=self.place)
         if told:
             self.load, self.place = told["seconds"], told["place"]
             self.prepare(inputs)

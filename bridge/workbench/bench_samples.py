@@ -17,6 +17,7 @@ from bridge.inputs.values import Ranges, inputs_at
 from bridge.load import Reader
 from bridge.passes import clean
 from bridge.passes.dimensions import FixDimensions
+from bridge.runtime import check_inputs
 from bridge.summary import size_on_disk
 from bridge.workbench.bench_work import Work, work_of
 
@@ -62,7 +63,7 @@ class Asked:
         _require_one(self.ranges, [_names(model) for model in models], "ranges", "input")
         found = [
             self._subject(name, reader, model)
-            for name, reader, model in zip(names_of(readers), readers, models, strict=True)
+            for name, reader, model in zip(called_names(readers), readers, models, strict=True)
         ]
         if self.batches and not any(subject.batches for subject in found):
             raise InvalidOption(
@@ -78,6 +79,7 @@ class Asked:
         if self.inputs is not None:
             given = self.inputs
             inputs = [given] if isinstance(given, dict) else read_inputs(list(given), model.graph.inputs)
+            check_inputs({value.name or "": value for value in model.graph.inputs}, inputs[0])
             setting = _setting_of(model, inputs[0])
         else:
             rows = Lengths(model, dims).rows
@@ -99,7 +101,7 @@ class Asked:
         return inputs_at(lengths, setting, self.seed, ranges), named
 
 
-def names_of(readers: Sequence[Reader]) -> list[str]:
+def called_names(readers: Sequence[Reader]) -> list[str]:
     """The names of files, or their paths where two have the same name. Raises InvalidOption for the same file
     twice."""
     names, paths = [Path(r.source).name for r in readers], [str(r.source) for r in readers]

@@ -90,7 +90,7 @@ def _runner(name: str) -> Any:
         raise fmt.missing(error) from error
 
 
-def opened(
+def open_file(
     format: str, path: str, options: dict[str, Any], threads: int, place: str
 ) -> Iterator[dict[str, Any]]:
     """Yield how long a file took to open, and the engine that has it."""
@@ -174,12 +174,23 @@ def memory() -> Iterator[dict[str, Any]]:
 
 
 def _most_memory() -> int:
-    """Bytes; of the process alone where the system tells, which a process begun by a larger one is not
-    told by `resource`."""
+    """The most bytes that this process and those it began held, by what the system tells of each; `resource`
+    also tells what the process that began this one held."""
     with contextlib.suppress(OSError):
-        text = Path("/proc/self/status").read_text()
-        return 1024 * int(text.partition("VmHWM:")[2].split()[0])
+        return sum(map(_highest, _processes(Path("/proc/self").resolve())))
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if resource else 0
+
+
+def _processes(place: Path) -> Iterator[Path]:
+    """The folders of a process and of those it began."""
+    yield place
+    for children in place.glob("task/*/children"):
+        for number in children.read_text().split():
+            yield from _processes(place.with_name(number))
+
+
+def _highest(place: Path) -> int:
+    return 1024 * int((place / "status").read_text().partition("VmHWM:")[2].split()[0])
 
 
 def machine(threads: int) -> Iterator[dict[str, Any]]:
