@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import bridge
 from bridge.cli import main
 from bridge.workbench.bench_figures import Latency, Machine, duration, interval
-from bridge.workbench.bench_race import ratio
+from bridge.workbench.bench_race import ratios
 from bridge.workbench.bench_work import quantity, work_of
 
 RNG = np.random.default_rng(0)
@@ -136,7 +136,7 @@ def test_the_median_is_within_its_interval_and_ratios_are_of_turns():
     many = [np.full((5, 2), 1 + i / 100) for i in range(100)]
     low, high = interval(many)
     assert 1.35 < low < Latency.of(many).p50 < high < 1.65
-    assert ratio([2 * turn for turn in turns], turns) == 2.0
+    assert ratios([turn * [2, 3] for turn in turns], turns) == (2.0, 3.0)
 
 
 def test_a_small_model_is_held_against_the_memory_that_holds_it():
@@ -175,11 +175,12 @@ def test_every_format_runs_in_its_own_runtime(done):
         assert row.engine.startswith(engine), row.problem
         assert 0 < row.latency.p50 <= row.latency.p90 <= row.latency.p99
         assert row.latency.interval[0] <= row.latency.p50 <= row.latency.interval[1]
+        assert row.latency.processor > 0
         assert row.load > 0 < row.memory < row.process
         assert row.bytes > 16384
         assert {*row.rate} == {1, 8}
         assert row.rate[8] > row.rate[1] * 0.5
-    assert rows["onnx"].ratio == 1.0
+    assert rows["onnx"].ratio == rows["onnx"].processor_ratio == 1.0
 
 
 def test_a_format_that_does_not_run_here_says_so(done, mnist):

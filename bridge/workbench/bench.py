@@ -18,7 +18,7 @@ from bridge.inputs.values import Ranges
 from bridge.load import Reader
 from bridge.sources import found
 from bridge.workbench.bench_figures import Benchmark, Group, Latency, Machine, Row
-from bridge.workbench.bench_race import Contestant, asked, race, ratio
+from bridge.workbench.bench_race import Contestant, asked, race, ratios
 from bridge.workbench.bench_samples import Asked, Subject
 
 __all__ = ["Benchmark", "bench"]
@@ -168,7 +168,7 @@ class _Course:
                     one.load,
                     one.first,
                     latency,
-                    ratio(turns[one], first),
+                    *ratios(turns[one], first),
                     rates[one] or {0: 1 / latency.p50},
                     held["most"] - held["before"],
                     held["most"],

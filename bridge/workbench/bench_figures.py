@@ -99,10 +99,11 @@ class Operator:
 @dataclass(frozen=True)
 class Row:
     """A file in its runtime. `load` and `first` are seconds until it was open, and of its first run; `ratio`
-    is the median of its latency by that of the first file of its group in the same turn; `rate` rows a second
-    by number of rows, or runs a second under 0 where no number of rows varies; `memory` the bytes that the
-    file added to the process of its runtime, `process` the most that had; `roofline` the share of what the
-    machine could do in that time that it did. `problem` says why there are no figures."""
+    is the median of its latency by that of the first file of its group in the same turn, and
+    `processor_ratio` that of what processors took; `rate` rows a second by number of rows, or runs a second
+    under 0 where no number of rows varies; `memory` the bytes that the file added to the process of its
+    runtime, `process` the most that had; `roofline` the share of what the machine could do in that time that
+    it did. `problem` says why there are no figures."""
 
     name: str
     format: str
@@ -113,6 +114,7 @@ class Row:
     first: float | None = None
     latency: Latency | None = None
     ratio: float | None = None
+    processor_ratio: float | None = None
     rate: dict[int, float] = field(default_factory=dict)
     memory: int | None = None
     process: int | None = None
@@ -124,7 +126,7 @@ class Row:
         """What the table shows of it."""
         size = f"{quantity(self.bytes)}B" if self.bytes else ""
         if self.latency is None:
-            return [self.name, self.format, *[""] * 9, size]
+            return [self.name, self.format, *[""] * 11, size]
         timed = self.latency
         return [
             self.name,
@@ -133,6 +135,8 @@ class Row:
             *map(duration, (timed.p50, timed.p90, timed.p99)),
             f"{timed.spread:.1%}",
             f"{self.ratio:.2f}" if self.ratio is not None else "",
+            duration(timed.processor),
+            f"{self.processor_ratio:.2f}" if self.processor_ratio is not None else "",
             f"{quantity(max(self.rate.values()))}".strip() if self.rate else "",
             f"{self.roofline:.0%}" if self.roofline is not None else "",
             f"{quantity(self.memory or 0)}B",
@@ -141,18 +145,8 @@ class Row:
 
 
 HEAD = [
-    "file",
-    "runtime",
-    "load",
-    "p50",
-    "p90",
-    "p99",
-    "±",
-    "ratio",
-    "a second",
-    "roofline",
-    "memory",
-    "bytes",
+    *("file", "runtime", "load", "p50", "p90", "p99", "±", "ratio", "processor", "ratio"),
+    *("a second", "roofline", "memory", "bytes"),
 ]
 
 
@@ -241,7 +235,8 @@ class Benchmark:
     def to_csv(self) -> str:
         """A line a row, with a head; seconds and bytes."""
         text = io.StringIO()
-        plain = ["name", "format", "engine", "place", "bytes", "load", "first", "ratio", "memory", "process"]
+        plain = ["name", "format", "engine", "place", "bytes", "load", "first", "ratio", "processor_ratio"]
+        plain += ["memory", "process"]
         timed = ["runs", "p50", "p90", "p99", "mean", "processor"]
         batches = sorted({rows for row in self.rows for rows in row.rate})
         rates = [f"rows a second of {rows}" if rows else "runs a second" for rows in batches]

@@ -19,7 +19,7 @@ from bridge.limits import seconds as allowed_seconds
 from bridge.remote import answer_of
 from bridge.workbench.bench_figures import Latency, Operator
 
-__all__ = ["Contestant", "asked", "race", "ratio"]
+__all__ = ["Contestant", "asked", "race", "ratios"]
 
 SLICE = 0.1
 """Seconds that a file runs before it is the next one's turn."""
@@ -119,7 +119,9 @@ def race(contestants: Iterable[Contestant], seconds: float) -> dict[Contestant, 
     return {one: turns[one] for one in running}
 
 
-def ratio(turns: Turns, others: Turns) -> float:
-    """The median, turn by turn, of the median of one by that of another."""
+def ratios(turns: Turns, others: Turns) -> tuple[float, float]:
+    """The median, turn by turn, of the median of one by that of another: by the clock and of processors."""
     pairs = zip(turns, others, strict=False)
-    return float(np.median([np.median(one[:, 0]) / np.median(other[:, 0]) for one, other in pairs]))
+    found = np.array([np.median(one, 0) / np.median(other, 0) for one, other in pairs])
+    clock, processor = np.median(found, 0)
+    return float(clock), float(processor)

@@ -12,10 +12,13 @@ from bridge import facts, hub, terms
 from bridge.errors import ExecutionFailed
 from bridge.formats import LABELS, Exporter, Option, flag, within
 from bridge.ops import OpTable
+from bridge.passes.affine import FoldAffine
 from bridge.passes.batch_norm import FoldBatchNormalization
+from bridge.passes.biases import FoldBiases
 from bridge.passes.contractions import RaiseContractions
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.gelu import RaiseGelu
+from bridge.passes.gemm import RaiseGemm
 from bridge.passes.groups import CentredGroups
 from bridge.passes.masks import MasksOfQueries
 from bridge.passes.means import RaiseMeans
@@ -123,7 +126,15 @@ def legalize(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     """Passes to what ONNX Runtime runs, then to the operators that it has kernels for."""
     return [
         *(PadsAtRunTime(), OfOthers(), MasksOfQueries(), CountedTerms()),
-        *(FoldBatchNormalization(), RaiseContractions(), RaiseGelu(), RaiseNorms(), RaiseMeans()),
+        *(
+            FoldAffine(),
+            FoldBiases(),
+            FoldBatchNormalization(),
+            RaiseContractions(),
+            RaiseGelu(),
+            RaiseNorms(),
+        ),
+        *(RaiseMeans(), RaiseGemm()),
     ]
 
 
