@@ -17,9 +17,8 @@ ops = OpTable()
 
 
 class RaiseGemm(Rewrite):
-    """1. An Add of a constant row to a MatMul of two matrices, or to a Gemm that adds nothing, which nothing else
-    reads, is a Gemm that adds it.
-    """
+    """1. An Add of a constant row to a MatMul of two matrices, or to a Gemm that adds nothing, which nothing
+    else reads, is a Gemm that adds it."""
 
     def __init__(self) -> None:
         super().__init__(ops)

@@ -20,12 +20,17 @@ from bridge.passes.expand import ExpandFunctions
 from bridge.passes.gelu import RaiseGelu
 from bridge.passes.gemm import RaiseGemm
 from bridge.passes.groups import CentredGroups
+from bridge.passes.identities import RemoveNoOps
 from bridge.passes.masks import MasksOfQueries
 from bridge.passes.means import RaiseMeans
 from bridge.passes.norms import RaiseNorms
 from bridge.passes.opset.down import RUNTIME_OPSET, keeps, lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
+from bridge.passes.reshape_lengths import ConstantLengths, ShareLengths
+from bridge.passes.reshapes import MergeReshapes
 from bridge.passes.transforms import ProductTransforms
+from bridge.passes.unsqueezes import MergeUnsqueezes
+from bridge.passes.unused import RemoveUnused
 from bridge.passes.weights import ShareWeights
 from bridge.quantize.standard import STANDARD
 from bridge.report import Report
@@ -45,6 +50,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     if target is None:
         target = _default_opset(model)
     lower(model, target)
+    RemoveNoOps(zeros=True)(model)
+    RemoveUnused()(model)
     StoreWeights(target)(model)
     ShareWeights()(model)
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
@@ -126,15 +133,9 @@ def legalize(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     """Passes to what ONNX Runtime runs, then to the operators that it has kernels for."""
     return [
         *(PadsAtRunTime(), OfOthers(), MasksOfQueries(), CountedTerms()),
-        *(
-            FoldAffine(),
-            FoldBiases(),
-            FoldBatchNormalization(),
-            RaiseContractions(),
-            RaiseGelu(),
-            RaiseNorms(),
-        ),
-        *(RaiseMeans(), RaiseGemm()),
+        *(FoldAffine(), FoldBiases(), FoldBatchNormalization(), RaiseContractions(), RaiseGelu()),
+        *(RaiseNorms(), RaiseMeans(), RaiseGemm(), MergeReshapes(), MergeUnsqueezes()),
+        *(ConstantLengths(), ShareLengths()),
     ]
 
 
