@@ -7,6 +7,7 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass, DeduplicateInitializersPass
 
 from bridge import facts, hub, terms
 from bridge.errors import ExecutionFailed
@@ -28,6 +29,7 @@ from bridge.passes.opset.down import RUNTIME_OPSET, keeps, lower, restamp, runti
 from bridge.passes.pads import PadsAtRunTime
 from bridge.passes.reshape_lengths import ConstantLengths, ShareLengths
 from bridge.passes.reshapes import MergeReshapes
+from bridge.passes.states import DropZeroStates
 from bridge.passes.transforms import ProductTransforms
 from bridge.passes.unsqueezes import MergeUnsqueezes
 from bridge.passes.unused import RemoveUnused
@@ -50,12 +52,19 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     if target is None:
         target = _default_opset(model)
     lower(model, target)
-    RemoveNoOps(zeros=True)(model)
-    RemoveUnused()(model)
     StoreWeights(target)(model)
     ShareWeights()(model)
+    for step in (
+        RemoveNoOps(zeros=True),
+        DeduplicateInitializersPass(),
+        CommonSubexpressionEliminationPass(),
+    ):
+        step(model)
+    RemoveUnused()(model)
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
+        if options["bare"] and not hub.origin(node).name:
+            node.name = None
         facts.ORIGIN.drop(node)
         facts.UNREAD.drop(node)
         model.graph.opset_imports.setdefault(node.domain, 1)
@@ -135,7 +144,7 @@ def legalize(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         *(PadsAtRunTime(), OfOthers(), MasksOfQueries(), CountedTerms()),
         *(FoldAffine(), FoldBiases(), FoldBatchNormalization(), RaiseContractions(), RaiseGelu()),
         *(RaiseNorms(), RaiseMeans(), RaiseGemm(), MergeReshapes(), MergeUnsqueezes()),
-        *(ConstantLengths(), ShareLengths()),
+        *(ConstantLengths(), ShareLengths(), DropZeroStates()),
     ]
 
 
