@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bridge.runtime import run
     from bridge.summary import Summary, inspect
     from bridge.verify import Verification, verify
+    from bridge.workbench.bench import Benchmark, bench
     from bridge.workbench.diff import Difference, diff
     from bridge.workbench.extract import extract
     from bridge.workbench.optimize import Optimization, optimize
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Benchmark",
     "BridgeError",
     "Conversion",
     "Difference",
@@ -35,6 +37,7 @@ __all__ = [
     "Quantization",
     "Summary",
     "Verification",
+    "bench",
     "check",
     "convert",
     "diff",
@@ -52,6 +55,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Benchmark": "workbench.bench",
     "BridgeError": "errors",
     "Conversion": "convert",
     "Difference": "workbench.diff",
@@ -59,6 +63,7 @@ _HOMES = {
     "Quantization": "quantize.result",
     "Summary": "summary",
     "Verification": "verify",
+    "bench": "workbench.bench",
     "check": "convert",
     "convert": "convert",
     "diff": "workbench.diff",

@@ -201,7 +201,13 @@ class Part:
         return tuple(name for name in self.requires if importlib.util.find_spec(name) is None)
 
 
-VERBS = {"importer": "read", "exporter": "written", "runtime": "run", "cases": "measured"}
+VERBS = {
+    "importer": "read",
+    "exporter": "written",
+    "runtime": "run",
+    "runner": "timed",
+    "cases": "measured",
+}
 
 
 @dataclass(frozen=True)
@@ -209,7 +215,8 @@ class Format:
     """A format's declaration. Parts are imported at first use: "module:name", or a Part that says what it
     needs.
 
-    `importer` names an Importer, `exporter` an Exporter, `runtime` a Runtime, `cases` a function without
+    `importer` names an Importer, `exporter` an Exporter, `runtime` a Runtime, `runner` a
+    `bridge.session.Runner`, which opens files where speed is measured, `cases` a function without
     arguments that returns the `bridge.matrix.NativeCase`s of its importer by name; `detect(src)` says whether
     a path or live object is of this format, reading little and importing no framework. A model that is a
     folder holds files whose paths in it match a pattern of `folder`, and no others: only such a folder is
@@ -224,6 +231,7 @@ class Format:
     importer: str | Part | None = None
     exporter: str | Part | None = None
     runtime: str | Part | None = None
+    runner: str | Part | None = None
     cases: str | Part | None = None
     versions: str = ""
     extra: str = ""
@@ -235,7 +243,7 @@ class Format:
     distribution: str = ""
 
     def part(self, name: str) -> Part | None:
-        """The importer, exporter, runtime or cases; None where the format has none."""
+        """The importer, exporter, runtime, runner or cases; None where the format has none."""
         where = getattr(self, name)
         return Part(where) if isinstance(where, str) else where
 

@@ -6,7 +6,7 @@ import importlib
 import itertools
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -71,24 +71,32 @@ class RemoteSession(Session):
 
     def _ask(self, what: str, arguments: dict[str, Any]) -> Any:
         arguments = {**self._place, "variant": self.variant, **arguments}
-        try:
-            (told,) = workers.isolated(
+        return answer_of(
+            self.format.title,
+            lambda: workers.isolated(
                 f"bridge.remote:{what}", arguments, seconds(), offline=True, memory=runtime_memory()
-            )
-        except workers.WorkerLost as lost:
-            if lost.outcome == "timeout":
-                raise too_slow(f"The runtime of {self.format.title}") from lost
-            if lost.outcome == "memory":
-                raise too_big(f"The runtime of {self.format.title}") from lost
-            ended = str(lost).removeprefix("worker ")
-            raise ExecutionFailed(
-                f"The runtime of {self.format.title} did not survive the file: its process {ended}."
-            ) from lost
-        except RuntimeError as error:
-            raise ExecutionFailed(f"The runtime of {self.format.title}: {error}") from error
-        if "error" in told:
-            raise _error(told)
-        return told
+            ),
+        )
+
+
+def answer_of(title: str, ask: Callable[[], Iterator[Any]]) -> Any:
+    """The only value that a worker yields, of the runtime of the format called `title`. Raises the error it
+    met there, TooLarge, and ExecutionFailed where the process ended."""
+    runtime = f"The runtime of {title}"
+    try:
+        (told,) = ask()
+    except workers.WorkerLost as lost:
+        if lost.outcome == "timeout":
+            raise too_slow(runtime) from lost
+        if lost.outcome == "memory":
+            raise too_big(runtime) from lost
+        ended = str(lost).removeprefix("worker ")
+        raise ExecutionFailed(f"{runtime} did not survive the file: its process {ended}.") from lost
+    except RuntimeError as error:
+        raise ExecutionFailed(f"{runtime}: {error}") from error
+    if "error" in told:
+        raise _error(told)
+    return told
 
 
 def warm(fmt: Format) -> None:
@@ -125,7 +133,7 @@ def _error(told: dict[str, Any]) -> BridgeError:
 
 def opened(variant: int, **place: Any) -> Iterator[dict[str, Any]]:
     """Yield the description of a session, in the worker."""
-    yield _told(lambda: _described(_session(variant, place)))
+    yield answer(lambda: _described(_session(variant, place)))
 
 
 def computed(variant: int, inputs: dict[str, Any], **place: Any) -> Iterator[dict[str, Any]]:
@@ -135,10 +143,11 @@ def computed(variant: int, inputs: dict[str, Any], **place: Any) -> Iterator[dic
         outputs = _session(variant, place).run(inputs)
         return {"engine": outputs.engine, "refusal": outputs.refusal, "outputs": dict(outputs)}
 
-    yield _told(run)
+    yield answer(run)
 
 
-def _told(compute: Any) -> dict[str, Any]:
+def answer(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a computation in the worker gives, or the error of bridge's that it raised."""
     try:
         return compute()
     except BridgeError as error:

@@ -19,7 +19,7 @@ from bridge.load import Reader, reader
 from bridge.passes.opset.down import for_runtime
 from bridge.ports import Port, port_of
 from bridge.remote import RemoteSession, here
-from bridge.session import Outputs, Session
+from bridge.session import RE_READ, Outputs, Session
 from bridge.stored import restored
 
 __all__ = ["HubSession", "Outputs", "Session", "open_session", "run"]
@@ -50,7 +50,7 @@ def open_session(model: ir.Model | Reader) -> Session:
         return HubSession(model)
     fmt = model.format
     if fmt.runtime is None or not model.is_file:
-        return HubSession(model.read(), "re-read, ")
+        return HubSession(model.read(), RE_READ)
     runtime = fmt.resolve("runtime")
     known = {name: model.options[name] for name in runtime.options}
     path = Path(model.source)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bridge.ports import Port
 
-__all__ = ["Outputs", "Session"]
+__all__ = ["RE_READ", "Outputs", "Runner", "Session"]
+
+RE_READ = "re-read, "
+"""The beginning of the engine's name where a file is read back and run as a hub model, for want of its
+format's own runtime."""
 
 
 class Outputs(dict[str, Any]):
@@ -43,3 +47,29 @@ class Session(ABC):
     def variants(self) -> Iterator[Session]:
         """The file in the other ways of its runtime."""
         return iter(())
+
+
+class Runner(ABC):
+    """A file opened in a runtime as programs open it that want its speed: `Runner(path, threads, place,
+    **options)` with its optimizations, on so many threads.
+
+    `places` are the execution providers, delegates or devices of the runtime here by name, its usual one
+    first; `engine` names the runtime and its version. Opening raises ExecutionFailed in the runtime's words.
+    """
+
+    engine: str = ""
+
+    @classmethod
+    @abstractmethod
+    def places(cls) -> tuple[str, ...]:
+        """Names that `place` may be, the usual one first. The runtime is imported then."""
+
+    @abstractmethod
+    def prepared(self, inputs: dict[str, Any]) -> Callable[[], Any]:
+        """A call that computes the outputs for arrays by name, and does nothing else. Raises InvalidInput,
+        and so does the call, or what the runtime raises."""
+
+    def profiled(self, inputs: dict[str, Any], runs: int) -> list[tuple[str, str, float]]:
+        """Operator, name and seconds a run of each node that was run; empty where the runtime does not
+        tell."""
+        return []

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
+
 from bridge import hub
 from bridge.load import reader
 from bridge.ports import Port, port_of
@@ -44,17 +46,22 @@ def inspect(
     """Summary of a model file as the hub reads it, with lengths of symbolic dimensions by name, and those
     options of its importer. Raises what `load` raises."""
     read = reader(path, source, options, dims)
-    model, here = read.read(), Path(read.source)
+    model = read.read()
     counts = Counter(hub.qualified(node) for node in hub.all_nodes(model))
-    weights = hub.weights(model)
-    files = {here, *(w.file.path for w in weights if isinstance(w, FileTensor))}
-    files |= set(here.rglob("*")) if here.is_dir() else set()
     return Summary(
         read.format.name,
         tuple(port_of(v) for v in model.graph.inputs),
         tuple(port_of(v) for v in model.graph.outputs),
         dict(counts.most_common()),
-        sum(file.stat().st_size for file in files if file.is_file()),
-        sum(tensor.size for tensor in weights),
+        size_on_disk(Path(read.source), model),
+        sum(tensor.size for tensor in hub.weights(model)),
         dict(model.metadata_props),
     )
+
+
+def size_on_disk(path: Path, model: ir.Model) -> int:
+    """Bytes of the file or folder that a hub model was read from, and of the files beside it that hold its
+    weights."""
+    files = {path, *(w.file.path for w in hub.weights(model) if isinstance(w, FileTensor))}
+    files |= set(path.rglob("*")) if path.is_dir() else set()
+    return sum(file.stat().st_size for file in files if file.is_file())

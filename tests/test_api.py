@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs" / "api.md"
 PUBLIC = {
-    "bridge": """BridgeError Conversion Difference Optimization Quantization Summary Verification check convert diff
-        edit extract formats hookimpl inspect load optimize quantize run save verify""",
+    "bridge": """Benchmark BridgeError Conversion Difference Optimization Quantization Summary Verification bench check
+        convert diff edit extract formats hookimpl inspect load optimize quantize run save verify""",
     "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidHub InvalidInput
         InvalidOption MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
         VerificationFailed WriteFailed""",

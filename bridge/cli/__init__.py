@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from bridge.cli.bench import bench
 from bridge.cli.convert import check, convert
 from bridge.cli.formats import completion, formats, new_plugin, plugins
 from bridge.cli.matrix import matrix
@@ -37,6 +38,7 @@ for one in (
     extract,
     optimize,
     diff,
+    bench,
     formats,
     plugins,
     new_plugin,

@@ -11,7 +11,7 @@ from bridge import hub
 from bridge.hub import attr, const, rank_of, shape_of
 from bridge.passes.rewrite import replace
 
-__all__ = ["MergeFlattenedMatMul"]
+__all__ = ["Extent", "MergeFlattenedMatMul", "extents_of"]
 
 Extent = int | tuple[ir.Value, int] | None
 
@@ -39,7 +39,7 @@ def _merged(graph: ir.Graph, last: ir.Node) -> bool:
     rows, columns = shape_of(w) or (None, None)
     if columns is None or x.shape[-1] != rows:
         return False
-    wanted = _extents(last.inputs[1])
+    wanted = extents_of(last.inputs[1])
     own: list[Extent] = [d if isinstance(d, int) else (x, n) for n, d in enumerate(x.shape)]
     if wanted is None or not _is_same_shape(wanted, [*own[:-1], columns], x):
         return False
@@ -63,7 +63,7 @@ def _is_same_shape(wanted: Sequence[Extent], own: Sequence[Extent], x: ir.Value)
     )
 
 
-def _extents(value: ir.Value | None, depth: int = 8) -> list[Extent] | None:
+def extents_of(value: ir.Value | None, depth: int = 8) -> list[Extent] | None:
     """Known entries of a shape: numbers, and dimensions of values; None where nothing is known."""
     known = const(value)
     if known is not None:
@@ -73,16 +73,16 @@ def _extents(value: ir.Value | None, depth: int = 8) -> list[Extent] | None:
         return None
     source = node.inputs[0]
     if node.op_type in ("Cast", "Identity", "Unsqueeze", "Reshape"):
-        extents = _extents(source, depth - 1)
+        extents = extents_of(source, depth - 1)
         return extents if node.op_type != "Reshape" or rank_of(value) in (0, 1) else None
     if node.op_type == "Concat":
-        pieces = [_extents(v, depth - 1) for v in node.inputs]
+        pieces = [_piece(v, depth - 1) for v in node.inputs]
         return None if any(p is None for p in pieces) else [d for p in pieces for d in p or ()]
     if node.op_type == "Shape" and source is not None and source.shape is not None:
         dims: list[Extent] = [(source, n) for n in range(len(source.shape))]
         return dims[slice(attr(node, "start"), attr(node, "end"))]
     if node.op_type == "Gather" and rank_of(source) == 1:
-        extents, indices = _extents(source, depth - 1), const(node.inputs[1])
+        extents, indices = extents_of(source, depth - 1), const(node.inputs[1])
         if (
             extents is None
             or indices is None
@@ -91,3 +91,8 @@ def _extents(value: ir.Value | None, depth: int = 8) -> list[Extent] | None:
             return None
         return [extents[int(n)] for n in indices.reshape(-1)]
     return None
+
+
+def _piece(value: ir.Value | None, depth: int) -> list[Extent] | None:
+    """Entries of a part of a shape; one that is not known is None."""
+    return extents_of(value, depth) or ([None] if shape_of(value) == [1] else None)

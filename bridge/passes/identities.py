@@ -12,11 +12,16 @@ class RemoveNoOps(ir.passes.InPlacePass):
     """1. Identity, and Dropout outside training whose mask is unused.
 
     2. Cast to the dtype its input has; Transpose in order; Reshape, Expand and Squeeze to the shape its input
-       has.
+       has, in numbers or as its own lengths.
     3. Pad by nothing; Concat, Sum, Mean, Max and Min of one value; Mul and Div by one, Sub of zero; blocks of
        one element.
-    4. A node between a graph input (or an outer value) and a graph output stays: both keep their names.
+    4. With `zeros`, an Add of zero, as ONNX Runtime leaves it out: of a zero the sign is another then.
+    5. A node between a graph input (or an outer value) and a graph output stays: both keep their names.
     """
+
+    def __init__(self, zeros: bool = False) -> None:
+        super().__init__()
+        self.neutral = {"Div": 1, "Mul": 1, "Sub": 0} | ({"Add": 0} if zeros else {})
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         return ir.passes.PassResult(model, self._graph(model.graph))
@@ -26,17 +31,17 @@ class RemoveNoOps(ir.passes.InPlacePass):
         for node in list(graph):
             for subgraph in subgraphs(node):
                 changed |= self._graph(subgraph)
-            if not node.domain and (source := _handed_on(node)) is not None and _bypass(graph, node, source):
-                changed = True
+            if not node.domain and (source := self._handed_on(node)) is not None:
+                changed |= _bypass(graph, node, source)
         return changed
 
-
-def _handed_on(node: ir.Node) -> ir.Value | None:
-    """The input that `node` hands on unchanged, if it does."""
-    if node.op_type in ("Div", "Mul", "Sub"):
-        sides = (1, 0) if node.op_type == "Mul" else (1,)
-        return next((node.inputs[1 - i] for i in sides if _neutral(node, i)), None)
-    return node.inputs[0] if _no_op(node) else None
+    def _handed_on(self, node: ir.Node) -> ir.Value | None:
+        """The input that `node` hands on unchanged, if it does."""
+        amount = self.neutral.get(node.op_type)
+        if amount is not None:
+            sides = (1, 0) if node.op_type in ("Mul", "Add") else (1,)
+            return next((node.inputs[1 - i] for i in sides if _neutral(node, i, amount)), None)
+        return node.inputs[0] if _no_op(node) else None
 
 
 def _no_op(node: ir.Node) -> bool:
@@ -59,7 +64,7 @@ def _no_op(node: ir.Node) -> bool:
             perm = attr(node, "perm")
             return perm == sorted(perm) if perm is not None else (hub.rank_of(x) or 2) < 2
         case "Reshape" | "Expand" | "Squeeze" | "Flatten":
-            return shape_of(x) is not None and shape_of(x) == shape_of(y)
+            return (shape_of(x) is not None and shape_of(x) == shape_of(y)) or _keeps_lengths(node)
         case "Pad":
             pads = const(node.inputs[1])
             return pads is not None and not pads.any()
@@ -70,14 +75,31 @@ def _no_op(node: ir.Node) -> bool:
     return False
 
 
-def _neutral(node: ir.Node, index: int) -> bool:
-    """True if input `index` is a constant that changes neither the elements nor the shape of the other."""
+def _neutral(node: ir.Node, index: int, neutral: int) -> bool:
+    """True if input `index` is a constant of `neutral` alone that changes neither the elements nor the shape
+    of the other."""
     other, amount = node.inputs[1 - index], const(node.inputs[index])
     if amount is None or other is None or other.shape is None or amount.ndim > len(other.shape):
         return False
     lengths = list(other.shape)[len(other.shape) - amount.ndim :]
     fits = all(a in (1, b) for a, b in zip(amount.shape, lengths, strict=True))
-    return fits and bool((amount == (0 if node.op_type == "Sub" else 1)).all())
+    return fits and bool((amount == neutral).all())
+
+
+def _keeps_lengths(node: ir.Node) -> bool:
+    """True for a Reshape to constants that are the lengths its input has."""
+    lengths, own = const(input_at(node, 1)), node.inputs[0]
+    if (
+        node.op_type != "Reshape"
+        or lengths is None
+        or own is None
+        or own.shape is None
+        or attr(node, "allowzero")
+    ):
+        return False
+    return len(lengths) == len(own.shape) and all(
+        n in (0, d) for n, d in zip(lengths, own.shape, strict=True)
+    )
 
 
 def _bypass(graph: ir.Graph, node: ir.Node, x: ir.Value) -> bool:

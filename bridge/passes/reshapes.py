@@ -14,10 +14,9 @@ __all__ = ["MergeReshapes"]
 
 
 class MergeReshapes(ir.passes.InPlacePass):
-    """1. A Transpose that moves only dimensions of length 1 past others is a Reshape.
-    2. A Reshape, Flatten, Squeeze or Unsqueeze to a static shape, of the result of another, reads what that
-       one read.
-    """
+    """1. A Transpose that moves only dimensions of length 1 past others is a Reshape. 2. A Reshape, Flatten,
+    Squeeze or Unsqueeze to a static shape, or such a Transpose, of the result of another reads what that one
+    read."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         return ir.passes.PassResult(model, self._graph(model.graph))
@@ -31,8 +30,9 @@ class MergeReshapes(ir.passes.InPlacePass):
             if shape is None or node.domain:
                 continue
             first = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
-            joined = node.op_type in RESHAPES and first is not None and _reshapes(first)
-            if joined or (node.op_type == "Transpose" and _keeps_order(node)):
+            joined = first is not None and _reshapes(first)
+            turned = node.op_type == "Transpose" and _keeps_order(node)
+            if turned or (joined and node.op_type in RESHAPES):
                 op = hub.Builder(graph, before=node, source=hub.origin(node))
                 source = first.inputs[0] if joined else node.inputs[0]  # type: ignore[union-attr]
                 reshape = op.Reshape(source, np.array(shape, np.int64), allowzero=1 if 0 in shape else None)

@@ -15,6 +15,7 @@ from bridge.formats import Runtime
 from bridge.load import load
 from bridge.ports import port_of
 from bridge.runtime import HubSession, Outputs, Session, check_inputs
+from bridge.session import RE_READ
 from bridge.stored import restored
 from bridge_coreml.coremltools_import import coremltools
 from bridge_coreml.reader import read
@@ -32,7 +33,7 @@ class CoreMLSession(Session):
         self.inputs = tuple(map(port_of, self.model.graph.inputs))
         self.outputs = tuple(map(port_of, self.model.graph.outputs))
         self._apple = Apple(path, self.model) if sys.platform == "darwin" else None
-        self._hub = HubSession(self.model, "re-read, ")
+        self._hub = HubSession(self.model, RE_READ)
 
     def run(self, inputs: dict[str, Any]) -> Outputs:
         """Raises InvalidInput, ExecutionFailed."""

@@ -60,6 +60,7 @@ ONNX = Format(
     importer="bridge_onnx.importer:importer",
     exporter="bridge_onnx.exporter:exporter",
     runtime="bridge_onnx.runtime:runtime",
+    runner="bridge_onnx.speed:OnnxRuntimeRunner",
     versions="read: opset 1 and up; write: opset 11 to 28",
     packages=("onnx", "onnx-ir", "onnxruntime"),
     detect=detect,

@@ -7,22 +7,32 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass, DeduplicateInitializersPass
 
 from bridge import facts, hub, terms
 from bridge.errors import ExecutionFailed
 from bridge.formats import LABELS, Exporter, Option, flag, within
 from bridge.ops import OpTable
+from bridge.passes.affine import FoldAffine
 from bridge.passes.batch_norm import FoldBatchNormalization
+from bridge.passes.biases import FoldBiases
 from bridge.passes.contractions import RaiseContractions
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.gelu import RaiseGelu
+from bridge.passes.gemm import RaiseGemm
 from bridge.passes.groups import CentredGroups
+from bridge.passes.identities import RemoveNoOps
 from bridge.passes.masks import MasksOfQueries
 from bridge.passes.means import RaiseMeans
 from bridge.passes.norms import RaiseNorms
 from bridge.passes.opset.down import RUNTIME_OPSET, keeps, lower, restamp, runtime_opset, valid
 from bridge.passes.pads import PadsAtRunTime
+from bridge.passes.reshape_lengths import ConstantLengths, ShareLengths
+from bridge.passes.reshapes import MergeReshapes
+from bridge.passes.states import DropZeroStates
 from bridge.passes.transforms import ProductTransforms
+from bridge.passes.unsqueezes import MergeUnsqueezes
+from bridge.passes.unused import RemoveUnused
 from bridge.passes.weights import ShareWeights
 from bridge.quantize.standard import STANDARD
 from bridge.report import Report
@@ -44,8 +54,17 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     lower(model, target)
     StoreWeights(target)(model)
     ShareWeights()(model)
+    for step in (
+        RemoveNoOps(zeros=True),
+        DeduplicateInitializersPass(),
+        CommonSubexpressionEliminationPass(),
+    ):
+        step(model)
+    RemoveUnused()(model)
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
+        if options["bare"] and not hub.origin(node).name:
+            node.name = None
         facts.ORIGIN.drop(node)
         facts.UNREAD.drop(node)
         model.graph.opset_imports.setdefault(node.domain, 1)
@@ -123,7 +142,9 @@ def legalize(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     """Passes to what ONNX Runtime runs, then to the operators that it has kernels for."""
     return [
         *(PadsAtRunTime(), OfOthers(), MasksOfQueries(), CountedTerms()),
-        *(FoldBatchNormalization(), RaiseContractions(), RaiseGelu(), RaiseNorms(), RaiseMeans()),
+        *(FoldAffine(), FoldBiases(), FoldBatchNormalization(), RaiseContractions(), RaiseGelu()),
+        *(RaiseNorms(), RaiseMeans(), RaiseGemm(), MergeReshapes(), MergeUnsqueezes()),
+        *(ConstantLengths(), ShareLengths(), DropZeroStates()),
     ]
 
 

@@ -53,6 +53,7 @@ SAVEDMODEL = Format(
     importer="bridge_savedmodel.importer:importer",
     exporter=Part("bridge_savedmodel.exporter:exporter", ("tensorflow",)),
     runtime=Part("bridge_savedmodel.runtime:runtime", ("tensorflow",)),
+    runner=Part("bridge_savedmodel.speed:TensorFlowRunner", ("tensorflow",)),
     cases=Part("bridge_savedmodel.cases:cases", ("tensorflow",)),
     versions="TensorFlow 2.16 to 2.21",
     extra="savedmodel",

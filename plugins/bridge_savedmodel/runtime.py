@@ -59,11 +59,7 @@ class TensorFlowSession(Session):
         Raises InvalidInput for names, dtypes or shapes that the signature does not take, ExecutionFailed with
         TensorFlow's message.
         """
-        tf, given = tensorflow(), callable_names(n for n in inputs if n not in self.held)
-        if set(given) != set(self.specs):
-            inputs = {given.get(n, n): v for n, v in inputs.items()}
-        signature_inputs = {n: v for n, v in inputs.items() if n not in self.held}
-        tensors = _tensors(tf, self.specs, _serialized(tf, self.specs, signature_inputs))
+        tf, tensors = tensorflow(), self.tensors(inputs)
         try:
             for name, variable in self.held.items():
                 variable.assign(inputs.get(name, self.initial[name]))
@@ -75,6 +71,14 @@ class TensorFlowSession(Session):
         ordered = [n for n in self.order if n in values]
         values = {n: values[n] for n in [*ordered, *(n for n in values if n not in ordered)]}
         return Outputs(restored(values, self.metadata), self.engine)
+
+    def tensors(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """What the signature takes, by the names of its arguments. Raises InvalidInput."""
+        given = callable_names(n for n in inputs if n not in self.held)
+        if set(given) != set(self.specs):
+            inputs = {given.get(n, n): v for n, v in inputs.items()}
+        tf, own = tensorflow(), {n: v for n, v in inputs.items() if n not in self.held}
+        return _tensors(tf, self.specs, _serialized(tf, self.specs, own))
 
 
 class FileSession(Session):

@@ -24,6 +24,7 @@ TFLITE = Format(
     importer=Part("bridge_tflite.importer:importer"),
     exporter=Part("bridge_tflite.exporter:exporter"),
     runtime=Part("bridge_tflite.runtime:runtime", ("ai_edge_litert",)),
+    runner=Part("bridge_tflite.speed:LiteRTRunner", ("ai_edge_litert",)),
     cases=Part("bridge_tflite.cases:cases", ("ai_edge_litert",)),
     versions="schema 3, builtin operators of LiteRT 2",
     extra="tflite",

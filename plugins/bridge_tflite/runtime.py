@@ -17,6 +17,7 @@ from bridge.formats import Runtime
 from bridge.load import load
 from bridge.ports import Port
 from bridge.runtime import HubSession, Outputs, Session
+from bridge.session import RE_READ
 from bridge.stored import restored
 from bridge_tflite import importer, metadata
 from bridge_tflite.flatbuffer import SELF
@@ -102,7 +103,7 @@ def open_session(path: Path, signature: str = "", resolver: Any = None) -> Sessi
     """Session of a file; without LiteRT, of the hub model it is read as."""
     if importlib.util.find_spec("ai_edge_litert") is None:
         options: dict[str, Any] = {"signature": signature} if signature else {}
-        return HubSession(load(path, source="tflite", **options), "re-read, ")
+        return HubSession(load(path, source="tflite", **options), RE_READ)
     return LiteRTSession(path, signature, resolver)
 
 

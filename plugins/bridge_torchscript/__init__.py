@@ -40,6 +40,7 @@ TORCHSCRIPT = Format(
     importer=Part("bridge_torchscript.importer:importer"),
     exporter=Part("bridge_torchscript.exporter:exporter"),
     runtime=Part("bridge_torchscript.runtime:runtime", ("torch",)),
+    runner=Part("bridge_torchscript.speed:TorchRunner", ("torch",)),
     cases=Part("bridge_torchscript.cases:cases", ("torch",)),
     versions="archive version 10, torch 1.12 and later",
     extra="torchscript",

@@ -197,12 +197,7 @@ def call(program: Any, tensors: dict[str, Any]) -> dict[str, Any]:
     """
     from torch.utils import _pytree as pytree
 
-    flat = []
-    for argument in _arguments(program):
-        kind = type(argument).__name__
-        value = argument.value if kind == "ConstantArgument" else tensors[argument.name]
-        flat.append(value if kind in ("TensorArgument", "ConstantArgument") else value.item())
-    args, kwargs = pytree.tree_unflatten(flat, program.call_spec.in_spec)
+    args, kwargs = call_arguments(program, tensors)
     module, known = program.module(), arguments_of(program)
     state = {name: value for name, value in tensors.items() if name not in known}
     with buffers_set(module, state) as buffers:
@@ -210,6 +205,18 @@ def call(program: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         named = dict(zip(names_of_results(program), results, strict=True))
         named |= {f"{name}.next": buffers[name].clone() for name in state}
     return {name: value for name, value in named.items() if value is not None}
+
+
+def call_arguments(program: Any, tensors: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the program's module, in its own containers, for tensors by name."""
+    from torch.utils import _pytree as pytree
+
+    flat = []
+    for argument in _arguments(program):
+        kind = type(argument).__name__
+        value = argument.value if kind == "ConstantArgument" else tensors[argument.name]
+        flat.append(value if kind in ("TensorArgument", "ConstantArgument") else value.item())
+    return pytree.tree_unflatten(flat, program.call_spec.in_spec)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from bridge.formats import Runtime
 from bridge.load import load
 from bridge.ports import Port
 from bridge.runtime import HubSession, Outputs, Session
+from bridge.session import RE_READ
 from bridge.stored import restored
 from bridge_torchscript.dtypes import STAND_IN, TORCH_DTYPES, storage_dtype
 from bridge_torchscript.input_specs import parse_specs
@@ -84,7 +85,7 @@ class TorchJitSession(Session):
                 for name in state:
                     _set_attribute(self.module, name, to_torch(arguments[name]))
                 call = getattr(self.module, self.method)
-                result = call(*_call_arguments(self.module, names, arguments, self.method))
+                result = call(*call_arguments(self.module, names, arguments, self.method))
         except RuntimeError as error:
             self._used = True
             raise ExecutionFailed(f"torch.jit: {str(error).strip()}") from error
@@ -122,7 +123,7 @@ def open_session(path: Path, inputs: Any = None, method: str = "forward") -> Ses
     """Session of an archive or of an exported program; without torch, of the hub model it is read as."""
     if importlib.util.find_spec("torch") is None:
         options = {"inputs": inputs} if inputs is not None else {}
-        return HubSession(load(path, source="torchscript", method=method, **options), "re-read, ")
+        return HubSession(load(path, source="torchscript", method=method, **options), RE_READ)
     return ProgramSession(path) if is_program(path) else TorchJitSession(path, inputs, method)
 
 
@@ -138,7 +139,7 @@ def _named_outputs(result: Any, interface: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _call_arguments(module: Any, names: list[str], inputs: dict[str, Any], method: str) -> list[Any]:
+def call_arguments(module: Any, names: list[str], inputs: dict[str, Any], method: str) -> list[Any]:
     """Arguments in order; missing arguments at the end have their defaults."""
     schema = module._c._get_method(method).schema.arguments[1:]
     arguments = []
