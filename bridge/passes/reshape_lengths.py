@@ -60,16 +60,16 @@ def _length(value: ir.Value, axis: int) -> str:
 
 class ShareLengths(ir.passes.InPlacePass):
     """1. A Gather of one length from a Shape is that of the first value in the graph whose length has the
-    same name, where both are of the same rank."""
+    same name, where both are of the same rank and dtype."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        first: dict[tuple[str, int | None], ir.Value] = {}
+        first: dict[tuple[str, int | None, ir.DataType | None], ir.Value] = {}
         changed = False
         for node in model.graph:
             name, result = _taken(node), node.outputs[0] if node.outputs else None
             if result is None or not name:
                 continue
-            known = first.setdefault((name, rank_of(result)), result)
+            known = first.setdefault((name, rank_of(result), result.dtype), result)
             if known is not result and not result.is_graph_output():
                 ir.convenience.replace_all_uses_with(result, known)
                 changed = True
