@@ -1,10 +1,10 @@
 """Convert a large model, and print the processor time and the peak memory of the process beside those of a copy of
 the same bytes.
 
-    python benchmarks/large.py DIR [--gigabytes 2.5] [--to onnx] [--inside] [--verify]
+    python benchmarks/large.py DIR [--gigabytes 2.5] [--to onnx] [--dtype float16] [--inside | --hollow] [--verify]
 
 DIR needs four times the room. The model is a chain of matrix products with seeded weights in external data, or
-inside the file, below 2 GB.
+inside the file, below 2 GB; or with an element each in a file of holes, which takes no room, and no copy is made of it.
 """
 
 from __future__ import annotations
@@ -35,28 +35,37 @@ MAKE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from large import Path, make
-make(Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4] == "inside")
+make(Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4], sys.argv[5])
 """
 
 
-def make(path: Path, gigabytes: float, inside: bool) -> None:
-    """A chain of SIDE × SIDE products, `gigabytes` of float32 weights beside the model or inside it."""
-    count, size = int(np.ceil(gigabytes * 2**30 / (SIDE * SIDE * 4))), SIDE * SIDE * 4
+def make(path: Path, gigabytes: float, where: str, dtype: str) -> None:
+    """A chain of SIDE × SIDE products, `gigabytes` of weights beside the model, inside it, or hollow beside
+    it."""
+    kind, inside = helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), where == "inside"
+    size = SIDE * SIDE * np.dtype(dtype).itemsize
+    count = int(np.ceil(gigabytes * 2**30 / size))
     data, rng, tensors = path.with_suffix(".data"), np.random.default_rng(0), []
     with open(os.devnull if inside else data, "wb") as file:
         for i in range(count):
-            weight = rng.standard_normal((SIDE, SIDE), np.float32) / np.sqrt(SIDE, dtype=np.float32)
-            tensor = TensorProto(name=f"w{i}", dims=[SIDE, SIDE], data_type=TensorProto.FLOAT)
+            tensor = TensorProto(name=f"w{i}", dims=[SIDE, SIDE], data_type=kind)
+            if where != "hollow":
+                drawn = rng.standard_normal((SIDE, SIDE), np.float32) / np.sqrt(SIDE, dtype=np.float32)
+                weight = drawn.astype(dtype).tobytes()
             if inside:
-                tensor.raw_data = weight.tobytes()
+                tensor.raw_data = weight
             else:
                 tensor.data_location = TensorProto.EXTERNAL
                 for key, value in (("location", data.name), ("offset", i * size), ("length", size)):
                     tensor.external_data.add(key=key, value=str(value))
-                file.write(weight.tobytes())
+                if where == "hollow":
+                    file.truncate((i + 1) * size)
+                    weight = np.array([i], dtype).tobytes()
+                file.seek(i * size)
+                file.write(weight)
             tensors.append(tensor)
     nodes = [helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"]) for i in range(count)]
-    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, SIDE]) for n in ("x0", f"x{count}")]
+    ends = [helper.make_tensor_value_info(n, kind, [1, SIDE]) for n in ("x0", f"x{count}")]
     graph = helper.make_graph(nodes, "large", ends[:1], ends[1:], tensors)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
 
@@ -77,19 +86,23 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--gigabytes", type=float, default=2.5)
     parser.add_argument("--to", default="onnx")
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--inside", action="store_true")
+    parser.add_argument("--hollow", action="store_true")
     parser.add_argument("--verify", action="store_true")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     source, result = asked.folder / "large.onnx", asked.folder / f"result.{asked.to}"
     if not source.exists():
-        here, where = str(Path(__file__).parent), "inside" if asked.inside else "beside"
-        subprocess.run(
-            [sys.executable, "-c", MAKE, here, str(source), str(asked.gigabytes), where], check=True
-        )
+        here = str(Path(__file__).parent)
+        where = "inside" if asked.inside else "hollow" if asked.hollow else "beside"
+        words = [here, str(source), str(asked.gigabytes), where, asked.dtype]
+        subprocess.run([sys.executable, "-c", MAKE, *words], check=True)
     weights = source if asked.inside else source.with_suffix(".data")
-    copied, _ = taken(COPY, str(weights), str(asked.folder / "copy"))
-    (asked.folder / "copy").unlink()
+    copied = 0.0
+    if not asked.hollow:
+        copied, _ = taken(COPY, str(weights), str(asked.folder / "copy"))
+        (asked.folder / "copy").unlink()
     flags = ["verify"] if asked.verify else []
     seconds, peak = taken(CONVERT, str(source), str(result), asked.to, *flags)
     print(

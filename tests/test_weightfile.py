@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from build import hub_from_text
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 import bridge
 from bridge.errors import UnreadableFile
@@ -28,16 +28,13 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 
 
-def chain(path: Path, count: int = 2, side: int = SIDE) -> Path:
+def chain(path: Path, count: int = 2, side: int = SIDE, dtype: type = np.float32) -> Path:
     """A chain of `count` products of side × side, its weights inside."""
-    weights = [
-        numpy_helper.from_array(
-            np.cos(np.arange(side * side, dtype=np.float32) + i).reshape(side, side), f"w{i}"
-        )
-        for i in range(count)
-    ]
+    drawn = [np.cos(np.arange(side * side, dtype=np.float32) + i).reshape(side, side) for i in range(count)]
+    weights = [numpy_helper.from_array(array.astype(dtype), f"w{i}") for i, array in enumerate(drawn)]
     nodes = [helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"]) for i in range(count)]
-    ends = [helper.make_tensor_value_info(f"x{i}", TensorProto.FLOAT, [1, side]) for i in (0, count)]
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    ends = [helper.make_tensor_value_info(f"x{i}", kind, [1, side]) for i in (0, count)]
     graph = helper.make_graph(nodes, "chain", ends[:1], ends[1:], weights)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
     return path
@@ -139,10 +136,11 @@ def test_a_file_that_ends_early_is_unreadable(part: float, tmp_path: Path) -> No
         bridge.load(tmp_path / "m.onnx")
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("suffix", [".onnx", ".tflite", ".pt", ".mlpackage"])
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in kilobytes on Linux")
-def test_memory_is_a_constant_and_the_largest_weight(suffix: str, tmp_path: Path) -> None:
-    large, small = chain(tmp_path / "m.onnx", 24, 2048), chain(tmp_path / "s.onnx")
+def test_memory_is_a_constant_and_the_largest_weight(suffix: str, dtype: type, tmp_path: Path) -> None:
+    large, small = chain(tmp_path / "m.onnx", 24, 2048, dtype), chain(tmp_path / "s.onnx")
     asked = [sys.executable, "-c", PEAK, str(large), str(small), str(tmp_path / f"n{suffix}")]
     if suffix in (".pt", ".mlpackage"):
         framework = {".pt": "import torch\n", ".mlpackage": "import coremltools\n"}[suffix]

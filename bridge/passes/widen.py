@@ -11,6 +11,7 @@ import onnx_ir as ir
 from bridge import facts, hub
 from bridge.hub import subgraphs
 from bridge.passes.rewrite import Accepts, replace
+from bridge.weightfile import Converted, FileTensor, Transposed
 
 __all__ = ["ComputeWider"]
 
@@ -192,6 +193,8 @@ def _cast(op: hub.Builder, value: ir.Value, to: ir.DataType) -> ir.Value:
     if value.dtype == to:
         return value
     known = value.const_value if not value.is_graph_input() else None
+    if isinstance(known, (FileTensor, Transposed, Converted)):
+        return op.const(Converted(known, to))
     if known is not None and value.producer() is None and known.size <= 2**24:
         with np.errstate(over="ignore"):
             return op.const(known.numpy().astype(to.numpy()))

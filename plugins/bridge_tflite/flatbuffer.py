@@ -15,7 +15,7 @@ from bridge import hub
 from bridge.errors import TooLarge
 from bridge.ops import Need, OpTable
 from bridge.passes.half_weights import weighty
-from bridge.weightfile import Converted, blocks, is_same, looks
+from bridge.weightfile import Converted, Transposed, blocks, is_same, looks
 from bridge_tflite import metadata
 from bridge_tflite.schema import ENUMS, TABLES, Record
 from bridge_tflite.versions import Use, version
@@ -524,6 +524,9 @@ def _as_float16(data: Any) -> ir.TensorProtocol | None:
         return None
     if isinstance(data, Converted) and data.source.dtype == ir.DataType.FLOAT16:
         return data.source
+    if isinstance(data, Transposed):
+        half = _as_float16(data.source)
+        return None if half is None else Transposed(half, data.perm)
     first = np.frombuffer(looks(data), np.float32)
     if not _fits_float16(first) or not _fits_float16(data.numpy()):
         return None
