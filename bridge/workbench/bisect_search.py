@@ -85,7 +85,7 @@ class Search:
             pair = self._repairing(suspects)
             if pair is None:
                 break
-            found.append(self._parting(pair))
+            found.append(self.parting(pair))
             self.pairs[pair.first] = pair
             self.forced = self._run(self._given())
             self._follow()
@@ -94,7 +94,7 @@ class Search:
         places = {value: index for index, value in enumerate(self.first)}
         seen = {parting.pair.first for parting in found}
         found += [
-            self._parting(pair)
+            self.parting(pair)
             for first, pair in self.pairs.items()
             if first not in seen and pair.error > self.tolerance.wrong
         ]
@@ -218,12 +218,15 @@ class Search:
             if named or not view.is_plain or squeezed(arrays[0].shape) == squeezed(others[0].shape):
                 yield view
 
-    def _parting(self, pair: Pair) -> Parting:
+    def parting(self, pair: Pair) -> Parting:
+        """The operators between a value that corresponds to none, or to one that is not right, and what is right."""
         pair = pair.measured(self.first, self.forced)
         known = {p.second for p in self.pairs.values()}
         first = nodes_between(pair.first, self.good - {pair.first})
         second = nodes_between(pair.second, known - {pair.second})
-        return Parting(pair, tuple(sorted(first, key=lambda n: self._doubt(n, second))), tuple(second))
+        doubts = {node: self._doubt(node, second) for node in first}
+        computing = [node for node in first if not doubts[node][0]] or first
+        return Parting(pair, tuple(sorted(computing, key=doubts.__getitem__)), tuple(second))
 
     def _doubt(self, node: ir.Node, others: list[ir.Node]) -> tuple[bool, bool]:
         """Sorts operators that the candidate has as well, attributes and weights, behind those it has not; and what
