@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from bridge.inputs.lengths import Lengths
 from bridge.inputs.values import Ranges
 from bridge.load import Reader, reader
 from bridge.noise import HALVES, has_halves, is_quantized
+from bridge.output import require_free
 from bridge.runtime import Outputs, open_session
 from bridge.trials import Sampling, Trial
 from bridge.verify import Judge, compared
@@ -26,6 +26,7 @@ from bridge.workbench.bisect_match import similarity
 from bridge.workbench.bisect_result import Bisection, Growth
 from bridge.workbench.bisect_search import Parting, Search, Tolerance
 from bridge.workbench.bisect_values import stepwise
+from bridge.workbench.bisect_write import write_part
 
 __all__ = ["Bisection", "Growth", "bisect"]
 
@@ -51,21 +52,19 @@ def bisect(
     reference_options: dict[str, Any] | None = None,
     candidate_options: dict[str, Any] | None = None,
 ) -> Bisection:
-    """Find the first operator at which two models (hub models, or anything `load` reads) part, on `inputs` or on
-    random ones of two seeds.
+    """Find the first operator at which two models (hub models, or anything `load` reads) part, on `inputs` or
+    on random ones of two seeds.
 
-    Values of the two correspond where their numbers do, whatever they are called and however either model spells
-    its operators. An operator is told from rounding that adds up by feeding it with the reference's own values.
-    Branches and loops are followed as they run. Inputs and outputs of other names are matched by their shapes.
-    `write` names a new folder for the smallest part that fails, with its inputs and what is expected of it. All
-    else is as `verify` has it.
+    Values of the two correspond where their numbers do, whatever they are called and however either model
+    spells its operators. An operator is told from rounding that adds up by feeding it with the reference's
+    own values. Branches and loops are followed as they run. Inputs and outputs of other names are matched by
+    their shapes. `write` names a new folder for the smallest part that fails, with its inputs and what is
+    expected of it. All else is as `verify` has it.
 
     Raises InvalidInput where the models have no inputs or no outputs in common, DestinationExists, and what
     `verify` raises.
     """
     if write is not None:
-        from bridge.output import require_free  # what a folder of its own asks for, and nothing else does
-
         require_free(Path(write), overwrite=False)
     first = _model_or_reader(reference, reference_source, reference_options)
     second = _model_or_reader(candidate, candidate_source, candidate_options)
@@ -85,9 +84,13 @@ def bisect(
         )
     if verification.ok:
         return Bisection(verification, "same")
-    failing = _failing(session, asked)
-    found = _found(_search(judge.model, other, fit, failing), verification, session, failing)
-    return found
+    search = _search(judge.model, other, fit, _failing(session, asked))
+    kind, partings = _judged(search, verification)
+    if not partings:
+        return Bisection(verification, kind)
+    found = _told(search, verification, kind, partings)
+    fmt = second.format if isinstance(second, Reader) else None
+    return found if write is None else write_part(Path(write), found, search, partings[0], fmt)
 
 
 def _model_or_reader(model: Any, source: str | None, options: dict[str, Any] | None) -> ir.Model | Reader:
@@ -112,7 +115,7 @@ def _search(reference: ir.Model, candidate: ir.Model, fit: Fit, asked: list[Tria
         if fit.outputs.get(v.name or "") in second
     }
     tolerance = _tolerance(reference, candidate)
-    return Search(reference, candidate, (inputs, [fit.given(i) for i in inputs]), outputs, tolerance)
+    return Search(reference, candidate, inputs, fit, outputs, tolerance)
 
 
 def _tolerance(reference: ir.Model, candidate: ir.Model) -> Tolerance:
@@ -125,23 +128,21 @@ def _is_half(model: ir.Model) -> bool:
     return has_halves(model) or any(tensor.dtype in HALVES for tensor in hub.weights(model))
 
 
-def _found(search: Search, verification: Verification, session: Fitted, asked: list[Trial]) -> Bisection:
+def _judged(search: Search, verification: Verification) -> tuple[str, list[Parting]]:
+    """The kind of difference, and the places it is at."""
     partings = search.partings()
-    growth = _growth(search)
     if search.tolerance is QUANTIZED and all(_similar(search, p) > COARSE for p in partings):
-        return _told(search, verification, "quantization", [_worst(search, partings)], growth)
+        return "quantization", [_worst(search, partings)]
     if partings:
-        return _told(search, verification, "operator", partings, growth)
+        return "operator", partings
     if not _agree(search):
-        return _told(search, verification, "rounding", [_worst(search, [])], growth)
+        return "rounding", [_worst(search, [])]
     if all(row.ok or row.problem not in NUMBERS for row in verification.outputs):
-        return Bisection(verification, "interface")
-    return replace(_runtime(search, session, asked, verification), growth=growth)
+        return "interface", []
+    return "runtime", []
 
 
-def _told(
-    search: Search, verification: Verification, kind: str, partings: list[Parting], growth: tuple[Growth, ...]
-) -> Bisection:
+def _told(search: Search, verification: Verification, kind: str, partings: list[Parting]) -> Bisection:
     first, *others = partings
     return Bisection(
         verification,
@@ -153,7 +154,7 @@ def _told(
         first.pair.error,
         _note(search, first),
         tuple(named(parting.first)[0] for parting in others if parting.first),
-        growth,
+        _growth(search),
     )
 
 
@@ -184,7 +185,8 @@ def _note(search: Search, parting: Parting) -> str:
     if not count:
         return ""
     above = f", more than float16 holds ({LARGEST_HALF:.0f})" if largest > LARGEST_HALF else ""
-    return f"{count} of its {second.size} elements are not finite; the reference's largest is {largest:.4g}{above}."
+    there = f"the reference's largest is {largest:.4g}{above}"
+    return f"{count} of its {second.size} elements are not finite; {there}."
 
 
 def _growth(search: Search) -> tuple[Growth, ...]:
@@ -208,8 +210,3 @@ def _agree(search: Search) -> bool:
         for a, b in pairs
         for x, y in zip(search.first[a], search.free[b], strict=True)
     )
-
-
-def _runtime(search: Search, session: Fitted, asked: list[Trial], verification: Verification) -> Bisection:
-    """The two agree as they are read: one of them runs otherwise."""
-    return Bisection(verification, "runtime", note="runtime")

@@ -19,8 +19,8 @@ __all__ = ["Fit", "Fitted", "fit_of"]
 
 @dataclass
 class Fit:
-    """What a candidate's inputs are of the reference's: by its names, the other's name, the order of axes and the
-    dtype; and `outputs`, its names by the reference's."""
+    """What a candidate's inputs are of the reference's: by its names, the other's name, the order of axes and
+    the dtype; and `outputs`, its names by the reference's."""
 
     inputs: dict[str, tuple[str, tuple[int, ...], np.dtype]]
     outputs: dict[str, str] = field(default_factory=dict)
@@ -48,7 +48,9 @@ class Fit:
 
 def _cast(array: Any, dtype: np.dtype) -> Any:
     """An array in another dtype of its kind."""
-    alike = isinstance(array, np.ndarray) and (array.dtype.kind == dtype.kind or {array.dtype.kind, dtype.kind} <= {*"iu"})
+    alike = isinstance(array, np.ndarray) and (
+        array.dtype.kind == dtype.kind or {array.dtype.kind, dtype.kind} <= {*"iu"}
+    )
     return np.ascontiguousarray(array.astype(dtype)) if alike else array
 
 
@@ -69,7 +71,11 @@ def _alike(one: Any, other: Any) -> bool:
 
 def _laid(value: Any, expected: Any) -> Any:
     """An array in the layout that has the shape which is expected."""
-    if not isinstance(value, np.ndarray) or not isinstance(expected, np.ndarray) or value.ndim != expected.ndim:
+    if (
+        not isinstance(value, np.ndarray)
+        or not isinstance(expected, np.ndarray)
+        or value.ndim != expected.ndim
+    ):
         return value
     perms = (p for p in SWAPS.get(value.ndim, ()) if tuple(value.shape[i] for i in p) == expected.shape)
     perm = None if value.shape == expected.shape else next(perms, None)
@@ -92,8 +98,8 @@ class Fitted(Session):
 
 
 def fit_of(first: ir.Model, second: ir.Model) -> Fit:
-    """How the inputs of the second model are those of the first: by name, else the first that has its shape, as it
-    is or in another layout. Raises InvalidInput where one has none."""
+    """How the inputs of the second model are those of the first: by name, else the first that has its shape,
+    as it is or in another layout. Raises InvalidInput where one has none."""
     own = {v.name or "": v for v in first.graph.inputs}
     wanted = {v.name or "": v for v in second.graph.inputs if v.const_value is None}
     found: dict[str, tuple[str, tuple[int, ...], np.dtype]] = {}
@@ -121,8 +127,8 @@ def _dtype(value: ir.Value) -> np.dtype:
 
 
 def _perm(first: ir.Value, second: ir.Value) -> tuple[int, ...] | None:
-    """The order in which the axes of one input are those of another, empty where it is the same; None where the
-    shapes differ."""
+    """The order in which the axes of one input are those of another, empty where it is the same; None where
+    the shapes differ."""
     if first.shape is None or second.shape is None:
         return ()
     a, b = list(first.shape), list(second.shape)

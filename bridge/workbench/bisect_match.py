@@ -29,8 +29,8 @@ NEAR = 1.5
 
 @dataclass(frozen=True)
 class View:
-    """How the array of a reference's value is that of a candidate's: its axes in the order `perm`, or as they are,
-    its elements in the shape `shape`, of each of several inputs."""
+    """How the array of a reference's value is that of a candidate's: its axes in the order `perm`, or as they
+    are, its elements in the shape `shape`, of each of several inputs."""
 
     perm: tuple[int, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -47,8 +47,8 @@ class View:
 
 @dataclass(frozen=True)
 class Pair:
-    """A value of the reference and one of the candidate that it is by `view`, but for `error`: the root of the mean
-    square of the difference, as a part of that of the reference's elements."""
+    """A value of the reference and one of the candidate that it is by `view`, but for `error`: the root of
+    the mean square of the difference, as a part of that of the reference's elements."""
 
     first: ir.Value
     second: ir.Value
@@ -61,8 +61,8 @@ class Pair:
 
 
 def error_of(expected: list[np.ndarray], found: list[np.ndarray]) -> float:
-    """The root of the mean square of the difference, as a part of that of what is expected; infinite where one is
-    NaN or infinite and the other is not."""
+    """The root of the mean square of the difference, as a part of that of what is expected; infinite where
+    one is NaN or infinite and the other is not."""
     a, b = (np.concatenate([x.ravel() for x in arrays]).astype(np.float64) for arrays in (expected, found))
     if a.shape != b.shape:
         return float("inf")
@@ -89,8 +89,8 @@ def is_informative(arrays: list[np.ndarray]) -> bool:
 
 
 def views_of(first: ir.Value, arrays: list[np.ndarray], others: list[np.ndarray]) -> Iterator[View]:
-    """The ways in which the arrays of a value may be these others. What only moves data is as it is: another layout
-    of it would be what it does."""
+    """The ways in which the arrays of a value may be these others. What only moves data is as it is: another
+    layout of it would be what it does."""
     if any(a.size != b.size for a, b in zip(arrays, others, strict=True)):
         return
     shapes = tuple(b.shape for b in others)
@@ -121,8 +121,8 @@ def pairs_of(
     first: Values, second: Values, tolerance: float, taken: Iterable[ir.Value] = ()
 ) -> tuple[list[Pair], set[ir.Value]]:
     """Values that correspond, each at most once and none of `taken`, the nearest first; and the values of the
-    reference that have any counterpart. Where numbers are equal those of one shape, of one name and at like places
-    go together."""
+    reference that have any counterpart. Where numbers are equal those of one shape, of one name and at like
+    places go together."""
     sized: dict[tuple[int, ...], list[tuple[int, ir.Value, float]]] = {}
     for place, (value, arrays) in enumerate(second.items()):
         sized.setdefault(_sizes(arrays), []).append((place, value, _spread(arrays)))
@@ -153,9 +153,12 @@ def pairs_of(
     return pairs, good
 
 
-def _nearest(first: ir.Value, second: ir.Value, arrays: list[np.ndarray], others: list[np.ndarray]) -> Pair | None:
+def _nearest(
+    first: ir.Value, second: ir.Value, arrays: list[np.ndarray], others: list[np.ndarray]
+) -> Pair | None:
     each = [
-        Pair(first, second, view, error_of(view.of(arrays), others)) for view in views_of(first, arrays, others)
+        Pair(first, second, view, error_of(view.of(arrays), others))
+        for view in views_of(first, arrays, others)
     ]
     return min(each, key=lambda pair: pair.error, default=None)
 

@@ -29,9 +29,9 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class Growth:
-    """A value of the reference and its counterpart: the error there, and the error that its operators add when
-    they are fed with the reference's own values; each the root of the mean square of the difference, as a part of
-    that of the reference's elements."""
+    """A value of the reference and its counterpart: the error there, and the error that its operators add
+    when they are fed with the reference's own values; each the root of the mean square of the difference, as
+    a part of that of the reference's elements."""
 
     value: str
     operator: str
@@ -42,11 +42,11 @@ class Growth:
 
 @dataclass(frozen=True)
 class Bisection:
-    """Where a candidate parts from its reference. `kind` is same, interface, operator, rounding, quantization or
-    runtime; `operators` are those of the reference between values that agree and `value`, which does not, the
-    likeliest first, `written` those of the candidate in their place. `others` are places further on where operators
-    part as well, `growth` the values that correspond, in order. `conversions` counts the files that were written to
-    find it."""
+    """Where a candidate parts from its reference. `kind` is same, interface, operator, rounding, quantization
+    or runtime; `operators` are those of the reference between values that agree and `value`, which does not,
+    the likeliest first, `written` those of the candidate in their place. `others` are places further on where
+    operators part as well, `growth` the values that correspond, in order. `conversions` counts the files that
+    were written to find it."""
 
     verification: Verification
     kind: str
@@ -78,7 +78,11 @@ class Bisection:
 
     def __str__(self) -> str:
         place = self.operators[0] if self.operators else "an input that is passed on"
-        lines = [VERDICTS[self.kind].format(place=self.note or place if self.kind == "runtime" else place, sqnr=self.sqnr)]
+        lines = [
+            VERDICTS[self.kind].format(
+                place=self.note or place if self.kind == "runtime" else place, sqnr=self.sqnr
+            )
+        ]
         if self.value:
             lines += [
                 f"  in the reference: {_listed(self.operators)} → {self.value}",

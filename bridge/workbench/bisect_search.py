@@ -1,5 +1,5 @@
-"""The places where two hub models part: values followed from the inputs on, each candidate's operator fed with the
-reference's own values."""
+"""The places where two hub models part: values followed from the inputs on, each candidate's operator fed
+with the reference's own values."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import onnx_ir as ir
 from bridge import hub
 from bridge.digests import content_of
 from bridge.traits import MOVES_DATA, is_a
+from bridge.workbench.bisect_fit import Fit
 from bridge.workbench.bisect_match import (
     Pair,
     View,
-    error_of,
     is_informative,
     names_of,
     pairs_of,
@@ -40,7 +40,8 @@ ALIKE = 0.3
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The error from which values are no counterparts, and from which an operator fed with right values is wrong."""
+    """The error from which values are no counterparts, and from which an operator fed with right values is
+    wrong."""
 
     matched: float = 1e-3
     wrong: float = 1e-4
@@ -48,8 +49,8 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Parting:
-    """A value that the candidate computes otherwise of the reference's own values: the operators of either model
-    between those and it, the likeliest of the reference's first."""
+    """A value that the candidate computes otherwise of the reference's own values: the operators of either
+    model between those and it, the likeliest of the reference's first."""
 
     pair: Pair
     first: tuple[ir.Node, ...]
@@ -58,12 +59,13 @@ class Parting:
 
 @dataclass
 class Search:
-    """Two hub models on the same inputs, as each names them; `outputs` are those that have one name, by what the
-    candidate's arrays are."""
+    """Two hub models on the same inputs, which `fit` gives the candidate as it takes them; `outputs` are
+    those of the candidate by those of the reference."""
 
     reference: ir.Model
     candidate: ir.Model
-    inputs: tuple[list[dict[str, Any]], list[dict[str, Any]]]
+    inputs: list[dict[str, Any]]
+    fit: Fit
     outputs: Mapping[ir.Value, ir.Value]
     tolerance: Tolerance
     runs: int = 0
@@ -74,9 +76,9 @@ class Search:
     forced: Values = field(default_factory=dict)
 
     def partings(self) -> list[Parting]:
-        """Where the models part, in the reference's order; `pairs` are then all values that correspond, `free` the
-        candidate's own values, `forced` those it computes of the reference's."""
-        self.first = values_in(self.reference, self.inputs[0])
+        """Where the models part, in the reference's order; `pairs` are then all values that correspond,
+        `free` the candidate's own values, `forced` those it computes of the reference's."""
+        self.first = values_in(self.reference, self.inputs)
         self.free = self.forced = self._run({})
         self._pair_outputs()
         found = []
@@ -102,7 +104,7 @@ class Search:
 
     def _run(self, given: Mapping[ir.Value, list[np.ndarray]]) -> Values:
         self.runs += 1
-        return values_in(self.candidate, self.inputs[1], given)
+        return values_in(self.candidate, [self.fit.given(i) for i in self.inputs], given)
 
     def _given(self, *more: Pair) -> dict[ir.Value, list[np.ndarray]]:
         return {p.second: p.view.of(self.first[p.first]) for p in (*self.pairs.values(), *more)}
@@ -137,9 +139,7 @@ class Search:
         rest = {v: a for v, a in self.first.items() if v not in self.pairs and v not in self.outputs}
         pairs, good = pairs_of(rest, values, self.tolerance.matched, taken)
         ends = (self._same(a, b, values) for a, b in self.outputs.items() if a in self.first and b in values)
-        pairs += [
-            p for p in ends if p and p.first not in self.pairs and p.error <= self.tolerance.matched
-        ]
+        pairs += [p for p in ends if p and p.first not in self.pairs and p.error <= self.tolerance.matched]
         return pairs, good
 
     def _suspects(self) -> list[ir.Value]:
@@ -156,8 +156,8 @@ class Search:
         return [value for value in self.first if value in seen]
 
     def _repairing(self, suspects: list[ir.Value]) -> Pair | None:
-        """The first value without which nothing would be wrong: with the reference's own in its place the outputs
-        are right, or else what follows is."""
+        """The first value without which nothing would be wrong: with the reference's own in its place the
+        outputs are right, or else what follows is."""
         best: tuple[float, Pair] | None = None
         for _, pair in zip(range(TRIES), self._tries(suspects), strict=False):
             values = self._run(self._given(pair))
@@ -209,7 +209,9 @@ class Search:
                 named = bool(names_of(first) & names_of(second))
                 for view in self._views(first, second, named):
                     alike = similarity(view.of(arrays), self.forced[second])
-                    ranked.append((not named, -alike if alike > ALIKE else 0.0, place, Pair(first, second, view)))
+                    ranked.append(
+                        (not named, -alike if alike > ALIKE else 0.0, place, Pair(first, second, view))
+                    )
             yield from (pair for *_, pair in sorted(ranked, key=lambda item: item[:-1])[:COUNTERPARTS])
 
     def _views(self, first: ir.Value, second: ir.Value, named: bool) -> Iterator[View]:
@@ -219,7 +221,8 @@ class Search:
                 yield view
 
     def parting(self, pair: Pair) -> Parting:
-        """The operators between a value that corresponds to none, or to one that is not right, and what is right."""
+        """The operators between a value that corresponds to none, or to one that is not right, and what is
+        right."""
         pair = pair.measured(self.first, self.forced)
         known = {p.second for p in self.pairs.values()}
         first = nodes_between(pair.first, self.good - {pair.first})
@@ -229,11 +232,13 @@ class Search:
         return Parting(pair, tuple(sorted(computing, key=doubts.__getitem__)), tuple(second))
 
     def _doubt(self, node: ir.Node, others: list[ir.Node]) -> tuple[bool, bool]:
-        """Sorts operators that the candidate has as well, attributes and weights, behind those it has not; and what
-        computes no numbers behind all."""
+        """Sorts operators that the candidate has as well, attributes and weights, behind those it has not;
+        and what computes no numbers behind all."""
         own = [v for v in node.outputs if v in self.first]
         numbers = any(is_informative(self.first[v]) for v in own)
-        theirs = {content_of(v.const_value) for n in others for v in n.inputs if v is not None and v.const_value}
+        theirs = {
+            content_of(v.const_value) for n in others for v in n.inputs if v is not None and v.const_value
+        }
         same_weights = all(content_of(v.const_value) in theirs for v in node.inputs if v and v.const_value)
         attributes = described(node)
         same = same_weights and any(described(other) == attributes for other in others)

@@ -1,4 +1,5 @@
-"""Every value of a hub model on given inputs, some of them handed in; branches and loops as the steps they take."""
+"""Every value of a hub model on given inputs, some of them handed in; branches and loops as the steps they
+take."""
 
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ def _is_shown(value: ir.Value) -> bool:
 def values_in(
     model: ir.Model, inputs: list[dict[str, Any]], given: Mapping[ir.Value, list[np.ndarray]] | None = None
 ) -> Values:
-    """The values that nodes of the model's graph compute on each of `inputs`, what reads a value of `given` reading
-    that instead. Raises as HubSession does."""
+    """The values that nodes of the model's graph compute on each of `inputs`, what reads a value of `given`
+    reading that instead. Raises as HubSession does."""
     shown = model.clone()
     graph = shown.graph
     named = {v.name: v for node in graph for v in node.outputs}
@@ -70,8 +71,8 @@ def values_in(
 
 
 def stepwise(model: ir.Model, inputs: dict[str, Any]) -> ir.Model:
-    """The model as it runs on these inputs: the branches it takes in place of If, the steps it takes in place of
-    Loop and Scan, as far as they are few; itself where it has none."""
+    """The model as it runs on these inputs: the branches it takes in place of If, the steps it takes in place
+    of Loop and Scan, as far as they are few; itself where it has none."""
     if not any(hub.subgraphs(node) for node in model.graph):
         return model
     taken = model.clone()
@@ -87,7 +88,8 @@ def stepwise(model: ir.Model, inputs: dict[str, Any]) -> ir.Model:
 
 
 def _decided(model: ir.Model, waiting: list[ir.Node], inputs: dict[str, Any]) -> bool:
-    """Give conditions and numbers of steps the values they have on these inputs; False where that changes nothing."""
+    """Give conditions and numbers of steps the values they have on these inputs; False where that changes
+    nothing."""
     counted = model.clone()
     nodes = {n.name: n for n in counted.graph}
     asked = []
