@@ -25,7 +25,7 @@ from bridge.remote import warm
 from bridge.runtime import HubSession, Outputs, Session, open_session, open_source
 from bridge.trials import Sampling, Trial, shown, trials
 
-__all__ = ["Comparison", "Judge", "Proof", "Verification", "compare", "compared", "verify"]
+__all__ = ["Comparison", "Proof", "Verification", "compare", "verify"]
 
 LOGGER = logging.getLogger("bridge")
 

@@ -24,15 +24,14 @@ from bridge.verify import Judge, compared
 from bridge.workbench.bisect_fit import Fit, Fitted, fit_of
 from bridge.workbench.bisect_match import similarity
 from bridge.workbench.bisect_result import Bisection, Growth
-from bridge.workbench.bisect_search import Parting, Search, Tolerance
+from bridge.workbench.bisect_search import LARGEST_HALF, Parting, Search, Tolerance
 from bridge.workbench.bisect_values import stepwise
 from bridge.workbench.bisect_write import write_part
 
 __all__ = ["Bisection", "Growth", "bisect"]
 
-SINGLE, HALF = Tolerance(), Tolerance(3e-2, 1e-2)
+SINGLE, HALF = Tolerance(), Tolerance(3e-2, 1e-2, halves=True)
 BOTH_QUANTIZED, QUANTIZED = Tolerance(5e-2, 2e-2), Tolerance(0.3, math.inf)
-LARGEST_HALF = float(np.finfo(np.float16).max)
 COARSE = 0.5
 """The cosine from which a quantized value is a coarse one, and below which it is another."""
 NUMBERS = ("differs", "NaN or infinity elsewhere")
@@ -82,7 +81,7 @@ def bisect(
             f"{', '.join(v.name or '' for v in other.graph.outputs)}.",
             "Is each the model that was meant?",
         )
-    if verification.ok:
+    if verification.ok and not has_halves(other):
         return Bisection(verification, "same")
     search = _search(judge.model, other, fit, _failing(session, asked))
     kind, partings = _judged(search, verification)
@@ -130,6 +129,11 @@ def _is_half(model: ir.Model) -> bool:
 
 def _judged(search: Search, verification: Verification) -> tuple[str, list[Parting]]:
     """The kind of difference, and the places it is at."""
+    search.begin()
+    if (overflow := search.overflow()) is not None:
+        return "operator", [overflow]
+    if verification.ok:
+        return "same", []
     partings = search.partings()
     if search.tolerance is QUANTIZED and all(_similar(search, p) > COARSE for p in partings):
         return "quantization", [_worst(search, partings)]
@@ -175,18 +179,17 @@ def _worst(search: Search, partings: list[Parting]) -> Parting:
 
 
 def _note(search: Search, parting: Parting) -> str:
-    """Words for what is not finite."""
-    pair = parting.pair
-    first = np.concatenate([a.ravel() for a in search.first[pair.first]])
-    second = np.concatenate([a.ravel() for a in search.forced[pair.second]])
-    if first.dtype.kind != "f" or second.dtype.kind != "f" or not np.isfinite(first).all():
-        return ""
-    count, largest = int((~np.isfinite(second)).sum()), float(np.abs(first).max(initial=0.0))
+    """Words for what is not finite, and for what overflows."""
+    second = np.concatenate([a.ravel() for a in search.forced[parting.pair.second]])
+    count = int((~np.isfinite(second)).sum()) if second.dtype.kind == "f" else 0
     if not count:
         return ""
-    above = f", more than float16 holds ({LARGEST_HALF:.0f})" if largest > LARGEST_HALF else ""
-    there = f"the reference's largest is {largest:.4g}{above}"
-    return f"{count} of its {second.size} elements are not finite; {there}."
+    told = f"{count} of its {second.size} elements are not finite."
+    over = [node for node in parting.first if search.tolerance.halves and search.overflows(node)]
+    if not over:
+        return told
+    largest = max(float(np.abs(a).max(initial=0)) for v in over[0].outputs for a in search.first.get(v, ()))
+    return f"{told} {named(over[:1])[0]} gives {largest:.4g}, more than float16 holds ({LARGEST_HALF:.0f})."
 
 
 def _growth(search: Search) -> tuple[Growth, ...]:

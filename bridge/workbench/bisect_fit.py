@@ -48,10 +48,10 @@ class Fit:
 
 def _cast(array: Any, dtype: np.dtype) -> Any:
     """An array in another dtype of its kind."""
-    alike = isinstance(array, np.ndarray) and (
-        array.dtype.kind == dtype.kind or {array.dtype.kind, dtype.kind} <= {*"iu"}
-    )
-    return np.ascontiguousarray(array.astype(dtype)) if alike else array
+    if not isinstance(array, np.ndarray):
+        return array
+    kinds = {array.dtype.kind, dtype.kind}
+    return np.ascontiguousarray(array.astype(dtype)) if len(kinds) == 1 or kinds == {*"iu"} else array
 
 
 def _fitting(expected: dict[str, Any], outputs: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -71,11 +71,8 @@ def _alike(one: Any, other: Any) -> bool:
 
 def _laid(value: Any, expected: Any) -> Any:
     """An array in the layout that has the shape which is expected."""
-    if (
-        not isinstance(value, np.ndarray)
-        or not isinstance(expected, np.ndarray)
-        or value.ndim != expected.ndim
-    ):
+    arrays = (value, expected)
+    if not all(isinstance(a, np.ndarray) for a in arrays) or value.ndim != expected.ndim:
         return value
     perms = (p for p in SWAPS.get(value.ndim, ()) if tuple(value.shape[i] for i in p) == expected.shape)
     perm = None if value.shape == expected.shape else next(perms, None)
@@ -112,14 +109,17 @@ def fit_of(first: ir.Model, second: ir.Model) -> Fit:
         other, perm = next(fitting, ("", ()))
         if not other:
             raise InvalidInput(
-                "The two models have no common inputs: "
-                f"{', '.join(map(str, map(port_of, own.values())))} and {', '.join(map(str, map(port_of, wanted.values())))}.",
-                "Is each the model that was meant? Other names and shapes are given by bridge convert --rename, --dims "
-                "and --layout.",
+                f"The two models have no common inputs: {_shown(own)} and {_shown(wanted)}.",
+                "Is each the model that was meant? bridge convert --rename, --dims and --layout give inputs "
+                "other names and shapes.",
             )
         found[name] = (other, perm, _dtype(value))
         del free[other]
     return Fit(found)
+
+
+def _shown(values: dict[str, ir.Value]) -> str:
+    return ", ".join(str(port_of(value)) for value in values.values()) or "none"
 
 
 def _dtype(value: ir.Value) -> np.dtype:

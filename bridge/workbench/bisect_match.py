@@ -91,7 +91,8 @@ def is_informative(arrays: list[np.ndarray]) -> bool:
 def views_of(first: ir.Value, arrays: list[np.ndarray], others: list[np.ndarray]) -> Iterator[View]:
     """The ways in which the arrays of a value may be these others. What only moves data is as it is: another
     layout of it would be what it does."""
-    if any(a.size != b.size for a, b in zip(arrays, others, strict=True)):
+    sides = zip(arrays, others, strict=True)
+    if any(a.size != b.size or (a.dtype.kind == "f") != (b.dtype.kind == "f") for a, b in sides):
         return
     shapes = tuple(b.shape for b in others)
     yield View((), shapes)

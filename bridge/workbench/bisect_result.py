@@ -78,11 +78,8 @@ class Bisection:
 
     def __str__(self) -> str:
         place = self.operators[0] if self.operators else "an input that is passed on"
-        lines = [
-            VERDICTS[self.kind].format(
-                place=self.note or place if self.kind == "runtime" else place, sqnr=self.sqnr
-            )
-        ]
+        where = self.note if self.kind == "runtime" else place
+        lines = [VERDICTS[self.kind].format(place=where, sqnr=self.sqnr)]
         if self.value:
             lines += [
                 f"  in the reference: {_listed(self.operators)} → {self.value}",

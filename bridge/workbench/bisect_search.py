@@ -34,6 +34,7 @@ COUNTERPARTS = 6
 ENOUGH = 2
 """Values downstream that are right again before a place counts as found, where others part as well."""
 MOST = 4
+LARGEST_HALF = float(np.finfo(np.float16).max)
 ALIKE = 0.3
 """The cosine from which a value may be another one computed wrongly."""
 
@@ -45,6 +46,7 @@ class Tolerance:
 
     matched: float = 1e-3
     wrong: float = 1e-4
+    halves: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,7 @@ class Search:
     def partings(self) -> list[Parting]:
         """Where the models part, in the reference's order; `pairs` are then all values that correspond,
         `free` the candidate's own values, `forced` those it computes of the reference's."""
-        self.first = values_in(self.reference, self.inputs)
-        self.free = self.forced = self._run({})
+        self.begin()
         self._pair_outputs()
         found = []
         self._follow()
@@ -101,6 +102,30 @@ class Search:
             if first not in seen and pair.error > self.tolerance.wrong
         ]
         return sorted(found, key=lambda parting: places[parting.pair.first])
+
+    def begin(self) -> None:
+        """Compute the values of both."""
+        if not self.first:
+            self.first = values_in(self.reference, self.inputs)
+            self.free = self.forced = self._run({})
+
+    def overflow(self) -> Parting | None:
+        """The first float16 of the candidate that is infinite where the reference's value is larger than
+        float16 holds, and is that value elsewhere."""
+        for second, found in self.free.items():
+            if second.dtype != ir.DataType.FLOAT16 or all(np.isfinite(b).all() for b in found):
+                continue
+            for first, arrays in self.first.items():
+                for view in views_of(first, arrays, found):
+                    if self._overflows_as(view.of(arrays), found):
+                        return self.parting(Pair(first, second, view))
+        return None
+
+    def _overflows_as(self, arrays: list[np.ndarray], found: list[np.ndarray]) -> bool:
+        a, b = (np.concatenate([x.ravel() for x in each]).astype(np.float64) for each in (arrays, found))
+        lost = ~np.isfinite(b)
+        near = error_of([a[~lost]], [b[~lost]]) <= self.tolerance.matched
+        return bool(near and (np.abs(a[lost]) > LARGEST_HALF * (1 - self.tolerance.matched)).all())
 
     def _run(self, given: Mapping[ir.Value, list[np.ndarray]]) -> Values:
         self.runs += 1
@@ -231,7 +256,12 @@ class Search:
         computing = [node for node in first if not doubts[node][0]] or first
         return Parting(pair, tuple(sorted(computing, key=doubts.__getitem__)), tuple(second))
 
-    def _doubt(self, node: ir.Node, others: list[ir.Node]) -> tuple[bool, bool]:
+    def overflows(self, node: ir.Node) -> bool:
+        """True if the reference's operator gives more than float16 holds."""
+        arrays = [a for v in node.outputs for a in self.first.get(v, ()) if a.dtype.kind == "f"]
+        return any(np.abs(a[np.isfinite(a)]).max(initial=0) > LARGEST_HALF for a in arrays)
+
+    def _doubt(self, node: ir.Node, others: list[ir.Node]) -> tuple[bool, bool, bool]:
         """Sorts operators that the candidate has as well, attributes and weights, behind those it has not;
         and what computes no numbers behind all."""
         own = [v for v in node.outputs if v in self.first]
@@ -242,7 +272,7 @@ class Search:
         same_weights = all(content_of(v.const_value) in theirs for v in node.inputs if v and v.const_value)
         attributes = described(node)
         same = same_weights and any(described(other) == attributes for other in others)
-        return not numbers, same
+        return not numbers, not (self.tolerance.halves and self.overflows(node)), same
 
 
 def described(node: ir.Node) -> tuple[str, tuple[str, ...]]:

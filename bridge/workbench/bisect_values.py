@@ -63,7 +63,8 @@ def values_in(
     session = HubSession(shown)
     found: Values = {value: [] for value in asked}
     for index, arrays in enumerate(inputs):
-        handed = {places[v]: each[index] for v, each in (given or {}).items()}
+        with np.errstate(over="ignore"):
+            handed = {places[v]: a[index].astype(v.dtype.numpy()) for v, a in (given or {}).items()}
         answer = session.run({**arrays, **handed})
         for value in asked:
             found[value].append(np.asarray(answer[value.name]))
