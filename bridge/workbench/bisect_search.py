@@ -17,6 +17,7 @@ from bridge.workbench.bisect_fit import Fit
 from bridge.workbench.bisect_match import (
     Pair,
     View,
+    error_of,
     is_informative,
     names_of,
     pairs_of,
