@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -11,7 +13,10 @@ from click.testing import CliRunner
 import bridge
 from bridge import hub
 from bridge.cli import main
+from bridge.detect import by_name
 from bridge.errors import DestinationExists, InvalidInput
+from bridge.load import reader
+from bridge.runtime import open_session
 
 FORMATS = ["coreml", "onnx", "savedmodel", "tflite", "torchscript"]
 BODY = {
@@ -249,3 +254,31 @@ def test_the_command_says_where_and_exits_with_3(tmp_path):
     result = CliRunner().invoke(main, ["bisect", str(source), str(source), "--json"])
     assert result.exit_code == 0
     assert '"kind": "same"' in result.output
+
+
+@pytest.mark.parametrize(
+    ("to", "wrong", "right"), [("tflite", "LOGISTIC", "TANH"), ("torchscript", "aten::sigmoid", "aten::tanh")]
+)
+def test_a_runtime_that_answers_otherwise_than_is_read_is_followed(to, wrong, right, tmp_path, monkeypatch):
+    path = tmp_path / f"m{SUFFIXES[to]}"
+    read, write = (by_name(to).resolve(part).table for part in ("importer", "exporter"))
+    monkeypatch.setitem(write._rules, "Tanh", [replace(write._rules["Sigmoid"][0], op="Tanh")])
+    monkeypatch.setitem(read._rules, wrong, [replace(read._rules[right][0], op=wrong)])
+    bridge.save(bridge.load(net()), path, to=to)
+    found = bridge.bisect(net(), path, candidate_source=to)
+    assert found.kind == "runtime"
+    assert wrong in found.operators[0]
+    assert found.conversions <= np.log2(11) + 3
+    assert "answers otherwise than the candidate is read" in str(found)
+
+
+def test_onnx_runtime_and_litert_show_values_within(tmp_path):
+    paths = [tmp_path / "m.onnx", tmp_path / "m.tflite"]
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 4)).astype(np.float32)
+    for path in paths:
+        bridge.convert(net(), path)
+        session = open_session(reader(path))
+        shown = session.within({"x": x})
+        sizes = {np.asarray(array).size for array in shown.values()}
+        assert {2 * 4 * 4 * 4, 2 * 8} <= sizes
+        assert session.run({"x": x})["y"].shape == (2, 5)

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from bridge import facts, hub
 from bridge.comparison import Verification, compare
 from bridge.errors import InvalidInput
+from bridge.formats import Format
 from bridge.inputs.lengths import Lengths
 from bridge.inputs.values import Ranges
 from bridge.load import Reader, reader
@@ -24,6 +25,7 @@ from bridge.verify import Judge, compared
 from bridge.workbench.bisect_fit import Fit, Fitted, fit_of
 from bridge.workbench.bisect_match import similarity
 from bridge.workbench.bisect_result import Bisection, Growth
+from bridge.workbench.bisect_runtime import RuntimeSearch
 from bridge.workbench.bisect_search import LARGEST_HALF, Parting, Search, Tolerance
 from bridge.workbench.bisect_values import stepwise
 from bridge.workbench.bisect_write import write_part
@@ -85,6 +87,9 @@ def bisect(
         return Bisection(verification, "same")
     search = _search(judge.model, other, fit, _failing(session, asked))
     kind, partings = _judged(search, verification)
+    if kind == "runtime":
+        formats = [r.format if isinstance(r, Reader) and r.is_file else None for r in (first, second)]
+        return _of_runtime(search, judge, session, formats, verification)
     if not partings:
         return Bisection(verification, kind)
     found = _told(search, verification, kind, partings)
@@ -160,6 +165,37 @@ def _told(search: Search, verification: Verification, kind: str, partings: list[
         tuple(named(parting.first)[0] for parting in others if parting.first),
         _growth(search),
     )
+
+
+def _of_runtime(
+    search: Search,
+    judge: Judge,
+    session: Fitted,
+    formats: Sequence[Format | None],
+    verification: Verification,
+) -> Bisection:
+    """The side that runs otherwise than it is read, and where."""
+    sides = (
+        ("candidate", session.session, search.candidate, search.free, search.fit.given(search.inputs[0])),
+        ("reference", judge.session, search.reference, search.first, search.inputs[0]),
+    )
+    for fmt, (side, own, model, values, inputs) in zip(reversed(formats), sides, strict=True):
+        answer = own.run(inputs)
+        ends = [
+            v
+            for v in model.graph.outputs
+            if v in values and not compare(Outputs({v.name or "": values[v][0]}, ""), answer).outputs[0].ok
+        ]
+        if not ends:
+            continue
+        runtime = RuntimeSearch(model, values, inputs, fmt)
+        nodes = runtime.parting(own, ends)
+        where = f"{own.engine} answers otherwise than the {side} is read"
+        note = where if nodes else f"{where}, though not what bridge writes of what it reads"
+        value = (nodes[-1].outputs[0].name or "") if nodes else ""
+        count = runtime.conversions
+        return Bisection(verification, "runtime", named(nodes), value=value, note=note, conversions=count)
+    return Bisection(verification, "runtime", note="neither answers otherwise by itself")
 
 
 def named(nodes: Sequence[ir.Node]) -> tuple[str, ...]:

@@ -80,7 +80,9 @@ class Bisection:
         place = self.operators[0] if self.operators else "an input that is passed on"
         where = self.note if self.kind == "runtime" else place
         lines = [VERDICTS[self.kind].format(place=where, sqnr=self.sqnr)]
-        if self.value:
+        if self.kind == "runtime" and self.operators:
+            lines.append(f"  It parts at {_listed(self.operators)} → {self.value}.")
+        elif self.value:
             lines += [
                 f"  in the reference: {_listed(self.operators)} → {self.value}",
                 f"  in the candidate: {_listed(self.written)} → {self.counterpart}",
