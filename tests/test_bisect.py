@@ -263,7 +263,7 @@ def test_a_runtime_that_answers_otherwise_than_is_read_is_followed(to, wrong, ri
     path = tmp_path / f"m{SUFFIXES[to]}"
     read, write = (by_name(to).resolve(part).table for part in ("importer", "exporter"))
     monkeypatch.setitem(write._rules, "Tanh", [replace(write._rules["Sigmoid"][0], op="Tanh")])
-    monkeypatch.setitem(read._rules, wrong, [replace(read._rules[right][0], op=wrong)])
+    monkeypatch.setitem(read._rules, wrong, [replace(rule, op=wrong) for rule in read._rules[right]])
     bridge.save(bridge.load(net()), path, to=to)
     found = bridge.bisect(net(), path, candidate_source=to)
     assert found.kind == "runtime"

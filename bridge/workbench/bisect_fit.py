@@ -98,7 +98,7 @@ def fit_of(first: ir.Model, second: ir.Model) -> Fit:
     """How the inputs of the second model are those of the first: by name, else the first that has its shape,
     as it is or in another layout. Raises InvalidInput where one has none."""
     own = {v.name or "": v for v in first.graph.inputs}
-    wanted = {v.name or "": v for v in second.graph.inputs if v.const_value is None}
+    wanted = {v.name or "": v for v in second.graph.inputs}
     found: dict[str, tuple[str, tuple[int, ...], np.dtype]] = {}
     free = {name: v for name, v in own.items() if name not in wanted}
     for name, value in wanted.items():
@@ -107,6 +107,8 @@ def fit_of(first: ir.Model, second: ir.Model) -> Fit:
             continue
         fitting = ((n, perm) for n, v in free.items() if (perm := _perm(v, value)) is not None)
         other, perm = next(fitting, ("", ()))
+        if not other and value.const_value is not None:
+            continue
         if not other:
             raise InvalidInput(
                 f"The two models have no common inputs: {_shown(own)} and {_shown(wanted)}.",

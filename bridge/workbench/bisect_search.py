@@ -289,7 +289,7 @@ def inputs_of(value: ir.Value) -> list[ir.Value]:
         return []
     inner = [n for body in hub.subgraphs(node) for n in hub.nodes_of(body)]
     read = (v for each in (node, *inner) for v in each.inputs)
-    return [v for v in read if v is not None and v.const_value is None and v.graph is node.graph]
+    return [v for v in read if v is not None and hub.held(v) is None and v.graph is node.graph]
 
 
 def nodes_between(value: ir.Value, known: Iterable[ir.Value]) -> list[ir.Node]:

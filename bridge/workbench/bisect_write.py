@@ -87,9 +87,9 @@ def _inputs(search: Search, parting: Parting) -> tuple[dict[ir.Value, str], dict
         names[value] = (
             paired[value].name or "" if value in paired else passed.get(value.name or "", value.name or "")
         )
-    values = {v.name: arrays[0] for v, arrays in search.first.items()}
-    own = search.inputs[0]
-    return names, {name: own[name] if name in own else values[name] for name in dict.fromkeys(names.values())}
+    kept = {v.name: v.const_value.numpy() for v in names if v.const_value is not None}
+    values = kept | {v.name: arrays[0] for v, arrays in search.first.items()} | search.inputs[0]
+    return names, {name: values[name] for name in dict.fromkeys(names.values())}
 
 
 def _begins(nodes: Sequence[ir.Node]) -> list[ir.Value]:

@@ -119,7 +119,7 @@ def _ends(graph: ir.Graph, nodes: list[ir.Node]) -> tuple[list[ir.Value], list[i
     """The values that nodes read and none of them gives, and those they give that others, or nobody, read."""
     inside, results = {*nodes}, {*graph.outputs}
     read = dict.fromkeys(v for node in nodes for v in _reads(node, graph))
-    inputs = [v for v in read if v.producer() not in inside and v.const_value is None]
+    inputs = [v for v in read if v.producer() not in inside and hub.held(v) is None]
     outside = {v for node in graph if node not in inside for v in _reads(node, graph)}
     inner = {v for v in read if v.producer() in inside}
     return inputs, [
