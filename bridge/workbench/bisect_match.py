@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.traits import MOVES_DATA, is_a
+from bridge.traits import BROADCASTING, ELEMENTWISE, MOVES_DATA, is_a
 from bridge.workbench.bisect_values import Values
 
 __all__ = ["Pair", "View", "is_informative", "pairs_of", "similarity", "views_of"]
@@ -96,15 +96,26 @@ def views_of(first: ir.Value, arrays: list[np.ndarray], others: list[np.ndarray]
         return
     shapes = tuple(b.shape for b in others)
     yield View((), shapes)
-    producer, rank = first.producer(), arrays[0].ndim
-    if producer is not None and is_a(producer, MOVES_DATA):
+    if is_moved(first):
         return
-    for perm in SWAPS.get(rank, ()):
+    for perm in SWAPS.get(arrays[0].ndim, ()):
         if all(
             squeezed(tuple(np.array(a.shape)[list(perm)])) == squeezed(shape)
             for a, shape in zip(arrays, shapes, strict=True)
         ):
             yield View(perm, shapes)
+
+
+def is_moved(value: ir.Value, depth: int = 8) -> bool:
+    """True for what an operator gives that moves data, and for what is computed of it element by element."""
+    element."""
+    node = value.producer()
+    if node is None or not depth:
+        return False
+    alone = is_a(node, ELEMENTWISE, BROADCASTING)
+    return is_a(node, MOVES_DATA) or (
+        alone and any(is_moved(v, depth - 1) for v in node.inputs if v is not None)
+    )
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
