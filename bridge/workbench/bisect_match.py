@@ -108,7 +108,6 @@ def views_of(first: ir.Value, arrays: list[np.ndarray], others: list[np.ndarray]
 
 def is_moved(value: ir.Value, depth: int = 8) -> bool:
     """True for what an operator gives that moves data, and for what is computed of it element by element."""
-    element."""
     node = value.producer()
     if node is None or not depth:
         return False
