@@ -88,6 +88,8 @@ def cut(source: Path, fmt: str, rng: random.Random, folder: Path) -> str:
     values = {v: a[0] for v, a in values_in(model, [inputs]).items()}
     nodes = list(model.graph)
     places = [i for i, node in enumerate(nodes) if node.outputs[0] in values]
+    if not places:
+        return "nothing   to cut"
     last = rng.choice(places)
     value = nodes[last].outputs[0]
     begins = crossing(nodes, value, rng.randint(0, last)) if rng.random() < 0.8 else []

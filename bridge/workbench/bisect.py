@@ -209,7 +209,7 @@ def _similar(search: Search, parting: Parting) -> float:
 
 
 def _worst(search: Search, partings: list[Parting]) -> Parting:
-    """What adds most to the error."""
+    """The pair that adds most to the error."""
     worst = max(search.pairs.values(), key=lambda pair: pair.error)
     return max([search.parting(worst), *partings], key=lambda parting: parting.pair.error)
 

@@ -19,8 +19,8 @@ __all__ = ["Fit", "Fitted", "fit_of"]
 
 @dataclass
 class Fit:
-    """What a candidate's inputs are of the reference's: by its names, the other's name, the order of axes and
-    the dtype; and `outputs`, its names by the reference's."""
+    """A candidate's inputs as they are of the reference's: by its names, the other's name, the order of axes
+    and the dtype; and `outputs`, its names by the reference's."""
 
     inputs: dict[str, tuple[str, tuple[int, ...], np.dtype]]
     outputs: dict[str, str] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Fit:
     def given(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Inputs as the candidate takes them."""
         return {
-            name: _cast(np.transpose(inputs[own], perm) if perm else inputs[own], dtype)
+            name: _in_dtype(np.transpose(inputs[own], perm) if perm else inputs[own], dtype)
             for name, (own, perm, dtype) in self.inputs.items()
             if own in inputs
         }
@@ -46,7 +46,7 @@ class Fit:
         )
 
 
-def _cast(array: Any, dtype: np.dtype) -> Any:
+def _in_dtype(array: Any, dtype: np.dtype) -> Any:
     """An array in another dtype of its kind."""
     if not isinstance(array, np.ndarray):
         return array
@@ -95,15 +95,15 @@ class Fitted(Session):
 
 
 def fit_of(first: ir.Model, second: ir.Model) -> Fit:
-    """How the inputs of the second model are those of the first: by name, else the first that has its shape,
-    as it is or in another layout. Raises InvalidInput where one has none."""
+    """The way the inputs of the second model are those of the first: by name, else the first that has its
+    shape, as it is or in another layout. Raises InvalidInput where one has none."""
     own = {v.name or "": v for v in first.graph.inputs}
     wanted = {v.name or "": v for v in second.graph.inputs}
     found: dict[str, tuple[str, tuple[int, ...], np.dtype]] = {}
     free = {name: v for name, v in own.items() if name not in wanted}
     for name, value in wanted.items():
         if name in own:
-            found[name] = (name, _perm(own[name], value) or (), _dtype(value))
+            found[name] = (name, _perm(own[name], value) or (), _numpy_dtype(value))
             continue
         fitting = ((n, perm) for n, v in free.items() if (perm := _perm(v, value)) is not None)
         other, perm = next(fitting, ("", ()))
@@ -115,7 +115,7 @@ def fit_of(first: ir.Model, second: ir.Model) -> Fit:
                 "Is each the model that was meant? bridge convert --rename, --dims and --layout give inputs "
                 "other names and shapes.",
             )
-        found[name] = (other, perm, _dtype(value))
+        found[name] = (other, perm, _numpy_dtype(value))
         del free[other]
     return Fit(found)
 
@@ -124,7 +124,7 @@ def _shown(values: dict[str, ir.Value]) -> str:
     return ", ".join(str(port_of(value)) for value in values.values()) or "none"
 
 
-def _dtype(value: ir.Value) -> np.dtype:
+def _numpy_dtype(value: ir.Value) -> np.dtype:
     return np.dtype(object) if value.dtype in (None, ir.DataType.STRING) else np.dtype(value.dtype.numpy())
 
 

@@ -29,8 +29,8 @@ NEAR = 1.5
 
 @dataclass(frozen=True)
 class View:
-    """How the array of a reference's value is that of a candidate's: its axes in the order `perm`, or as they
-    are, its elements in the shape `shape`, of each of several inputs."""
+    """The way the array of a reference's value is that of a candidate's: its axes in the order `perm`, or as
+    they are, its elements in the shape `shape`, of each of several inputs."""
 
     perm: tuple[int, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -155,7 +155,7 @@ def pairs_of(
                 continue
             away = abs(place / len(first) - other_place / len(second))
             rank = (round(pair.error, 5), not pair.view.is_plain, arrays[0].shape != second[other][0].shape)
-            found.append(((*rank, not names_of(value) & names_of(other), away), pair))
+            found.append(((*rank, not own_names(value) & own_names(other), away), pair))
     pairs = []
     for _, pair in sorted(found, key=lambda item: item[0]):
         if not used & {pair.first, pair.second}:
@@ -184,7 +184,7 @@ def _spread(arrays: list[np.ndarray]) -> float:
     return _rms(flat[np.isfinite(flat)])
 
 
-def names_of(value: ir.Value) -> set[str]:
+def own_names(value: ir.Value) -> set[str]:
     """The names a value has, or had in its source."""
     producer = value.producer()
     names = {value.name or ""} | ({hub.origin(producer).name} if producer is not None else set())

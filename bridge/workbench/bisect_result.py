@@ -1,4 +1,4 @@
-"""What a bisection found, as it is told."""
+"""The result of a bisection, as it is told."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Growth:
 
 @dataclass(frozen=True)
 class Bisection:
-    """Where a candidate parts from its reference. `kind` is same, interface, operator, rounding, quantization
-    or runtime; `operators` are those of the reference between values that agree and `value`, which does not,
-    the likeliest first, `written` those of the candidate in their place. `others` are places further on where
-    operators part as well, `growth` the values that correspond, in order. `conversions` counts the files that
-    were written to find it."""
+    """The place where a candidate parts from its reference. `kind` is same, interface, operator, rounding,
+    quantization or runtime; `operators` are those of the reference between values that agree and `value`,
+    which does not, the likeliest first, `written` those of the candidate in their place. `others` are places
+    further on where operators part as well, `growth` the values that correspond, in order. `conversions`
+    counts the files that were written to find it."""
 
     verification: Verification
     kind: str
@@ -88,7 +88,7 @@ class Bisection:
                 f"  in the candidate: {_listed(self.written)} → {self.counterpart}",
             ]
         if self.value and self.kind != "runtime":
-            lines.append(f"  Fed with the reference's own values it is off by {_part(self.error)}.")
+            lines.append(f"  Fed with the reference's own values it is off by {_share(self.error)}.")
         lines += [f"  {self.note}"] * bool(self.note and self.kind != "runtime")
         if self.others:
             lines.append(f"Fed so, these part as well: {_listed(self.others)}.")
@@ -105,7 +105,7 @@ def _listed(names: Sequence[str]) -> str:
     return (", ".join(names[:NAMED]) or "nothing") + more
 
 
-def _part(error: float) -> str:
+def _share(error: float) -> str:
     return f"{error:.2e} of its size" if math.isfinite(error) else "what is not finite"
 
 

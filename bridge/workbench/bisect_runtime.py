@@ -1,4 +1,5 @@
-"""Where a runtime parts from what is read of its file: by the values it shows, or by running parts of it."""
+"""The place where a runtime parts from what is read of its file: by the values it shows, or by running parts
+of it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from bridge.workbench.bisect_match import (
     View,
     error_of,
     is_informative,
-    names_of,
+    own_names,
     pairs_of,
     similarity,
     squeezed,
@@ -79,8 +79,8 @@ class Search:
     forced: Values = field(default_factory=dict)
 
     def partings(self) -> list[Parting]:
-        """Where the models part, in the reference's order; `pairs` are then all values that correspond,
-        `free` the candidate's own values, `forced` those it computes of the reference's."""
+        """The places where the models part, in the reference's order; `pairs` are then all values that
+        correspond, `free` the candidate's own values, `forced` those it computes of the reference's."""
         self.begin()
         self._pair_outputs()
         found = []
@@ -232,7 +232,7 @@ class Search:
             for place, second in enumerate(others):
                 if second not in self.forced:
                     continue
-                named = bool(names_of(first) & names_of(second))
+                named = bool(own_names(first) & own_names(second))
                 for view in self._views(first, second, named):
                     alike = similarity(view.of(arrays), self.forced[second])
                     ranked.append(
@@ -277,7 +277,7 @@ class Search:
 
 
 def described(node: ir.Node) -> tuple[str, tuple[str, ...]]:
-    """What an operator is called, and its attributes as they are given."""
+    """The name an operator has, and its attributes as they are given."""
     plain = sorted(f"{name}={attribute.value!r}" for name, attribute in node.attributes.items())
     return hub.qualified(node), tuple(plain)
 

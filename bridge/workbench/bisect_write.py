@@ -48,11 +48,11 @@ def write_part(
     DestinationExists, WriteFailed."""
     name = parting.pair.first.name or ""
     names, arrays = _inputs(search, parting)
-    first = _part(parting.first, parting.pair.first, {}, names, arrays, search, name)
+    first = _alone(parting.first, parting.pair.first, {}, names, arrays, search, name)
     views = {pair.second: pair.view for pair in search.pairs.values()} | {
         parting.pair.second: parting.pair.view
     }
-    second = _part(parting.second, parting.pair.second, views, names, arrays, search, name)
+    second = _alone(parting.second, parting.pair.second, views, names, arrays, search, name)
     expected = search.first[parting.pair.first][0]
     found = _back(parting.pair.view, search.forced[parting.pair.second][0], expected)
     conversions, alone = result.conversions, str(verify(first, second, arrays))
@@ -99,7 +99,7 @@ def _begins(nodes: Sequence[ir.Node]) -> list[ir.Value]:
     return [v for v in read if v.producer() not in inside]
 
 
-def _part(
+def _alone(
     nodes: Sequence[ir.Node],
     output: ir.Value,
     views: dict[ir.Value, View],
