@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bridge.summary import Summary, inspect
     from bridge.verify import Verification, verify
     from bridge.workbench.bench import Benchmark, bench
+    from bridge.workbench.bisect import bisect
+    from bridge.workbench.bisect_result import Bisection
     from bridge.workbench.diff import Difference, diff
     from bridge.workbench.extract import extract
     from bridge.workbench.optimize import Optimization, optimize
@@ -30,6 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Benchmark",
+    "Bisection",
     "BridgeError",
     "Conversion",
     "Difference",
@@ -38,6 +41,7 @@ __all__ = [
     "Summary",
     "Verification",
     "bench",
+    "bisect",
     "check",
     "convert",
     "diff",
@@ -56,6 +60,7 @@ __all__ = [
 
 _HOMES = {
     "Benchmark": "workbench.bench",
+    "Bisection": "workbench.bisect_result",
     "BridgeError": "errors",
     "Conversion": "convert",
     "Difference": "workbench.diff",
@@ -64,6 +69,7 @@ _HOMES = {
     "Summary": "summary",
     "Verification": "verify",
     "bench": "workbench.bench",
+    "bisect": "workbench.bisect",
     "check": "convert",
     "convert": "convert",
     "diff": "workbench.diff",

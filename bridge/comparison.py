@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,18 +66,22 @@ class Verification:
         """Name of the first output that does not agree."""
         return next((o.name for o in self.outputs if not o.ok), None)
 
-    def require(self, path: Path, written: bool = False) -> Verification:
-        """Itself, or VerificationFailed naming the first diverging output."""
+    def require(self, path: Path, source: str = "", written: bool = False) -> Verification:
+        """Itself, or VerificationFailed naming the first diverging output, and the command that says where
+        a file at `path` parts from the one at `source`."""
         if not self.ok:
+            there = Path(source).exists()
+            look = shlex.join(["bridge", "bisect", source, str(path)]) if there else "bridge.bisect"
             what = (
                 f"{path} was {'written but' if written else 'not written: the result'} disagrees with its "
                 "source"
             )
             raise VerificationFailed(
                 f"{what}; the first diverging output is {self.first_diverging}.\n{self}",
-                "Do not use the file. Please report the model."
+                f"Do not use the file. Where it parts from its source: {look}. Please report the model."
                 if written
-                else "Keep the file to look into it with keep=True (--keep), and please report the model.",
+                else f"Keep the file with keep=True (--keep) to see where it parts from its source: {look}. "
+                "Please report the model.",
             )
         return self
 

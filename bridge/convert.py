@@ -192,11 +192,11 @@ def _write(
                 with report.timed("verify"):
                     verification = proof.of(temporary, model)
                 if not keep:
-                    verification.require(target.path)
+                    verification.require(target.path, report.model)
                 if quantizing is not None:
                     quantizing.measure(temporary, model, keep)
     except ModuleNotFoundError as error:
         raise target.format.missing(error) from error
     if verification is not None:
-        verification.require(target.path, written=True)
+        verification.require(target.path, report.model, written=True)
     return Conversion(target.path, report, verification)

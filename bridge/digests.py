@@ -6,9 +6,14 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+
+WINDOWED = ("Conv", "MaxPool", "AveragePool", "LpPool")
+NEUTRAL = {"dilations": 1, "output_padding": 0, "pads": 0, "strides": 1}
+"""What an attribute of a window says in every place where it says nothing."""
 
 __all__ = ["content_of", "digest_of", "digests"]
 
@@ -60,6 +65,8 @@ def digests(
     for node in nodes:
         attributes = []
         for name, attribute in sorted(node.attributes.items()):
+            if is_implied(node, name):
+                continue
             bodies = []
             for body in _graphs(attribute):
                 inner = digests(body, weight=weight, told=told, outer=found, depth=depth + 1)
@@ -70,6 +77,20 @@ def digests(
         for index, value in enumerate(node.outputs):
             found[value] = digest_of(*facts, index, told(value))
     return found
+
+
+def is_implied(node: ir.Node, name: str) -> bool:
+    """True for an attribute that says what its absence would, or what the shape of the weights does."""
+    value = hub.attr(node, name)
+    windowed = node.op_type.startswith(WINDOWED) and node.domain in ("", hub.NHWC)
+    if windowed and name == "kernel_shape":
+        return node.op_type.startswith("Conv")
+    if windowed and name in NEUTRAL:
+        return all(number == NEUTRAL[name] for number in value)
+    default = hub.default_of(node.domain, node.op_type, name)
+    if isinstance(value, float) and isinstance(default, float):
+        return float(str(np.float32(value))) == default
+    return default is not None and value == default
 
 
 def _graphs(attribute: ir.Attr) -> list[ir.Graph]:

@@ -121,6 +121,9 @@ WRAPPED = _text("bridge.wrapped")
 PRISTINE = _flag("bridge.pristine")
 """An element of a list that no step of a Core ML loop has written yet."""
 
+STEP = _text("bridge.step")
+"""The operator of a loop's body that it is a copy of, and the step it takes there."""
+
 # Of models
 
 FORMAT = _text("bridge.format")

@@ -69,14 +69,14 @@ def attr(node: ir.Node, name: str, default: Any = None) -> Any:
     `default`, else the default of the operator's schema at the hub's opset, else None."""
     attribute = node.attributes.get(name)
     if attribute is None or attribute.is_ref():
-        value = _declared(node.domain, node.op_type, name) if default is None else default
+        value = default_of(node.domain, node.op_type, name) if default is None else default
     else:
         value = attribute.value
     return list(value) if isinstance(value, tuple) else value
 
 
 @functools.cache
-def _declared(domain: str, op: str, name: str) -> Any:
+def default_of(domain: str, op: str, name: str) -> Any:
     """The default a schema gives an attribute, a float as it is written; twins with channels last have their
     operator's."""
     version = STANDARD_OPSETS.get(domain := "" if domain == NHWC else domain)

@@ -21,7 +21,7 @@ from bridge.session import Outputs, Session
 from bridge.traits import MOVES_DATA, is_a
 from bridge.trials import Trial
 
-__all__ = ["Noise", "is_rounded", "noise_of"]
+__all__ = ["Noise", "has_halves", "is_quantized", "is_rounded", "noise_of"]
 
 QUANTIZING = frozenset(
     ["ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear"]
@@ -63,14 +63,16 @@ class Noise:
 
 def is_rounded(model: ir.Model) -> bool:
     """True if something in the model is rounded to integers, or read from them, or to floats of 16 bits."""
-    return _is_quantized(model) or _has_halves(model)
+    return is_quantized(model) or has_halves(model)
 
 
-def _is_quantized(model: ir.Model) -> bool:
+def is_quantized(model: ir.Model) -> bool:
+    """True if something in the model is rounded to integers, or read from them."""
     return any(node.op_type in QUANTIZING for node in hub.all_nodes(model))
 
 
-def _has_halves(model: ir.Model) -> bool:
+def has_halves(model: ir.Model) -> bool:
+    """True if the model computes in floats of 16 bits."""
     return any(value.dtype in HALVES for node in hub.all_nodes(model) for value in node.outputs)
 
 
@@ -83,7 +85,7 @@ def noise_of(
     that an operator makes moves in its last place."""
     found: dict[str, Noise] = {}
     inputs = [trial.inputs for trial in asked]
-    others = _variants(result) if _is_quantized(model) else ()
+    others = _variants(result) if is_quantized(model) else ()
     of_result = ((RESULT, zip(answers, _answers(other, inputs), strict=True)) for other in others)
     for cause, pairs in itertools.chain(_pairs(session, model, asked), of_result):
         errors: dict[str, list[np.ndarray]] = {}
@@ -109,14 +111,14 @@ def _pairs(
     """Answers that differ by noise alone, and its cause."""
     inputs = [trial.inputs for trial in asked]
     expected: Answers = [trial.expected for trial in asked]
-    plain = [] if _has_halves(model) and not _is_quantized(model) else _answers(HubSession(model), inputs)
-    if _is_quantized(model):
+    plain = [] if has_halves(model) and not is_quantized(model) else _answers(HubSession(model), inputs)
+    if is_quantized(model):
         for variant in _variants(session):
             yield VARIES, zip(expected, _answers(variant, inputs), strict=True)
         for seed in SEEDS if any(answer and not answer.refusal for answer in plain) else ():
             moved = _answers(HubSession(with_moved_weights(model, seed)), inputs)
             yield VARIES, zip(plain, moved, strict=True)
-    if _has_halves(model):
+    if has_halves(model):
         for rounded in (False, True):
             single = HubSession(in_single(model, rounded))
             yield ROUNDS, zip(expected, _answers(single, inputs), strict=True)

@@ -65,6 +65,9 @@ class RemoteSession(Session):
         self.engine = told["engine"]
         return Outputs(told["outputs"], told["engine"], told["refusal"])
 
+    def within(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        return self._ask("shown", {"inputs": inputs})["values"]
+
     def variants(self) -> Iterator[Session]:
         for number in range(1, 1 + (0 if self.variant else self._variants)):
             yield RemoteSession(self.format, self._path, self._options, number, self._key)
@@ -148,6 +151,12 @@ def computed(variant: int, inputs: dict[str, Any], **place: Any) -> Iterator[dic
 
 def answer(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What a computation in the worker gives, or the error of bridge's that it raised."""
+def shown(variant: int, inputs: dict[str, Any], **place: Any) -> Iterator[dict[str, Any]]:
+    """Yield the values within a session, in the worker."""
+    yield _told(lambda: {"values": _session(variant, place).within(inputs)})
+
+
+def _told(compute: Any) -> dict[str, Any]:
     try:
         return compute()
     except BridgeError as error:

@@ -44,6 +44,11 @@ class Session(ABC):
         """Outputs by name for arrays by name. Raises InvalidInput, and ExecutionFailed in the runtime's
         words."""
 
+    def within(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Arrays of the values within, by the file's own names, as far as the runtime shows them. Raises as
+        `run` does."""
+        return {}
+
     def variants(self) -> Iterator[Session]:
         """The file in the other ways of its runtime."""
         return iter(())

@@ -70,7 +70,7 @@ def verify(
     asked = judge.trials(Lengths(judge.model if not given else _EMPTY, sampling.dims), sampling)
     session = open_session(second)
     try:
-        return _compared(judge, session, asked, sampling, rtol, atol, lossy)
+        return compared(judge, session, asked, sampling, rtol, atol, lossy)
     except (ExecutionFailed, InvalidInput) as error:
         _require_inputs(list(asked[0].inputs), session, error)
         raise
@@ -190,7 +190,7 @@ NEAR = 0.999
 """The cosine from which a result may be the same but for its last places."""
 
 
-def _compared(
+def compared(
     judge: Judge,
     candidate: Session,
     asked: list[Trial],
@@ -199,6 +199,7 @@ def _compared(
     atol: float | None = None,
     lossy: float | None = None,
 ) -> Verification:
+    """The Verification of a candidate on what was asked of its judge. Raises as sessions do."""
     answers = []
     for number, trial in enumerate(asked, 1):
         LOGGER.debug("verify: the result on inputs %d of %d", number, len(asked))
@@ -333,7 +334,7 @@ class Proof:
         )
         try:
             candidate = Seen(open_session(reader(path, self.writer.format.name)), view)
-            return _compared(self.judge, candidate, asked, self.sampling, lossy=self.writer.tolerance)
+            return compared(self.judge, candidate, asked, self.sampling, lossy=self.writer.tolerance)
         except ExecutionFailed as error:
             at = "; ".join(dict.fromkeys(shown(t.setting) for t in asked if t.setting))
             raise VerificationFailed(

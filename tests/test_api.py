@@ -15,6 +15,8 @@ API = ROOT / "docs" / "api.md"
 PUBLIC = {
     "bridge": """Benchmark BridgeError Conversion Difference Optimization Quantization Summary Verification bench check
         convert diff edit extract formats hookimpl inspect load optimize quantize run save verify""",
+    "bridge": """Bisection BridgeError Conversion Difference Optimization Quantization Summary Verification bisect
+        check convert diff edit extract formats hookimpl inspect load optimize quantize run save verify""",
     "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidHub InvalidInput
         InvalidOption MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
         VerificationFailed WriteFailed""",

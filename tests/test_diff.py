@@ -52,6 +52,54 @@ def test_a_weight_that_one_model_lacks_is_told():
     assert [(w.kind, w.first, w.second) for w in difference.weights] == [("missing", "b", "")]
 
 
+def test_a_weight_that_one_model_has_once_is_not_missing():
+    text = "(float[2] x) => (float[2] y) <float[2] v = {1,2}, float[2] w = {1,2}> { a = Add (x, v) y = Mul (a, w) }"
+    once = text.replace("float[2] w = {1,2}", "float[2] w = {3,4}").replace("Mul (a, w)", "Mul (a, v)")
+    difference = bridge.diff(hub_from_text(text), hub_from_text(once))
+    assert difference.same
+    assert [(w.kind, w.first, w.second) for w in difference.weights] == [("renamed", "w", "v")]
+
+
+@pytest.mark.parametrize("to", ["coreml", "onnx", "torchscript"])
+def test_a_round_trip_that_changes_nothing_is_the_same(to, mnist, tmp_path):
+    path = tmp_path / f"m{SUFFIXES[to]}"
+    bridge.convert(mnist, path, to=to)
+    assert bridge.diff(mnist, path, second_source=to).same
+
+
+@pytest.mark.parametrize("to", ["savedmodel", "tflite"])
+def test_a_round_trip_tells_what_it_changed(to, mnist, tmp_path):
+    path = tmp_path / f"m{SUFFIXES[to]}"
+    bridge.convert(mnist, path, to=to)
+    difference = bridge.diff(mnist, path, second_source=to)
+    assert not difference.interface
+    assert not difference.metadata
+    assert not [w for w in difference.weights if w.kind == "changed"]
+    assert all(op in ("Add", "Pad", "Reshape", "Transpose") for op in difference.operators)
+
+
+@pytest.mark.parametrize(
+    ("spelled", "short"),
+    [
+        (
+            "y = Conv <kernel_shape = [1,1], strides = [1,1], pads = [0,0,0,0], group = 1> (x, w)",
+            "y = Conv (x, w)",
+        ),
+        (
+            "y = MaxPool <kernel_shape = [2,2], ceil_mode = 0, dilations = [1,1]> (x)",
+            "y = MaxPool <kernel_shape = [2,2]> (x)",
+        ),
+        ("y = LeakyRelu <alpha = 0.01> (x)", "y = LeakyRelu (x)"),
+        ("y = Softmax <axis = -1> (x)", "y = Softmax (x)"),
+    ],
+)
+def test_an_attribute_that_says_what_its_absence_does_is_no_difference(spelled, short):
+    text = "(float[1,2,4,4] x) => (float[a,b,c,d] y) {{ {} }}"
+    w = np.ones((2, 2, 1, 1), np.float32)
+    first, second = (hub_from_text(text.format(body), w=w) for body in (spelled, short))
+    assert bridge.diff(first, second).same
+
+
 def test_an_attribute_and_a_body_are_looked_into():
     text = "(float[2,2] x) => (float[2] y) { y = ArgMax <axis = 0, keepdims = 0> (x) }".replace(
         "float[2] y", "int64[2] y"

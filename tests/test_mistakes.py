@@ -342,12 +342,34 @@ BENCH = [
     ("bench mnist.onnx -i no.npy", 1, "no.npy does not exist"),
     ("bench mnist.onnx --opset 17", 1, "None of these formats has an option 'opset'"),
     ("bench mnist.onnx --runs 100", 2, "No such option '--runs'"),
+BISECT = [
+    ("bisect", 2, "Such as: bridge bisect model.onnx model.tflite --write part"),
+    ("bisect mnist.onnx", 2, "Missing argument 'CANDIDATE'"),
+    ("bisect mnist.onnx mnist.onx", 1, "Did you mean 'mnist.onnx'?"),
+    ("bisect mnist.onx mnist.onnx", 1, "Did you mean 'mnist.onnx'?"),
+    ("bisect mnist.onnx batched.onnx", 1, "no common inputs: Input3: float[1,1,28,28] and x: float[batch,3]"),
+    ("bisect batched.onnx labels.onnx", 1, "no common outputs: y and z"),
+    ("bisect mnist.onnx notes.md", 1, "is not recognised"),
+    ("bisect mnist.onnx models", 1, "It is a folder of models"),
+    ("bisect cut.onnx mnist.onnx", 1, "Is the file complete?"),
+    ("bisect mnist.onnx mnist.onnx -i none.npy", 1, "none.npy does not exist"),
+    ("bisect mnist.onnx mnist.onnx -i flat.npy", 1, "takes shape [1,1,28,28], not [784]"),
+    ("bisect mnist.onnx mnist.onnx -i image=image.npy", 1, "they are Input3"),
+    ("bisect batched.onnx batched.onnx --dims bacth=2", 1, "Did you mean 'batch'?"),
+    ("bisect mnist.onnx mnist.onnx --range input=0..1", 1, "Inputs: Input3"),
+    ("bisect mnist.onnx mnist.onnx --write out", 1, "out is a folder: it is not replaced"),
+    ("bisect mnist.onnx mnist.onnx --write no/part", 1, "no does not exist: create it first"),
+    ("bisect mnist.onnx mnist.onnx --candidate-from tflite", 1, "is not TFLite, but ONNX"),
+    ("bisect mnist.onnx mnist.onnx --precision float16", 2, "neither model's format"),
+    ("bisect mnist.onnx mnist.onnx --rtol 1", 2, "`bridge verify` has it"),
+    ("bisect mnist.onnx mnist.onnx --to tflite", 2, "`bridge convert` has it"),
 ]
 TABLES = {
     "bench": BENCH,
     "convert": CONVERT,
     "check": CHECK,
     "verify": VERIFY,
+    "bisect": BISECT,
     "run": RUN,
     "inspect": INSPECT,
     "extract": EXTRACT,
@@ -389,7 +411,9 @@ def folder(tmp_path_factory):
     np.savez(place / "taken.npz", y=np.zeros(3, np.float32))
     batched = "(float[batch,3] x) => (float[batch,3] y) { y = Relu (x) }"
     two = "(float[2,3] a, float[2,3] b) => (float[2,3] y) { y = Add (a, b) }"
+    labels = "(float[batch,3] x) => (int64[batch,3] z) { z = Cast <to = 7> (x) }"
     onnx.save(model_from_text(batched), place / "batched.onnx")
+    onnx.save(model_from_text(labels), place / "labels.onnx")
     onnx.save(model_from_text(two), place / "two.onnx")
     return place
 

@@ -91,16 +91,19 @@ def wrong(monkeypatch):
 def test_what_fails_verification_is_not_written(wrong, mnist, tmp_path):
     path = tmp_path / "m.onnx"
     path.write_text("mine")
-    with pytest.raises(VerificationFailed, match="was not written"):
+    with pytest.raises(VerificationFailed, match="was not written") as failed:
         bridge.convert(mnist, path, verify=True, overwrite=True)
+    assert f"bridge bisect {mnist} {path}" in failed.value.hint
     assert path.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_fails_verification_is_written_when_it_is_to_be_kept(wrong, mnist, tmp_path):
     path = tmp_path / "m.onnx"
-    with pytest.raises(VerificationFailed, match="was written but disagrees"):
+    with pytest.raises(VerificationFailed, match="was written but disagrees") as failed:
         bridge.convert(mnist, path, verify=True, keep=True)
+    assert f"bridge bisect {mnist} {path}" in failed.value.hint
+    assert not bridge.bisect(mnist, path).ok
     assert path.stat().st_size > 1000
 
 

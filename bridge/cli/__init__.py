@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from bridge.cli.bench import bench
+from bridge.cli.bisect import bisect
 from bridge.cli.convert import check, convert
 from bridge.cli.formats import completion, formats, new_plugin, plugins
 from bridge.cli.matrix import matrix
@@ -33,6 +34,7 @@ for one in (
     convert,
     check,
     verify,
+    bisect,
     run,
     inspect,
     extract,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from bridge.ports import port_of
 __all__ = ["Difference", "WeightChange", "diff"]
 
 SHOWN = 10
+GIVEN = re.compile(r"const(_\d+)?")
 KINDS = ("changed", "missing", "rearranged", "renamed")
 OWN = "bridge."
 MEANING = (facts.FEATURE_NAMES.key, facts.CLASSES.key)
@@ -164,8 +166,8 @@ def _parting(one: ir.Model, other: ir.Model) -> tuple[tuple[str, ...], tuple[str
     the other has elsewhere."""
     first, second = (digests(model.graph) for model in (one, other))
     return (
-        tuple(_first_of_its_own(one, first, second)),
-        tuple(_first_of_its_own(other, second, first)),
+        tuple(dict.fromkeys(_first_of_its_own(one, first, second))),
+        tuple(dict.fromkeys(_first_of_its_own(other, second, first))),
     )
 
 
@@ -186,6 +188,7 @@ def _first_of_its_own(
 def _weights(one: ir.Model, other: ir.Model) -> tuple[list[WeightChange], int]:
     """Weights that differ, and the number of those that do not."""
     before, after = _constants(one), _constants(other)
+    here, there = ({content_of(t): n for n, t in each.items()} for each in (before, after))
     changes: list[WeightChange] = []
     alike = 0
     for key in (_by_name, _by_content, _by_elements, _by_own_name, _by_shape):
@@ -202,10 +205,17 @@ def _weights(one: ir.Model, other: ir.Model) -> tuple[list[WeightChange], int]:
             else:
                 changes.append(_change(key, name, tensor, partner, after[partner]))
             del before[name], after[partner]
-    changes += [WeightChange("missing", n, "", tuple(t.shape)) for n, t in before.items()]
-    changes += [WeightChange("missing", "", n, tuple(t.shape)) for n, t in after.items()]
+    changes += [_alone(n, t, there) for n, t in before.items()]
+    changes += [_alone(n, t, here, second=True) for n, t in after.items()]
     changes.sort(key=lambda c: (KINDS.index(c.kind), -math.prod(c.shape)))
     return changes, alike
+
+
+def _alone(name: str, tensor: Any, others: dict[bytes, str], second: bool = False) -> WeightChange:
+    """A weight without a partner; the other model may have its elements once for several of them."""
+    partner, shape = others.get(content_of(tensor), ""), tuple(tensor.shape)
+    names = (partner, name) if second else (name, partner)
+    return WeightChange("renamed" if partner else "missing", *names, shape)
 
 
 def _constants(model: ir.Model) -> dict[str, Any]:
@@ -235,7 +245,8 @@ def _by_elements(name: str, tensor: Any) -> Any:
 
 
 def _by_own_name(name: str, tensor: Any) -> Any:
-    return name, tuple(tensor.shape)
+    """The name, unless it is one that is given to what has none."""
+    return object() if GIVEN.fullmatch(name) else (name, tuple(tensor.shape))
 
 
 def _by_shape(name: str, tensor: Any) -> Any:

@@ -20,7 +20,7 @@ from bridge.route import route
 if TYPE_CHECKING:
     from bridge.trials import Sampling
 
-__all__ = ["extract", "part_of"]
+__all__ = ["extract", "part_of", "pass_on"]
 
 SHOWN = 8
 
@@ -83,7 +83,7 @@ def part_of(
     part.functions.update(model.functions)
     for value, own in zip((*inputs, *outputs), (*part.graph.inputs, *part.graph.outputs), strict=True):
         own.name = names.get(value, own.name)
-    _pass_on(part.graph)
+    pass_on(part.graph)
     clean(part)
     return part
 
@@ -119,7 +119,7 @@ def _ends(graph: ir.Graph, nodes: list[ir.Node]) -> tuple[list[ir.Value], list[i
     """The values that nodes read and none of them gives, and those they give that others, or nobody, read."""
     inside, results = {*nodes}, {*graph.outputs}
     read = dict.fromkeys(v for node in nodes for v in _reads(node, graph))
-    inputs = [v for v in read if v.producer() not in inside and v.const_value is None]
+    inputs = [v for v in read if v.producer() not in inside and hub.held(v) is None]
     outside = {v for node in graph if node not in inside for v in _reads(node, graph)}
     inner = {v for v in read if v.producer() in inside}
     return inputs, [
@@ -170,7 +170,7 @@ def _require_types(values: Iterable[ir.Value]) -> None:
             raise InvalidOption(f"Of the value {value.name!r} not even the dtype is known; cut elsewhere.")
 
 
-def _pass_on(graph: ir.Graph) -> None:
+def pass_on(graph: ir.Graph) -> None:
     """Outputs that are inputs or constants as outputs of their own."""
     for index, value in enumerate(graph.outputs):
         if value.producer() is None:

@@ -77,6 +77,13 @@ class OnnxSession(Session):
                 with exact_experts():
                     yield OnnxRuntimeSession(proto.SerializeToString(), optimized=False)
 
+    def within(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        proto = self._proto(whole=True)
+        known = {value.name for value in proto.graph.output}
+        names = [name for node in proto.graph.node for name in node.output if name and name not in known]
+        proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+        return OnnxRuntimeSession(proto.SerializeToString()).run(inputs, names)
+
     def _proto(self, whole: bool = False) -> onnx.ModelProto:
         if is_text(self.path):
             return read_proto(self.path)[0]

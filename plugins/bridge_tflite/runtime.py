@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,26 @@ class LiteRTSession(Session):
         self.metadata = metadata.texts(file)
         self._ran = False
 
-    def _opened(self) -> Any:
+    def _opened(self, keeps: bool = False) -> Any:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         kernels = OpResolverType.AUTO if self.resolver is None else self.resolver
-        return Interpreter(model_path=str(self.path), experimental_op_resolver_type=kernels)
+        return Interpreter(
+            model_path=str(self.path),
+            experimental_op_resolver_type=kernels,
+            experimental_preserve_all_tensors=keeps,
+        )
+
+    def within(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Arrays of the tensors of the first graph, by their names."""
+        kept = LiteRTSession(self.path, self.signature, self.resolver)
+        kept.interpreter = kept._opened(keeps=True)
+        kept.run(inputs)
+        found = {}
+        for tensor in kept.interpreter.get_tensor_details():
+            with suppress(ValueError):
+                found[tensor["name"]] = kept.interpreter.get_tensor(tensor["index"])
+        return found
 
     def variants(self) -> Iterator[Session]:
         """The builtin kernels without XNNPACK's, and the reference kernels."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from bridge import hub
+from bridge import facts, hub
 from bridge.dims import lengths, scalar
 from bridge.hub import attr, const, held, input_at, rank_of
 from bridge.needs import condition
@@ -139,6 +139,7 @@ def unrolled(op, node, limit, going=None, *states):
             values[value] = op.const(value.const_value)
         for inner in body:
             copy = copy_node(inner, values, {}, op)
+            facts.STEP.set(copy, f"{facts.STEP.get(inner) or hub.origin(inner)}, step {step} of {op.source}")
             op.insert(copy)
             values.update(zip(inner.outputs, copy.outputs, strict=True))
         results = [values.get(v, v) for v in list(body.outputs)[1:]]
