@@ -12,6 +12,7 @@ __all__ = [
     "DestinationExists",
     "ExecutionFailed",
     "InternalError",
+    "InvalidCard",
     "InvalidHub",
     "InvalidInput",
     "InvalidOption",
@@ -67,6 +68,10 @@ class InvalidOption(BridgeError):
 
 class InvalidInput(BridgeError):
     """Arrays handed to a model do not match its inputs."""
+
+
+class InvalidCard(BridgeError):
+    """A model card has fields that no card has, or values that its fields do not take."""
 
 
 class InvalidHub(BridgeError):

@@ -141,6 +141,12 @@ ESTIMATOR = _text("bridge.estimator")
 STORED_WEIGHTS = _text("bridge.stored_weights")
 """The scheme whose fewer bits hold its large weights exactly: float16, bfloat16, or a palette."""
 
+PROVENANCE = _data("bridge.provenance")
+"""The conversions that led to it, the oldest first: a list (`bridge.provenance.chain`)."""
+
+CARD = _data("bridge.card")
+"""Its model card: the fields of `bridge.provenance.card`."""
+
 NOTES = _data("bridge.notes")
 """Sentences on what its importer changed, for the report: a list."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,7 @@ def _tensor_spec(tf: Any, value: ir.Value, name: str) -> Any:
 def _restore_names(model: ir.Model, path: Path) -> None:
     """Give inputs the hub's names, which a Python function cannot take, and record what a SavedModel cannot
     hold: their order, symbolic dimensions, and the model's provenance."""
-    from tensorflow.core.protobuf import saved_model_pb2
-    from tensorflow.python.saved_model import fingerprinting_utils
-
-    file = path / "saved_model.pb"
-    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    saved = _message(path)
     meta = saved.meta_graphs[0]
     given = callable_names(v.name or "" for v in model.graph.inputs)
     inputs = {input_name(n): given[name] for n, name in enumerate(sorted(given))}
@@ -87,7 +84,30 @@ def _restore_names(model: ir.Model, path: Path) -> None:
         "metadata": dict(model.metadata_props),
     }
     meta.collection_def[FACTS_KEY].bytes_list.value.append(json.dumps(facts).encode())
-    file.write_bytes(saved.SerializeToString(deterministic=True))
+    _save(saved, path)
+
+
+def annotate(path: Path, entries: Mapping[str, str]) -> None:
+    """Put other texts in the place of metadata entries of a folder."""
+    saved = _message(path)
+    held = saved.meta_graphs[0].collection_def[FACTS_KEY].bytes_list.value
+    facts = json.loads(held[0])
+    facts["metadata"].update({key: entries[key] for key in entries.keys() & facts["metadata"].keys()})
+    held[0] = json.dumps(facts).encode()
+    _save(saved, path)
+
+
+def _message(path: Path) -> Any:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    return saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+
+
+def _save(saved: Any, path: Path) -> None:
+    """Write the message of a folder, and its fingerprint."""
+    from tensorflow.python.saved_model import fingerprinting_utils
+
+    (path / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
     (path / "fingerprint.pb").unlink(missing_ok=True)
     fingerprinting_utils.write_fingerprint(str(path))
 
@@ -111,6 +131,7 @@ exporter = Exporter(
     legalize=passes,
     write=write,
     value_need=VALUES,
+    annotate=annotate,
     schemes=lambda options: {"int8-weights": LAYER_WEIGHTS},
     options=(
         Option(
