@@ -16,6 +16,7 @@ __all__ = [
     "InvalidHub",
     "InvalidInput",
     "InvalidOption",
+    "InvalidSignature",
     "MissingDependency",
     "PluginError",
     "SeveralModels",
@@ -52,6 +53,10 @@ class SeveralModels(UnreadableFile):
 
 class UnknownFormat(BridgeError):
     """No plugin reads or writes the format asked for, or none recognises the source."""
+
+
+class InvalidSignature(BridgeError):
+    """A model is not the one that was signed, or not with that key."""
 
 
 class MissingDependency(BridgeError):

@@ -154,9 +154,9 @@ class Exporter:
     for the usual tolerance. `variant(options, path)` is another exporter for these options and this
     destination (None when it is not known yet), or None; `hint` is what a refused
     model's user may do; `face(model, options)` says how the file's inputs differ from those of the hub model.
-    `schemes(options)` are those of quantization that the format holds, and how. `annotate(path, entries)` puts
-    other texts in the place of entries of the metadata of a file that `write` wrote, by key, and leaves its
-    weights where they are; None where the format keeps no metadata.
+    `schemes(options)` are those of quantization that the format holds, and how. `annotate(path, entries)`
+    puts other texts in the place of entries of the metadata of a file that `write` wrote, by key, and leaves
+    its weights where they are; None where the format keeps no metadata.
     """
 
     table: OpTable

@@ -20,8 +20,8 @@ from bridge.provenance.record import files_of_model, paths_of_model
 
 @dataclass(frozen=True)
 class Summary:
-    """Format, interface, operators by count, bytes on disk, parameters and metadata of a model; where it comes
-    from, what its model card says, and the bytes and digests of its files."""
+    """Format, interface, operators by count, bytes on disk, parameters and metadata of a model; where it
+    comes from, what its model card says, and the bytes and digests of its files."""
 
     format: str
     inputs: tuple[Port, ...]
@@ -30,7 +30,7 @@ class Summary:
     bytes: int
     parameters: int
     metadata: dict[str, str]
-    provenance: Provenance = Provenance(())
+    provenance: Provenance = field(default_factory=Provenance)
     card: Card = field(default_factory=Card)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 

@@ -64,6 +64,7 @@ FIELDS: dict[str, Any] = {
 """The fields, and the form of each: a text, a number, a mapping of fields, or a list of one of those."""
 NEEDED = {"authors": "name", "metrics": "name", "data": "name", "ethical_considerations": "name"}
 """The field that each item of a list has."""
+ERRORS = ("max_abs", "max_rel", "cosine")
 LARGEST = 2**20
 DEEPEST = 8
 XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -127,16 +128,11 @@ def with_verification(card: Mapping[str, Any], measured: Mapping[str, Any]) -> d
     """A card with what a verification measured behind what others did."""
     reference, result = measured["engines"]
     outputs = [
-        {"name": name}
-        | {key: row[key] for key in ("max_abs", "max_rel", "cosine") if not isinstance(row[key], str)}
+        {"name": name} | {key: row[key] for key in ERRORS if not isinstance(row.get(key, ""), str)}
         for name, row in measured["outputs"].items()
     ]
-    row = {
-        "reference": reference,
-        "result": result,
-        "ok": "yes" if measured["ok"] else "no",
-        "outputs": outputs,
-    }
+    ok = "yes" if measured["ok"] else "no"
+    row = {"reference": reference, "result": result, "ok": ok, "outputs": outputs}
     return {**card, "verification": [*card.get("verification", ()), row]}
 
 

@@ -1,4 +1,5 @@
-"""The chain of a file: a step for each conversion that led to it, the oldest first, as JSON in its metadata."""
+"""The chain of a file: a step for each conversion that led to it, the oldest first, as JSON in its
+metadata."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class Provenance:
     `options` and `changes`, how many `operators` crossed how, and, where they were asked for,
     `quantization` and `verification`."""
 
-    steps: tuple[dict[str, Any], ...]
+    steps: tuple[dict[str, Any], ...] = ()
 
     @property
     def route(self) -> str:
@@ -74,7 +75,7 @@ def _verified(done: dict[str, Any]) -> Iterator[str]:
     yield f"   verified: {engines[0]} against {engines[1]}: {'agrees' if done.get('ok') else 'DISAGREES'}"
     yield f"     inputs: {', '.join(f'{k} {_short(v)}' for k, v in _part(done, 'inputs').items())}"
     for name, row in _part(done, "outputs").items():
-        yield f"     {name}: {', '.join(f'{k} {_short(v)}' for k, v in row.items())}"
+        yield f"     {name}: {', '.join(f'{k} {_short(v)}' for k, v in row.items()) or 'agrees'}"
 
 
 def _part(step: dict[str, Any], name: str) -> dict[str, Any]:

@@ -46,8 +46,9 @@ PATH = re.compile(r"(?:~|[A-Za-z]:)?[\\/](?:[^\s\\/:;,='\"()]+[\\/])+")
 
 @dataclass(frozen=True)
 class Making:
-    """Wishes on what a file says of itself: `card` are the fields of a model card; with `measured` what verification measures is added to it; `reproducible` leaves out what is another in each
-    run. `changes` are those made to the model on the way, for the chain."""
+    """Wishes on what a file says of itself: `card` are the fields of a model card; with `measured` what
+    verification measures is added to it; `reproducible` leaves out what is another in each run. `changes` are
+    those made to the model on the way, for the chain."""
 
     card: dict[str, Any] | None = None
     measured: bool = False
@@ -129,7 +130,7 @@ class Record:
         if quantizing is not None and quantizing.result is not None:
             self.step["quantization"] = _quantized(quantizing)
         if verification is not None and proof is not None:
-            self.step["verification"] = _measured(verification, proof.sampling)
+            self.step["verification"] = _measured(verification, proof.sampling, self.making.reproducible)
         if (verification is None and quantizing is None) or PROVENANCE.get(model) is None:
             return
         if target.exporter.annotate is None:
@@ -196,18 +197,18 @@ def _quantized(step: Step) -> dict[str, Any]:
     return told | ({} if done.sqnr is None else {"sqnr": rounded(done.sqnr)})
 
 
-def _measured(done: Verification, sampling: Sampling) -> dict[str, Any]:
-    """What a verification measured, against which runtime, with which inputs."""
+def _measured(done: Verification, sampling: Sampling, reproducible: bool) -> dict[str, Any]:
+    """What a verification measured, against which runtime, with which inputs. The last places of errors
+    change with where arrays lie in memory: what is to be reproducible has the verdicts alone."""
     if sampling.data:
-        inputs = {"arrays": len(sampling.data), "sha256": arrays_digest(sampling.data)}
+        inputs: dict[str, Any] = {"arrays": len(sampling.data), "sha256": arrays_digest(sampling.data)}
     else:
         inputs = {"seeds": list(sampling.seeds), "settings": list(done.settings)}
         inputs |= {"ranges": {n: list(r) for n, r in sampling.ranges.items()}} if sampling.ranges else {}
-    rows = {
-        o.name: {"max_abs": rounded(o.max_abs), "max_rel": rounded(o.max_rel), "cosine": round(o.cosine, 6)}
-        | ({"problem": o.problem} if o.problem else {})
-        for o in done.outputs
-    }
+    rows = {o.name: {"problem": o.problem} if o.problem else {} for o in done.outputs}
+    for output in () if reproducible else done.outputs:
+        errors = {"max_abs": rounded(output.max_abs), "max_rel": rounded(output.max_rel)}
+        rows[output.name] |= errors | {"cosine": round(output.cosine, 6)}
     told = {"engines": list(done.engines), "ok": done.ok, "inputs": inputs, "outputs": rows}
     return told | ({"notes": [scrubbed(note) for note in done.notes]} if done.notes else {})
 

@@ -93,8 +93,8 @@ def has_namespaces(root: Element, content: bytes) -> bool:
 def strip_namespaces(root: Element, path: Path, named: bool) -> Element:
     """The tree with local names, where `named` says there are others, and without its Extension elements.
 
-    What bridge notes in those of the header becomes attributes of the root; the BayesInput of PMML 4.1 stays in
-    its place. Raises UnreadableFile for entities and for another root than PMML.
+    What bridge notes in those of the header becomes attributes of the root; the BayesInput of PMML 4.1 stays
+    in its place. Raises UnreadableFile for entities and for another root than PMML.
     """
     entity = next(root.iter(etree.Entity), None)
     if entity is not None:

@@ -16,6 +16,7 @@ from bridge.report import Report
 from bridge_savedmodel.export_ops import ops
 from bridge_savedmodel.graph import VALUES, Graph
 from bridge_savedmodel.legalize import passes
+from bridge_savedmodel.repeatable import rename_keys, renumber_functions, write_fingerprint
 from bridge_savedmodel.tensorflow import dtype_of, tensorflow
 
 SIGNATURE = "serving_default"
@@ -63,10 +64,11 @@ def _restore_names(model: ir.Model, path: Path) -> None:
     hold: their order, symbolic dimensions, and the model's provenance."""
     saved = _message(path)
     meta = saved.meta_graphs[0]
+    renumber_functions(meta)
     given = callable_names(v.name or "" for v in model.graph.inputs)
     inputs = {input_name(n): given[name] for n, name in enumerate(sorted(given))}
     signature = meta.signature_def[SIGNATURE]
-    _rename_keys(signature.inputs, inputs)
+    rename_keys(signature.inputs, inputs)
     for node in meta.object_graph_def.nodes:
         if node.WhichOneof("kind") == "bare_concrete_function":
             bare = node.bare_concrete_function
@@ -77,7 +79,7 @@ def _restore_names(model: ir.Model, path: Path) -> None:
                     each.string_value = inputs.get(each.string_value, each.string_value)
             function = meta.object_graph_def.concrete_functions[bare.concrete_function_name]
             keywords = function.canonicalized_input_signature.tuple_value.values[1].dict_value.fields
-            _rename_keys(keywords, inputs)
+            rename_keys(keywords, inputs)
     facts = {
         "inputs": [_port_facts(v) | {"name": given[v.name or ""]} for v in model.graph.inputs],
         "outputs": [_port_facts(v) for v in model.graph.outputs],
@@ -105,20 +107,8 @@ def _message(path: Path) -> Any:
 
 def _save(saved: Any, path: Path) -> None:
     """Write the message of a folder, and its fingerprint."""
-    from tensorflow.python.saved_model import fingerprinting_utils
-
     (path / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
-    (path / "fingerprint.pb").unlink(missing_ok=True)
-    fingerprinting_utils.write_fingerprint(str(path))
-
-
-def _rename_keys(fields: Any, names: dict[str, str]) -> None:
-    """Rename the keys of a protobuf map in place."""
-    copies = {key: type(fields[key]).FromString(fields[key].SerializeToString()) for key in fields}
-    for key in copies:
-        del fields[key]
-    for key, value in copies.items():
-        fields[names.get(key, key)].CopyFrom(value)
+    write_fingerprint(path)
 
 
 def _port_facts(value: ir.Value) -> dict[str, Any]:
