@@ -1,4 +1,5 @@
-"""Options of `convert` and `inspect` on where a file comes from and what it is for, and the commands that sign."""
+"""Options of `convert` and `inspect` on where a file comes from and what it is for; `sign` and
+`verify-signature`."""
 
 from __future__ import annotations
 

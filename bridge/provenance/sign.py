@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["sign", "verify_signature"]
 
 ALONE = ["."]
 """The names in the manifest of a signature of one file."""
+CHANGED = re.compile(r"Hash mismatch for '([^']+)'")
 KEYS = (
     "Make a pair: openssl ecparam -genkey -name prime256v1 -noout -out key.pem && "
     "openssl ec -in key.pem -pubout -out key.pub"
@@ -80,7 +82,7 @@ def verify_signature(model: str | Path, key: str | Path, signature: str | Path |
         config.verify(folder, bundle)
     except Exception as error:  # whatever bytes there are in a bundle, cryptography says it in its own errors
         raise InvalidSignature(
-            f"{path} is not what was signed in {bundle} with that key: {_said(error)}.",
+            f"{path} is not what was signed in {bundle} with that key: {_told(error, path)}.",
             "Do not use the model.",
         ) from error
     return bundle
@@ -118,6 +120,12 @@ def _signed(bundle: Path) -> list[str]:
         raise InvalidSignature(f"{bundle} is no signature of a model.", "Is the file complete?") from error
 
 
+def _told(error: Exception, path: Path) -> str:
+    """The files that changed, or what else is wrong."""
+    changed = [path.name if name == "." else name for name in CHANGED.findall(str(error))]
+    return f"{', '.join(changed)} changed" if changed else _said(error)
+
+
 def _said(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")[:200]
 
@@ -130,7 +138,7 @@ def _part(name: str) -> Any:
         import model_signing.verifying
     except ModuleNotFoundError as error:
         raise MissingDependency(
-            "Signatures need the package 'model-signing', which is not installed.",
+            f"Signatures need the package 'model-signing', and {error.name!r} is not installed.",
             f"Install it with: pip install '{DISTRIBUTION}[signing]'",
         ) from error
     return getattr(model_signing, name)

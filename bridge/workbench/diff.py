@@ -15,13 +15,14 @@ from bridge import facts, hub
 from bridge.digests import content_of, digest_of, digests
 from bridge.load import reader
 from bridge.ports import port_of
+from bridge.provenance.chain import provenance_of
 
 __all__ = ["Difference", "WeightChange", "diff"]
 
 SHOWN = 10
 KINDS = ("changed", "missing", "rearranged", "renamed")
 OWN = "bridge."
-MEANING = (facts.FEATURE_NAMES.key, facts.CLASSES.key)
+MEANING = (facts.FEATURE_NAMES.key, facts.CLASSES.key, facts.CARD.key)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class WeightChange:
 @dataclass(frozen=True)
 class Difference:
     """All that differs between two models: lines about inputs and outputs, operators with their two counts,
-    operators at which the computations part, weights, and metadata with its two values."""
+    operators at which the computations part, weights, and metadata with its two values. How each of them was
+    converted is told among the metadata, and is no difference."""
 
     interface: tuple[str, ...]
     operators: dict[str, tuple[int, int]]
@@ -66,7 +68,8 @@ class Difference:
     def same(self) -> bool:
         """True if nothing differs but names of weights; with `weights_only` in the weights alone."""
         weights = all(w.kind == "renamed" for w in self.weights)
-        return weights and (self.weights_only or not (self.interface or any(self.parting) or self.metadata))
+        told = self.metadata.keys() - {facts.PROVENANCE.key}
+        return weights and (self.weights_only or not (self.interface or any(self.parting) or told))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -153,6 +156,7 @@ def _metadata(one: ir.Model, other: ir.Model) -> dict[str, tuple[str | None, str
     """Metadata that differs, without what says of a file how it was written."""
     before, after = (
         {k: v for k, v in m.metadata_props.items() if not k.startswith(OWN) or k.startswith(MEANING)}
+        | {facts.PROVENANCE.key: provenance_of(m).route or None}
         for m in (one, other)
     )
     keys = sorted({*before, *after})
