@@ -18,7 +18,7 @@ __all__ = ["sign", "verify_signature"]
 
 ALONE = ["."]
 """The names in the manifest of a signature of one file."""
-CHANGED = re.compile(r"Hash mismatch for '([^']+)'")
+CHANGED = re.compile(r"Hash mismatch for \\?'([^'\\]+)\\?'")
 KEYS = (
     "Make a pair: openssl ecparam -genkey -name prime256v1 -noout -out key.pem && "
     "openssl ec -in key.pem -pubout -out key.pub"
@@ -40,12 +40,13 @@ def sign(
     Raises UnreadableFile where the model is none, InvalidOption for a key that is none, MissingDependency,
     DestinationExists, WriteFailed.
     """
-    path, signing = Path(model), _part("signing")
-    files = _files(path)
+    path, private = Path(model), _existing(key)
     target = Path(signature) if signature is not None else path.with_name(f"{path.name}.sig")
     require_free(target, overwrite)
+    files = _files(path)
+    signing = _part("signing")
     try:
-        config = signing.Config().use_elliptic_key_signer(private_key=_existing(key), password=password)
+        config = signing.Config().use_elliptic_key_signer(private_key=private, password=password)
     except (ValueError, TypeError) as error:
         raise InvalidOption(f"{key} is no private key that signs: {_said(error)}.", KEYS) from error
     with atomic(target, overwrite) as temporary:
@@ -62,14 +63,16 @@ def verify_signature(model: str | Path, key: str | Path, signature: str | Path |
     Raises InvalidSignature for another model, another key, or a damaged signature; InvalidOption for a key
     that is none, UnreadableFile where the model or the signature is not there, MissingDependency.
     """
-    path, verifying = Path(model), _part("verifying")
-    _existing(path)
+    path, public = Path(model), _existing(key)
+    if not path.exists():
+        reader(path)
     bundle = Path(signature) if signature is not None else path.with_name(f"{path.name}.sig")
+    names = _signed(_existing(bundle))
+    verifying = _part("verifying")
     try:
-        config = verifying.Config().use_elliptic_key_verifier(public_key=_existing(key))
+        config = verifying.Config().use_elliptic_key_verifier(public_key=public)
     except (ValueError, TypeError) as error:
         raise InvalidOption(f"{key} is no public key: {_said(error)}.", KEYS) from error
-    names = _signed(_existing(bundle))
     folder = path
     if not path.is_dir() and names != ALONE:
         if path.name not in names:
@@ -100,9 +103,9 @@ def _only(folder: Path, files: list[Path]) -> Any:
 
 def _files(path: Path) -> list[Path]:
     """The files of a model. Raises UnreadableFile."""
-    read = reader(_existing(path))
+    model = reader(path).read()
     base = path if path.is_dir() else path.parent
-    return [base / name for name in files_of_model(path, read.read())]
+    return [base / name for name in files_of_model(path, model)]
 
 
 def _existing(path: str | Path) -> Path:
