@@ -30,6 +30,7 @@ CARD = {
         {"name": "accuracy", "value": 0.9, "slice": "left-handed"},
     ],
 }
+LINEAR = "(float[n,3] x) => (float[n,1] y) { y = MatMul (x, w) }"
 SUFFIXES = {fmt.name: fmt.suffixes[0] for fmt in formats()}
 FIVE = ("tflite", "savedmodel", "torchscript", "coreml", "onnx")
 TREE = """(float[n,3] x) => (float[n,1] y) {
@@ -75,20 +76,28 @@ def test_chain_and_card_go_through_five_formats_and_back(mnist, tmp_path):
     assert len(before) == 10
 
 
-@pytest.mark.parametrize("target", ["pmml", "coreml", "tflite", "savedmodel", "torchscript"])
-def test_chain_and_card_of_a_classical_model_visit_every_format(target, tmp_path):
-    for name in (target, "pmml"):
-        require(name)
-    onnx.save(model_from_text(TREE, 21), tmp_path / "tree.onnx")
-    suffix = ".mlmodel" if target == "coreml" else SUFFIXES[target]
-    there = bridge.convert(tmp_path / "tree.onnx", tmp_path / f"m{suffix}", to=target, card=CARD, verify=True)
-    document = bridge.convert(there.path, tmp_path / "d.pmml", verify=True)
-    back = bridge.inspect(bridge.convert(document.path, tmp_path / "back.onnx", verify=True).path)
-    assert back.card.fields == CARD
-    assert [s["target"]["format"] for s in back.provenance.steps] == [target, "pmml", "onnx"]
+VISITS = [
+    (TREE, ("pmml",)),
+    (TREE, ("coreml", "pmml")),
+    (LINEAR, ("pmml", "tflite", "pmml", "savedmodel", "pmml", "torchscript", "pmml", "coreml")),
+]
+
+
+@pytest.mark.parametrize(("text", "formats"), VISITS, ids=["a document", "a classical model", "all six"])
+def test_chain_and_card_of_a_classical_model_go_through_its_formats_and_back(text, formats, tmp_path):
+    first = path = tmp_path / "first.onnx"
+    onnx.save(model_from_text(text, 21, w=np.array([[1.5], [-2], [0.25]], np.float32)), path)
+    for number, target in enumerate((*formats, "onnx")):
+        require(target)
+        suffix = ".mlmodel" if target == "coreml" and text is TREE else SUFFIXES[target]
+        card = {} if number else {"card": CARD}
+        path = bridge.convert(path, tmp_path / f"m{number}{suffix}", to=target, verify=True, **card).path
+        assert bridge.inspect(path).card.fields == CARD
+    back = bridge.inspect(path)
+    assert [s["target"]["format"] for s in back.provenance.steps] == [*formats, "onnx"]
     assert all(s["verification"]["ok"] for s in back.provenance.steps)
-    assert back.provenance.route == f"tree.onnx (onnx) → {target} → pmml → onnx"
-    assert bridge.verify(tmp_path / "tree.onnx", tmp_path / "back.onnx").ok
+    assert back.provenance.route == " → ".join(["first.onnx (onnx)", *formats, "onnx"])
+    assert bridge.verify(first, path).ok
 
 
 REPEATED = [
@@ -187,7 +196,7 @@ def test_paths_are_taken_out_of_texts(tmp_path):
 
 def test_options_changes_and_quantization_are_noted(mnist, tmp_path):
     require("tflite")
-    calibration = {"Input3": np.random.default_rng(0).normal(size=(20, 1, 28, 28)).astype(np.float32)}
+    calibration = {"picture": np.random.default_rng(0).normal(size=(20, 1, 28, 28)).astype(np.float32)}
     path = bridge.convert(
         mnist,
         tmp_path / "m.tflite",

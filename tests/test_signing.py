@@ -184,7 +184,7 @@ def test_a_bill_holds_the_model_its_files_its_ancestors_and_its_card(mnist, tmp_
 def test_without_the_packages_the_extras_are_named(monkeypatch, mnist, tmp_path):
     from bridge.provenance.sign import sign
 
-    for package in ("cyclonedx", "model_signing"):
+    for package in ("cyclonedx.model.bom", "model_signing.hashing"):
         monkeypatch.setitem(sys.modules, package, None)
     (tmp_path / "key.pem").touch()
     with pytest.raises(BridgeError, match=r"formatbridge\[signing\]"):

@@ -46,7 +46,8 @@ def sign(
     files = _files(path)
     signing = _part("signing")
     try:
-        config = signing.Config().use_elliptic_key_signer(private_key=private, password=password)
+        secret = None if password is None else password.encode()
+        config = signing.Config().use_elliptic_key_signer(private_key=private, password=secret)
     except (ValueError, TypeError) as error:
         raise InvalidOption(f"{key} is no private key that signs: {_said(error)}.", KEYS) from error
     with atomic(target, overwrite) as temporary:
