@@ -205,7 +205,9 @@ def _measured(done: Verification, sampling: Sampling, reproducible: bool) -> dic
     else:
         inputs = {"seeds": list(sampling.seeds), "settings": list(done.settings)}
         inputs |= {"ranges": {n: list(r) for n, r in sampling.ranges.items()}} if sampling.ranges else {}
-    rows = {o.name: {"problem": o.problem} if o.problem else {} for o in done.outputs}
+    rows: dict[str, dict[str, Any]] = {
+        o.name: {"problem": o.problem} if o.problem else {} for o in done.outputs
+    }
     for output in () if reproducible else done.outputs:
         errors = {"max_abs": rounded(output.max_abs), "max_rel": rounded(output.max_rel)}
         rows[output.name] |= errors | {"cosine": round(output.cosine, 6)}

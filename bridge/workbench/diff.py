@@ -154,13 +154,15 @@ def _interface(one: ir.Model, other: ir.Model) -> Iterator[str]:
 
 def _metadata(one: ir.Model, other: ir.Model) -> dict[str, tuple[str | None, str | None]]:
     """Metadata that differs, without what says of a file how it was written."""
-    before, after = (
-        {k: v for k, v in m.metadata_props.items() if not k.startswith(OWN) or k.startswith(MEANING)}
-        | {facts.PROVENANCE.key: provenance_of(m).route or None}
-        for m in (one, other)
-    )
+    before, after = _told(one), _told(other)
     keys = sorted({*before, *after})
     return {k: (before.get(k), after.get(k)) for k in keys if before.get(k) != after.get(k)}
+
+
+def _told(model: ir.Model) -> dict[str, str | None]:
+    found = model.metadata_props.items()
+    told = {key: value for key, value in found if not key.startswith(OWN) or key.startswith(MEANING)}
+    return {**told, facts.PROVENANCE.key: provenance_of(model).route or None}
 
 
 def _parting(one: ir.Model, other: ir.Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
