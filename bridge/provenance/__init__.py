@@ -1,1 +1,1 @@
-"""Where a model file comes from, what its makers say of it, what is in it, and who signed it."""
+"""The origin of a model file, its makers' card, its bill of materials, and its signature."""

@@ -32,7 +32,7 @@ def bill_of_materials(summary: Summary, name: str) -> dict[str, Any]:
         ) from error
     content = json.dumps([name, summary.files], sort_keys=True)
     bom = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_OID, content))
-    model = _model(summary, name)
+    model = _model_component(summary, name)
     bom.metadata.component = model
     software = list(_software(summary))
     bom.metadata.tools.components.update(software)
@@ -44,7 +44,7 @@ def bill_of_materials(summary: Summary, name: str) -> dict[str, Any]:
     return told
 
 
-def _model(summary: Summary, name: str) -> Any:
+def _model_component(summary: Summary, name: str) -> Any:
     """The component that the model is."""
     from cyclonedx.factory.license import LicenseFactory
     from cyclonedx.model import Property

@@ -75,7 +75,7 @@ Place = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Native:
-    """What the formats have fields of their own for; empty where the card says nothing of it."""
+    """Facts of a card that formats have fields of their own for; empty where the card says nothing of it."""
 
     name: str = ""
     version: str = ""
@@ -117,7 +117,7 @@ def card_of(given: ir.Model | str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def native_of(model: ir.Model) -> Native:
-    """What a hub model's card says in the words that formats have fields for."""
+    """The facts of a hub model's card that formats have fields for."""
     card = card_of(model)
     names = [author["name"] for author in card.get("authors", ())]
     plain = {key: card.get(key, "") for key in ("name", "version", "description", "license")}
@@ -159,25 +159,27 @@ def _parsed(path: Path) -> tuple[Any, dict[Place, int]]:
         said = getattr(error, "problem", None) or "it is no text in UTF-8"
         raise InvalidCard(f"{path}{where}: this is no YAML: {said}.", SYNTAX) from error
     lines: dict[Place, int] = {}
-    return (_plain(root, (), lines, str(path)) if root is not None else {}), lines
+    return (_read_node(root, (), lines, str(path)) if root is not None else {}), lines
 
 
-def _plain(node: Any, at: Place, lines: dict[Place, int], whose: str) -> Any:
+def _read_node(node: Any, at: Place, lines: dict[Place, int], whose: str) -> Any:
     """The value of a YAML node: texts, lists and mappings. Raises InvalidCard for a key that is there twice,
     and for what refers to another part or is nested too deep."""
     line = node.start_mark.line + 1
     if at in lines or len(at) > DEEPEST or len(lines) > LARGEST // 16:
-        raise InvalidCard(f"{whose}, line {line}: {_named(at)} is there twice, or nested too deep.", SYNTAX)
+        raise InvalidCard(
+            f"{whose}, line {line}: {_field_at(at)} is there twice, or nested too deep.", SYNTAX
+        )
     lines[at] = line
     if node.id == "mapping":
         found: dict[str, Any] = {}
         for key, value in node.value:
             name = str(key.value)
-            found[name] = _plain(value, (*at, name), lines, whose)
+            found[name] = _read_node(value, (*at, name), lines, whose)
             lines[*at, name] = key.start_mark.line + 1
         return found
     if node.id == "sequence":
-        return [_plain(item, (*at, n), lines, whose) for n, item in enumerate(node.value)]
+        return [_read_node(item, (*at, n), lines, whose) for n, item in enumerate(node.value)]
     return None if node.tag.endswith(":null") else node.value
 
 
@@ -186,7 +188,7 @@ def _checked(whose: str, values: Any, lines: dict[Place, int]) -> dict[str, Any]
     wrong: list[tuple[Place, str]] = []
     checked = _of_form(values, FIELDS, (), wrong)
     if wrong:
-        told = [f"{_where(at, lines)}{_named(at)} {problem}" for at, problem in wrong]
+        told = [f"{_where(at, lines)}{_field_at(at)} {problem}" for at, problem in wrong]
         raise InvalidCard(f"{whose} is no valid model card:\n  " + "\n  ".join(told), SYNTAX)
     return checked
 
@@ -195,7 +197,7 @@ def _where(at: Place, lines: dict[Place, int]) -> str:
     return f"line {lines[at]}: " if at in lines else ""
 
 
-def _named(at: Place) -> str:
+def _field_at(at: Place) -> str:
     """The field at a place, as `training.data[0].name`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in at).lstrip(".") or "it"
 

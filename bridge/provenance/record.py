@@ -57,7 +57,7 @@ class Making:
 
     @classmethod
     def of(cls, card: str | Path | Mapping[str, Any] | None, measured: bool, reproducible: bool) -> Making:
-        """Those of a user who names a card's file, or its fields. Raises as `card_of` does."""
+        """Wishes of a user who names a card's file, or its fields. Raises as `card_of` does."""
         return cls(None if card is None else card_of(card), measured, reproducible)
 
 
@@ -77,7 +77,7 @@ class Record:
 
     @classmethod
     def of_route(cls, making: Making, way: Route, model: ir.Model) -> Record:
-        """That of a conversion, whose source was just read as `model`."""
+        """Record of a conversion, whose source was just read as `model`."""
         reader = way.reader
         name = Path(reader.source).resolve().name if reader.is_file else type(reader.source).__name__
         source: dict[str, Any] = {"name": scrubbed(name), "format": reader.format.name}
@@ -97,7 +97,7 @@ class Record:
 
     @classmethod
     def of_hub(cls, making: Making, model: ir.Model, target: Writer, given: Mapping[str, Any]) -> Record:
-        """That of a hub model in memory."""
+        """Record of a hub model in memory that is saved."""
         digest = SHA256.get(model)
         name = model.graph.name or "model"
         source: dict[str, Any] = {"name": scrubbed(name), "format": FORMAT.get(model) or "hub"}
@@ -186,7 +186,7 @@ def sha256_of(file: Path) -> str:
 
 
 def _quantized(step: Step) -> dict[str, Any]:
-    """How a model was quantized, on which samples, and what it kept."""
+    """The scheme of a quantization, its samples, and what it kept."""
     done, asked = step.result, step.asked
     assert done is not None
     told: dict[str, Any] = {"scheme": done.scheme, "samples": done.samples, "random": done.random}
@@ -198,7 +198,7 @@ def _quantized(step: Step) -> dict[str, Any]:
 
 
 def _measured(done: Verification, sampling: Sampling, reproducible: bool) -> dict[str, Any]:
-    """What a verification measured, against which runtime, with which inputs. The last places of errors
+    """The results of a verification, against which runtime, with which inputs. The last places of errors
     change with where arrays lie in memory: what is to be reproducible has the verdicts alone."""
     if sampling.data:
         inputs: dict[str, Any] = {"arrays": len(sampling.data), "sha256": arrays_digest(sampling.data)}

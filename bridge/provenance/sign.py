@@ -137,7 +137,7 @@ def _said(error: Exception) -> str:
 def _part(name: str) -> Any:
     """A module of model-signing. Raises MissingDependency."""
     try:
-        import model_signing.hashing  # takes 1.0 s
+        import model_signing.hashing
         import model_signing.signing
         import model_signing.verifying
     except ModuleNotFoundError as error:

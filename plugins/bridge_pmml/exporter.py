@@ -131,7 +131,8 @@ def document_of(model: ir.Model, options: dict[str, Any]) -> Document:
     doc = Document(ESTIMATOR.get(model) or model.graph.name or "model")
     card = native_of(model)
     doc.header = {k: v for k, v in (("description", card.description), ("modelVersion", card.version)) if v}
-    doc.metadata = {key: model.metadata_props[key] for key in METADATA if key in model.metadata_props}
+    told = {fact: fact.get(model) for fact in METADATA}
+    doc.metadata = {fact.key: fact.encode(value) for fact, value in told.items() if value is not None}
     model = model.clone()
     for step in (LiftModels(), RemoveUnusedNodesPass(), TopologicalSortPass()):
         step(model)

@@ -92,7 +92,7 @@ def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model
         raise UnreadableFile(
             f"{path} is not a valid PMML document: {type(error).__name__}: {error}", "Is the file complete?"
         ) from error
-    model.metadata_props.update({key: root.get(key) for key in METADATA if root.get(key)})
+    model.metadata_props.update({f.key: root.get(f.key) for f in METADATA if root.get(f.key)})
     facts.FORMAT.set(model, "pmml")
     facts.VERSION.set(model, version)
     facts.SHA256.set(model, hashlib.sha256(content).hexdigest())

@@ -24,8 +24,8 @@ SPECIAL = {"INF": math.inf, "-INF": -math.inf, "+INF": math.inf}
 VERSIONS = ("3.0", "3.1", "3.2", "4.0", "4.1", "4.2", "4.3", "4.4")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 INTERFACE = "bridge.interface"
-METADATA = (PROVENANCE.key, CARD.key)
-KEPT = (INTERFACE, *METADATA)
+METADATA = (PROVENANCE, CARD)
+KEPT = (INTERFACE, *(fact.key for fact in METADATA))
 """Names of the extensions that bridge writes into a header."""
 DEFAULT = re.compile(
     rb'<PMML\b[^>]*?(?P<space>\sxmlns="http://www\.dmg\.org/PMML-(?P<version>[0-9_]+)")[^>]*>'

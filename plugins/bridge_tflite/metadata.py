@@ -28,7 +28,7 @@ from bridge.provenance.card import Native, native_of
 from bridge_tflite import schema
 from bridge_tflite.reader import File
 
-PACKED = "TFLITE_METADATA"
+PACKED = facts.TFLITE_METADATA.key
 RUNTIME = "min_runtime_version"
 BINARY = "base64:"
 LARGEST = 2**26
@@ -123,7 +123,7 @@ def _packed_card(model: ir.Model) -> bytes:
     """The model metadata flatbuffer with what the model's card says; empty without a card, or where the
     source has one that describes its tensors or files, which stays."""
     card = native_of(model)
-    source = describe(decode_text(model.metadata_props.get(PACKED, "")))
+    source = describe(decode_text(facts.TFLITE_METADATA.get(model) or ""))
     told = source.get("inputs") or source.get("outputs") or source.get("model", {}).get("files")
     if told or card == Native():
         return b""
