@@ -16,6 +16,7 @@ from bridge.load import uncollected
 from bridge.lower import Writer, writer
 from bridge.measured import notes
 from bridge.output import atomic, require_free, unless_model
+from bridge.provenance.record import Making, Record
 from bridge.report import Report
 from bridge.route import Route, route
 
@@ -61,6 +62,9 @@ def convert(
     dims: Mapping[str, int | str] | None = None,
     quantize: str | None = None,
     calibration: Any = None,
+    card: str | Path | Mapping[str, Any] | None = None,
+    card_results: bool = False,
+    reproducible: bool = False,
     **options: Any,
 ) -> Conversion:
     """Convert a model file or live object to another format.
@@ -78,18 +82,26 @@ def convert(
     `bridge.quantize` does, whose other arguments go among the options; with `verify` the file is compared
     with the quantized hub model, and measured against the float source on the samples held back.
 
+    What is written says in its metadata where it comes from (`bridge.provenance.chain`); `reproducible`
+    leaves out what is another in each run. `card` is a model card that goes with it, a file in YAML or its
+    fields (`bridge.provenance.card`), in the place of the source's own; with `card_results` what `verify`
+    measures is added to it.
+
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
-    InvalidOption, InvalidInput, WriteFailed, VerificationFailed, TooLarge, InternalError: all BridgeErrors.
+    InvalidOption, InvalidInput, InvalidCard, WriteFailed, VerificationFailed, TooLarge, InternalError: all
+    BridgeErrors.
     """
+    making = Making.of(card, card_results and bool(verify), reproducible)
     fixed = {name: n for name, n in (dims or {}).items() if not isinstance(n, str) and ":" not in name}
     changed = {name: n for name, n in (dims or {}).items() if name not in fixed}
     edits, others = Edits.taken(options | {"dims": changed})
     change = (lambda model: edited(model, edits)) if edits != Edits() else None
+    making = replace(making, changes={name: value for name, value in vars(edits).items() if value})
     if quantize is None:
         if calibration is not None:
             raise InvalidOption("calibration needs a scheme of quantization.", "Such as: quantize='int8'.")
         way = route(src, dst, to=to, source=source, dims=fixed, options=others)
-        return written(way, overwrite, verify, keep, change)
+        return written(way, overwrite, verify, keep, change, making=making)
     from bridge.quantize.core import Quantizing  # takes 0.2 s with what it needs, which others do without
     from bridge.quantize.file import Step
 
@@ -97,7 +109,7 @@ def convert(
     way = route(src, dst, to=to, source=source, dims=fixed, options=others)
     step = Step(way.writer, asked)
     both = step if change is None else lambda model: step(change(model))
-    return replace(written(way, overwrite, verify, keep, both, step), quantization=step.result)
+    return replace(written(way, overwrite, verify, keep, both, step, making), quantization=step.result)
 
 
 def written(
@@ -107,19 +119,22 @@ def written(
     keep: bool,
     change: Callable[[ir.Model], ir.Model] | None = None,
     quantizing: Step | None = None,
+    making: Making | None = None,
 ) -> Conversion:
     """Write what a route leads to. What `change` makes of the hub model is written in its place, and is
-    what verification holds it to; what `quantizing` makes is measured too. Raises as `convert` does."""
+    what verification holds it to; what `quantizing` makes is measured too; `making` is on its metadata.
+    Raises as `convert` does."""
     require_free(way.writer.path, overwrite, unless_model(way.writer.format))
     steps = ("import", "legalise", "export", *["verify"] * bool(verify))
     report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader), steps=steps)
     with report.timed("import"):
         model = way.reader.read()
     report.notes.extend(hub.noted(model))
+    record = Record.of_route(making or Making(), way, model)
     if change is not None:
         model = change(model)
     if not verify:
-        return _write(model, way.writer, report, overwrite)
+        return _write(model, way.writer, report, overwrite, record, quantizing=quantizing)
     from bridge.trials import Sampling  # takes 0.1 s with what it needs, which only verification does
     from bridge.verify import Proof
 
@@ -127,17 +142,26 @@ def written(
     if quantizing is not None:
         sampling, judge = quantizing.sampling(sampling), quantizing.judge
     proof = Proof(way.writer, way.reader if change is None else model, model, sampling, judge)
-    return _write(model, way.writer, report, overwrite, proof, keep, quantizing)
+    return _write(model, way.writer, report, overwrite, record, proof, keep, quantizing)
 
 
 def save(
-    model: ir.Model, dst: str | Path, *, to: str | None = None, overwrite: bool = False, **options: Any
+    model: ir.Model,
+    dst: str | Path,
+    *,
+    to: str | None = None,
+    overwrite: bool = False,
+    card: str | Path | Mapping[str, Any] | None = None,
+    reproducible: bool = False,
+    **options: Any,
 ) -> Conversion:
-    """Write a hub model as a file. The model handed in is left as it was. Raises as `convert` does."""
+    """Write a hub model as a file. The model handed in is left as it was. `card` and `reproducible` are as
+    `convert` has them, and so is what is raised."""
     target = writer(dst, to, options)
     require_free(target.path, overwrite, unless_model(target.format))
     report = Report("hub", target.format.name, model=model.graph.name or "model")
-    return _write(model.clone(), target, report, overwrite)
+    record = Record.of_hub(Making.of(card, False, reproducible), model, target, options)
+    return _write(model.clone(), target, report, overwrite, record)
 
 
 def check(
@@ -168,6 +192,7 @@ def _write(
     target: Writer,
     report: Report,
     overwrite: bool,
+    record: Record,
     proof: Proof | None = None,
     keep: bool = False,
     quantizing: Step | None = None,
@@ -186,6 +211,7 @@ def _write(
         report.require()
         with atomic(target.path, overwrite, unless_model(target.format)) as temporary:
             size = sum(tensor.nbytes for tensor in hub.weights(model))
+            record.stamp(model, target, report)
             with uncollected(), report.timed("export", (temporary.parent, size)):
                 target.write(model, temporary, report)
             if proof is not None:
@@ -195,6 +221,7 @@ def _write(
                     verification.require(target.path, report.model)
                 if quantizing is not None:
                     quantizing.measure(temporary, model, keep)
+            record.complete(target, temporary, model, report, verification, proof, quantizing)
     except ModuleNotFoundError as error:
         raise target.format.missing(error) from error
     if verification is not None:

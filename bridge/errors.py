@@ -12,9 +12,11 @@ __all__ = [
     "DestinationExists",
     "ExecutionFailed",
     "InternalError",
+    "InvalidCard",
     "InvalidHub",
     "InvalidInput",
     "InvalidOption",
+    "InvalidSignature",
     "MissingDependency",
     "PluginError",
     "SeveralModels",
@@ -53,6 +55,10 @@ class UnknownFormat(BridgeError):
     """No plugin reads or writes the format asked for, or none recognises the source."""
 
 
+class InvalidSignature(BridgeError):
+    """A model is not the one that was signed, or not with that key."""
+
+
 class MissingDependency(BridgeError):
     """An optional package is needed; the hint is the pip command."""
 
@@ -67,6 +73,10 @@ class InvalidOption(BridgeError):
 
 class InvalidInput(BridgeError):
     """Arrays handed to a model do not match its inputs."""
+
+
+class InvalidCard(BridgeError):
+    """A model card has fields that no card has, or values that its fields do not take."""
 
 
 class InvalidHub(BridgeError):

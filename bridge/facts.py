@@ -144,6 +144,12 @@ ESTIMATOR = _text("bridge.estimator")
 STORED_WEIGHTS = _text("bridge.stored_weights")
 """The scheme whose fewer bits hold its large weights exactly: float16, bfloat16, or a palette."""
 
+PROVENANCE = _data("bridge.provenance")
+"""The conversions that led to it, the oldest first: a list (`bridge.provenance.chain`)."""
+
+CARD = _data("bridge.card")
+"""Its model card: the fields of `bridge.provenance.card`."""
+
 NOTES = _data("bridge.notes")
 """Sentences on what its importer changed, for the report: a list."""
 
@@ -194,6 +200,9 @@ COREML_ROWS = _text("coreml.rows")
 
 COREML_NEWER = _data("coreml.newer.")
 """Operators that the deployment target of a number would hold as they are: a list."""
+
+TFLITE_METADATA = _text("TFLITE_METADATA")
+"""The model metadata of a TFLite file as its bytes, in text."""
 
 TFLITE_MODEL = _data("tflite.model")
 """The description of the model in a TFLite file's metadata."""

@@ -154,7 +154,9 @@ class Exporter:
     for the usual tolerance. `variant(options, path)` is another exporter for these options and this
     destination (None when it is not known yet), or None; `hint` is what a refused
     model's user may do; `face(model, options)` says how the file's inputs differ from those of the hub model.
-    `schemes(options)` are those of quantization that the format holds, and how.
+    `schemes(options)` are those of quantization that the format holds, and how. `annotate(path, entries)`
+    puts other texts in the place of entries of the metadata of a file that `write` wrote, by key, and leaves
+    its weights where they are; None where the format keeps no metadata.
     """
 
     table: OpTable
@@ -171,6 +173,7 @@ class Exporter:
     hint: str = "Add a rule: plugins/README.md#one-operator"
     face: Callable[[ir.Model, dict[str, Any]], Face] = lambda model, options: Face()
     schemes: Callable[[dict[str, Any]], Mapping[str, Holding]] = lambda options: {}
+    annotate: Callable[[Path, Mapping[str, str]], None] | None = None
 
     def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""

@@ -3,7 +3,7 @@ on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ __all__ = ["Route", "route"]
 
 @dataclass(frozen=True)
 class Route:
-    """From a source to a target."""
+    """From a source to a target; `given` are the options of both that the user gave."""
 
     reader: Reader
     writer: Writer
+    given: dict[str, Any] = field(default_factory=dict)
 
 
 def _choices(target: Format, name: str) -> tuple[Any, ...]:
@@ -60,4 +61,4 @@ def route(
     target_writer = writer(
         path, target.name, {k: v for k, v in all_options.items() if k not in reader_options}
     )
-    return Route(reader, target_writer)
+    return Route(reader, target_writer, all_options)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.facts import CARD, PROVENANCE
 from bridge.load import reader
 from bridge.ports import Port, port_of
-from bridge.weightfile import FileTensor
+from bridge.provenance.card import Card, card_of
+from bridge.provenance.chain import Provenance, provenance_of
+from bridge.provenance.record import files_of_model, paths_of_model
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Format, interface, operators by count, bytes on disk, parameters and metadata of a model."""
+    """Format, interface, operators by count, bytes on disk, parameters and metadata of a model; where it
+    comes from, what its model card says, and the bytes and digests of its files."""
 
     format: str
     inputs: tuple[Port, ...]
@@ -26,10 +30,14 @@ class Summary:
     bytes: int
     parameters: int
     metadata: dict[str, str]
+    provenance: Provenance = field(default_factory=Provenance)
+    card: Card = field(default_factory=Card)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        told = {"provenance": self.provenance.to_dict(), "card": self.card.to_dict()}
+        return asdict(self) | told
 
     def __str__(self) -> str:
         lines = [f"{self.format}, {self.bytes:,} bytes, {self.parameters:,} parameters"]
@@ -37,6 +45,8 @@ class Summary:
         lines += [f"  output  {port}" for port in self.outputs]
         lines += [f"  {count:>6} × {op}" for op, count in self.operators.items()]
         lines += [f"  {key}: {value}" for key, value in self.metadata.items()]
+        lines += [f"  provenance: {self.provenance.route}"] * bool(self.provenance.steps)
+        lines += [f"  card: {', '.join(self.card.fields)}"] * bool(self.card.fields)
         return "\n".join(lines)
 
 
@@ -55,13 +65,14 @@ def inspect(
         dict(counts.most_common()),
         size_on_disk(Path(read.source), model),
         sum(tensor.size for tensor in hub.weights(model)),
-        dict(model.metadata_props),
+        {k: v for k, v in model.metadata_props.items() if k not in (PROVENANCE.key, CARD.key)},
+        provenance_of(model),
+        Card(card_of(model)),
+        files_of_model(Path(read.source), model),
     )
 
 
 def size_on_disk(path: Path, model: ir.Model) -> int:
     """Bytes of the file or folder that a hub model was read from, and of the files beside it that hold its
     weights."""
-    files = {path, *(w.file.path for w in hub.weights(model) if isinstance(w, FileTensor))}
-    files |= set(path.rglob("*")) if path.is_dir() else set()
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return sum(file.stat().st_size for file in paths_of_model(path, model))

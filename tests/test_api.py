@@ -13,12 +13,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs" / "api.md"
 PUBLIC = {
-    "bridge": """Benchmark BridgeError Conversion Difference Optimization Quantization Summary Verification bench check
-        convert diff edit extract formats hookimpl inspect load optimize quantize run save verify""",
-    "bridge": """Bisection BridgeError Conversion Difference Optimization Quantization Summary Verification bisect
-        check convert diff edit extract formats hookimpl inspect load optimize quantize run save verify""",
-    "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidHub InvalidInput
-        InvalidOption MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
+    "bridge": """Benchmark Bisection BridgeError Conversion Difference Optimization Quantization Summary Verification bench
+        bisect check convert diff edit extract formats hookimpl inspect load optimize quantize run save verify""",
+    "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidCard InvalidHub InvalidInput
+        InvalidOption InvalidSignature MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
         VerificationFailed WriteFailed""",
     "bridge.dims": "arange broadcast entries known length_of lengths on_last_axis product reshape scalar sizes_of vector",
     "bridge.formats": "LABELS Exporter Face Format Importer Option Part Runtime flag within",
@@ -42,6 +40,7 @@ PUBLIC = {
     "bridge.passes.transposes": "SinkTransposes",
     "bridge.passes.widen": "ComputeWider",
     "bridge.ports": "Port port_of",
+    "bridge.provenance.sign": "sign verify_signature",
     "bridge.quant": "QuantParams is_dequantize is_quantize limits quant_of quant_params quantized_dtype",
     "bridge.quantize.schemes": "Holding Kind SCHEMES Scheme held_by scheme_of",
     "bridge.quantize.standard": "LAYER_WEIGHTS ROUNDED STANDARD STATIC bounds",

@@ -181,6 +181,32 @@ def test_the_commands_and_programs_of_quantization_run(tmp_path, monkeypatch):
         exec(program, {"bridge": bridge})
 
 
+PROVENANCE = (ROOT / "docs" / "provenance.md").read_text()
+
+
+@pytest.mark.parametrize("package", ["yaml", "cyclonedx", "model_signing"])
+def test_the_commands_of_provenance_run(package, tmp_path, monkeypatch):
+    """Those of its extra, and all that come before."""
+    pytest.importorskip(package)
+    shutil.copy(ROOT / "tests" / "models" / "mnist.onnx", tmp_path)
+    (tmp_path / "card.yaml").write_text(
+        re.findall(r"<!-- card -->\n```yaml\n(.*?)```", PROVENANCE, re.DOTALL)[0]
+    )
+    monkeypatch.chdir(tmp_path)
+    for block in re.findall(r"```sh\n(.*?)```", PROVENANCE, re.DOTALL):
+        told = {"cyclonedx": "--bom" in block, "model_signing": "bridge sign" in block}
+        if any(told.values()) and not told.get(package):
+            continue
+        for line in block.splitlines():
+            program, *words = shlex.split(line)
+            if program == "openssl":
+                subprocess.run([program, *words], check=True, capture_output=True)
+                continue
+            result = CliRunner().invoke(main, words)
+            assert result.exit_code == 0, (line, result.output)
+    assert (tmp_path / "first.tflite").read_bytes() == (tmp_path / "second.tflite").read_bytes()
+
+
 def test_the_table_of_schemes_is_what_formats_declare():
     page = (ROOT / "docs" / "quantize.md").read_text()
     head, _, *rows = [line.strip("| ").split("|") for line in page.splitlines() if line.startswith("|")][:11]

@@ -109,6 +109,16 @@ CONVERT = [
     ("convert mnist.onnx m.tflite --range Input3=0..1", 2, "--verify"),
     ("convert mnist.onnx m.tflite --keep", 2, "--verify"),
     ("convert mnist.onnx m.tflite --seed one", 2, "not a valid integer"),
+    ("convert mnist.onnx m.tflite --card none.yaml", 1, "none.yaml cannot be read"),
+    (
+        "convert mnist.onnx m.tflite --card bad.yaml",
+        1,
+        "line 2: licence is no field of a card. Did you mean 'license'",
+    ),
+    ("convert mnist.onnx m.tflite --card bad.yaml", 1, "line 4: metrics[0].value is not a number: 'high'"),
+    ("convert mnist.onnx m.tflite --card tabs.yaml", 1, "tabs.yaml, line 3: this is no YAML"),
+    ("convert mnist.onnx m.tflite --card notes.md", 1, "is not a mapping of name, version"),
+    ("convert mnist.onnx m.tflite --card-results", 2, "--verify"),
     ("convert mnist.onnx m.tflite --jobs 4", 2, "-o DIR"),
     ("convert mnist.onnx -o out --to tflite --jobs 0", 2, "x>=1"),
     ("convert mnist.onnx --batch jobs.toml", 2, "names the sources itself"),
@@ -192,6 +202,8 @@ INSPECT = [
     ("inspect mnist.onnx -o out.txt", 2, "> FILE"),
     ("inspect mnist.onnx --jso", 2, "Did you mean --json?"),
     ("inspect mnist.onnx --log-file no/log", 2, "No such file"),
+    ("inspect mnist.onnx --card --provenance", 2, "Ask for one of"),
+    ("inspect mnist.onnx --bom", 1, "formatbridge[bom]"),
 ]
 FORMATS = [
     ("formats onx", 1, "Did you mean 'onnx'?"),
@@ -364,6 +376,33 @@ BISECT = [
     ("bisect mnist.onnx mnist.onnx --rtol 1", 2, "`bridge verify` has it"),
     ("bisect mnist.onnx mnist.onnx --to tflite", 2, "`bridge convert` has it"),
 ]
+SIGN = [
+    ("sign", 2, "Such as: bridge sign model.onnx --key key.pem"),
+    ("sign mnist.onnx", 2, "Missing option '--key'"),
+    ("sign mnist.onx --key key.pem", 1, "Did you mean 'mnist.onnx'?"),
+    ("sign mnist.onnx --key none.pem", 1, "none.pem does not exist"),
+    ("sign notes.md --key key.pem", 1, "is not recognised"),
+    ("sign cut.onnx --key key.pem", 1, "Is the file complete?"),
+    ("sign taken.onnx --key key.pem", 1, "--overwrite"),
+    ("sign mnist.onnx --key key.pem --signature no/m.sig", 1, "create it first"),
+    ("sign mnist.onnx --key key.pem --signature out", 1, "out is a folder"),
+    ("sign mnist.onnx --key key.pem --password-file none.txt", 2, "none.txt is not read"),
+    ("sign mnist.onnx --key key.pem", 1, "formatbridge[signing]"),
+    ("sign mnist.onnx key.pem", 2, "Missing option '--key'"),
+]
+VERIFY_SIGNATURE = [
+    ("verify-signature", 2, "Such as: bridge verify-signature model.onnx --key key.pub"),
+    ("verify-signature taken.onnx", 2, "Missing option '--key'"),
+    ("verify-signature mnist.onx --key key.pem", 1, "Did you mean 'mnist.onnx'?"),
+    ("verify-signature taken.onnx --key none.pub", 1, "none.pub does not exist"),
+    ("verify-signature mnist.onnx --key key.pem", 1, "mnist.onnx.sig does not exist"),
+    ("verify-signature mnist.onnx --key key.pem --signature none.sig", 1, "none.sig does not exist"),
+    ("verify-signature mnist.onnx --key key.pem --signature notes.md", 3, "notes.md is no signature"),
+    ("verify-signature mnist.onnx --key key.pem --signature jobs.toml", 3, "Is the file complete?"),
+    ("verify-signature taken.onnx --key key.pem", 1, "formatbridge[signing]"),
+    ("verify-signature taken.onnx --key key.pem --password-file p", 2, "`bridge sign` has it"),
+    ("verify-signature taken.onnx taken.onnx.sig --key key.pem", 2, "unexpected extra argument"),
+]
 TABLES = {
     "bench": BENCH,
     "convert": CONVERT,
@@ -375,6 +414,8 @@ TABLES = {
     "extract": EXTRACT,
     "optimize": OPTIMIZE,
     "diff": DIFF,
+    "sign": SIGN,
+    "verify-signature": VERIFY_SIGNATURE,
     "formats": FORMATS,
     "plugins": PLUGINS,
     "new-plugin": NEW_PLUGIN,
@@ -392,6 +433,10 @@ def folder(tmp_path_factory):
     for name, data in {
         "mnist.onnx": model,
         "taken.onnx": model,
+        "taken.onnx.sig": b'{"dsseEnvelope": {"payload": "eyJwcmVkaWNhdGUiOiB7InJlc291cmNlcyI6IFt7Im5hbWUiOiAiLiJ9XX19"}}',
+        "key.pem": b"no key",
+        "bad.yaml": b"name: digits\nlicence: MIT\nmetrics:\n  - {name: accuracy, value: high}\n",
+        "tabs.yaml": b"name: digits\nauthors:\n\t- Ada\n",
         "models/a.onnx": model,
         "cut.onnx": model[:9000],
         "empty.onnx": b"",
@@ -428,7 +473,8 @@ def test_every_command_has_ten_mistakes():
 )
 def test_a_mistake_is_answered_with_the_way_out(folder, monkeypatch, line, code, words):
     monkeypatch.chdir(folder)
-    monkeypatch.setitem(sys.modules, "distributed", None)
+    for package in ("cyclonedx.model.bom", "distributed", "model_signing.hashing"):
+        monkeypatch.setitem(sys.modules, package, None)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     result = CliRunner().invoke(main, shlex.split(line))
     assert result.exit_code == code, result.output

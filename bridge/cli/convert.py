@@ -29,6 +29,7 @@ from bridge.cli.arguments import (
 )
 from bridge.cli.command import command, progress_bar
 from bridge.cli.edits import edit_options, take_edits
+from bridge.cli.provenance import card_options, take_card
 from bridge.cli.quantize import quantize_options, take_quantizing
 from bridge.cli.usage import refuse_without
 
@@ -63,6 +64,7 @@ from bridge.cli.usage import refuse_without
 @scheduler_option
 @edit_options
 @quantize_options
+@card_options
 @named_dims_option
 @options_argument
 @command
@@ -93,6 +95,7 @@ def convert(
     _require_usage(paths, folder, settings)
     take_edits(settings)
     take_quantizing(settings)
+    take_card(settings)
     settings |= parsed(options)
     if dims:
         settings["dims"] = parsed_dims(dims, named=True)

@@ -24,6 +24,7 @@ from bridge.cli.arguments import (
     source_option,
 )
 from bridge.cli.command import Printed, command
+from bridge.cli.provenance import shown_of, summary_options
 
 
 @click.command(cls=FormatCommand, example="verify model.onnx model.tflite")
@@ -195,11 +196,16 @@ def _listed(value: Any) -> Any:
 @click.command(cls=FormatCommand, example="inspect model.onnx")
 @click.argument("model")
 @source_option
+@summary_options
 @dims_option
 @options_argument
 @command
-def inspect(model: str, source: str | None, dims: tuple[str, ...], options: tuple[str, ...]) -> Any:
-    """Print MODEL's inputs, outputs, operators, size and metadata."""
+def inspect(
+    model: str, source: str | None, dims: tuple[str, ...], options: tuple[str, ...], **wanted: bool
+) -> Any:
+    """Print MODEL's inputs, outputs, operators, size and metadata; or where it comes from, its card, or its
+    bill of materials."""
     import bridge
 
-    return 0, bridge.inspect(model, source=source, dims=parsed_dims(dims), **parsed(options))
+    summary = bridge.inspect(model, source=source, dims=parsed_dims(dims), **parsed(options))
+    return 0, shown_of(summary, Path(model).name, **wanted)

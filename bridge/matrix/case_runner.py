@@ -155,7 +155,8 @@ def _run_target(hub_case: HubCase, target: str, folder: Path) -> tuple[str, str,
     """Outcome, remark and worst error of the hub model as `target`."""
     target, _, options = target.partition("?")
     path = _case_path(folder, "target", target)
-    conversion = save(hub_case.model, path, to=target, overwrite=True, **dict(parse_qsl(options)))
+    given: dict[str, Any] = dict(parse_qsl(options))
+    conversion = save(hub_case.model, path, to=target, overwrite=True, **given)
     remark, worst = "", 0.0
     for inputs, expected in hub_case.runs:
         try:

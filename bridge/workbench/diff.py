@@ -16,6 +16,7 @@ from bridge import facts, hub
 from bridge.digests import content_of, digest_of, digests
 from bridge.load import reader
 from bridge.ports import port_of
+from bridge.provenance.chain import provenance_of
 
 __all__ = ["Difference", "WeightChange", "diff"]
 
@@ -23,7 +24,7 @@ SHOWN = 10
 GIVEN = re.compile(r"const(_\d+)?")
 KINDS = ("changed", "missing", "rearranged", "renamed")
 OWN = "bridge."
-MEANING = (facts.FEATURE_NAMES.key, facts.CLASSES.key)
+MEANING = (facts.FEATURE_NAMES.key, facts.CLASSES.key, facts.CARD.key)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class WeightChange:
 @dataclass(frozen=True)
 class Difference:
     """All that differs between two models: lines about inputs and outputs, operators with their two counts,
-    operators at which the computations part, weights, and metadata with its two values."""
+    operators at which the computations part, weights, and metadata with its two values. How each of them was
+    converted is told among the metadata, and is no difference."""
 
     interface: tuple[str, ...]
     operators: dict[str, tuple[int, int]]
@@ -68,7 +70,8 @@ class Difference:
     def same(self) -> bool:
         """True if nothing differs but names of weights; with `weights_only` in the weights alone."""
         weights = all(w.kind == "renamed" for w in self.weights)
-        return weights and (self.weights_only or not (self.interface or any(self.parting) or self.metadata))
+        told = self.metadata.keys() - {facts.PROVENANCE.key}
+        return weights and (self.weights_only or not (self.interface or any(self.parting) or told))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -153,12 +156,15 @@ def _interface(one: ir.Model, other: ir.Model) -> Iterator[str]:
 
 def _metadata(one: ir.Model, other: ir.Model) -> dict[str, tuple[str | None, str | None]]:
     """Metadata that differs, without what says of a file how it was written."""
-    before, after = (
-        {k: v for k, v in m.metadata_props.items() if not k.startswith(OWN) or k.startswith(MEANING)}
-        for m in (one, other)
-    )
+    before, after = _told(one), _told(other)
     keys = sorted({*before, *after})
     return {k: (before.get(k), after.get(k)) for k in keys if before.get(k) != after.get(k)}
+
+
+def _told(model: ir.Model) -> dict[str, str | None]:
+    found = model.metadata_props.items()
+    told = {key: value for key, value in found if not key.startswith(OWN) or key.startswith(MEANING)}
+    return {**told, facts.PROVENANCE.key: provenance_of(model).route or None}
 
 
 def _parting(one: ir.Model, other: ir.Model) -> tuple[tuple[str, ...], tuple[str, ...]]:

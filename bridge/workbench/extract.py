@@ -15,6 +15,7 @@ from bridge.convert import Conversion, written
 from bridge.edits import values_of
 from bridge.errors import InvalidOption, near_miss
 from bridge.passes import clean
+from bridge.provenance.record import Making
 from bridge.route import route
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def extract(
     def part(model: ir.Model) -> ir.Model:
         return part_of(model, from_values, to_values, operators)
 
-    return written(way, overwrite, verify, keep, part)
+    cut = {"from_values": from_values, "to_values": to_values, "operators": operators}
+    changes = {name: value for name, value in cut.items() if value}
+    return written(way, overwrite, verify, keep, part, making=Making(changes=changes))
 
 
 def part_of(

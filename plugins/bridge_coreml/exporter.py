@@ -250,4 +250,5 @@ exporter = Exporter(
     options=PROGRAM,
     face=model_description.face,
     schemes=schemes,
+    annotate=package.annotate,
 )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+
+from bridge_coreml.proto import model as empty
 
 FOLDER = Path("Data") / "com.apple.CoreML"
 WEIGHTS = FOLDER / "weights"
@@ -37,6 +40,17 @@ def finish(package: Path, model: bytes) -> None:
         "rootModelIdentifier": identifier(MODEL),
     }
     (package / "Manifest.json").write_text(json.dumps(manifest, indent=4) + "\n")
+
+
+def annotate(place: Path, entries: Mapping[str, str]) -> None:
+    """Put other texts in the place of metadata entries of a package, or of a file .mlmodel."""
+    file = place / MODEL if place.is_dir() else place
+    message = empty()
+    message.ParseFromString(file.read_bytes())
+    defined = message.description.metadata.userDefined
+    for key in entries.keys() & {*defined}:
+        defined[key] = entries[key]
+    file.write_bytes(message.SerializeToString(deterministic=True))
 
 
 def identifier(place: Path) -> str:

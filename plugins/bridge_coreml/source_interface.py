@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import facts, hub
+from bridge.provenance.card import native_of
 
 # Stored in fields of the file's own
 OWN = (
@@ -57,6 +58,11 @@ def describe(description: Any, model: ir.Model, inputs: list[Port], outputs: lis
         elif not any(fact.owns(key) for fact in OWN):
             metadata.userDefined[key] = text
     metadata.userDefined[facts.INTERFACE.key] = to_text(inputs, outputs)
+    card = native_of(model)
+    said = {"shortDescription": card.description, "author": card.author, "license": card.license}
+    for name, text in (said | {"versionString": card.version}).items():
+        if text:
+            setattr(metadata, name, text)
 
 
 def from_text(text: str) -> tuple[dict[str, Port], dict[str, Port]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,17 @@ from bridge.passes.transforms import ProductTransforms
 from bridge.passes.unsqueezes import MergeUnsqueezes
 from bridge.passes.unused import RemoveUnused
 from bridge.passes.weights import ShareWeights
+from bridge.provenance.card import native_of
 from bridge.quantize.standard import STANDARD
 from bridge.report import Report
 from bridge_onnx.stored_weights import StoreWeights
-from bridge_onnx.wire import write_model
+from bridge_onnx.wire import replace_tail, write_model
 
 LIMIT = 2**31 - 2**20
+METADATA_PROPS = 14
+"""The number of the field of a ModelProto."""
+AUTHOR, LICENSE = "model_author", "model_license"
+"""Metadata entries that the specification of ONNX names."""
 
 
 def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) -> None:
@@ -70,6 +76,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         model.graph.opset_imports.setdefault(node.domain, 1)
     for graph in hub.graphs(model):
         graph.name = graph.name or "graph"
+    _describe(model)
     if options["bare"]:
         strip(model)
     if options["external_data"] or sum(tensor.nbytes for tensor in hub.weights(model)) > LIMIT:
@@ -79,6 +86,25 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
         _check(write_model(model, path))
 
 
+def _describe(model: ir.Model) -> None:
+    """Fill the fields that ONNX has for what a model card says."""
+    card = native_of(model)
+    model.doc_string = card.description or model.doc_string
+    standard = {AUTHOR: card.author, LICENSE: card.license}
+    model.metadata_props.update({key: text for key, text in standard.items() if text})
+
+
+def annotate(path: Path, entries: Mapping[str, str]) -> None:
+    """Put other texts in the place of metadata entries of a file."""
+    replace_tail(path, METADATA_PROPS, lambda prop: _annotated(prop, entries))
+
+
+def _annotated(raw: bytes, entries: Mapping[str, str]) -> bytes:
+    prop = onnx.StringStringEntryProto.FromString(raw)
+    prop.value = entries.get(prop.key, prop.value)
+    return prop.SerializeToString()
+
+
 def strip(model: ir.Model) -> None:
     """Leave types and shapes to whoever infers them, but for those of inputs and outputs, and take away what
     bridge wrote on where the model comes from."""
@@ -86,7 +112,7 @@ def strip(model: ir.Model) -> None:
     for value in (*inner, *(v for g in hub.graphs(model) for v in g.initializers.values())):
         if not value.is_graph_output() and not value.is_graph_input():
             value.type = value.shape = None
-    for fact in (facts.FORMAT, facts.OPSET, facts.SHA256):
+    for fact in (facts.FORMAT, facts.OPSET, facts.SHA256, facts.PROVENANCE):
         fact.drop(model)
 
 
@@ -154,6 +180,7 @@ exporter = Exporter(
     write=write,
     accepts_all_operators=True,
     schemes=lambda options: STANDARD,
+    annotate=annotate,
     options=(
         Option(
             "opset",

@@ -217,6 +217,7 @@ def _stamp(model: ir.Model, digest: str) -> None:
     hub.stamp_origins(model)
     facts.FORMAT.set(model, "onnx")
     facts.OPSET.set(model, str(model.graph.opset_imports.get("", "")))
+    facts.SHA256.drop(model)
     if digest:
         facts.SHA256.set(model, digest)
 

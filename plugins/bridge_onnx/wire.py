@@ -4,7 +4,7 @@ them in place."""
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from bridge.weightfile import blocks
 
-__all__ = ["LARGE", "without_weights", "write_model"]
+__all__ = ["LARGE", "replace_tail", "without_weights", "write_model"]
 
 LARGE = 2**16
 """Bytes from which a weight stays in its file."""
@@ -158,6 +158,25 @@ def write_model(model: ir.Model, path: Path) -> bytes:
         for piece in _filled(skeleton, large, frames):
             file.write(piece)
     return skeleton
+
+
+def replace_tail(path: Path, number: int, changed: Callable[[bytes], bytes]) -> None:
+    """Change the contents of the fields of a number, which lie behind the graph of a model file: what is
+    before them is not written again."""
+    with path.open("r+b") as file:
+        fields = list(Cutter(file, path.stat().st_size).fields(0, path.stat().st_size))
+        start = next((f.key for f in fields if f.number == number), None)
+        if start is None:
+            return
+        tail = []
+        for field in (f for f in fields if f.key >= start):
+            file.seek(field.key)
+            whole, size = file.read(field.end - field.key), field.end - field.start
+            content = changed(whole[-size:] if size else b"") if field.number == number else None
+            tail.append(whole if content is None else _head(number, len(content)) + content)
+        file.seek(start)
+        file.write(b"".join(tail))
+        file.truncate()
 
 
 def _is_apart(tensor: ir.TensorProtocol) -> bool:

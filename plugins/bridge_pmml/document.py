@@ -68,6 +68,8 @@ class Document:
     verification: list[dict[str, Any]] = field(default_factory=list)
     read: dict[str, None] = field(default_factory=dict)
     deferred: list[Callable[[int], Iterator[str]]] = field(default_factory=list)
+    header: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
     def data(self, name: str, data_type: str) -> Ref:
         self.fields[name] = data_type
@@ -241,10 +243,10 @@ class Document:
         """The document with places for what is deferred."""
         self.prune()
         root = etree.Element("PMML", version="4.4", nsmap={None: NAMESPACE})
-        header = etree.SubElement(root, "Header")
-        etree.SubElement(
-            header, "Extension", name=INTERFACE, value=json.dumps(self.interface, ensure_ascii=False)
-        )
+        header = etree.SubElement(root, "Header", **self.header)
+        noted = {INTERFACE: json.dumps(self.interface, ensure_ascii=False)} | self.metadata
+        for key, text in noted.items():
+            etree.SubElement(header, "Extension", name=key, value=text)
         etree.SubElement(header, "Application", name="bridge")
         dictionary = etree.SubElement(
             root, "DataDictionary", numberOfFields=str(len(self.fields) + len(self.targets))

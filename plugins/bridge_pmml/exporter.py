@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import onnx_ir as ir
+from lxml import etree
 from onnx_ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 
 from bridge import hub
@@ -17,6 +20,7 @@ from bridge.inputs import random_inputs
 from bridge.needs import condition
 from bridge.passes.decompose import Decompose
 from bridge.passes.fold import FoldConstants
+from bridge.provenance.card import native_of
 from bridge.report import Report
 from bridge.runtime import run_hub
 from bridge.stored import as_held
@@ -26,6 +30,7 @@ from bridge_pmml.export_ops.common import python_scalar
 from bridge_pmml.export_ops.tensor import is_one_hot
 from bridge_pmml.lift_instances import RUNNABLE, LiftInstances
 from bridge_pmml.lift_models import LiftModels
+from bridge_pmml.reader import METADATA
 
 KINDS = {
     "DOUBLE": "double",
@@ -99,9 +104,35 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     report.notes.append("computed in double precision")
 
 
+def annotate(path: Path, entries: Mapping[str, str]) -> None:
+    """Put other texts in the place of extensions of a document's header; the rest is copied as it is."""
+    changed = path.with_name(f"{path.name}.annotated")
+    with path.open("rb") as file, changed.open("wb") as copy:
+        for line in file:
+            copy.write(_annotated(line, entries))
+            if b"</Header>" in line:
+                break
+        shutil.copyfileobj(file, copy)
+    changed.replace(path)
+
+
+def _annotated(line: bytes, entries: Mapping[str, str]) -> bytes:
+    """A line of a header, in which each extension stands on one of its own."""
+    if not line.strip().startswith(b"<Extension "):
+        return line
+    element = etree.fromstring(line)
+    name = element.get("name", "")
+    element.set("value", entries.get(name, element.get("value", "")))
+    return line[: len(line) - len(line.lstrip())] + etree.tostring(element, encoding="UTF-8") + b"\n"
+
+
 def document_of(model: ir.Model, options: dict[str, Any]) -> Document:
     """The document of a legal hub model."""
     doc = Document(ESTIMATOR.get(model) or model.graph.name or "model")
+    card = native_of(model)
+    doc.header = {k: v for k, v in (("description", card.description), ("modelVersion", card.version)) if v}
+    told = {fact: fact.get(model) for fact in METADATA}
+    doc.metadata = {fact.key: fact.encode(value) for fact, value in told.items() if value is not None}
     model = model.clone()
     for step in (LiftModels(), RemoveUnusedNodesPass(), TopologicalSortPass()):
         step(model)
@@ -245,6 +276,7 @@ exporter = Exporter(
     legalize=lambda options: [LiftInstances(), Decompose(accepts), FoldConstants()],
     write=write,
     value_need=VALUES,
+    annotate=annotate,
     options=(
         Option(
             "verification",

@@ -24,6 +24,7 @@ from bridge_pmml.import_ops.time_series import horizon_field
 from bridge_pmml.models import MODELS, model_of, model_scope, run_model
 from bridge_pmml.reader import (
     INTERFACE,
+    METADATA,
     VERSIONS,
     Element,
     child,
@@ -91,6 +92,7 @@ def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model
         raise UnreadableFile(
             f"{path} is not a valid PMML document: {type(error).__name__}: {error}", "Is the file complete?"
         ) from error
+    model.metadata_props.update({f.key: root.get(f.key) for f in METADATA if root.get(f.key)})
     facts.FORMAT.set(model, "pmml")
     facts.VERSION.set(model, version)
     facts.SHA256.set(model, hashlib.sha256(content).hexdigest())

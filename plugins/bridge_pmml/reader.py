@@ -14,7 +14,7 @@ import numpy as np
 from lxml import etree
 
 from bridge.errors import UnreadableFile, UnsupportedModel, first_line
-from bridge.facts import STORED
+from bridge.facts import CARD, PROVENANCE, STORED
 from bridge.report import Blocker
 
 Element = Any
@@ -24,6 +24,9 @@ SPECIAL = {"INF": math.inf, "-INF": -math.inf, "+INF": math.inf}
 VERSIONS = ("3.0", "3.1", "3.2", "4.0", "4.1", "4.2", "4.3", "4.4")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 INTERFACE = "bridge.interface"
+METADATA = (PROVENANCE, CARD)
+KEPT = (INTERFACE, *(fact.key for fact in METADATA))
+"""Names of the extensions that bridge writes into a header."""
 DEFAULT = re.compile(
     rb'<PMML\b[^>]*?(?P<space>\sxmlns="http://www\.dmg\.org/PMML-(?P<version>[0-9_]+)")[^>]*>'
 )
@@ -90,8 +93,8 @@ def has_namespaces(root: Element, content: bytes) -> bool:
 def strip_namespaces(root: Element, path: Path, named: bool) -> Element:
     """The tree with local names, where `named` says there are others, and without its Extension elements.
 
-    The interface bridge notes in one becomes an attribute of the root; the BayesInput of PMML 4.1 stays in
-    its place. Raises UnreadableFile for entities and for another root than PMML.
+    What bridge notes in those of the header becomes attributes of the root; the BayesInput of PMML 4.1 stays
+    in its place. Raises UnreadableFile for entities and for another root than PMML.
     """
     entity = next(root.iter(etree.Entity), None)
     if entity is not None:
@@ -102,8 +105,8 @@ def strip_namespaces(root: Element, path: Path, named: bool) -> Element:
     for node in root.xpath("descendant-or-self::*[namespace-uri()]") if named else ():
         node.tag = etree.QName(node).localname
     for extension in root.iterfind("Header/Extension"):
-        if extension.get("name") == INTERFACE:
-            root.set(INTERFACE, extension.get("value", ""))
+        if extension.get("name") in KEPT:
+            root.set(extension.get("name"), extension.get("value", ""))
     for extension in list(root.iter("Extension")):
         parent = extension.getparent()
         if parent is not None:

@@ -22,6 +22,7 @@ from bridge_pmml.fields import active_fields
 from bridge_pmml.models import MODELS, model_of
 from bridge_pmml.reader import (
     INTERFACE,
+    KEPT,
     Element,
     child,
     children,
@@ -131,7 +132,7 @@ def parts(root: Element) -> Iterator[Element]:
 def part(root: Element, model: Element) -> Element:
     """The document of a model inside another: what is derived or answered around it is a field of its
     records."""
-    document = etree.Element(root.tag, {k: v for k, v in root.attrib.items() if k != INTERFACE})
+    document = etree.Element(root.tag, {k: v for k, v in root.attrib.items() if k not in KEPT})
     document.extend(
         copy.deepcopy(node) for node in (*children(root, "DataDictionary", "TransformationDictionary"), model)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bridge.report import Report
 from bridge_savedmodel.export_ops import ops
 from bridge_savedmodel.graph import VALUES, Graph
 from bridge_savedmodel.legalize import passes
+from bridge_savedmodel.repeatable import rename_keys, renumber_functions, write_fingerprint
 from bridge_savedmodel.tensorflow import dtype_of, tensorflow
 
 SIGNATURE = "serving_default"
@@ -60,16 +62,13 @@ def _tensor_spec(tf: Any, value: ir.Value, name: str) -> Any:
 def _restore_names(model: ir.Model, path: Path) -> None:
     """Give inputs the hub's names, which a Python function cannot take, and record what a SavedModel cannot
     hold: their order, symbolic dimensions, and the model's provenance."""
-    from tensorflow.core.protobuf import saved_model_pb2
-    from tensorflow.python.saved_model import fingerprinting_utils
-
-    file = path / "saved_model.pb"
-    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    saved = _message(path)
     meta = saved.meta_graphs[0]
+    renumber_functions(meta)
     given = callable_names(v.name or "" for v in model.graph.inputs)
     inputs = {input_name(n): given[name] for n, name in enumerate(sorted(given))}
     signature = meta.signature_def[SIGNATURE]
-    _rename_keys(signature.inputs, inputs)
+    rename_keys(signature.inputs, inputs)
     for node in meta.object_graph_def.nodes:
         if node.WhichOneof("kind") == "bare_concrete_function":
             bare = node.bare_concrete_function
@@ -80,25 +79,36 @@ def _restore_names(model: ir.Model, path: Path) -> None:
                     each.string_value = inputs.get(each.string_value, each.string_value)
             function = meta.object_graph_def.concrete_functions[bare.concrete_function_name]
             keywords = function.canonicalized_input_signature.tuple_value.values[1].dict_value.fields
-            _rename_keys(keywords, inputs)
+            rename_keys(keywords, inputs)
     facts = {
         "inputs": [_port_facts(v) | {"name": given[v.name or ""]} for v in model.graph.inputs],
         "outputs": [_port_facts(v) for v in model.graph.outputs],
         "metadata": dict(model.metadata_props),
     }
     meta.collection_def[FACTS_KEY].bytes_list.value.append(json.dumps(facts).encode())
-    file.write_bytes(saved.SerializeToString(deterministic=True))
-    (path / "fingerprint.pb").unlink(missing_ok=True)
-    fingerprinting_utils.write_fingerprint(str(path))
+    _save(saved, path)
 
 
-def _rename_keys(fields: Any, names: dict[str, str]) -> None:
-    """Rename the keys of a protobuf map in place."""
-    copies = {key: type(fields[key]).FromString(fields[key].SerializeToString()) for key in fields}
-    for key in copies:
-        del fields[key]
-    for key, value in copies.items():
-        fields[names.get(key, key)].CopyFrom(value)
+def annotate(path: Path, entries: Mapping[str, str]) -> None:
+    """Put other texts in the place of metadata entries of a folder."""
+    saved = _message(path)
+    held = saved.meta_graphs[0].collection_def[FACTS_KEY].bytes_list.value
+    facts = json.loads(held[0])
+    facts["metadata"].update({key: entries[key] for key in entries.keys() & facts["metadata"].keys()})
+    held[0] = json.dumps(facts).encode()
+    _save(saved, path)
+
+
+def _message(path: Path) -> Any:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    return saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+
+
+def _save(saved: Any, path: Path) -> None:
+    """Write the message of a folder, and its fingerprint."""
+    (path / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
+    write_fingerprint(path)
 
 
 def _port_facts(value: ir.Value) -> dict[str, Any]:
@@ -111,6 +121,7 @@ exporter = Exporter(
     legalize=passes,
     write=write,
     value_need=VALUES,
+    annotate=annotate,
     schemes=lambda options: {"int8-weights": LAYER_WEIGHTS},
     options=(
         Option(

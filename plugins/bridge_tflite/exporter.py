@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from bridge.formats import LABELS, Exporter, Option, flag
 from bridge.report import Report
+from bridge_tflite import metadata
 from bridge_tflite.export_ops import ops
 from bridge_tflite.flatbuffer import VALUES, File, SubgraphBuilder
 from bridge_tflite.legalize import passes
@@ -61,5 +62,6 @@ exporter = Exporter(
         LABELS,
     ),
     schemes=lambda options: SCHEMES_HELD,
+    annotate=metadata.annotate,
     tolerance=lambda options: 1e-2 if options["precision"] == "float16" else None,
 )

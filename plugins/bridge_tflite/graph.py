@@ -347,21 +347,14 @@ class Node:
 
     def _loop(self, condition: int, body: int, shapes: Sequence[ir.Shape]) -> ir.Graph:
         dtypes = [dtype_of(self.subgraph.tensors[i]) for i in self.operator.inputs]
-        carried = [
-            ir.Value(name=f"carried_{i}_{id(self):x}", type=ir.TensorType(dtype), shape=shape)
-            for i, (dtype, shape) in enumerate(zip(dtypes, shapes, strict=True))
-        ]
-        iteration = ir.Value(
-            name=f"count_{id(self):x}", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])
-        )
-        cond_in = ir.Value(name=f"go_{id(self):x}", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([1]))
-        graph = ir.Graph(
-            [iteration, cond_in, *carried],
-            [],
-            nodes=[],
-            name=f"body_{body}",
-            opset_imports={"": hub.HUB_OPSET},
-        )
+        graph = ir.Graph([], [], nodes=[], name=f"body_{body}", opset_imports={"": hub.HUB_OPSET})
+
+        def port(stem: str, dtype: ir.DataType, shape: ir.Shape) -> ir.Value:
+            return ir.Value(name=hub.fresh_name(graph, stem), type=ir.TensorType(dtype), shape=shape)
+
+        carried = [port("carried", dtype, shape) for dtype, shape in zip(dtypes, shapes, strict=True)]
+        iteration = port("count", ir.DataType.INT64, ir.Shape([]))
+        graph.inputs.extend([iteration, port("go", ir.DataType.BOOL, ir.Shape([1])), *carried])
         op = hub.Builder(graph)
         results = self.inline(op, body, carried)
         cond_out = op.Reshape(self.inline(op, condition, results)[0], [1])

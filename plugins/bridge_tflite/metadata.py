@@ -10,25 +10,32 @@ from __future__ import annotations
 
 import base64
 import json
+import mmap
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
+from flatbuffers.builder import Builder
 from flatbuffers.table import Table
 
 from bridge import facts
 from bridge.errors import UnreadableFile
+from bridge.provenance.card import Native, native_of
+from bridge_tflite import schema
 from bridge_tflite.reader import File
 
-PACKED = "TFLITE_METADATA"
+PACKED = facts.TFLITE_METADATA.key
 RUNTIME = "min_runtime_version"
 BINARY = "base64:"
 LARGEST = 2**26
+ALIGNMENT = 16
 MEMBERS = 1000
+IDENTIFIER, PARSER = b"M001", "1.0.0"
+"""Of the model metadata flatbuffer, and the version of what reads it."""
 
 
 def encode_text(raw: bytes) -> str:
@@ -75,12 +82,14 @@ def entries_of(model: ir.Model) -> list[tuple[str, bytes]]:
 
     The minimal runtime version is left out: it belongs to the operators of the source.
     """
+    packed = _packed_card(model)
     derived = (facts.TFLITE_MODEL, facts.DIMENSIONS, facts.TFLITE_QUANTIZATION, facts.TFLITE_FILE)
     entries = [
         (name, decode_text(value))
         for name, value in sorted(model.metadata_props.items())
-        if name != RUNTIME and not any(fact.owns(name) for fact in derived)
+        if name != RUNTIME and not (name == PACKED and packed) and not any(f.owns(name) for f in derived)
     ]
+    entries += [(PACKED, packed)] if packed else []
     names = {
         side: {
             v.name: [d if isinstance(d, int) else d.value for d in v.shape]
@@ -110,13 +119,72 @@ def quantization(model: ir.Model, value: ir.Value) -> tuple[float, int] | None:
         return None
 
 
+def _packed_card(model: ir.Model) -> bytes:
+    """The model metadata flatbuffer with what the model's card says; empty without a card, or where the
+    source has one that describes its tensors or files, which stays."""
+    card = native_of(model)
+    source = describe(decode_text(facts.TFLITE_METADATA.get(model) or ""))
+    told = source.get("inputs") or source.get("outputs") or source.get("model", {}).get("files")
+    if told or card == Native():
+        return b""
+    builder = Builder(0)
+    texts = {0: card.name, 1: card.description, 2: card.version, 4: card.author, 5: card.license, 7: PARSER}
+    places = {field: builder.CreateString(text) for field, text in texts.items() if text}
+    builder.StartObject(8)
+    for field, place in places.items():
+        builder.PrependUOffsetTRelativeSlot(field, place, 0)
+    builder.Finish(builder.EndObject(), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def annotate(path: Path, entries: Mapping[str, str]) -> None:
+    """Put other texts in the place of metadata entries of a file: behind all that is there, but for the
+    associated files, and the old ones become zeros."""
+    files = list(_files(path))
+    with path.open("r+b") as file:
+        if files:
+            with zipfile.ZipFile(path) as archive:
+                file.truncate(min(member.header_offset for member in archive.infolist()))
+        end = file.seek(0, 2)
+        with mmap.mmap(file.fileno(), 0) as raw:
+            model = schema.root(raw)
+            for entry in model.metadata or ():
+                text = entries.get(bytes(entry.name).decode())
+                if text is not None:
+                    content = text.encode()
+                    start = -(-(end + 4) // ALIGNMENT) * ALIGNMENT
+                    _point(raw, model.buffers[entry.buffer], start, len(content))
+                    file.seek(end)
+                    file.write(bytes(start - 4 - end) + struct.pack("<I", len(content)) + content)
+                    end = start + len(content)
+            del model
+    _append(path, files)
+
+
+def _point(raw: mmap.mmap, buffer: schema.Table, start: int, size: int) -> None:
+    """Let a buffer hold the bytes at `start`, which the length stands before; those it held become zeros."""
+    if buffer.offset > 1:
+        raw[buffer.offset : buffer.offset + buffer.size] = bytes(buffer.size)
+        for name, number in (("offset", start), ("size", size)):
+            struct.pack_into("<Q", raw, buffer.place_of(name), number)
+        return
+    at = buffer.place_of("data")
+    old = at + struct.unpack_from("<I", raw, at)[0]
+    length = struct.unpack_from("<I", raw, old)[0]
+    raw[old + 4 : old + 4 + length] = bytes(length)
+    struct.pack_into("<I", raw, at, start - 4 - at)
+
+
 def append_files(model: ir.Model, path: Path) -> None:
     """Append the associated files to the file as an uncompressed zip archive."""
-    files = {name: decode_text(value) for name, value in facts.TFLITE_FILE.all(model)}
+    _append(path, sorted((name, decode_text(value)) for name, value in facts.TFLITE_FILE.all(model)))
+
+
+def _append(path: Path, files: list[tuple[str, bytes]]) -> None:
     if not files:
         return
     with zipfile.ZipFile(path, "a") as archive:
-        for name, content in sorted(files.items()):
+        for name, content in files:
             archive.writestr(zipfile.ZipInfo(name), content)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -127,7 +127,7 @@ def _write_records(
     if library:
         texts["code/__torch__/lib.py"] = replace_dtypes(library).encode()
     with zipfile.ZipFile(file, "w") as archive:
-        for name, data in {**texts, **{f"extra/{n}": d for n, d in extra.items()}}.items():
+        for name, data in texts.items():
             _write_record(archive, name, [data], len(data))
         for index, tensor in enumerate(pickle.storages if weights else []):
             stored = storage_tensor(tensor)
@@ -135,11 +135,34 @@ def _write_records(
         version = f"{VERSION}\n".encode()
         _write_record(archive, "version", [version], len(version))
         _write_record(archive, "byteorder", [b"little"], len(b"little"))
+        for name, data in extra.items():
+            _write_record(archive, f"extra/{name}", [data], len(data))
 
 
-def _write_record(archive: zipfile.ZipFile, name: str, pieces: Iterable[Any], size: int) -> None:
+def replace_extra(path: Path, name: str, changed: Callable[[bytes], bytes]) -> None:
+    """Change a file that is kept in an archive beside the model. What lies before it stays where it is; what
+    lies behind, as in archives of torch, is written again."""
+    with zipfile.ZipFile(path, "a") as archive:
+        records = sorted(archive.infolist(), key=lambda info: info.header_offset)
+        place = next(n for n, r in enumerate(records) if r.filename.endswith(f"/extra/{name}"))
+        folder = records[place].filename.removesuffix(f"extra/{name}")
+        behind = [(r.filename.removeprefix(folder), archive.read(r)) for r in records[place:]]
+        for record in records[place:]:
+            archive.filelist.remove(record)
+            del archive.NameToInfo[record.filename]
+        archive.start_dir = records[place].header_offset
+        assert archive.fp is not None
+        archive.fp.seek(archive.start_dir)
+        first, *rest = behind
+        for own, content in (*rest, (first[0], changed(first[1]))):
+            _write_record(archive, own, [content], len(content), folder)
+
+
+def _write_record(
+    archive: zipfile.ZipFile, name: str, pieces: Iterable[Any], size: int, folder: str = "archive/"
+) -> None:
     """Write a record whose bytes start at a multiple of ALIGNMENT, so that weights can be mapped."""
-    info = zipfile.ZipInfo(f"archive/{name}")
+    info = zipfile.ZipInfo(f"{folder}{name}")
     large = size > zipfile.ZIP64_LIMIT
     assert archive.fp is not None
     start = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from bridge.formats import LABELS, Exporter, Option, flag
 from bridge.ops import Need
 from bridge.quantize.standard import LAYER_WEIGHTS
 from bridge.report import Report
-from bridge_torchscript.archive import Module, resave
+from bridge_torchscript.archive import Module, replace_extra, resave
 from bridge_torchscript.archive import write as write_archive
 from bridge_torchscript.dtypes import STAND_IN, has_storage_dtype
 from bridge_torchscript.export_ops import ops
@@ -52,11 +53,26 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     header = f"  def forward({', '.join([f'self: __torch__.{root.cls}', *parameters])}) -> {result_type}:\n"
     root.methods = f"{header}{body}\n    return {returned}\n"
     _note_storage(model, report)
-    facts = json.dumps(interface_facts(model), indent=1, ensure_ascii=False).encode()
+    facts = _encoded(interface_facts(model))
     if not write_archive(path, root, library(ts.library), {INTERFACE: facts}):
         report.notes.append("its code was not compiled by torch, which is not installed")
     if options["optimize"] or path.suffix.lower() == ".ptl":
         resave(path, {INTERFACE: facts.decode()}, options["optimize"])
+
+
+def annotate(path: Path, entries: Mapping[str, str]) -> None:
+    """Put other texts in the place of metadata entries of an archive."""
+
+    def annotated(raw: bytes) -> bytes:
+        facts = json.loads(raw)
+        facts["metadata"].update({key: entries[key] for key in entries.keys() & facts["metadata"].keys()})
+        return _encoded(facts)
+
+    replace_extra(path, INTERFACE, annotated)
+
+
+def _encoded(facts: dict[str, Any]) -> bytes:
+    return json.dumps(facts, indent=1, ensure_ascii=False).encode()
 
 
 def _note_storage(model: ir.Model, report: Report) -> None:
@@ -73,6 +89,7 @@ exporter = Exporter(
     write=write,
     value_need=VALUES,
     text=False,
+    annotate=annotate,
     schemes=lambda options: {"int8-weights": LAYER_WEIGHTS},
     options=(
         Option(

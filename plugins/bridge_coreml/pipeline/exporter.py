@@ -228,5 +228,6 @@ exporter = Exporter(
     version_title=lambda number: "its classical models",
     value_need=Need("records in rows: numbers of a known width, or one text each", is_record_input),
     options=(KIND, LABELS),
+    annotate=package.annotate,
     hint=HINT,
 )

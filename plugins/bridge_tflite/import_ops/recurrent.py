@@ -32,8 +32,8 @@ def scan(op: Any, states: list, scanned: list, body: Any, reverse: bool = False)
     Returns the last states, and the results stacked along a new first axis.
     """
     graph = ir.Graph([], [], nodes=[], name="step", opset_imports={"": hub.HUB_OPSET})
-    before = [_port("state", v.dtype, v.shape, i, graph) for i, v in enumerate(states)]
-    slices = [_port("slice", v.dtype, list(v.shape)[1:], i, graph) for i, v in enumerate(scanned)]
+    before = [_port("state", v.dtype, v.shape, graph) for v in states]
+    slices = [_port("slice", v.dtype, list(v.shape)[1:], graph) for v in scanned]
     graph.inputs.extend([*before, *slices])
     inner = hub.Builder(graph, source=op.source)
     after, result = body(inner, before, slices)
@@ -53,10 +53,9 @@ def scan(op: Any, states: list, scanned: list, body: Any, reverse: bool = False)
     return list(outputs[:-1]), outputs[-1]
 
 
-def _port(stem: str, dtype: Any, shape: Any, index: int, graph: Any) -> ir.Value:
-    return ir.Value(
-        name=f"{stem}_{index}_{id(graph):x}", type=ir.TensorType(dtype), shape=ir.Shape(list(shape))
-    )
+def _port(stem: str, dtype: Any, shape: Any, graph: Any) -> ir.Value:
+    name = hub.fresh_name(graph, stem)
+    return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(list(shape)))
 
 
 def by_time(op: Any, node: Any, x: Any) -> Any:

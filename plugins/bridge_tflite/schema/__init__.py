@@ -86,6 +86,12 @@ class Table:
             return self._union(kind[6:], getattr(self, f"{name}Type"), at)
         return Table(kind, source.Bytes, source.Indirect(at + source.Pos))
 
+    def place_of(self, name: str) -> int:
+        """The place in the file of a number, or of the distance to what the field holds; 0 where it is not
+        there."""
+        at = self._table.Offset(self._fields[name].place)
+        return at + self._table.Pos if at else 0
+
     def _vector(self, kind: str, at: int) -> Any:
         if kind in SCALARS:
             return self._table.GetVectorAsNumpy(SCALARS[kind], at)
