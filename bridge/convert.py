@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
@@ -61,6 +62,7 @@ def convert(
     dims: Mapping[str, int | str] | None = None,
     quantize: str | None = None,
     calibration: Any = None,
+    profile: str | None = None,
     **options: Any,
 ) -> Conversion:
     """Convert a model file or live object to another format.
@@ -78,6 +80,9 @@ def convert(
     `bridge.quantize` does, whose other arguments go among the options; with `verify` the file is compared
     with the quantized hub model, and measured against the float source on the samples held back.
 
+    A `profile` (`bridge profiles`) is what a deployment takes: it chooses options of the target, and what it
+    does not take of the file written is a blocker.
+
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, InvalidInput, WriteFailed, VerificationFailed, TooLarge, InternalError: all BridgeErrors.
     """
@@ -88,13 +93,13 @@ def convert(
     if quantize is None:
         if calibration is not None:
             raise InvalidOption("calibration needs a scheme of quantization.", "Such as: quantize='int8'.")
-        way = route(src, dst, to=to, source=source, dims=fixed, options=others)
+        way = route(src, dst, to=to, source=source, dims=fixed, options=others, profile=profile)
         return written(way, overwrite, verify, keep, change)
     from bridge.quantize.core import Quantizing  # takes 0.2 s with what it needs, which others do without
     from bridge.quantize.file import Step
 
     asked, others = Quantizing.taken(quantize, calibration, others)
-    way = route(src, dst, to=to, source=source, dims=fixed, options=others)
+    way = route(src, dst, to=to, source=source, dims=fixed, options=others, profile=profile)
     step = Step(way.writer, asked)
     both = step if change is None else lambda model: step(change(model))
     return replace(written(way, overwrite, verify, keep, both, step), quantization=step.result)
@@ -141,15 +146,23 @@ def save(
 
 
 def check(
-    src: Any, *, to: str, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
+    src: Any,
+    *,
+    to: str | None = None,
+    source: str | None = None,
+    dims: dict[str, int] | None = None,
+    profile: str | None = None,
+    **options: Any,
 ) -> Report:
     """Report on what converting `src` would do to each operator; nothing is written.
+
+    With a `profile`, `to` may be omitted, and the blockers are also those of what that deployment takes.
 
     `blockers` of the report lists every operator that cannot cross; `notes` tells of operators not every
     measured case of which survives. Raises as `convert` does, but not UnsupportedModel for what the target
     refuses.
     """
-    way = route(src, to=to, source=source, dims=dims, options=options)
+    way = route(src, to=to, source=source, dims=dims, options=options, profile=profile)
     report = Report(way.reader.format.name, way.writer.format.name)
     try:
         model = way.reader.read()
@@ -160,7 +173,20 @@ def check(
     with way.writer.extended, stage(f"Converting the model to {way.writer.format.title}"):
         way.writer.lower(model, report)
     report.notes.extend([*hub.noted(model), *measured])
+    if profile is not None and report.ok:
+        _try_to_write(model, way.writer, report)
     return report
+
+
+def _try_to_write(model: ir.Model, target: Writer, report: Report) -> None:
+    """Write a lowered model where it is thrown away, and list in the report what the profile refuses."""
+    with TemporaryDirectory() as folder:
+        try:
+            target.write(model, Path(folder) / target.path.name, report)
+        except UnsupportedModel as error:
+            report.blockers.extend(error.blockers)
+        except ModuleNotFoundError as error:
+            raise target.format.missing(error) from error
 
 
 def _write(
@@ -188,6 +214,7 @@ def _write(
             size = sum(tensor.nbytes for tensor in hub.weights(model))
             with uncollected(), report.timed("export", (temporary.parent, size)):
                 target.write(model, temporary, report)
+            report.require()
             if proof is not None:
                 with report.timed("verify"):
                     verification = proof.of(temporary, model)

@@ -25,6 +25,7 @@ __all__ = [
     "parsed",
     "parsed_dims",
     "parsed_ranges",
+    "profile_option",
     "range_option",
     "read_arrays",
     "runtime_option",
@@ -166,6 +167,20 @@ target_option = click.option(
     metavar="FORMAT",
     shell_complete=_format_names,
     help="Format to write; found from the suffix of DST when omitted.",
+)
+
+
+def _profile_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from bridge.profiles.profile import profiles
+
+    return [CompletionItem(p.name, help=p.title) for p in profiles() if p.name.startswith(incomplete)]
+
+
+profile_option = click.option(
+    "--profile",
+    metavar="NAME",
+    shell_complete=_profile_names,
+    help="Refuse what a deployment does not take: `bridge profiles` lists them.",
 )
 
 

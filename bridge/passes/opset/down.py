@@ -34,7 +34,8 @@ CENTRED = ("LayerNormalization", "GroupNormalization")
 """Operators whose function bodies compute a variance as E[x²] - E[x]²."""
 SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
 TENSORS = {dtype: f"tensor({dtype.name.lower()})" for dtype in ir.DataType}
-BEFORE_TREE_ENSEMBLE = 4
+ML_OPSETS = (3, 4)
+"""Opsets of ai.onnx.ml that runtimes older than the hub's take, where all of a model is as it was in them."""
 RUNTIME_OPSET = 26
 RUNTIME_IR_VERSION = 13
 LATE_KERNELS = frozenset(
@@ -432,8 +433,10 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
         if node.domain in hub.STANDARD_OPSETS:
             model.graph.opset_imports.setdefault(node.domain, hub.STANDARD_OPSETS[node.domain])
     if ML in model.graph.opset_imports:
-        trees = any(node.op_type == "TreeEnsemble" for node in hub.all_nodes(model))
-        model.graph.opset_imports[ML] = hub.ML_OPSET if trees else BEFORE_TREE_ENSEMBLE
+        learned = [node for node in hub.all_nodes(model) if node.domain == ML]
+        model.graph.opset_imports[ML] = next(
+            (v for v in ML_OPSETS if not any(valid(node, v, drop=False) for node in learned)), hub.ML_OPSET
+        )
     NameValues()(model)
     return [
         hub.blocker(node, reason)

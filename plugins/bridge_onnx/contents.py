@@ -1,0 +1,116 @@
+"""The operators of an ONNX file as runtimes look up kernels for them: form, and dtypes by type variable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from bridge import hub
+from bridge.formats import Native, Written
+from bridge_onnx.wire import without_weights
+
+STANDARD = "ai.onnx"
+
+
+def contents(path: Path) -> Written:
+    """The IR version and the opsets of a file by domain, and its operators, those of bodies too."""
+    skeleton = without_weights(path)
+    model = onnx.ModelProto.FromString(path.read_bytes() if skeleton is None else skeleton)
+    opsets = {entry.domain or STANDARD: entry.version for entry in model.opset_import}
+    typed = onnx.shape_inference.infer_shapes(model)
+    operators = tuple(_operators(typed.graph, {}, opsets))
+    bodies = (
+        _operator(node, {}, {e.domain or STANDARD: e.version for e in function.opset_import})
+        for function in typed.functions
+        for node in function.node
+    )
+    defined = {(f.domain, f.name) for f in typed.functions}
+    own = {f"{domain}::{name}" for domain, name in defined}
+    return Written({"IR": model.ir_version, **opsets}, (*(o for o in operators if o.op not in own), *bodies))
+
+
+def _operators(graph: Any, outer: Mapping[str, str], opsets: Mapping[str, int]) -> Iterator[Native]:
+    types = dict(outer)
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        types[value.name] = type_name(value.type)
+    for tensor in graph.initializer:
+        types[tensor.name] = dtype_name(tensor.data_type)
+    for node in graph.node:
+        yield _operator(node, types, opsets)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _operators(inner, types, opsets)
+
+
+def _operator(node: Any, types: Mapping[str, str], opsets: Mapping[str, int]) -> Native:
+    domain = node.domain or STANDARD
+    name = node.op_type if domain == STANDARD else f"{domain}::{node.op_type}"
+    opset = opsets.get(domain, 1)
+    if not onnx.defs.has(node.op_type, node.domain):
+        return Native(name, opset, tuple(node.output))
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
+    except onnx.defs.SchemaError:
+        return Native(name, opset, tuple(node.output))
+    dtypes = {
+        **_bound(schema.outputs, node.output, types),
+        **_bound(schema.inputs, node.input, types),
+    }
+    body = tuple(_body(schema, node, types, opsets))
+    return Native(name, schema.since_version, tuple(node.output), dtypes, body)
+
+
+def _bound(parameters: Any, names: Iterable[str], types: Mapping[str, str]) -> dict[str, str]:
+    """The types of operands by the variable that their parameter has."""
+    bound: dict[str, str] = {}
+    for index, name in enumerate(names if parameters else ()):
+        parameter = parameters[min(index, len(parameters) - 1)]
+        if types.get(name):
+            bound.setdefault(parameter.type_str, types[name])
+            bound.setdefault(parameter.name, types[name])
+    return bound
+
+
+def _body(schema: Any, node: Any, types: Mapping[str, str], opsets: Mapping[str, int]) -> Iterator[Native]:
+    """The operators of the body of a function; of values within, types are not known."""
+    opset = opsets.get(STANDARD, 1)
+    raw = b""
+    if schema.has_function:
+        raw = schema.get_function_with_opset_version(schema.function_opset_versions[0])
+    elif versions := [v for v in schema.context_dependent_function_opset_versions if v <= opset]:
+        kinds = (onnx.helper.make_tensor_type_proto(ELEMENTS.get(types.get(n, ""), 1), None) for n in node.input)
+        raw = schema.get_context_dependent_function_with_opset_version(
+            max(versions), node.SerializeToString(), [kind.SerializeToString() for kind in kinds]
+        )
+    function = onnx.FunctionProto.FromString(raw)
+    own = {e.domain or STANDARD: e.version for e in function.opset_import}
+    for inner in function.node:
+        yield _operator(inner, {}, {**opsets, **own})
+
+
+ELEMENTS = {
+    onnx.TensorProto.DataType.Name(number).lower(): number for number in onnx.TensorProto.DataType.values()
+}
+
+
+def dtype_name(number: int) -> str:
+    """The name of an element type as type constraints have it."""
+    return onnx.TensorProto.DataType.Name(number).lower()
+
+
+def type_name(kind: Any) -> str:
+    """A type as type constraints have it, a tensor's by its elements alone; empty where unknown."""
+    which = kind.WhichOneof("value")
+    if which == "tensor_type":
+        return dtype_name(kind.tensor_type.elem_type)
+    if which in ("sequence_type", "optional_type"):
+        inner = getattr(kind, which).elem_type
+        word = "seq" if which == "sequence_type" else "optional"
+        held = type_name(inner)
+        return f"{word}(tensor({held}))" if inner.WhichOneof("value") == "tensor_type" else f"{word}({held})"
+    if which == "map_type":
+        return f"map({dtype_name(kind.map_type.key_type)},tensor({type_name(kind.map_type.value_type)}))"
+    return ""
