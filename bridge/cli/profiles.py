@@ -39,7 +39,11 @@ class Shown:
 
     def __str__(self) -> str:
         told = self.profile
-        lines = [f"{told.name}: {told.title}, {told.format}", f"  source: {told.source}", f"  read on: {told.date}"]
+        lines = [
+            f"{told.name}: {told.title}, {told.format}",
+            f"  source: {told.source}",
+            f"  read on: {told.date}",
+        ]
         lines += [f"  note: {told.note}"] * bool(told.note)
         lines += [f"  chooses {name} {value}" for name, value in told.options.items()]
         lines += [f"  takes {name} up to {version}" for name, version in told.versions.items()]

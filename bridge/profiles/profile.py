@@ -80,7 +80,9 @@ class Profile:
             kernels = None if operators is None else _kernels(operators, exact)
             return cls(**told, operators=kernels)
         except (OSError, TypeError, ValueError) as error:
-            raise PluginError(f"{path} is no profile: {error}.", "docs/profiles.md says what one holds.") from error
+            raise PluginError(
+                f"{path} is no profile: {error}.", "docs/profiles.md says what one holds."
+            ) from error
 
     def chosen(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Given options and those it chooses. Raises InvalidOption for one that is both."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import onnx
 
-from bridge import hub
 from bridge.formats import Native, Written
 from bridge_onnx.wire import without_weights
 
@@ -81,7 +80,9 @@ def _body(schema: Any, node: Any, types: Mapping[str, str], opsets: Mapping[str,
     if schema.has_function:
         raw = schema.get_function_with_opset_version(schema.function_opset_versions[0])
     elif versions := [v for v in schema.context_dependent_function_opset_versions if v <= opset]:
-        kinds = (onnx.helper.make_tensor_type_proto(ELEMENTS.get(types.get(n, ""), 1), None) for n in node.input)
+        kinds = (
+            onnx.helper.make_tensor_type_proto(ELEMENTS.get(types.get(n, ""), 1), None) for n in node.input
+        )
         raw = schema.get_context_dependent_function_with_opset_version(
             max(versions), node.SerializeToString(), [kind.SerializeToString() for kind in kinds]
         )
