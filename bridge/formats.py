@@ -158,8 +158,8 @@ class Face:
 @dataclass(frozen=True)
 class Native:
     """An operator as a file has it: its name there, the version of its form, the names of its results, and
-    the dtypes of its operands by what its kernels call them. `body` is what a runtime without a kernel may
-    compute in its stead, empty where there is nothing."""
+    the dtypes of its operands by what its kernels call them, "0" the first. `body` is what a runtime without
+    a kernel may compute in its stead, empty where there is nothing."""
 
     op: str
     version: int = 1

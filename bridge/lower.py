@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from bridge import hub, plugins
 from bridge.detect import of_target
 from bridge.errors import InternalError, InvalidOption, stage
 from bridge.facts import APPROXIMATED, DECISIVE, UNREAD, Origin
-from bridge.formats import LABELS, Exporter, Format
+from bridge.formats import LABELS, Exporter, Format, Written
 from bridge.limits import require_sizes
 from bridge.ops import Need
 from bridge.output import require_space
@@ -129,8 +129,9 @@ class Writer:
             require_space(path.parent)
             raise
         if self.profile is not None:
-            report.notes.append(f"for {self.profile.title}, as of {self.profile.date}: {self.profile.source}")
-            report.blockers.extend(_untaken(self, path, origins))
+            contents = self.exporter.written(path) if self.exporter.written else Written({}, ())
+            report.notes.extend(self.profile.notes(contents))
+            report.blockers.extend(_untaken(self.profile, contents, origins))
 
 
 def _untyped(model: ir.Model, accepts: Accepts, passes: Sequence[ir.passes.PassBase]) -> list[Blocker]:
@@ -188,12 +189,9 @@ def writer(
     return Writer(target, exporter.variant(settings, Path(dst)) or exporter, settings, Path(dst), taken)
 
 
-def _untaken(writer: Writer, path: Path, origins: dict[str | None, Origin]) -> Iterator[Blocker]:
-    """Operators of a file that its profile does not take, by those of the source they come from."""
-    profile, written = writer.profile, writer.exporter.written
-    if profile is None or written is None:
-        return
-    for native, reason in profile.refusals(written(path)):
+def _untaken(profile: Profile, contents: Written, origins: Mapping[str | None, Origin]) -> Iterator[Blocker]:
+    """Operators of a file that a profile does not take, by those of the source they come from."""
+    for native, reason in profile.refusals(contents):
         origin = next((origins[name] for name in native.outputs if name in origins), None)
         if origin is None or origin.op == native.op:
             yield Blocker(native.op, origin.name if origin else "", "", reason)

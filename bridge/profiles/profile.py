@@ -51,8 +51,9 @@ class Profile:
     `options` are those of the exporter that it chooses; `versions` the highest that a file may have, by what
     is counted in them; `operators` the kernels of each operator, None where all that the format can write is
     taken; `casts` dtypes that are computed as others where a kernel lacks them. A runtime that `inlines`
-    computes the body of an operator it has no kernel for. `source` and `date` say whence the facts are, and
-    when they were read; `note` what they leave open.
+    computes the body of an operator it has no kernel for; `restrictions` are what its kernels ask beside, in
+    words by operator, which nothing here checks. `source` and `date` say whence the facts are, and when they
+    were read; `note` what they leave open.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Profile:
     casts: Mapping[str, str] = field(default_factory=dict)
     inlines: bool = False
     exact: bool = False
+    restrictions: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Profile:
@@ -105,6 +107,16 @@ class Profile:
             for native in written.operators:
                 if reason := self._refusal(native):
                     yield native, reason
+
+    def notes(self, written: Written) -> Iterator[str]:
+        """The source and date of what it says, what it leaves open, and restrictions of operators of a
+        file."""
+        yield f"for {self.title}, as of {self.date}: {self.source}"
+        if self.note:
+            yield self.note
+        for name in dict.fromkeys(native.op for native in written.operators):
+            if name in self.restrictions:
+                yield f"{self.title} on {name}: {self.restrictions[name]}"
 
     def _refusal(self, native: Native) -> str:
         """Why an operator is not taken; empty where it is."""

@@ -58,6 +58,8 @@ def _operator(node: Any, types: Mapping[str, str], opsets: Mapping[str, int]) ->
         **_bound(schema.outputs, node.output, types),
         **_bound(schema.inputs, node.input, types),
     }
+    if node.input and types.get(node.input[0]):
+        dtypes["0"] = types[node.input[0]]
     body = tuple(_body(schema, node, types, opsets))
     return Native(name, schema.since_version, tuple(node.output), dtypes, body)
 
@@ -74,22 +76,50 @@ def _bound(parameters: Any, names: Iterable[str], types: Mapping[str, str]) -> d
 
 
 def _body(schema: Any, node: Any, types: Mapping[str, str], opsets: Mapping[str, int]) -> Iterator[Native]:
-    """The operators of the body of a function; of values within, types are not known."""
-    opset = opsets.get(STANDARD, 1)
+    """The operators of the body of a function, for operands of these types."""
     raw = b""
     if schema.has_function:
         raw = schema.get_function_with_opset_version(schema.function_opset_versions[0])
-    elif versions := [v for v in schema.context_dependent_function_opset_versions if v <= opset]:
-        kinds = (
-            onnx.helper.make_tensor_type_proto(ELEMENTS.get(types.get(n, ""), 1), None) for n in node.input
-        )
+    elif versions := [v for v in schema.context_dependent_function_opset_versions if v <= opsets[STANDARD]]:
+        kinds = (_tensor_type(types.get(name, "float")) for name in node.input)
         raw = schema.get_context_dependent_function_with_opset_version(
             max(versions), node.SerializeToString(), [kind.SerializeToString() for kind in kinds]
         )
+    if not raw:
+        return
     function = onnx.FunctionProto.FromString(raw)
-    own = {e.domain or STANDARD: e.version for e in function.opset_import}
-    for inner in function.node:
-        yield _operator(inner, {}, {**opsets, **own})
+    given = dict(zip(function.input, node.input, strict=False))
+    inputs = [
+        onnx.helper.make_value_info(inner, _tensor_type(types[name]))
+        for inner, name in given.items()
+        if types.get(name) in ELEMENTS
+    ]
+    graph = onnx.helper.make_graph([_resolved(n, node, schema) for n in function.node], "body", inputs, [])
+    imports = function.opset_import or [onnx.helper.make_opsetid("", opsets[STANDARD])]
+    typed = onnx.shape_inference.infer_shapes(onnx.helper.make_model(graph, opset_imports=imports))
+    own = {entry.domain or STANDARD: entry.version for entry in imports}
+    yield from _operators(typed.graph, {}, {**opsets, **own})
+
+
+def _resolved(inner: Any, node: Any, schema: Any) -> Any:
+    """A node of a body with the attributes that it takes from the node the function stands for."""
+    copy = type(inner).FromString(inner.SerializeToString())
+    given = {attribute.name: attribute for attribute in node.attribute}
+    for attribute in list(copy.attribute):
+        if not attribute.ref_attr_name:
+            continue
+        name, wanted = attribute.name, attribute.ref_attr_name
+        copy.attribute.remove(attribute)
+        declared = schema.attributes.get(wanted)
+        found = given.get(wanted) or (declared and declared.default_value)
+        if found is not None and found.type:
+            copy.attribute.add().CopyFrom(found)
+            copy.attribute[-1].name = name
+    return copy
+
+
+def _tensor_type(dtype: str) -> Any:
+    return onnx.helper.make_tensor_type_proto(ELEMENTS.get(dtype, onnx.TensorProto.FLOAT), None)
 
 
 ELEMENTS = {
