@@ -142,7 +142,7 @@ def webnn(package: str) -> None:
     lines += [
         "",
         "[options]",
-        f"max_opset = {HIGHEST - 5}",
+        f"max_opset = {max(int(n) for n in re.findall(r'since = ([0-9]+)', ' '.join(operators)))}",
         "",
         "[operators]",
         *operators,

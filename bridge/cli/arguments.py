@@ -207,7 +207,7 @@ class FormatCommand(Command):
                 words += [word, *remaining]
                 break
             name, equals, value = word.removeprefix("--").partition("=")
-            if not word.startswith("--") or f"--{name}" in known or name not in _declared():
+            if not word.startswith("--") or f"--{name}" in known or name not in self.declared():
                 words.append(word)
             elif equals or remaining:
                 words += ["-O", f"{name}={value if equals else remaining.pop(0)}"]
@@ -217,7 +217,11 @@ class FormatCommand(Command):
 
     def options(self, ctx: click.Context) -> list[str]:
         named = {option.name for _, option in _options(_named(self, ctx))}
-        return [*super().options(ctx), *(f"--{name}" for name in named or _declared())]
+        return [*super().options(ctx), *(f"--{name}" for name in named or self.declared())]
+
+    def declared(self) -> set[str]:
+        """Names of the options that it takes beside its own."""
+        return _declared()
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)

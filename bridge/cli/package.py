@@ -30,7 +30,27 @@ def _kind_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
     return [CompletionItem(k.name, help=k.title) for k in kinds() if k.name.startswith(incomplete)]
 
 
-@click.command(cls=FormatCommand, example="package model.onnx served --for triton")
+class PackageCommand(FormatCommand):
+    """A command that takes `--NAME VALUE` for the options of kinds of packages too."""
+
+    def declared(self) -> set[str]:
+        from bridge.package.kinds import kinds
+
+        return super().declared() | {option.name for kind in kinds() for option in kind.options}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        from bridge.package.kinds import kinds
+
+        for kind in kinds():
+            if kind.options:
+                with formatter.section(f"Options of {kind.name}"):
+                    formatter.write_dl(
+                        [(f"--{o.name}", f"{o.help}.  [default: {o.default}]") for o in kind.options]
+                    )
+
+
+@click.command(cls=PackageCommand, example="package model.onnx served --for triton")
 @click.argument("src")
 @click.argument("dst", metavar="DIR")
 @click.option(

@@ -12,6 +12,8 @@ from bridge.formats import Native, Written
 from bridge_onnx.wire import without_weights
 
 STANDARD = "ai.onnx"
+ANY = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
+Types = Mapping[str, onnx.TypeProto]
 
 
 def contents(path: Path) -> Written:
@@ -31,12 +33,12 @@ def contents(path: Path) -> Written:
     return Written({"IR": model.ir_version, **opsets}, (*(o for o in operators if o.op not in own), *bodies))
 
 
-def _operators(graph: Any, outer: Mapping[str, str], opsets: Mapping[str, int]) -> Iterator[Native]:
+def _operators(graph: Any, outer: Types, opsets: Mapping[str, int]) -> Iterator[Native]:
     types = dict(outer)
     for value in (*graph.input, *graph.value_info, *graph.output):
-        types[value.name] = type_name(value.type)
+        types[value.name] = value.type
     for tensor in graph.initializer:
-        types[tensor.name] = dtype_name(tensor.data_type)
+        types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, None)
     for node in graph.node:
         yield _operator(node, types, opsets)
         for attribute in node.attribute:
@@ -44,7 +46,7 @@ def _operators(graph: Any, outer: Mapping[str, str], opsets: Mapping[str, int]) 
                 yield from _operators(inner, types, opsets)
 
 
-def _operator(node: Any, types: Mapping[str, str], opsets: Mapping[str, int]) -> Native:
+def _operator(node: Any, types: Types, opsets: Mapping[str, int]) -> Native:
     domain = node.domain or STANDARD
     name = node.op_type if domain == STANDARD else f"{domain}::{node.op_type}"
     opset = opsets.get(domain, 1)
@@ -58,30 +60,30 @@ def _operator(node: Any, types: Mapping[str, str], opsets: Mapping[str, int]) ->
         **_bound(schema.outputs, node.output, types),
         **_bound(schema.inputs, node.input, types),
     }
-    if node.input and types.get(node.input[0]):
-        dtypes["0"] = types[node.input[0]]
+    if node.input and node.input[0] in types:
+        dtypes["0"] = type_name(types[node.input[0]])
     body = tuple(_body(schema, node, types, opsets))
     return Native(name, schema.since_version, tuple(node.output), dtypes, body)
 
 
-def _bound(parameters: Any, names: Iterable[str], types: Mapping[str, str]) -> dict[str, str]:
+def _bound(parameters: Any, names: Iterable[str], types: Types) -> dict[str, str]:
     """The types of operands by the variable that their parameter has."""
     bound: dict[str, str] = {}
     for index, name in enumerate(names if parameters else ()):
         parameter = parameters[min(index, len(parameters) - 1)]
-        if types.get(name):
-            bound.setdefault(parameter.type_str, types[name])
-            bound.setdefault(parameter.name, types[name])
+        if name in types and (kind := type_name(types[name])):
+            bound.setdefault(parameter.type_str, kind)
+            bound.setdefault(parameter.name, kind)
     return bound
 
 
-def _body(schema: Any, node: Any, types: Mapping[str, str], opsets: Mapping[str, int]) -> Iterator[Native]:
+def _body(schema: Any, node: Any, types: Types, opsets: Mapping[str, int]) -> Iterator[Native]:
     """The operators of the body of a function, for operands of these types."""
     raw = b""
     if schema.has_function:
         raw = schema.get_function_with_opset_version(schema.function_opset_versions[0])
     elif versions := [v for v in schema.context_dependent_function_opset_versions if v <= opsets[STANDARD]]:
-        kinds = (_tensor_type(types.get(name, "float")) for name in node.input)
+        kinds = (types.get(name, ANY) for name in node.input)
         raw = schema.get_context_dependent_function_with_opset_version(
             max(versions), node.SerializeToString(), [kind.SerializeToString() for kind in kinds]
         )
@@ -90,9 +92,7 @@ def _body(schema: Any, node: Any, types: Mapping[str, str], opsets: Mapping[str,
     function = onnx.FunctionProto.FromString(raw)
     given = dict(zip(function.input, node.input, strict=False))
     inputs = [
-        onnx.helper.make_value_info(inner, _tensor_type(types[name]))
-        for inner, name in given.items()
-        if types.get(name) in ELEMENTS
+        onnx.helper.make_value_info(inner, types[name]) for inner, name in given.items() if name in types
     ]
     graph = onnx.helper.make_graph([_resolved(n, node, schema) for n in function.node], "body", inputs, [])
     imports = function.opset_import or [onnx.helper.make_opsetid("", opsets[STANDARD])]
@@ -116,15 +116,6 @@ def _resolved(inner: Any, node: Any, schema: Any) -> Any:
             copy.attribute.add().CopyFrom(found)
             copy.attribute[-1].name = name
     return copy
-
-
-def _tensor_type(dtype: str) -> Any:
-    return onnx.helper.make_tensor_type_proto(ELEMENTS.get(dtype, onnx.TensorProto.FLOAT), None)
-
-
-ELEMENTS = {
-    onnx.TensorProto.DataType.Name(number).lower(): number for number in onnx.TensorProto.DataType.values()
-}
 
 
 def dtype_name(number: int) -> str:
