@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import plugins
-from bridge.comparison import compare
 from bridge.errors import InvalidOption, MissingDependency, PluginError, near_miss
 from bridge.formats import Option, parse_options, within
 from bridge.ports import Port
-from bridge.session import Outputs
 
 if TYPE_CHECKING:
     from bridge.convert import Conversion
@@ -52,11 +50,6 @@ class Build:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-
-    def require_agreement(self, sample: Sample, found: Mapping[str, Any]) -> None:
-        """Raise VerificationFailed where outputs of the packed model are not those of the sample."""
-        compared = compare(Outputs(dict(sample.expected), "the source"), Outputs(dict(found), "the package"))
-        compared.require(self.folder)
 
     def table(self) -> str:
         """Inputs and outputs as a table in Markdown."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from bridge.package.agreement import require_agreement
 from bridge.package.kinds import Build
 from bridge.ports import Port
 
@@ -27,8 +28,8 @@ outputs = model.predict({{{inputs}}})
 
 
 def build(build: Build) -> str:
-    """Write `model`, by MLflow itself. Raises ExecutionFailed where pyfunc answers the samples otherwise than
-    the source."""
+    """Write `model`, by MLflow itself. Raises VerificationFailed where pyfunc answers the samples otherwise
+    than the source."""
     import mlflow
     from mlflow.models import ModelSignature
 
@@ -43,9 +44,7 @@ def build(build: Build) -> str:
         onnx_execution_providers=["CPUExecutionProvider"],
     )
     source.unlink()
-    model = mlflow.pyfunc.load_model(str(target))
-    for sample in build.samples:
-        build.require_agreement(sample, model.predict(dict(sample.inputs)))
+    require_agreement(build, mlflow.pyfunc.load_model(str(target)).predict)
     return USAGE.format(inputs=", ".join(f'"{p.name}": …' for p in build.inputs))
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from bridge.errors import ExecutionFailed, first_line
+from bridge.package.agreement import require_agreement
 from bridge.package.kinds import Build
 from bridge.runtime import OnnxRuntimeSession
 
@@ -61,18 +62,10 @@ def build(build: Build) -> str:
     target = build.folder / "model.ort"
     if done.returncode or not target.exists() or not (build.folder / OPERATORS).exists():
         raise ExecutionFailed(f"{TOOL} failed: {first_line(done.stderr or done.stdout)}")
-    require_same(build, str(target))
+    require_agreement(build, OnnxRuntimeSession(str(target)).run)
     return USAGE.format(
         operators=OPERATORS,
         kotlin=", ".join(f'"{p.name}" to …' for p in build.inputs),
         swift=", ".join(f'"{p.name}": …' for p in build.inputs),
         outputs=", ".join(f'"{p.name}"' for p in build.outputs),
     )
-
-
-def require_same(build: Build, path: str) -> None:
-    """Raise ExecutionFailed where a file in ORT's format does not answer the samples as the source does."""
-    session = OnnxRuntimeSession(path)
-    for sample in build.samples:
-        found = session.run(dict(sample.inputs))
-        build.require_agreement(sample, found)
