@@ -81,6 +81,14 @@ def test_an_operator_newer_than_the_opset_is_a_blocker_of_check_too(tmp_path):
     assert not report.ok
 
 
+def test_a_grid_of_volumes_is_not_written_below_the_opset_that_has_it(tmp_path):
+    text = "(float[1,1,2,2,2] x, float[1,2,2,2,3] grid) => (float[1,1,2,2,2] y) { y = GridSample (x, grid) }"
+    onnx.save(model_from_text(text), tmp_path / "m.onnx")
+    report = bridge.check(tmp_path / "m.onnx", profile="ort-1.16")
+    assert [b.reason for b in report.blockers] == ["is of four dimensions before opset 20"]
+    assert bridge.check(tmp_path / "m.onnx", profile="ort-1.19").ok
+
+
 def test_half_precision_is_computed_in_single_and_a_function_by_its_body(tmp_path):
     text = "(float16[2,3] x) => (float16[2,3] y) { a = Mish (x) y = Erf (a) }"
     onnx.save(model_from_text(text), tmp_path / "m.onnx")
@@ -113,6 +121,8 @@ CASES = {
     "Max of int16": "(int16[2] x) => (int16[2] y) { y = Max (x, x) }",
     "Mod of uint8": "(uint8[2] x) => (uint8[2] y) { y = Mod (x, x) }",
     "Pow of int32": "(int32[2] x) => (int32[2] y) { y = Pow (x, x) }",
+    "NegativeLogLikelihoodLoss": "(float[3,5] x, int64[3] t) => (float y) { y = NegativeLogLikelihoodLoss (x, t) }",
+    "CenterCropPad": "(float[4,8] x) => (float[A,B] y) { s = Constant <value_ints=[2,9]> () y = CenterCropPad (x, s) }",
     "Sign of bfloat16": "(bfloat16[2] x) => (bfloat16[2] y) { y = Sign (x) }",
     "Sin of bfloat16": "(bfloat16[2] x) => (bfloat16[2] y) { y = Sin (x) }",
     "StringSplit": "(string[2] x) => (string[2,M] y, int64[2] z) { y, z = StringSplit (x) }",

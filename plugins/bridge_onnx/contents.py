@@ -17,7 +17,8 @@ Types = Mapping[str, onnx.TypeProto]
 
 
 def contents(path: Path) -> Written:
-    """The IR version and the opsets of a file by domain, and its operators, those of bodies too."""
+    """The IR version and the opsets of a file by domain, and its operators, those of bodies too; a constant
+    is none."""
     skeleton = without_weights(path)
     model = onnx.ModelProto.FromString(path.read_bytes() if skeleton is None else skeleton)
     opsets = {entry.domain or STANDARD: entry.version for entry in model.opset_import}
@@ -40,6 +41,8 @@ def _operators(graph: Any, outer: Types, opsets: Mapping[str, int]) -> Iterator[
     for tensor in graph.initializer:
         types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, None)
     for node in graph.node:
+        if node.op_type == "Constant" and (node.domain or STANDARD) == STANDARD:
+            continue
         yield _operator(node, types, opsets)
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
@@ -78,27 +81,39 @@ def _bound(parameters: Any, names: Iterable[str], types: Types) -> dict[str, str
 
 
 def _body(schema: Any, node: Any, types: Types, opsets: Mapping[str, int]) -> Iterator[Native]:
-    """The operators of the body of a function, for operands of these types."""
-    raw = b""
-    if schema.has_function:
-        raw = schema.get_function_with_opset_version(schema.function_opset_versions[0])
-    elif versions := [v for v in schema.context_dependent_function_opset_versions if v <= opsets[STANDARD]]:
+    """The operators of the body of a function, for operands of these types; none where an operator that one
+    and the same body for all operands is written in has changed since."""
+    opset, raw = opsets.get(STANDARD, 1), b""
+    if versions := [v for v in schema.function_opset_versions if v <= opset]:
+        raw = schema.get_function_with_opset_version(max(versions))
+    elif versions := [v for v in schema.context_dependent_function_opset_versions if v <= opset]:
         kinds = (types.get(name, ANY) for name in node.input)
         raw = schema.get_context_dependent_function_with_opset_version(
             max(versions), node.SerializeToString(), [kind.SerializeToString() for kind in kinds]
         )
-    if not raw:
-        return
     function = onnx.FunctionProto.FromString(raw)
-    given = dict(zip(function.input, node.input, strict=False))
+    imports = function.opset_import or [onnx.helper.make_opsetid("", opset)]
+    written = next((e.version for e in imports if (e.domain or STANDARD) == STANDARD), opset)
+    if schema.has_function and not all(_is_the_same(inner, written, opset) for inner in function.node):
+        return
     inputs = [
-        onnx.helper.make_value_info(inner, types[name]) for inner, name in given.items() if name in types
+        onnx.helper.make_value_info(inner, types[name])
+        for inner, name in zip(function.input, node.input, strict=False)
+        if name in types
     ]
     graph = onnx.helper.make_graph([_resolved(n, node, schema) for n in function.node], "body", inputs, [])
-    imports = function.opset_import or [onnx.helper.make_opsetid("", opsets[STANDARD])]
     typed = onnx.shape_inference.infer_shapes(onnx.helper.make_model(graph, opset_imports=imports))
-    own = {entry.domain or STANDARD: entry.version for entry in imports}
-    yield from _operators(typed.graph, {}, {**opsets, **own})
+    yield from _operators(typed.graph, {}, opsets)
+
+
+def _is_the_same(node: Any, one: int, other: int) -> bool:
+    """True for an operator whose form is that of both opsets."""
+    if node.domain not in ("", STANDARD):
+        return True
+    return (
+        onnx.defs.get_schema(node.op_type, one).since_version
+        == onnx.defs.get_schema(node.op_type, other).since_version
+    )
 
 
 def _resolved(inner: Any, node: Any, schema: Any) -> Any:

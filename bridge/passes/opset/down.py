@@ -291,6 +291,9 @@ LIMITS = {
     "DFT": Limit(
         20, "needs a known rank or axis", lambda n: "axis" not in n.attributes and len(n.inputs) < 3
     ),
+    "GridSample": Limit(
+        20, "is of four dimensions before opset 20", lambda n: hub.rank_of(n.inputs[0]) not in (None, 4)
+    ),
     "Pad": Limit(19, "has no mode=wrap before opset 19", has("mode", "wrap")),
     "Resize": Limit(
         19,
