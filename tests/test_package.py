@@ -8,7 +8,6 @@ import json
 import shutil
 import subprocess
 import sys
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +204,9 @@ def test_triton_reads_the_configuration(model, packed):
 
     # The package around it imports grpc
     module = Path(found.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py"
-    messages = SourceFileLoader("model_config_pb2", str(module)).load_module()
+    spec = importlib.util.spec_from_file_location("model_config_pb2", module)
+    messages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(messages)
     package = packed(model, "triton")
     (text,) = package.path.glob("models/*/config.pbtxt")
     config = text_format.Parse(text.read_text(), messages.ModelConfig())
