@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bridge.errors import BridgeError
     from bridge.hookspecs import hookimpl
     from bridge.load import load
+    from bridge.package.core import Package, package
     from bridge.plugins import formats
     from bridge.quantize.core import quantize
     from bridge.quantize.result import Quantization
@@ -37,6 +38,7 @@ __all__ = [
     "Conversion",
     "Difference",
     "Optimization",
+    "Package",
     "Quantization",
     "Summary",
     "Verification",
@@ -52,6 +54,7 @@ __all__ = [
     "inspect",
     "load",
     "optimize",
+    "package",
     "quantize",
     "run",
     "save",
@@ -65,6 +68,7 @@ _HOMES = {
     "Conversion": "convert",
     "Difference": "workbench.diff",
     "Optimization": "workbench.optimize",
+    "Package": "package.core",
     "Quantization": "quantize.result",
     "Summary": "summary",
     "Verification": "verify",
@@ -80,6 +84,7 @@ _HOMES = {
     "inspect": "summary",
     "load": "load",
     "optimize": "workbench.optimize",
+    "package": "package.core",
     "quantize": "quantize.core",
     "run": "runtime",
     "save": "convert",

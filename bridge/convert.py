@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
@@ -65,6 +66,7 @@ def convert(
     card: str | Path | Mapping[str, Any] | None = None,
     card_results: bool = False,
     reproducible: bool = False,
+    profile: str | None = None,
     **options: Any,
 ) -> Conversion:
     """Convert a model file or live object to another format.
@@ -87,6 +89,9 @@ def convert(
     fields (`bridge.provenance.card`), in the place of the source's own; with `card_results` what `verify`
     measures is added to it.
 
+    A `profile` (`bridge profiles`) is what a deployment takes: it chooses options of the target, and what it
+    does not take of the file written is a blocker.
+
     Raises UnreadableFile, UnknownFormat, UnsupportedModel, MissingDependency, DestinationExists,
     InvalidOption, InvalidInput, InvalidCard, WriteFailed, VerificationFailed, TooLarge, InternalError: all
     BridgeErrors.
@@ -100,13 +105,13 @@ def convert(
     if quantize is None:
         if calibration is not None:
             raise InvalidOption("calibration needs a scheme of quantization.", "Such as: quantize='int8'.")
-        way = route(src, dst, to=to, source=source, dims=fixed, options=others)
+        way = route(src, dst, to=to, source=source, dims=fixed, options=others, profile=profile)
         return written(way, overwrite, verify, keep, change, making=making)
     from bridge.quantize.core import Quantizing  # takes 0.2 s with what it needs, which others do without
     from bridge.quantize.file import Step
 
     asked, others = Quantizing.taken(quantize, calibration, others)
-    way = route(src, dst, to=to, source=source, dims=fixed, options=others)
+    way = route(src, dst, to=to, source=source, dims=fixed, options=others, profile=profile)
     step = Step(way.writer, asked)
     both = step if change is None else lambda model: step(change(model))
     return replace(written(way, overwrite, verify, keep, both, step, making), quantization=step.result)
@@ -165,15 +170,23 @@ def save(
 
 
 def check(
-    src: Any, *, to: str, source: str | None = None, dims: dict[str, int] | None = None, **options: Any
+    src: Any,
+    *,
+    to: str | None = None,
+    source: str | None = None,
+    dims: dict[str, int] | None = None,
+    profile: str | None = None,
+    **options: Any,
 ) -> Report:
     """Report on what converting `src` would do to each operator; nothing is written.
+
+    With a `profile`, `to` may be omitted, and the blockers are also those of what that deployment takes.
 
     `blockers` of the report lists every operator that cannot cross; `notes` tells of operators not every
     measured case of which survives. Raises as `convert` does, but not UnsupportedModel for what the target
     refuses.
     """
-    way = route(src, to=to, source=source, dims=dims, options=options)
+    way = route(src, to=to, source=source, dims=dims, options=options, profile=profile)
     report = Report(way.reader.format.name, way.writer.format.name)
     try:
         model = way.reader.read()
@@ -184,7 +197,20 @@ def check(
     with way.writer.extended, stage(f"Converting the model to {way.writer.format.title}"):
         way.writer.lower(model, report)
     report.notes.extend([*hub.noted(model), *measured])
+    if profile is not None and report.ok:
+        _try_to_write(model, way.writer, report)
     return report
+
+
+def _try_to_write(model: ir.Model, target: Writer, report: Report) -> None:
+    """Write a lowered model where it is thrown away, and list in the report what the profile refuses."""
+    with TemporaryDirectory() as folder:
+        try:
+            target.write(model, Path(folder) / target.path.name, report)
+        except UnsupportedModel as error:
+            report.blockers.extend(error.blockers)
+        except ModuleNotFoundError as error:
+            raise target.format.missing(error) from error
 
 
 def _write(
@@ -214,6 +240,7 @@ def _write(
             record.stamp(model, target, report)
             with uncollected(), report.timed("export", (temporary.parent, size)):
                 target.write(model, temporary, report)
+            report.require()
             if proof is not None:
                 with report.timed("verify"):
                     verification = proof.of(temporary, model)

@@ -21,7 +21,20 @@ if TYPE_CHECKING:
     from bridge.report import Report
     from bridge.session import Session
 
-__all__ = ["LABELS", "Exporter", "Face", "Format", "Importer", "Option", "Part", "Runtime", "flag", "within"]
+__all__ = [
+    "LABELS",
+    "Exporter",
+    "Face",
+    "Format",
+    "Importer",
+    "Native",
+    "Option",
+    "Part",
+    "Runtime",
+    "Written",
+    "flag",
+    "within",
+]
 
 
 @dataclass(frozen=True)
@@ -143,6 +156,27 @@ class Face:
 
 
 @dataclass(frozen=True)
+class Native:
+    """An operator as a file has it: its name there, the version of its form, the names of its results, and
+    the dtypes of its operands by what its kernels call them, "0" the first. `body` is what a runtime without
+    a kernel may compute in its stead, empty where there is nothing."""
+
+    op: str
+    version: int = 1
+    outputs: tuple[str, ...] = ()
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    body: tuple[Native, ...] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file in its format's own terms: `versions` by what is counted in them, and every operator."""
+
+    versions: Mapping[str, int]
+    operators: tuple[Native, ...]
+
+
+@dataclass(frozen=True)
 class Exporter:
     """Exporter of a format: a hub model becomes a file.
 
@@ -156,7 +190,8 @@ class Exporter:
     model's user may do; `face(model, options)` says how the file's inputs differ from those of the hub model.
     `schemes(options)` are those of quantization that the format holds, and how. `annotate(path, entries)`
     puts other texts in the place of entries of the metadata of a file that `write` wrote, by key, and leaves
-    its weights where they are; None where the format keeps no metadata.
+    its weights where they are; None where the format keeps no metadata. `written(path)` says what a file
+    consists of, for profiles of what a deployment takes; None where nobody can say.
     """
 
     table: OpTable
@@ -174,6 +209,7 @@ class Exporter:
     face: Callable[[ir.Model, dict[str, Any]], Face] = lambda model, options: Face()
     schemes: Callable[[dict[str, Any]], Mapping[str, Holding]] = lambda options: {}
     annotate: Callable[[Path, Mapping[str, str]], None] | None = None
+    written: Callable[[Path], Written] | None = None
 
     def parse(self, values: dict[str, Any], whose: str) -> dict[str, Any]:
         """Given values over the declared defaults, of the format called `whose`. Raises InvalidOption."""

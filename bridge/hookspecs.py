@@ -11,8 +11,18 @@ if TYPE_CHECKING:
 
     from bridge.formats import Format
     from bridge.ops import Rule
+    from bridge.package.kinds import Kind
+    from bridge.profiles.profile import Profile
 
-__all__ = ["bridge_formats", "bridge_functions", "bridge_passes", "bridge_rules", "hookimpl"]
+__all__ = [
+    "bridge_formats",
+    "bridge_functions",
+    "bridge_packages",
+    "bridge_passes",
+    "bridge_profiles",
+    "bridge_rules",
+    "hookimpl",
+]
 
 hookspec = pluggy.HookspecMarker("bridge")
 hookimpl = pluggy.HookimplMarker("bridge")
@@ -36,3 +46,13 @@ def bridge_passes(format: str) -> list[ir.passes.PassBase]:  # type: ignore[empt
 @hookspec
 def bridge_functions() -> list[ir.Function]:  # type: ignore[empty-body]
     """Own-domain operators with a body: every exporter without a rule of its own gets the body."""
+
+
+@hookspec
+def bridge_packages() -> list[Kind]:  # type: ignore[empty-body]
+    """Kinds of deployable folders that `bridge package --for NAME` writes."""
+
+
+@hookspec
+def bridge_profiles() -> list[Profile]:  # type: ignore[empty-body]
+    """Profiles of what deployments take, beside those bridge has: each `Profile.read` from a data file."""

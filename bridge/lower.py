@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,9 @@ import onnx_ir as ir
 
 from bridge import hub, plugins
 from bridge.detect import of_target
-from bridge.errors import InternalError, stage
+from bridge.errors import InternalError, InvalidOption, stage
 from bridge.facts import APPROXIMATED, DECISIVE, UNREAD, Origin
-from bridge.formats import LABELS, Exporter, Format
+from bridge.formats import LABELS, Exporter, Format, Written
 from bridge.limits import require_sizes
 from bridge.ops import Need
 from bridge.output import require_space
@@ -24,6 +24,7 @@ from bridge.passes.expand import ExpandFunctions
 from bridge.passes.labels import IndexLabels
 from bridge.passes.order import require_order
 from bridge.passes.rewrite import Accepts, Rewrite
+from bridge.profiles.profile import Profile, profile_of
 from bridge.report import Blocker, Crossing, Outcome, Report
 from bridge.stored import in_words
 
@@ -31,16 +32,19 @@ __all__ = ["Writer", "legalize", "writer"]
 
 LAYOUT = ("Transpose", "Reshape", "Pad")
 ROUNDS = 8
+PROFILE_HINT = "Take a profile that has more: `bridge profiles` lists them."
 
 
 @dataclass(frozen=True)
 class Writer:
-    """A file to write at `path`; `exporter` is the variant that `options` and `path` chose."""
+    """A file to write at `path`; `exporter` is the variant that `options` and `path` chose. With a `profile`
+    the file holds only what that takes."""
 
     format: Format
     exporter: Exporter
     options: dict[str, Any]
     path: Path
+    profile: Profile | None = None
 
     @property
     def version(self) -> int:
@@ -54,9 +58,9 @@ class Writer:
         return self.exporter.tolerance(self.options)
 
     def __str__(self) -> str:
-        if self.exporter.version_title is str:
-            return self.format.title
-        return f"{self.format.title} ({self.exporter.version_title(self.version)})"
+        details = [] if self.exporter.version_title is str else [self.exporter.version_title(self.version)]
+        details += [self.profile.title] if self.profile else []
+        return f"{self.format.title} ({', '.join(details)})" if details else self.format.title
 
     @property
     def passes(self) -> list[ir.passes.PassBase]:
@@ -91,7 +95,7 @@ class Writer:
             return self.refusal(hub.qualified(node), node) is None
 
         require_sizes(model)
-        report.variant, report.hint = str(self), self.exporter.hint
+        report.variant, report.hint = str(self), PROFILE_HINT if self.profile else self.exporter.hint
         hub.stamp_origins(model)
         before = [(hub.qualified(node), hub.origin(node)) for node in hub.all_nodes(model)]
         passes = [*[IndexLabels()] * self.indexes_labels, *self.passes]
@@ -99,7 +103,7 @@ class Writer:
         if report.blockers:
             return
         legalize(model, passes, accepts)
-        report.crossings.extend(_crossings(model, before))
+        report.crossings.extend(_crossings(model, before, self.profile))
         report.notes.extend(in_words(model))
         report.blockers.extend(
             _once((n, _reason(n, self, passes)) for n in hub.all_nodes(model) if not accepts(n))
@@ -115,14 +119,19 @@ class Writer:
             report.blockers.extend(_once(_value_refusals(model, need)))
 
     def write(self, model: ir.Model, path: Path, report: Report) -> None:
-        """Write what `lower` made. Raises OSError where the disk is full, in whatever words the format's own
-        library said it."""
+        """Write what `lower` made, and list in the report what of the file the profile does not take. Raises
+        OSError where the disk is full, in whatever words the format's own library said it."""
+        origins = {v.name: hub.origin(node) for node in hub.all_nodes(model) for v in node.outputs}
         try:
             with self.extended, stage(f"Writing {self.format.title}"):
                 self.exporter.write(model, path, report, self.options)
         except InternalError:
             require_space(path.parent)
             raise
+        if self.profile is not None:
+            contents = self.exporter.written(path) if self.exporter.written else Written({}, ())
+            report.notes.extend(self.profile.notes(contents))
+            report.blockers.extend(_untaken(self.profile, contents, origins))
 
 
 def _untyped(model: ir.Model, accepts: Accepts, passes: Sequence[ir.passes.PassBase]) -> list[Blocker]:
@@ -163,12 +172,31 @@ def legalize(model: ir.Model, passes: Sequence[ir.passes.PassBase], accepts: Acc
         settle(model)
 
 
-def writer(dst: str | Path, to: str | None = None, options: dict[str, Any] | None = None) -> Writer:
+def writer(
+    dst: str | Path, to: str | None = None, options: dict[str, Any] | None = None, profile: str | None = None
+) -> Writer:
     """Who writes `dst`, and how. Raises UnknownFormat, MissingDependency, InvalidOption."""
-    target = of_target(dst, to)
+    target, taken, given = of_target(dst, to), None if profile is None else profile_of(profile), options or {}
+    if taken is not None:
+        if taken.format != target.name:
+            raise InvalidOption(
+                f"The profile {taken.name} is of {taken.format}, and {target.title} is to be written.",
+                f"Write {taken.format}: to={taken.format!r} (--to {taken.format}).",
+            )
+        given = taken.chosen(given)
     exporter = target.resolve("exporter")
-    settings = exporter.parse(options or {}, target.title)
-    return Writer(target, exporter.variant(settings, Path(dst)) or exporter, settings, Path(dst))
+    settings = exporter.parse(given, target.title)
+    return Writer(target, exporter.variant(settings, Path(dst)) or exporter, settings, Path(dst), taken)
+
+
+def _untaken(profile: Profile, contents: Written, origins: Mapping[str | None, Origin]) -> Iterator[Blocker]:
+    """Operators of a file that a profile does not take, by those of the source they come from."""
+    for native, reason in profile.refusals(contents):
+        origin = next((origins[name] for name in native.outputs if name in origins), None)
+        if origin is None or origin.op == native.op:
+            yield Blocker(native.op, origin.name if origin else "", "", reason)
+        else:
+            yield Blocker(origin.op, origin.name, native.op, f"{native.op} {reason}")
 
 
 def _custom(model: ir.Model) -> Iterator[str]:
@@ -211,7 +239,9 @@ def _value_refusals(model: ir.Model, need: Need) -> Iterator[tuple[ir.Node, str]
                 yield node, f"needs {need.text}"
 
 
-def _crossings(model: ir.Model, before: list[tuple[str, Origin]]) -> Iterator[Crossing]:
+def _crossings(
+    model: ir.Model, before: list[tuple[str, Origin]], profile: Profile | None = None
+) -> Iterator[Crossing]:
     """An operator is expanded when more nodes stand in its place than there were, layout aside; approximated
     when one of them is marked so."""
     there = Counter(origin for _, origin in before)
@@ -220,4 +250,5 @@ def _crossings(model: ir.Model, before: list[tuple[str, Origin]]) -> Iterator[Cr
     for op, origin in before:
         expanded = Outcome.EXPANDED if left[origin] > there[origin] else Outcome.NATIVE
         detail = marked.get(origin, "")
+        detail += f", for {profile.title}" if detail and profile else ""
         yield Crossing(op, str(origin), Outcome.APPROXIMATED if detail else expanded, detail)

@@ -35,7 +35,7 @@ class Broken:
 @dataclass(frozen=True)
 class Contents:
     """Contents of a plugin: formats, those of them that override another's, operators of its rules by "format
-    direction", number of passes by target, functions."""
+    direction", number of passes by target, functions, kinds of packages, profiles."""
 
     name: str
     distribution: str
@@ -44,12 +44,16 @@ class Contents:
     rules: dict[str, list[str]] = field(default_factory=dict)
     passes: dict[str, int] = field(default_factory=dict)
     functions: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = [f"format {f}{' (overrides)' * (f in self.overrides)}" for f in self.formats]
         parts += [f"{where} of {', '.join(ops)}" for where, ops in self.rules.items()]
         parts += [f"{n} pass{'es' * (n > 1)} for {f}" for f, n in self.passes.items()]
         parts += [f"function {name}" for name in self.functions]
+        parts += [f"package {name}" for name in self.packages]
+        parts += [f"profile {name}" for name in self.profiles]
         return f"{self.name:<14} {self.distribution:<20} {'; '.join(parts) or 'nothing'}"
 
 
@@ -123,6 +127,8 @@ class Plugins:
                     {where: [rule.op for rule in added] for where, added in rules.items() if added},
                     {f: n for f, n in passes.items() if n},
                     tuple(f"{f.domain}::{f.name}" for f in self._hook_items(name, "bridge_functions")),
+                    tuple(kind.name for kind in self._hook_items(name, "bridge_packages")),
+                    tuple(profile.name for profile in self._hook_items(name, "bridge_profiles")),
                 )
             )
         return contents

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bridge.detect import of_target
+from bridge.detect import by_suffix, of_target
 from bridge.formats import Format
 from bridge.load import Reader
 from bridge.lower import Writer, writer
+from bridge.profiles.profile import profile_of
 from bridge.sources import found
 
 __all__ = ["Route", "route"]
@@ -39,13 +40,17 @@ def route(
     source: str | None = None,
     dims: dict[str, int] | None = None,
     options: dict[str, Any] | None = None,
+    profile: str | None = None,
 ) -> Route:
     """The way from `src` to `dst`. Formats are as named, else found: of the source from its content, of the
     target from the suffix of `dst`. An option belongs to the importer if that declares it, else to the
-    exporter; one of choices that both declare to the one that has the choice.
+    exporter; one of choices that both declare to the one that has the choice. A `profile` chooses options of
+    the exporter, and the target where nothing else does.
 
     Raises UnreadableFile, UnknownFormat, MissingDependency, InvalidOption.
     """
+    if to is None and profile is not None and (dst is None or by_suffix(Path(dst)) is None):
+        to = profile_of(profile).format
     target, all_options = of_target(dst, to), options or {}
     source_reader = Reader(*found(src, source), {}, dims)
     reader_options = {
@@ -59,6 +64,6 @@ def route(
     reader = replace(source_reader, options=parsed)
     path = Path(dst) if dst is not None else Path(reader.stem + target.suffixes[0])
     target_writer = writer(
-        path, target.name, {k: v for k, v in all_options.items() if k not in reader_options}
+        path, target.name, {k: v for k, v in all_options.items() if k not in reader_options}, profile
     )
     return Route(reader, target_writer, all_options)

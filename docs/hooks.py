@@ -22,6 +22,7 @@ PAGES |= {
 PAGES |= {"plugins/README.md": "plugins.md", "docs/api.md": "api.md", "docs/formats.md": "formats.md"}
 MARK = re.compile(r"^\{\{ (\w+) ?(\S*) \}\}$", re.MULTILINE)
 FAMILY_TABLE = re.compile(r"(<!-- families -->\n).*?(<!-- /families -->)", re.DOTALL)
+PROFILES = re.compile(r"(<!-- profiles -->\n).*?(<!-- /profiles -->)", re.DOTALL)
 OPTIONS = re.compile(r"(<!-- options (\w+) -->\n).*?(<!-- /options -->)", re.DOTALL)
 
 
@@ -135,10 +136,28 @@ def _cell(text: str) -> str:
 
 
 def with_tables(page: str) -> str:
-    """A page with its tables of options and families, between `<!-- options NAME -->` and `<!-- /options
-    -->`, as they are declared now."""
+    """A page with its tables of options, families and profiles, between `<!-- options NAME -->` and `<!--
+    /options -->`, as they are declared now."""
+    page = PROFILES.sub(lambda found: f"{found[1]}\n{profiles()}\n\n{found[2]}", page)
     page = FAMILY_TABLE.sub(lambda found: f"{found[1]}\n{families()}\n\n{found[2]}", page)
     return OPTIONS.sub(lambda found: f"{found[1]}\n{options(found[2])}\n\n{found[3]}", page)
+
+
+def profiles() -> str:
+    """A table of the profiles: what each is of, what it takes, when its source was read."""
+    from bridge.profiles.profile import profiles as known
+
+    head = ["| profile | of | format | takes | read on |", "|---|---|---|---|---|"]
+    return "\n".join(
+        [*head, *(f"| `{p.name}` | {p.title} | {p.format} | {_taken(p)} | {p.date} |" for p in known())]
+    )
+
+
+def _taken(profile: Any) -> str:
+    parts = [f"{name} {version}" for name, version in profile.versions.items()]
+    parts += [f"{name} {value}" for name, value in profile.options.items() if name != "max_opset"]
+    parts += [f"{len(profile.operators)} operators"] if profile.operators is not None else []
+    return ", ".join(parts)
 
 
 FAMILIES = {

@@ -13,21 +13,23 @@ import pytest
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs" / "api.md"
 PUBLIC = {
-    "bridge": """Benchmark Bisection BridgeError Conversion Difference Optimization Quantization Summary Verification bench
-        bisect check convert diff edit extract formats hookimpl inspect load optimize quantize run save verify""",
+    "bridge": """Benchmark Bisection BridgeError Conversion Difference Optimization Package Quantization Summary
+        Verification bench bisect check convert diff edit extract formats hookimpl inspect load optimize package quantize
+        run save verify""",
     "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidCard InvalidHub InvalidInput
         InvalidOption InvalidSignature MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
         VerificationFailed WriteFailed""",
     "bridge.dims": "arange broadcast entries known length_of lengths on_last_axis product reshape scalar sizes_of vector",
-    "bridge.formats": "LABELS Exporter Face Format Importer Option Part Runtime flag within",
+    "bridge.formats": "LABELS Exporter Face Format Importer Native Option Part Runtime Written flag within",
     "bridge.geometry": """Window ceil_extra crop_pads halves is_same pads_of plain_resize same_at_run_time same_total
         spatial_lengths transposed_pads transposed_total window_count window_of""",
-    "bridge.hookspecs": "bridge_formats bridge_functions bridge_passes bridge_rules hookimpl",
+    "bridge.hookspecs": "bridge_formats bridge_functions bridge_packages bridge_passes bridge_profiles bridge_rules hookimpl",
     "bridge.hub": """Builder Dim HUB_OPSET IR_VERSION Length ML_OPSET NHWC all_nodes attr blocker const input_at largest of_target
         origin qualified rank_of schema shape_of smallest stamp_origins subgraphs""",
     "bridge.inputs": "random_inputs",
     "bridge.needs": "attribute condition constant dtype max_rank rank unused_output",
     "bridge.ops": "Need OpTable Rule",
+    "bridge.package.kinds": "Arrays Build Kind Sample kind_of kinds",
     "bridge.passes.batch_norm": "FoldBatchNormalization",
     "bridge.passes.channels_last": "ChannelsLast",
     "bridge.passes.decompose": "Decompose",
@@ -41,12 +43,13 @@ PUBLIC = {
     "bridge.passes.widen": "ComputeWider",
     "bridge.ports": "Port port_of",
     "bridge.provenance.sign": "sign verify_signature",
+    "bridge.profiles.profile": "Kernel Profile profile_of profiles",
     "bridge.quant": "QuantParams is_dequantize is_quantize limits quant_of quant_params quantized_dtype",
     "bridge.quantize.schemes": "Holding Kind SCHEMES Scheme held_by scheme_of",
     "bridge.quantize.standard": "LAYER_WEIGHTS ROUNDED STANDARD STATIC bounds",
     "bridge.report": "Blocker Crossing Outcome Report",
     "bridge.runtime": "HubSession Outputs Session open_session run",
-    "bridge.testing": "FormatTests case_names",
+    "bridge.testing": "FormatTests PackageTests case_names",
     "bridge.traits": "BROADCASTING ELEMENTWISE MONOTONE MOVES_DATA NON_NEGATIVE ON_AXIS RANDOM REDUCTION "
     "RESHAPES is_a",
     "bridge.trials": "Sampling",

@@ -168,12 +168,13 @@ def test_the_commands_of_the_workbench_run(tmp_path, monkeypatch):
         assert result.exit_code == (3 if line.startswith("bridge diff") else 0), (line, result.output)
 
 
-def test_the_commands_and_programs_of_quantization_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["quantize", "package", "profiles"])
+def test_the_commands_and_programs_of_a_page_run(name, tmp_path, monkeypatch):
     shutil.copy(ROOT / "tests" / "models" / "mnist.onnx", tmp_path)
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     np.savez("samples.npz", Input3=rng.normal(size=(20, 1, 28, 28)).astype(np.float32))
-    page = (ROOT / "docs" / "quantize.md").read_text()
+    page = (ROOT / "docs" / f"{name}.md").read_text()
     for line in "".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines():
         result = CliRunner().invoke(main, shlex.split(line)[1:])
         assert result.exit_code == 0, (line, result.output)

@@ -303,6 +303,47 @@ OPTIMIZE = [
     ("optimize mnist.onnx p.onnx --level 3", 2, "No such option '--level'"),
     ("optimize mnist.onnx p.onnx --to tflite", 2, "--to"),
 ]
+PACKAGE = [
+    ("package", 2, "Such as: bridge package model.onnx served --for triton"),
+    ("package mnist.onnx", 2, "Missing argument 'DIR'"),
+    ("package mnist.onnx new", 2, "Missing option '--for'"),
+    ("package mnist.onx new --for triton", 1, "Did you mean 'mnist.onnx'?"),
+    ("package mnist.onnx new --for trtion", 1, "Did you mean 'triton'?"),
+    ("package mnist.onnx new --for docker", 1, "There are: triton, tfserving, ort"),
+    ("package mnist.onnx models --for ort", 1, "is a folder that is no package"),
+    ("package mnist.onnx notes.md --for ort --overwrite", 1, "is no package, but a file"),
+    ("package mnist.onnx no/new --for ort", 1, "create it first"),
+    ("package mnist.onnx new --to onnx", 2, "`bridge convert` has it"),
+    ("package mnist.onnx new --for ort --version 2", 1, "ONNX has no option 'version'"),
+    ("package mnist.onnx new --for triton -O version=two", 1, "version='two' is not valid"),
+    ("package mnist.onnx new --for ort --profile ort-2", 1, "Did you mean 'ort-"),
+    ("package mnist.onnx new --for litert --profile ort-1.16", 1, "is of onnx, and TFLite is to be written"),
+    ("package mnist.onnx new --for ort -i none.npy", 1, "none.npy does not exist"),
+]
+PROFILES = [
+    ("profiles ort-1.17", 1, "There is no profile 'ort-1.17'"),
+    ("profiles ort1.16", 1, "Did you mean 'ort-1.16'?"),
+    ("profiles onnxruntime", 1, "`bridge profiles` lists them"),
+    ("profiles tensorrt", 1, "Did you mean 'tensorrt-"),
+    ("profiles ios-15 ios-16", 2, "unexpected extra argument (ios-16)"),
+    ("profiles --profile ort-1.16", 2, "`bridge convert` has it"),
+    ("profiles --to onnx", 2, "`bridge convert` has it"),
+    ("profiles --list", 2, "No such option '--list'"),
+    ("profiles mnist.onnx", 1, "There is no profile 'mnist.onnx'"),
+    ("profile", 2, "Did you mean `bridge profiles`?"),
+    ("check mnist.onnx --profile ort-1.166", 1, "Did you mean 'ort-1.16'?"),
+    ("check mnist.onnx --profile ort-1.16 --to tflite", 1, "is of onnx, and TFLite is to be written"),
+    (
+        "convert mnist.onnx m.onnx --profile ort-1.16 --max_opset 18",
+        1,
+        "is chosen by the profile ort-1.16: 19",
+    ),
+    (
+        "convert mnist.onnx m.onnx --profile ort-1.16 --opset 21",
+        4,
+        "is 21; ONNX Runtime 1.16 takes 19 at most",
+    ),
+]
 EXTRACT = [
     ("extract", 2, "Such as: bridge extract model.onnx part.onnx"),
     ("extract mnist.onx p.onnx", 1, "Did you mean 'mnist.onnx'?"),
@@ -354,6 +395,7 @@ BENCH = [
     ("bench mnist.onnx -i no.npy", 1, "no.npy does not exist"),
     ("bench mnist.onnx --opset 17", 1, "None of these formats has an option 'opset'"),
     ("bench mnist.onnx --runs 100", 2, "No such option '--runs'"),
+]
 BISECT = [
     ("bisect", 2, "Such as: bridge bisect model.onnx model.tflite --write part"),
     ("bisect mnist.onnx", 2, "Missing argument 'CANDIDATE'"),
@@ -412,6 +454,8 @@ TABLES = {
     "run": RUN,
     "inspect": INSPECT,
     "extract": EXTRACT,
+    "package": PACKAGE,
+    "profiles": PROFILES,
     "optimize": OPTIMIZE,
     "diff": DIFF,
     "sign": SIGN,

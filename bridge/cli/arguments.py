@@ -25,6 +25,7 @@ __all__ = [
     "parsed",
     "parsed_dims",
     "parsed_ranges",
+    "profile_option",
     "range_option",
     "read_arrays",
     "runtime_option",
@@ -169,6 +170,20 @@ target_option = click.option(
 )
 
 
+def _profile_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from bridge.profiles.profile import profiles
+
+    return [CompletionItem(p.name, help=p.title) for p in profiles() if p.name.startswith(incomplete)]
+
+
+profile_option = click.option(
+    "--profile",
+    metavar="NAME",
+    shell_complete=_profile_names,
+    help="Refuse what a deployment does not take: `bridge profiles` lists them.",
+)
+
+
 def jobs_option(text: str) -> Callable:
     return click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help=text)
 
@@ -192,7 +207,7 @@ class FormatCommand(Command):
                 words += [word, *remaining]
                 break
             name, equals, value = word.removeprefix("--").partition("=")
-            if not word.startswith("--") or f"--{name}" in known or name not in _declared():
+            if not word.startswith("--") or f"--{name}" in known or name not in self.declared():
                 words.append(word)
             elif equals or remaining:
                 words += ["-O", f"{name}={value if equals else remaining.pop(0)}"]
@@ -202,7 +217,11 @@ class FormatCommand(Command):
 
     def options(self, ctx: click.Context) -> list[str]:
         named = {option.name for _, option in _options(_named(self, ctx))}
-        return [*super().options(ctx), *(f"--{name}" for name in named or _declared())]
+        return [*super().options(ctx), *(f"--{name}" for name in named or self.declared())]
+
+    def declared(self) -> set[str]:
+        """Names of the options that it takes beside its own."""
+        return _declared()
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)

@@ -19,6 +19,7 @@ from bridge.cli.arguments import (
     parsed,
     parsed_dims,
     parsed_ranges,
+    profile_option,
     range_option,
     read_arrays,
     runtime_option,
@@ -55,6 +56,7 @@ from bridge.cli.usage import refuse_without
 @seed_option
 @runtime_option
 @click.option("--keep", is_flag=True, help="Write the result even if it fails verification.")
+@profile_option
 @click.option("--overwrite", is_flag=True, help="Replace DST if it is a model.")
 @click.option(
     "-o", "folder", metavar="DIR", help="Convert every SRC, or model in a folder, into DIR; needs --to."
@@ -201,14 +203,29 @@ def _to_standard_output(source: str, settings: dict[str, Any]) -> None:
 
 @click.command(cls=FormatCommand, example="check model.onnx --to tflite")
 @click.argument("src")
-@click.option("--to", required=True, metavar="FORMAT", help="Format to write.")
+@click.option("--to", metavar="FORMAT", help="Format to write.")
+@profile_option
 @source_option
 @dims_option
 @options_argument
 @command
-def check(src: str, to: str, source: str | None, dims: tuple[str, ...], options: tuple[str, ...]) -> Any:
-    """Say what converting SRC would do to each operator; write nothing."""
+def check(
+    src: str,
+    to: str | None,
+    profile: str | None,
+    source: str | None,
+    dims: tuple[str, ...],
+    options: tuple[str, ...],
+) -> Any:
+    """Say what converting SRC would do to each operator; write nothing.
+
+    One of --to and --profile is needed: a profile names its format.
+    """
     import bridge
 
-    report = bridge.check(src, to=to, source=source, dims=parsed_dims(dims), **parsed(options))
+    if to is None and profile is None:
+        raise click.UsageError("Missing option '--to' or '--profile'.")
+    report = bridge.check(
+        src, to=to, profile=profile, source=source, dims=parsed_dims(dims), **parsed(options)
+    )
     return (0 if report.ok else 4), report

@@ -1,4 +1,5 @@
-"""The conformance kit: subclass FormatTests in a test module, and pytest runs what every format must hold.
+"""The conformance kit: subclass FormatTests in a test module, and pytest runs what every format must hold;
+PackageTests for a kind of package.
 
 | test | holds |
 |---|---|
@@ -43,9 +44,10 @@ from bridge.ops import Rule
 from bridge.runtime import Outputs, open_session
 from bridge.testing import coverage
 from bridge.testing.graphs import random_case
+from bridge.testing.packages import PackageTests
 from bridge.verify import compare
 
-__all__ = ["FormatTests", "case_names"]
+__all__ = ["FormatTests", "PackageTests", "case_names"]
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 5]> '
 LIGHT = 0.2

@@ -38,6 +38,7 @@ from bridge.passes.weights import ShareWeights
 from bridge.provenance.card import native_of
 from bridge.quantize.standard import STANDARD
 from bridge.report import Report
+from bridge_onnx.contents import contents
 from bridge_onnx.stored_weights import StoreWeights
 from bridge_onnx.wire import replace_tail, write_model
 
@@ -56,7 +57,7 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     """
     target = options["opset"]
     if target is None:
-        target = _default_opset(model)
+        target = _default_opset(model, options["max_opset"])
     lower(model, target)
     StoreWeights(target)(model)
     ShareWeights()(model)
@@ -116,12 +117,11 @@ def strip(model: ir.Model) -> None:
         fact.drop(model)
 
 
-def _default_opset(model: ir.Model) -> int:
-    """The best opset for ONNX Runtime, or the newest it admits; the hub's where an operator would lose dtype
-    or form at either."""
-    return next(
-        (opset for opset in (runtime_opset(model), RUNTIME_OPSET) if _keeps_all(model, opset)), hub.HUB_OPSET
-    )
+def _default_opset(model: ir.Model, highest: int) -> int:
+    """The best opset for ONNX Runtime, or the newest it admits; `highest` where an operator would lose dtype
+    or form at either, or both are above it."""
+    best = (opset for opset in (runtime_opset(model), RUNTIME_OPSET) if opset <= highest)
+    return next((opset for opset in best if _keeps_all(model, opset)), highest)
 
 
 def _keeps_all(model: ir.Model, opset: int) -> bool:
@@ -179,6 +179,7 @@ exporter = Exporter(
     legalize=legalize,
     write=write,
     accepts_all_operators=True,
+    written=contents,
     schemes=lambda options: STANDARD,
     annotate=annotate,
     options=(
@@ -187,6 +188,13 @@ exporter = Exporter(
             "the opset to write; without it the newest that ONNX Runtime admits, or the hub's where "
             "operators need it",
             None,
+            int,
+            tuple(range(11, hub.HUB_OPSET + 1)),
+        ),
+        Option(
+            "max_opset",
+            "the newest opset to choose where none is named",
+            hub.HUB_OPSET,
             int,
             tuple(range(11, hub.HUB_OPSET + 1)),
         ),

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from bridge.formats import LABELS, Exporter, Option, flag
 from bridge.report import Report
 from bridge_tflite import metadata
+from bridge_tflite.contents import contents
 from bridge_tflite.export_ops import ops
 from bridge_tflite.flatbuffer import VALUES, File, SubgraphBuilder
 from bridge_tflite.legalize import passes
@@ -33,6 +34,7 @@ exporter = Exporter(
     legalize=passes,
     write=write,
     value_need=VALUES,
+    written=contents,
     options=(
         Option(
             "layout",

@@ -34,7 +34,8 @@ CENTRED = ("LayerNormalization", "GroupNormalization")
 """Operators whose function bodies compute a variance as E[x²] - E[x]²."""
 SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
 TENSORS = {dtype: f"tensor({dtype.name.lower()})" for dtype in ir.DataType}
-BEFORE_TREE_ENSEMBLE = 4
+ML_OPSETS = (3, 4)
+"""Opsets of ai.onnx.ml that runtimes older than the hub's take, where all of a model is as it was in them."""
 RUNTIME_OPSET = 26
 RUNTIME_IR_VERSION = 13
 LATE_KERNELS = frozenset(
@@ -290,6 +291,9 @@ LIMITS = {
     "DFT": Limit(
         20, "needs a known rank or axis", lambda n: "axis" not in n.attributes and len(n.inputs) < 3
     ),
+    "GridSample": Limit(
+        20, "is of four dimensions before opset 20", lambda n: hub.rank_of(n.inputs[0]) not in (None, 4)
+    ),
     "Pad": Limit(19, "has no mode=wrap before opset 19", has("mode", "wrap")),
     "Resize": Limit(
         19,
@@ -432,8 +436,10 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
         if node.domain in hub.STANDARD_OPSETS:
             model.graph.opset_imports.setdefault(node.domain, hub.STANDARD_OPSETS[node.domain])
     if ML in model.graph.opset_imports:
-        trees = any(node.op_type == "TreeEnsemble" for node in hub.all_nodes(model))
-        model.graph.opset_imports[ML] = hub.ML_OPSET if trees else BEFORE_TREE_ENSEMBLE
+        learned = [node for node in hub.all_nodes(model) if node.domain == ML]
+        model.graph.opset_imports[ML] = next(
+            (v for v in ML_OPSETS if not any(valid(node, v, drop=False) for node in learned)), hub.ML_OPSET
+        )
     NameValues()(model)
     return [
         hub.blocker(node, reason)
