@@ -11,11 +11,13 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.edits import Edits, edited
-from bridge.errors import InvalidOption, UnsupportedModel, stage
+from bridge.errors import InvalidOption, UnsupportedModel, VerificationFailed, stage
 from bridge.load import uncollected
 from bridge.lower import Writer, writer
 from bridge.measured import notes
 from bridge.output import atomic, require_free, unless_model
+from bridge.page.content import Content
+from bridge.page.fragments import Shown
 from bridge.report import Report
 from bridge.route import Route, route
 
@@ -29,7 +31,7 @@ __all__ = ["Conversion", "check", "convert", "save", "written"]
 
 
 @dataclass(frozen=True)
-class Conversion:
+class Conversion(Shown):
     """A file written: where, what happened to each operator, how it compared if that was asked, and how
     accurate it is if it was quantized."""
 
@@ -43,6 +45,13 @@ class Conversion:
         compared = self.verification.to_dict() if self.verification else None
         quantized = {"quantization": self.quantization.to_dict()} if self.quantization else {}
         return {"path": str(self.path), "report": self.report.to_dict(), "verification": compared} | quantized
+
+    def content(self) -> Content:
+        """That of the report, of the verification and of the quantization, as far as there are."""
+        content = self.report.content()
+        for part in (self.verification, self.quantization):
+            content = content if part is None else content.and_of(part.content())
+        return replace(content, title=f"{Path(self.report.model).name} → {self.path.name}")
 
     def __str__(self) -> str:
         parts = [f"{self.path} written.", self.report, self.verification, self.quantization]
@@ -150,7 +159,7 @@ def check(
     refuses.
     """
     way = route(src, to=to, source=source, dims=dims, options=options)
-    report = Report(way.reader.format.name, way.writer.format.name)
+    report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader))
     try:
         model = way.reader.read()
     except UnsupportedModel as error:
@@ -195,8 +204,11 @@ def _write(
                     verification.require(target.path)
                 if quantizing is not None:
                     quantizing.measure(temporary, model, keep)
+        if verification is not None:
+            verification.require(target.path, written=True)
     except ModuleNotFoundError as error:
         raise target.format.missing(error) from error
-    if verification is not None:
-        verification.require(target.path, written=True)
+    except (UnsupportedModel, VerificationFailed) as error:
+        error.result = Conversion(target.path, report, verification)
+        raise
     return Conversion(target.path, report, verification)

@@ -1,0 +1,72 @@
+"""Operators grouped as their source groups them: by the scopes in their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge.page.graph import Graph, Operator
+
+__all__ = ["Group", "grouped"]
+
+MOST = 100
+"""Members a group is shown with; of more, each run of so many is a group of its own."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Groups and operators, by their place, under the label of a scope."""
+
+    label: str
+    members: tuple[Group | int, ...]
+
+
+def grouped(graph: Graph) -> Group:
+    """The scopes of a graph: no group has more than MOST members, nor a single one."""
+    alike: dict[int, int] = {}
+    for operator in graph.operators:
+        alike[operator.origin] = alike.get(operator.origin, 0) + 1
+    root: dict[str, dict | list] = {}
+    for place, operator in enumerate(graph.operators):
+        scope = scope_of(operator)
+        inner = operator.origin >= 0 and alike[operator.origin] > 1
+        here = root
+        for part in [*scope, f"{operator.native} {operator.name}".strip()] if inner else scope:
+            here = here.setdefault(f"/{part}", {})  # type: ignore[assignment]
+        here[str(place)] = []
+    members = _group("", root).members
+    ends = range(len(graph.operators), len(graph.all))
+    return Group("", (*members, *ends))
+
+
+def scope_of(operator: Operator) -> list[str]:
+    """The scope in the name of an operator's source, outermost first; empty where it has none. Names of
+    TensorFlow, of Core ML and of exported torch modules have / between parts, those of modules dots."""
+    name = operator.name.partition(";")[0]
+    if not name and operator.results:
+        name = operator.results[0][0]
+    between = "/" if "/" in name else "."
+    return [part for part in name.split(between)[:-1] if part]
+
+
+def _group(label: str, inner: dict) -> Group:
+    members: list[Group | int] = []
+    for key, below in inner.items():
+        member = _group(key[1:], below) if key.startswith("/") else int(key)
+        alone = isinstance(member, Group) and len(member.members) == 1
+        members.append(member.members[0] if alone else member)
+    if len(members) == 1 and isinstance(members[0], Group):
+        only = members[0]
+        return Group("/".join(filter(None, (label, only.label))), only.members)
+    return Group(label, _runs(members))
+
+
+def _runs(members: Sequence[Group | int]) -> tuple[Group | int, ...]:
+    """Members, in groups of at most MOST where they are more."""
+    while len(members) > MOST:
+        size = MOST // 2
+        members = [
+            Group(f"{i + 1} to {min(i + size, len(members))} of {len(members)}", tuple(members[i : i + size]))
+            for i in range(0, len(members), size)
+        ]
+    return tuple(members)
