@@ -56,7 +56,7 @@ def test_a_large_page_opens_at_once_and_asks_for_nothing(browser, pages):
 
 
 def test_names_stay_text(browser, tmp_path):
-    operators = (Operator("Relu", f"Relu{EVIL}", f"a/{EVIL}", 0, (), ((EVIL, EVIL),)),)
+    operators = (Operator("Relu", f"Relu{EVIL}", f"a/{EVIL}", 0, (), (), ((EVIL, EVIL),)),)
     content = Content(
         EVIL, EVIL, False, (), (Drawing(EVIL, Graph(operators, (), ()), {0: ("native", EVIL)}),)
     )

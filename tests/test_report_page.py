@@ -259,9 +259,42 @@ def test_operators_are_grouped_by_scopes_and_none_is_lost():
     assert labels == [f"stage{i}" for i in range(30)]
 
 
+@pytest.mark.parametrize(
+    ("name", "scope"),
+    [
+        ("", ()),
+        ("Conv_3", ()),
+        ("encoder.layer.0.linear", ("encoder", "layer", "0")),
+        ("model.encoder.layer.3/linear_5", ("model", "encoder", "layer", "3")),
+        ("/layer1/layer1.0/conv1/Conv", ("layer1", "0", "conv1")),
+        ("model/block/Relu;model/block/BiasAdd", ("model", "block")),
+    ],
+)
+def test_the_scope_of_an_operator_is_in_its_name(name, scope):
+    model = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("Relu", ["x"], ["y"], name=name)],
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])],
+        )
+    )
+    assert graph_of(bridge.load(model)).operators[0].scope == scope
+
+
+def test_the_scope_of_an_operator_is_what_torch_wrote_down():
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]> g (float[2] x) => (float[2] y) { y = Relu (x) }'
+    )
+    model.graph.node[0].name = "node_relu"
+    entry = model.graph.node[0].metadata_props.add()
+    entry.key, entry.value = "pkg.torch.onnx.name_scopes", "['', 'blocks.0', 'blocks.0.seq', 'relu']"
+    assert graph_of(bridge.load(model)).operators[0].scope == ("blocks", "0", "seq")
+
+
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 5000, 12345])
 def test_a_model_without_scopes_is_shown_in_runs(count):
-    operators = tuple(Operator("Relu", "Relu", f"r{i}", i, (i - 1,) * (i > 0), ()) for i in range(count))
+    operators = tuple(Operator("Relu", "Relu", f"r{i}", i, (), (i - 1,) * (i > 0), ()) for i in range(count))
     widest = 0
     groups = [grouped(Graph(operators, (), ()))]
     while groups:

@@ -4,7 +4,7 @@ const { marks, drawings } = JSON.parse(document.getElementById("data").textConte
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const OUTCOMES = ["", "native", "expanded", "approximated", "dropped", "differs", "refused"];
-const AT_ONCE = 60, MOST_DRAWN = 3000, MOST_LISTED = 200, SHADES = 5, LEAST_ZOOM = 0.6;
+const AT_ONCE = 60, MOST_DRAWN = 3000, MOST_LISTED = 200, SHADES = 5, LEAST_ZOOM = 0.6, LENGTHS = 200;
 const canvas = $("canvas"), tree = $("tree"), details = $("details");
 const view = { x: 0, y: 0, zoom: 1 };
 let drawing, chosen, hits = [], colours, layer;
@@ -40,6 +40,8 @@ function read(plain) {
       leaves[member].parent = made;
       return leaves[member];
     });
+    const [first] = made.members;
+    made.whole = parent && made.members.length > 1 && made.members.every(({ native, name }) => name && native === first.native && name === first.name);
     made.count = made.members.reduce((sum, member) => sum + member.count, 0);
     made.word = made.members.reduce((worst, { word }) => (OUTCOMES.indexOf(word) > OUTCOMES.indexOf(worst) ? word : worst), "");
     made.error = made.members.reduce((worst, { error }) => (error == null || error <= worst ? worst : error), null);
@@ -58,8 +60,7 @@ function link(from, to) {
   from.parent.edges.add(`${from.id} ${to.id}`);
 }
 
-const isPart = (leaf) => leaf.parent.label === `${leaf.native} ${leaf.name}`.trim();
-const titleOf = (item) => (item.members ? item.label || drawing.title : isPart(item) ? item.op : item.native);
+const titleOf = (item) => (item.members ? item.label || drawing.title : item.parent.whole ? item.op : item.native);
 const wordsOf = (item) => (item.members ? plural(item.count, "operator") : item.name);
 const shortOf = (item) => (item.members || item.parent === drawing.root ? wordsOf(item) : item.name.split(item.name.includes("/") ? "/" : ".").pop());
 const clipped = (text, most = 30) => (text.length > most ? `…${text.slice(1 - most)}` : text);
@@ -72,21 +73,38 @@ function size(item) {
   return { width: Math.max(64, longest + 20), height: 38 };
 }
 
+/* Edges that the layout keeps in order, and those it would spend most time on: the long ones, drawn over it */
+
+function parted(group) {
+  const first = group.members.filter((member) => member.op === "input"), others = group.members.filter((member) => member.op !== "input");
+  const order = new Map(["in", ...first.map(({ id }) => String(id)), ...others.map(({ id }) => String(id)), "out"].map((id, i) => [id, i]));
+  const edges = [...group.edges].map((edge) => edge.split(" ")), rank = new Map();
+  const ahead = edges.map((ends) => [...ends].sort((a, b) => order.get(a) - order.get(b))).sort((a, b) => order.get(a[0]) - order.get(b[0]));
+  for (const id of order.keys()) rank.set(id, 0);
+  for (const [from, to] of ahead) rank.set(to, Math.max(rank.get(to), rank.get(from) + 1));
+  const reached = new Set(ahead.map(([, to]) => to)), next = new Map();
+  for (const [from, to] of ahead) next.set(from, Math.min(next.get(from) ?? Infinity, rank.get(to)));
+  for (const [id, soonest] of next) if (!reached.has(id)) rank.set(id, soonest - 1);
+  const span = ([from, to]) => Math.abs(rank.get(to) - rank.get(from));
+  let left = LENGTHS;
+  const near = edges.sort((a, b) => span(a) - span(b)).filter((edge) => span(edge) <= 1 || (left -= span(edge)) > 0);
+  return { near, far: edges.slice(near.length) };
+}
+
 function layout(group) {
   if (group.plan) return group.plan;
   const graph = new dagre.graphlib.Graph().setGraph({ nodesep: 14, ranksep: 26, marginx: 10, marginy: 10, ranker: group.members.length > AT_ONCE ? "longest-path" : "network-simplex" });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const member of group.members) graph.setNode(String(member.id), size(member));
-  for (const edge of group.edges) {
-    const ends = edge.split(" ");
-    for (const end of ends) if (!graph.hasNode(end)) graph.setNode(end, { width: 8, height: 8 });
-    graph.setEdge(...ends);
-  }
+  const { near, far } = parted(group);
+  for (const end of [...near, ...far].flat()) if (!graph.hasNode(end)) graph.setNode(end, { width: 8, height: 8 });
+  for (const ends of near) graph.setEdge(...ends);
   dagre.layout(graph);
   const { width, height } = graph.graph();
   const ports = ["in", "out"].filter((port) => graph.hasNode(port)).map((port) => graph.node(port));
   const places = group.members.map((member) => [member, graph.node(String(member.id))]);
-  group.plan = { width, height, ports, places, lines: graph.edges().map((edge) => graph.edge(edge).points) };
+  const over = far.map((ends) => ends.map((end) => graph.node(end)));
+  group.plan = { width, height, ports, places, over, lines: graph.edges().map((edge) => graph.edge(edge).points) };
   return group.plan;
 }
 
@@ -120,7 +138,11 @@ function draw() {
 }
 
 function place(group, left, top) {
-  const { lines, ports, places } = layout(group);
+  const { lines, over, ports, places } = layout(group);
+  for (const [from, to] of over) {
+    const [x, y, u, v] = [left + from.x, top + from.y + from.height / 2, left + to.x, top + to.y - to.height / 2].map(Math.round);
+    layer.append(shape("path", { d: `M${x} ${y}C${x} ${y + 60} ${u} ${v - 60} ${u} ${v}`, class: "far", "marker-end": "url(#arrow)" }));
+  }
   for (const points of lines) {
     const path = points.map(({ x, y }) => `${(left + x).toFixed(1)} ${(top + y).toFixed(1)}`).join("L");
     layer.append(shape("path", { d: `M${path}`, "marker-end": "url(#arrow)" }));

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -28,13 +30,14 @@ KNOWN = {
 @dataclass(frozen=True, slots=True)
 class Operator:
     """An operator of the hub, called `op`, with the operator of the source that it comes from (`native` and
-    `name`, alike for all of one `origin`); `reads` are the places of the operators whose results it takes,
-    `results` its own, as (name, type)."""
+    `name`, alike for all of one `origin`) and the scope that has it, outermost first; `reads` are the places
+    of the operators whose results it takes, `results` its own, as (name, type)."""
 
     op: str
     native: str
     name: str
     origin: int
+    scope: tuple[str, ...]
     reads: tuple[int, ...]
     results: tuple[tuple[str, str], ...]
 
@@ -87,18 +90,36 @@ def graph_of(model: ir.Model) -> Graph:
         inner = [value for graph in hub.subgraphs(node) for value in graph.outputs]
         results = tuple(_result(value) for value in node.outputs if value.name)
         return Operator(
-            hub.qualified(node), source.op, source.name, source.index, read([*node.inputs, *inner]), results
+            op=hub.qualified(node),
+            native=source.op,
+            name=source.name,
+            origin=source.index,
+            scope=_scope(node, source.name or (results[0][0] if results else "")),
+            reads=read([*node.inputs, *inner]),
+            results=results,
         )
 
     return Graph(
         tuple(map(operator, nodes)),
-        tuple(Operator("input", "input", v.name or "", -1, (), (_result(v),)) for v in ends),
+        tuple(Operator("input", "input", v.name or "", -1, (), (), (_result(v),)) for v in ends),
         tuple(
-            Operator("output", "output", v.name or "", -1, read([v]), (_result(v),))
+            Operator("output", "output", v.name or "", -1, (), read([v]), (_result(v),))
             for v in model.graph.outputs
         ),
         {word: text for word, fact in KNOWN.items() if (text := fact.get(model))},
     )
+
+
+def _scope(node: ir.Node, name: str) -> tuple[str, ...]:
+    """The scope of an operator: as torch.onnx wrote it down, else that in its name. Parts of names have
+    slashes between them in TensorFlow, Core ML and torch.onnx, those of modules dots."""
+    scopes = facts.TORCH_SCOPES.get(node)
+    if scopes:
+        parts = scopes[-2].split(".") if len(scopes) > 1 else []
+    else:
+        whole = name.partition(";")[0]
+        parts = re.split(r"[/.]", whole.rpartition("/" if "/" in whole else ".")[0])
+    return tuple(part for part, _ in itertools.groupby(parts) if part)
 
 
 def _result(value: ir.Value) -> tuple[str, str]:

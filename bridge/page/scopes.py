@@ -1,11 +1,12 @@
-"""Operators grouped as their source groups them: by the scopes in their names."""
+"""Operators grouped as their source groups them: by scopes, and all of one operator of it together."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bridge.page.graph import Graph, Operator
+from bridge.page.graph import Graph
 
 __all__ = ["Group", "grouped"]
 
@@ -28,25 +29,15 @@ def grouped(graph: Graph) -> Group:
         alike[operator.origin] = alike.get(operator.origin, 0) + 1
     root: dict[str, dict | list] = {}
     for place, operator in enumerate(graph.operators):
-        scope = scope_of(operator)
-        inner = operator.origin >= 0 and alike[operator.origin] > 1
+        whole = operator.origin >= 0 and alike[operator.origin] > 1
+        own = f"{operator.native} {re.split('[/.]', operator.name)[-1]}".strip()
         here = root
-        for part in [*scope, f"{operator.native} {operator.name}".strip()] if inner else scope:
+        for part in [*operator.scope, own] if whole else operator.scope:
             here = here.setdefault(f"/{part}", {})  # type: ignore[assignment]
         here[str(place)] = []
     members = _group("", root).members
     ends = range(len(graph.operators), len(graph.all))
     return Group("", (*members, *ends))
-
-
-def scope_of(operator: Operator) -> list[str]:
-    """The scope in the name of an operator's source, outermost first; empty where it has none. Names of
-    TensorFlow, of Core ML and of exported torch modules have / between parts, those of modules dots."""
-    name = operator.name.partition(";")[0]
-    if not name and operator.results:
-        name = operator.results[0][0]
-    between = "/" if "/" in name else "."
-    return [part for part in name.split(between)[:-1] if part]
 
 
 def _group(label: str, inner: dict) -> Group:
