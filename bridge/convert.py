@@ -20,6 +20,7 @@ from bridge.page.content import Content
 from bridge.page.fragments import Shown
 from bridge.report import Report
 from bridge.route import Route, route
+from bridge.summary import size_on_disk
 
 if TYPE_CHECKING:
     from bridge.quantize.file import Step
@@ -125,6 +126,8 @@ def written(
     with report.timed("import"):
         model = way.reader.read()
     report.notes.extend(hub.noted(model))
+    if way.reader.is_file:
+        report.bytes["source"] = size_on_disk(Path(way.reader.source), model)
     if change is not None:
         model = change(model)
     if not verify:
@@ -197,6 +200,7 @@ def _write(
             size = sum(tensor.nbytes for tensor in hub.weights(model))
             with uncollected(), report.timed("export", (temporary.parent, size)):
                 target.write(model, temporary, report)
+            report.bytes["result"] = size_on_disk(temporary.parent)
             if proof is not None:
                 with report.timed("verify"):
                     verification = proof.of(temporary, model)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import Blocker, UnsupportedModel, blocker_table
-from bridge.page.content import Bars, Content, Table, drawn, section
+from bridge.page.content import Bars, Content, Table, bytes_told, drawn, section
 from bridge.page.fragments import Shown
 from bridge.page.graph import Graph
 
@@ -44,7 +44,8 @@ class Crossing:
 @dataclass
 class Report(Shown):
     """Report of one conversion: `crossings` per operator, `notes` on the model, `blockers` that refuse it;
-    `graph` is the hub model that crosses, in whose order the crossings are."""
+    `bytes` are those of the source, if it is a file, and of what was written; `graph` is the hub model that
+    crosses, in whose order the crossings are."""
 
     source: str
     target: str
@@ -52,6 +53,7 @@ class Report(Shown):
     notes: list[str] = field(default_factory=list)
     blockers: list[Blocker] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    bytes: dict[str, int] = field(default_factory=dict)
     model: str = "the model"
     variant: str = ""
     hint: str = ""
@@ -101,13 +103,15 @@ class Report(Shown):
         )
         counts = ", ".join(f"{n} {o}" for o, n in self.counts().items())
         timed = tuple((step, seconds, f"{seconds:.2f} s") for step, seconds in self.seconds.items())
+        sizes = tuple((which, count, bytes_told(count)) for which, count in self.bytes.items())
         return Content(
             f"{name}: {self.source} → {self.variant or self.target}",
             f"Refused, for {count} reason{'s' * (count > 1)}." if count else "Every operator crosses.",
             self.ok,
             section("Operators that cannot cross", self.hint if count else "", Table(head, refused))
             + section("How each operator crosses", counts, *self.notes, self._crossings())
-            + section("Time of each step", Bars(timed)),
+            + section("Time of each step", Bars(timed))
+            + section("Size on the disk", Bars(sizes)),
             () if self.graph is None else drawn(name, self.graph, outcomes=self._outcomes(self.graph)),
         )
 

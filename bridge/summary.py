@@ -59,9 +59,10 @@ def inspect(
     )
 
 
-def size_on_disk(path: Path, model: ir.Model) -> int:
-    """Bytes of the file or folder that a hub model was read from, and of the files beside it that hold its
+def size_on_disk(path: Path, model: ir.Model | None = None) -> int:
+    """Bytes of a file or folder; if a hub model was read from it, and of the files beside it that hold its
     weights."""
-    files = {path, *(w.file.path for w in hub.weights(model) if isinstance(w, FileTensor))}
+    weights = hub.weights(model) if model is not None else []
+    files = {path, *(w.file.path for w in weights if isinstance(w, FileTensor))}
     files |= set(path.rglob("*")) if path.is_dir() else set()
     return sum(file.stat().st_size for file in files if file.is_file())
