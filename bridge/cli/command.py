@@ -32,10 +32,14 @@ SILENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_minloglevel": "3"}
 
 @dataclass(frozen=True)
 class Printed:
-    """A result that prints as `text` or as the JSON of `data`."""
+    """A result that prints as `text` or as the JSON of `data`, and whose page is that of `result`."""
 
     text: str
     data: Any
+    result: Any = None
+
+    def content(self) -> Any:
+        return self.result.content()
 
     def to_dict(self) -> Any:
         return self.data
