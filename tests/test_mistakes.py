@@ -43,7 +43,11 @@ CONVERT = [
     ("convert mnist.onnx m.tflite --html", 2, "requires an argument"),
     ("convert mnist.onnx m.tflite --html notes.md", 1, "is a file that is no page of bridge"),
     ("convert mnist.onnx m.tflite --html no/page.html", 1, "does not exist: create it first"),
-    ("convert mnist.onnx --to tflite -o out --html page.html", 2, "--html is of one model and its file alone"),
+    (
+        "convert mnist.onnx --to tflite -o out --html page.html",
+        2,
+        "--html is of one model and its file alone",
+    ),
     ("convert mnist.onnx - --to tflite --html page.html", 2, "--html is of one model and its file alone"),
     ("convert mnist.onnx m.tflite --html .", 1, "names no file"),
     ("convert mnist.onnx m.tflite --htlm page.html", 2, "Did you mean --html"),

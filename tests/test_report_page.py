@@ -170,15 +170,16 @@ def test_a_result_that_disagrees_has_a_page(tmp_path):
     assert max(o[-1] or 0 for o in drawn["operators"]) > 0
 
 
-def test_diff_draws_both_models(tmp_path):
-    hub = bridge.load(MNIST)
-    bridge.save(hub, tmp_path / "same.onnx")
-    done = run("diff", MNIST, tmp_path / "same.onnx", "--html", tmp_path / "d.html")
-    assert done.exit_code == 0, done.output
-    assert [d["title"] for d in data_of((tmp_path / "d.html").read_text())["drawings"]] == [
-        "the first",
-        "the second",
-    ]
+def test_diff_draws_both_models_and_marks_where_they_part(tmp_path):
+    other = onnx.load(MNIST)
+    next(node for node in other.graph.node if node.name == "ReLU114").op_type = "Abs"
+    onnx.save(other, tmp_path / "other.onnx")
+    assert run("diff", MNIST, tmp_path / "other.onnx", "--html", tmp_path / "d.html").exit_code == 3
+    first, second = data_of((tmp_path / "d.html").read_text())["drawings"]
+    for drawing, native in ((first, "Relu"), (second, "Abs")):
+        marked = [o for o in drawing["operators"] if drawing["texts"][o[3]] == "differs"]
+        assert [(drawing["texts"][o[1]], drawing["texts"][o[2]]) for o in marked] == [(native, "ReLU114")]
+    assert run("diff", MNIST, MNIST, "--html", tmp_path / "d.html").exit_code == 0
 
 
 def test_quantization_tells_sizes_and_the_error_of_each_layer(tmp_path):

@@ -47,16 +47,8 @@ def page(result: Shown | Content) -> str:
         "verdict": verdict(content),
         "first": "".join(told[:1]),
         "others": "".join(told[1:]),
-        "graph": _graph(content.drawings),
         "style": resource("page.css"),
-        "data": _script_data(content.drawings),
-        "dagre": "".join(
-            line for line in resource("dagre.min.js").splitlines(True) if not line.startswith("//#")
-        )
-        if content.drawings
-        else "",
-        "script": resource("graph.js") if content.drawings else "",
-        "licence": escape(resource("dagre.LICENSE.txt")),
+        **_graph(content.drawings),
     }
     template = resource("page.html")
     pieces = template.split("{{")
@@ -84,16 +76,25 @@ def unless_page(place: Path) -> str:
     return "" if not start or GENERATOR.encode() in start else "is a file that is no page of bridge"
 
 
-def _graph(drawings: tuple[Drawing, ...]) -> str:
+def _graph(drawings: tuple[Drawing, ...]) -> dict[str, str]:
+    """Parts of the page that draw graphs; empty without any."""
     if not drawings:
-        return ""
+        return dict.fromkeys(("graph", "data", "dagre", "script", "licence"), "")
     cut = [
         f"{drawing.title}: the first {MOST:,} of {len(drawing.graph.operators):,} operators are drawn."
         for drawing in drawings
         if len(drawing.graph.operators) > MOST
     ]
-    told = "".join(f"<p>{escape(line)}</p>" for line in cut)
-    return resource("graph.html").replace("{{cut}}", told)
+    library = resource("dagre.min.js").splitlines(keepends=True)
+    licence = f"<pre>dagre: {escape(resource('dagre.LICENSE.txt'))}</pre>"
+    summary = "<summary>Licence of what draws the graph</summary>"
+    return {
+        "graph": resource("graph.html").replace("{{cut}}", "".join(f"<p>{escape(line)}</p>" for line in cut)),
+        "data": _script_data(drawings),
+        "dagre": "".join(line for line in library if not line.startswith("//#")),
+        "script": resource("graph.js"),
+        "licence": f"<footer><details>{summary}{licence}</details></footer>",
+    }
 
 
 def _script_data(drawings: tuple[Drawing, ...]) -> str:
