@@ -269,6 +269,7 @@ def test_operators_are_grouped_by_scopes_and_none_is_lost():
         ("model.encoder.layer.3/linear_5", ("model", "encoder", "layer", "3")),
         ("/layer1/layer1.0/conv1/Conv", ("layer1", "0", "conv1")),
         ("model/block/Relu;model/block/BiasAdd", ("model", "block")),
+        ("a/b/" * 5000 + "Relu", ("a", "b") * 15),
     ],
 )
 def test_the_scope_of_an_operator_is_in_its_name(name, scope):

@@ -14,6 +14,8 @@ from bridge.ports import port_of
 
 __all__ = ["Graph", "Operator", "graph_of"]
 
+DEEPEST = 30
+"""Scopes within one another that are told apart."""
 KNOWN = {
     "format": facts.FORMAT,
     "version": facts.VERSION,
@@ -119,7 +121,7 @@ def _scope(node: ir.Node, name: str) -> tuple[str, ...]:
     else:
         whole = name.partition(";")[0]
         parts = re.split(r"[/.]", whole.rpartition("/" if "/" in whole else ".")[0])
-    return tuple(part for part, _ in itertools.groupby(parts) if part)
+    return tuple(part for part, _ in itertools.groupby(parts) if part)[:DEEPEST]
 
 
 def _result(value: ir.Value) -> tuple[str, str]:

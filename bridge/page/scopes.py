@@ -43,9 +43,11 @@ def grouped(graph: Graph) -> Group:
 def _group(label: str, inner: dict) -> Group:
     members: list[Group | int] = []
     for key, below in inner.items():
-        member = _group(key[1:], below) if key.startswith("/") else int(key)
-        alone = isinstance(member, Group) and len(member.members) == 1
-        members.append(member.members[0] if alone else member)
+        if key.startswith("/"):
+            group = _group(key[1:], below)
+            members.append(group if len(group.members) > 1 else group.members[0])
+        else:
+            members.append(int(key))
     if len(members) == 1 and isinstance(members[0], Group):
         only = members[0]
         return Group("/".join(filter(None, (label, only.label))), only.members)
