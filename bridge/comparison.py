@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ import onnx_ir as ir
 
 from bridge.errors import VerificationFailed
 from bridge.noise import Noise
+from bridge.page.content import Content, Histogram, Table, drawn, section
+from bridge.page.fragments import Shown
+from bridge.page.graph import Graph
 from bridge.quant import is_dequantize, is_quantize, quant_params
 from bridge.session import Outputs
 from bridge.traits import MOVES_DATA, is_a
@@ -22,6 +25,11 @@ __all__ = ["Comparison", "Verification", "compare", "last_place", "quanta", "wor
 
 TOLERANCE = {"float16": (1e-2, 1e-2), "bfloat16": (1e-2, 1e-2)}
 FLOAT = (1e-3, 1e-4)
+DECADES = range(-9, 2)
+RANGES = ("0", f"< 1e{DECADES[0]}", *(f"1e{d} to 1e{d + 1}" for d in DECADES), f"≥ 1e{DECADES[-1] + 1}")
+"""Ranges of the absolute errors that a histogram counts."""
+DRAWN = 24
+"""Outputs whose histograms a page has at most."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class Comparison:
     agrees).
 
     `quantum` is the step of a quantized output, when it was needed to agree; `measure` says what its error
-    was held to, where that is more than one step; `rms` is the root of the mean square of the error.
+    was held to, where that is more than one step; `rms` is the root of the mean square of the error;
+    `histogram` counts the finite elements whose absolute error is in each of RANGES.
     """
 
     name: str
@@ -41,21 +50,39 @@ class Comparison:
     quantum: float = 0.0
     measure: str = ""
     rms: float = 0.0
+    histogram: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
         return not self.problem
 
+    @property
+    def verdict(self) -> str:
+        """The verdict in words."""
+        if self.problem:
+            return self.problem
+        if self.measure:
+            return f"agrees within {self.measure}"
+        return f"agrees within a quantum of {self.quantum:.3g}" if self.quantum else "agrees"
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """Its figures as a table shows them."""
+        figures = (f"{self.max_abs:.2e}", f"{self.max_rel:.2e}", f"{self.rms:.2e}", f"{self.cosine:.6f}")
+        return self.name, *figures, self.verdict
+
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Shown):
     """Per output of the reference, how the candidate compares at its worst; `engines` are the two runtimes,
-    `settings` the lengths of dimensions that vary, a run each, and `notes` what else to know."""
+    `settings` the lengths of dimensions that vary, a run each, `notes` what else to know, and `graph` is the
+    hub model of the reference, where that was read."""
 
     outputs: tuple[Comparison, ...]
     engines: tuple[str, str]
     settings: tuple[dict[str, int], ...] = ()
     notes: tuple[str, ...] = ()
+    graph: Graph | None = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -87,7 +114,36 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self) | {"ok": self.ok, "first_diverging": self.first_diverging}
+        plain = asdict(replace(self, graph=None))
+        del plain["graph"]
+        return plain | {"ok": self.ok, "first_diverging": self.first_diverging}
+
+    def content(self) -> Content:
+        """Each output with its errors and their histogram; the graph coloured by the error of outputs."""
+        far = sum(not o.ok for o in self.outputs)
+        at = "; ".join(dict.fromkeys(shown(s) for s in self.settings if s))
+        head = ("output", "max abs", "max rel", "rms", "cosine", "verdict")
+        rows = tuple(o.row for o in self.outputs)
+        ordered = sorted((o for o in self.outputs if o.histogram), key=lambda o: (o.ok, -o.max_abs))
+        columns = (
+            Histogram(o.name, RANGES, o.histogram, f"{sum(o.histogram):,} elements by absolute error")
+            for o in ordered[:DRAWN]
+        )
+        errors = {o.name: o.max_abs for o in self.outputs}
+        return Content(
+            f"{self.engines[0]} against {self.engines[1]}",
+            f"{far} of {len(self.outputs)} outputs disagree." if far else "Every output agrees.",
+            self.ok,
+            section(
+                "Outputs compared",
+                f"{self.engines[0]} against {self.engines[1]}{f', at {at}' if at else ''}",
+                *self.notes,
+                Table(head, rows, frozenset(range(1, 5)), frozenset({5})),
+                *columns,
+                f"Histograms of the {DRAWN} worst are shown." if len(ordered) > DRAWN else "",
+            ),
+            drawn("reference", self.graph, errors=errors, measure="largest error"),
+        )
 
     def __str__(self) -> str:
         width = max([len(o.name) for o in self.outputs] + [6])
@@ -98,8 +154,7 @@ class Verification:
             f"  {'output':<{width}}  {'max abs':>9}  {'max rel':>9}  {'cosine':>9}  verdict",
         ]
         lines += [
-            f"  {o.name:<{width}}  {o.max_abs:9.2e}  {o.max_rel:9.2e}  {o.cosine:9.6f}  "
-            f"{o.problem or _verdict(o)}"
+            f"  {o.name:<{width}}  {o.max_abs:9.2e}  {o.max_rel:9.2e}  {o.cosine:9.6f}  {o.verdict}"
             for o in self.outputs
         ]
         return "\n".join(lines)
@@ -186,12 +241,6 @@ def _forgiven(row: Comparison, step: float, noise: Noise | None) -> Comparison:
     return replace(row, problem="", quantum=step, measure=noise.words(step))
 
 
-def _verdict(row: Comparison) -> str:
-    if row.measure:
-        return f"agrees within {row.measure}"
-    return f"agrees within a quantum of {row.quantum:.3g}" if row.quantum else "agrees"
-
-
 def _compare(name: str, a: Any, b: Any, rtol: float | None, atol: float | None) -> Comparison:
     if isinstance(a, (list, tuple)) or isinstance(b, (list, tuple)):
         return _sequence(name, a, b, rtol, atol)
@@ -234,9 +283,15 @@ def _measured(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float)
     close = np.array_equal(a, b) if exact else bool(np.all(error <= atol + rtol * np.abs(x)))
     problem = "" if close and special else "differs" if special else "NaN or infinity elsewhere"
     rms = float(np.sqrt(np.mean(error**2))) if error.size else 0.0
-    return Comparison(
-        name, float(error.max(initial=0)), float(relative.max(initial=0)), cosine, problem, rms=rms
-    )
+    worst = float(error.max(initial=0)), float(relative.max(initial=0))
+    return Comparison(name, *worst, cosine, problem, rms=rms, histogram=_histogram(error))
+
+
+def _histogram(error: np.ndarray) -> tuple[int, ...]:
+    """Number of absolute errors in each of RANGES."""
+    edges = np.array([10.0**d for d in (*DECADES, DECADES[-1] + 1)])
+    places = np.where(error == 0, 0, 1 + np.searchsorted(edges, error, side="right"))
+    return tuple(np.bincount(places, minlength=len(RANGES)).tolist())
 
 
 def _cosine(x: np.ndarray, y: np.ndarray) -> float:

@@ -12,14 +12,17 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.edits import Edits, edited
-from bridge.errors import InvalidOption, UnsupportedModel, stage
+from bridge.errors import InvalidOption, UnsupportedModel, VerificationFailed, stage
 from bridge.load import uncollected
 from bridge.lower import Writer, writer
 from bridge.measured import notes
 from bridge.output import atomic, require_free, unless_model
+from bridge.page.content import Content
+from bridge.page.fragments import Shown
 from bridge.provenance.record import Making, Record
 from bridge.report import Report
 from bridge.route import Route, route
+from bridge.summary import size_on_disk
 
 if TYPE_CHECKING:
     from bridge.quantize.file import Step
@@ -31,7 +34,7 @@ __all__ = ["Conversion", "check", "convert", "save", "written"]
 
 
 @dataclass(frozen=True)
-class Conversion:
+class Conversion(Shown):
     """A file written: where, what happened to each operator, how it compared if that was asked, and how
     accurate it is if it was quantized."""
 
@@ -45,6 +48,13 @@ class Conversion:
         compared = self.verification.to_dict() if self.verification else None
         quantized = {"quantization": self.quantization.to_dict()} if self.quantization else {}
         return {"path": str(self.path), "report": self.report.to_dict(), "verification": compared} | quantized
+
+    def content(self) -> Content:
+        """That of the report, of the verification and of the quantization, as far as there are."""
+        content = self.report.content()
+        for part in (self.verification, self.quantization):
+            content = content if part is None else content.and_of(part.content())
+        return replace(content, title=f"{Path(self.report.model).name} → {self.path.name}")
 
     def __str__(self) -> str:
         parts = [f"{self.path} written.", self.report, self.verification, self.quantization]
@@ -136,6 +146,8 @@ def written(
         model = way.reader.read()
     report.notes.extend(hub.noted(model))
     record = Record.of_route(making or Making(), way, model)
+    if way.reader.is_file:
+        report.bytes["source"] = size_on_disk(Path(way.reader.source), model)
     if change is not None:
         model = change(model)
     if not verify:
@@ -187,7 +199,7 @@ def check(
     refuses.
     """
     way = route(src, to=to, source=source, dims=dims, options=options, profile=profile)
-    report = Report(way.reader.format.name, way.writer.format.name)
+    report = Report(way.reader.format.name, way.writer.format.name, model=str(way.reader))
     try:
         model = way.reader.read()
     except UnsupportedModel as error:
@@ -241,6 +253,7 @@ def _write(
             with uncollected(), report.timed("export", (temporary.parent, size)):
                 target.write(model, temporary, report)
             report.require()
+            report.bytes["result"] = size_on_disk(temporary.parent)
             if proof is not None:
                 with report.timed("verify"):
                     verification = proof.of(temporary, model)
@@ -249,8 +262,11 @@ def _write(
                 if quantizing is not None:
                     quantizing.measure(temporary, model, keep)
             record.complete(target, temporary, model, report, verification, proof, quantizing)
+        if verification is not None:
+            verification.require(target.path, report.model, written=True)
     except ModuleNotFoundError as error:
         raise target.format.missing(error) from error
-    if verification is not None:
-        verification.require(target.path, report.model, written=True)
+    except (UnsupportedModel, VerificationFailed) as error:
+        error.result = Conversion(target.path, report, verification)
+        raise
     return Conversion(target.path, report, verification)

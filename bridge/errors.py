@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "BridgeError",
@@ -30,7 +31,10 @@ __all__ = [
 
 
 class BridgeError(Exception):
-    """Root of every error bridge raises on purpose. `hint` says what to do next."""
+    """Root of every error bridge raises on purpose. `hint` says what to do next; `result` is what was found
+    before it was raised, such as the Report of a refusal, where there is something."""
+
+    result: Any = None
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(f"{message}\n{hint}" if hint else message)

@@ -9,6 +9,7 @@ away; a key that ends in a dot or colon is of a name: `KEY.of(name)`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -105,6 +106,10 @@ APPROXIMATED = _text("bridge.approximated")
 DECISIVE = _flag("bridge.decisive")
 """A comparison with numbers that are met exactly, or a sum whose terms cancel: less precision than it has may
 turn the one, and leaves nothing of the other."""
+
+TORCH_SCOPES = Fact[list[str]]("pkg.torch.onnx.name_scopes", repr, re.compile(r"'([^']*)'").findall)
+"""The modules an operator stands in, the whole name of each, outermost first, and its own name: as torch.onnx
+writes them."""
 
 WIDENED = _flag("bridge.widened")
 """A Cast back to the dtype a value had before it was computed wider."""

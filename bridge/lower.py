@@ -19,6 +19,7 @@ from bridge.formats import LABELS, Exporter, Format, Written
 from bridge.limits import require_sizes
 from bridge.ops import Need
 from bridge.output import require_space
+from bridge.page.graph import graph_of
 from bridge.passes import settle, tidy
 from bridge.passes.expand import ExpandFunctions
 from bridge.passes.labels import IndexLabels
@@ -98,6 +99,7 @@ class Writer:
         report.variant, report.hint = str(self), PROFILE_HINT if self.profile else self.exporter.hint
         hub.stamp_origins(model)
         before = [(hub.qualified(node), hub.origin(node)) for node in hub.all_nodes(model)]
+        report.graph = graph_of(model)
         passes = [*[IndexLabels()] * self.indexes_labels, *self.passes]
         report.blockers.extend(_untyped(model, accepts, passes))
         if report.blockers:

@@ -72,7 +72,7 @@ def inspect(
     )
 
 
-def size_on_disk(path: Path, model: ir.Model) -> int:
-    """Bytes of the file or folder that a hub model was read from, and of the files beside it that hold its
+def size_on_disk(path: Path, model: ir.Model | None = None) -> int:
+    """Bytes of a file or folder; if a hub model was read from it, and of the files beside it that hold its
     weights."""
     return sum(file.stat().st_size for file in paths_of_model(path, model))

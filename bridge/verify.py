@@ -21,6 +21,7 @@ from bridge.inputs.values import Ranges
 from bridge.load import Reader, reader
 from bridge.lower import Writer
 from bridge.noise import Noise, is_rounded, noise_of
+from bridge.page.graph import Graph, graph_of
 from bridge.remote import warm
 from bridge.runtime import HubSession, Outputs, Session, open_session, open_source
 from bridge.trials import Sampling, Trial, shown, trials
@@ -70,7 +71,7 @@ def verify(
     asked = judge.trials(Lengths(judge.model if not given else _EMPTY, sampling.dims), sampling)
     session = open_session(second)
     try:
-        return compared(judge, session, asked, sampling, rtol, atol, lossy)
+        return replace(compared(judge, session, asked, sampling, rtol, atol, lossy), graph=judge.graph)
     except (ExecutionFailed, InvalidInput) as error:
         _require_inputs(list(asked[0].inputs), session, error)
         raise
@@ -115,6 +116,12 @@ class Judge:
         if self._model is None:
             self._model = self._source if isinstance(self._source, ir.Model) else self._source.read()
         return self._model
+
+    @property
+    def graph(self) -> Graph | None:
+        """The graph of the source, where it was read."""
+        model = self._source if isinstance(self._source, ir.Model) else self._model
+        return None if model is None else graph_of(model)
 
     def _opened(self, source: Reader) -> Session:
         in_file = source.is_file and source.format.runtime

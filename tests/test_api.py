@@ -30,6 +30,7 @@ PUBLIC = {
     "bridge.needs": "attribute condition constant dtype max_rank rank unused_output",
     "bridge.ops": "Need OpTable Rule",
     "bridge.package.kinds": "Arrays Build Kind Sample kind_of kinds",
+    "bridge.page": "Bars Content Drawing Graph Histogram Section Shown Table graph_of page unless_page",
     "bridge.passes.batch_norm": "FoldBatchNormalization",
     "bridge.passes.channels_last": "ChannelsLast",
     "bridge.passes.decompose": "Decompose",

@@ -168,6 +168,19 @@ def test_the_commands_of_the_workbench_run(tmp_path, monkeypatch):
         assert result.exit_code == (3 if line.startswith("bridge diff") else 0), (line, result.output)
 
 
+def test_the_commands_and_programs_of_pages_run(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "tests" / "models" / "mnist.onnx", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "report.md").read_text()
+    for line in "".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines():
+        result = CliRunner().invoke(main, shlex.split(line)[1:])
+        assert result.exit_code == {"check": 4, "diff": 3}.get(line.split()[1], 0), (line, result.output)
+        assert "<!doctype html>" in Path(line.split("--html ")[1].split()[0]).read_text()
+    for program in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(program, {})
+    assert "2 of 3 batches" in Path("mine.html").read_text()
+
+
 @pytest.mark.parametrize("name", ["quantize", "package", "profiles"])
 def test_the_commands_and_programs_of_a_page_run(name, tmp_path, monkeypatch):
     shutil.copy(ROOT / "tests" / "models" / "mnist.onnx", tmp_path)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
+from browser import Browser, needs_browser
 
 from bridge.matrix import render
 from bridge.matrix.evidence import Evidence, Result
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+pytestmark = needs_browser
 
 RESULTS = [
     Result("onnx:tflite", "test_add", "native", error=1e-7, ops=("Add",)),
@@ -28,28 +23,17 @@ RESULTS = [
 TABLE = "[...document.querySelectorAll('#matrix tr')].map(r => [...r.children].map(c => c.textContent))"
 
 
-def seen(folder: Path, script: str, width: int = 1200, dark: bool = False) -> Any:
+def seen(browser: Browser, folder: Path, script: str, width: int = 1200, dark: bool = False) -> Any:
     """What `script`, run in the page, returns."""
-    text = render.page(
-        Evidence({"date": "2026-01-31", "bridge": "1"}, RESULTS), {"onnx": "ONNX", "tflite": "TFLite"}
-    )
-    probe = (
-        f"<script>{{const found = (() => {{{script}}})(); const p = document.createElement('pre'); p.id "
-        "= "
-        f"'probe'; p.textContent = JSON.stringify(found); document.body.append(p);}}</script>"
-    )
     page = folder / "matrix.html"
-    page.write_text(text.replace("</html>", f"{probe}</html>"))
-    words = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
-    words += [f"--window-size={width},900", *["--blink-settings=preferredColorScheme=0"] * dark, "--dump-dom"]
-    done = subprocess.run([*words, page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
-    found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stdout[-500:] + done.stderr[-500:]
-    return json.loads(found[1].replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&"))
+    evidence = Evidence({"date": "2026-01-31", "bridge": "1"}, RESULTS)
+    page.write_text(render.page(evidence, {"onnx": "ONNX", "tflite": "TFLite"}))
+    browser.open(page, width, dark=dark)
+    return browser.value(f"(() => {{{script}}})()")
 
 
-def test_operators_by_format(tmp_path):
-    assert seen(tmp_path, f"return {TABLE}") == [
+def test_operators_by_format(browser, tmp_path):
+    assert seen(browser, tmp_path, f"return {TABLE}") == [
         ["operator", "→ TFLite"],
         ["all", "2/3Add takes no double"],
         ["Add", "1/2Add takes no double"],
@@ -57,20 +41,20 @@ def test_operators_by_format(tmp_path):
     ]
 
 
-def test_filters(tmp_path):
+def test_filters(browser, tmp_path):
     choose = (
         "const set = (id, v) => { const e = document.getElementById(id); "
         "if (e.type === 'checkbox') e.checked = v; else e.value = v; e.dispatchEvent(new Event('input')); };"
     )
-    assert seen(tmp_path, f"{choose} set('outcome', 'refused'); return {TABLE}")[2:] == [
+    assert seen(browser, tmp_path, f"{choose} set('outcome', 'refused'); return {TABLE}")[2:] == [
         ["Add", "1/2Add takes no double"]
     ]
-    assert seen(tmp_path, f"{choose} set('op', 'rel'); return {TABLE}")[2:] == [["Relu", "1/1"]]
-    assert seen(tmp_path, f"{choose} set('frozen', true); return {TABLE}")[1:] == [
+    assert seen(browser, tmp_path, f"{choose} set('op', 'rel'); return {TABLE}")[2:] == [["Relu", "1/1"]]
+    assert seen(browser, tmp_path, f"{choose} set('frozen', true); return {TABLE}")[1:] == [
         ["all", "1/1"],
         ["Relu", "1/1"],
     ]
-    assert seen(tmp_path, f"{choose} set('source', 'tflite'); return {TABLE}") == [
+    assert seen(browser, tmp_path, f"{choose} set('source', 'tflite'); return {TABLE}") == [
         ["operator", "→ ONNX"],
         ["all", "2/2"],
         ["Relu", "1/1"],
@@ -78,13 +62,13 @@ def test_filters(tmp_path):
     ]
 
 
-def test_a_click_on_a_cell_shows_its_cases(tmp_path):
+def test_a_click_on_a_cell_shows_its_cases(browser, tmp_path):
     script = (
         "document.querySelectorAll('#matrix button')[1].click(); const d = "
         "document.getElementById('cases'); return [d.open, document.getElementById('title').textContent, "
         "...[...d.querySelectorAll('tr')].slice(1).map(r => [...r.children].map(c => c.textContent))];"
     )
-    assert seen(tmp_path, script) == [
+    assert seen(browser, tmp_path, script) == [
         True,
         "Add, ONNX → TFLite",
         ["test_add", "native", "1.0e-7", ""],
@@ -92,33 +76,33 @@ def test_a_click_on_a_cell_shows_its_cases(tmp_path):
     ]
 
 
-def test_filters_stand_in_the_address(tmp_path):
+def test_filters_stand_in_the_address(browser, tmp_path):
     script = (
         "const e = document.getElementById('op'); e.value = 'relu'; e.dispatchEvent(new Event('input')); "
         "const kept = location.hash; location.hash = '#source=tflite&frozen=1'; restore(); draw(); "
         "return [kept, document.getElementById('source').value, document.getElementById('frozen').checked, "
         "document.getElementById('op').value];"
     )
-    assert seen(tmp_path, script) == ["#op=relu&source=onnx", "tflite", True, ""]
+    assert seen(browser, tmp_path, script) == ["#op=relu&source=onnx", "tflite", True, ""]
 
 
-def test_heads_stay_where_they_are_seen(tmp_path):
+def test_heads_stay_where_they_are_seen(browser, tmp_path):
     script = (
         "const style = getComputedStyle(document.querySelector('#matrix th')); "
         "return [style.position, style.top, document.getElementById('legend').children.length];"
     )
-    assert seen(tmp_path, script) == ["sticky", "0px", 5]
+    assert seen(browser, tmp_path, script) == ["sticky", "0px", 5]
 
 
-def test_a_phone_scrolls_in_one_direction(tmp_path):
+def test_a_phone_scrolls_in_one_direction(browser, tmp_path):
     script = (
         "document.querySelectorAll('#matrix button')[1].click(); const e = document.documentElement; "
         "return e.scrollWidth <= e.clientWidth;"
     )
-    assert seen(tmp_path, script, width=500)
+    assert seen(browser, tmp_path, script, width=390)
 
 
-def test_dark_mode_is_dark(tmp_path):
+def test_dark_mode_is_dark(browser, tmp_path):
     script = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);"
-    assert max(seen(tmp_path, script, dark=True)) < 64
-    assert min(seen(tmp_path, script)) > 192
+    assert max(seen(browser, tmp_path, script, dark=True)) < 64
+    assert min(seen(browser, tmp_path, script)) > 192

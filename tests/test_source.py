@@ -259,7 +259,7 @@ def test_every_key_of_metadata_is_declared_in_one_file():
 def test_keys_of_metadata_are_told_apart():
     known = [fact.key for fact in vars(facts).values() if isinstance(fact, facts.Fact)]
     assert len(known) == len(set(known)) > 30
-    assert all(key.startswith(("bridge.", "coreml.", "tflite.")) for key in known)
+    assert all(key.startswith(("bridge.", "coreml.", "tflite.", "pkg.torch.")) for key in known)
 
 
 # What a plugin's modules are looked up by

@@ -19,6 +19,7 @@ from bridge.cli.arguments import (
     source_option,
 )
 from bridge.cli.command import Printed, command
+from bridge.cli.page import html_option
 
 
 def _whole(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int] | None:
@@ -75,6 +76,7 @@ def _names(context: click.Context, parameter: click.Parameter, texts: tuple[str,
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @source_option
 @dims_option
+@html_option
 @options_argument
 @command
 def bench(
@@ -101,4 +103,4 @@ def bench(
         **settings,
         **parsed(options),
     )
-    return 0, Printed(done.to_csv(), done.to_dict()) if as_csv else done
+    return 0, Printed(done.to_csv(), done.to_dict(), done) if as_csv else done

@@ -18,6 +18,8 @@ from typing import Any
 
 import click
 
+from bridge.cli.page import paged
+
 __all__ = ["Printed", "command", "progress_bar"]
 
 LOGGER = logging.getLogger("bridge")
@@ -30,10 +32,14 @@ SILENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_minloglevel": "3"}
 
 @dataclass(frozen=True)
 class Printed:
-    """A result that prints as `text` or as the JSON of `data`."""
+    """A result that prints as `text` or as the JSON of `data`, and whose page is that of `result`."""
 
     text: str
     data: Any
+    result: Any = None
+
+    def content(self) -> Any:
+        return self.result.content()
 
     def to_dict(self) -> Any:
         return self.data
@@ -53,7 +59,13 @@ def command(function: Callable) -> Callable:
     @click.option("--debug", is_flag=True, help="Print the traceback of an error.")
     @wraps(function)
     def print_result(
-        as_json: bool, verbose: bool, quiet: bool, log_file: Path | None, debug: bool, **arguments: Any
+        as_json: bool,
+        verbose: bool,
+        quiet: bool,
+        log_file: Path | None,
+        debug: bool,
+        html: Path | None = None,
+        **arguments: Any,
     ) -> None:
         shows_progress = not (quiet or verbose or arguments.get("folder") or arguments.get("manifest"))
         with ExitStack() as contexts:
@@ -61,7 +73,7 @@ def command(function: Callable) -> Callable:
             contexts.enter_context(logged(verbose, log_file))
             if not verbose:
                 contexts.enter_context(silent_runtimes())
-            code, text, failed = _outcome(function, arguments, as_json, shows_progress, debug)
+            code, text, failed = _outcome(function, arguments, html, as_json, shows_progress, debug)
         if text and not (quiet and code == 0):
             click.echo(text, err=failed and not as_json)
         sys.exit(code)
@@ -70,15 +82,25 @@ def command(function: Callable) -> Callable:
 
 
 def _outcome(
-    function: Callable, arguments: dict[str, Any], as_json: bool, shows_progress: bool, debug: bool
+    function: Callable,
+    arguments: dict[str, Any],
+    html: Path | None,
+    as_json: bool,
+    shows_progress: bool,
+    debug: bool,
 ) -> tuple[int, str, bool]:
     """Exit code of a command, what it says, and whether that is an error."""
     from bridge.errors import BridgeError, stage
 
     try:
         name = function.__name__
-        with spinner(name, shows_progress), stage(f"bridge {name}", click.ClickException):
+        with (
+            spinner(name, shows_progress),
+            stage(f"bridge {name}", click.ClickException),
+            paged(html) as page,
+        ):
             code, result = function(**arguments)
+            page(result)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT, "Interrupted.", True
     except (BridgeError, OSError) as error:

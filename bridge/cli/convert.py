@@ -30,9 +30,10 @@ from bridge.cli.arguments import (
 )
 from bridge.cli.command import command, progress_bar
 from bridge.cli.edits import edit_options, take_edits
+from bridge.cli.page import html_option
 from bridge.cli.provenance import card_options, take_card
 from bridge.cli.quantize import quantize_options, take_quantizing
-from bridge.cli.usage import refuse_without
+from bridge.cli.usage import refuse_with, refuse_without
 
 
 @click.command(cls=FormatCommand, example="convert model.onnx model.tflite --verify")
@@ -68,6 +69,7 @@ from bridge.cli.usage import refuse_without
 @quantize_options
 @card_options
 @named_dims_option
+@html_option
 @options_argument
 @command
 def convert(
@@ -92,6 +94,8 @@ def convert(
     """
     import bridge
 
+    if manifest is not None or folder is not None or paths[1:] == ("-",):
+        refuse_with(click.get_current_context(), "html", "of one model and its file alone")
     if manifest is not None:
         return _batch(_of_manifest(manifest, paths), jobs, scheduler)
     _require_usage(paths, folder, settings)
@@ -207,6 +211,7 @@ def _to_standard_output(source: str, settings: dict[str, Any]) -> None:
 @profile_option
 @source_option
 @dims_option
+@html_option
 @options_argument
 @command
 def check(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from bridge.cli.arguments import (
     source_option,
 )
 from bridge.cli.command import Printed, command
+from bridge.cli.page import html_option
 from bridge.cli.provenance import shown_of, summary_options
 
 
@@ -39,6 +42,7 @@ from bridge.cli.provenance import shown_of, summary_options
 @source_option
 @click.option("--candidate-from", metavar="FORMAT", help="Format of CANDIDATE.")
 @dims_option
+@html_option
 @options_argument
 @command
 def verify(
@@ -74,7 +78,19 @@ def verify(
         candidate_options=second,
         **settings,
     )
+    if click.get_current_context().params["html"] is not None and result.graph is None:
+        result = replace(result, graph=_graph_as_read(reference, source, first))
     return (0 if result.ok else 3), result
+
+
+def _graph_as_read(model: str, source: str | None, options: dict[str, Any]) -> Any:
+    """The graph of a model as the hub holds it; None where bridge does not read it, which a runtime may all
+    the same."""
+    import bridge
+    from bridge.page import graph_of
+
+    with suppress(bridge.BridgeError):
+        return graph_of(bridge.load(model, source=source, **options))
 
 
 @click.command(cls=FormatCommand, example="run model.onnx -i input.npy")

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-__all__ = ["Command", "Group", "option_of", "refuse_without"]
+__all__ = ["Command", "Group", "option_of", "refuse_with", "refuse_without"]
 
 OPTIONS = {
     "--batch-size": "--dims NAME=LENGTH gives a dimension of the inputs its length.",
@@ -143,6 +143,13 @@ def owner_of(option: str, group: click.Command) -> str:
     """The first command of a group that has an option; empty where none has."""
     commands = group.commands.items() if isinstance(group, click.Group) else ()
     return next((name for name, one in commands if any(option in p.opts for p in one.params)), "")
+
+
+def refuse_with(ctx: click.Context, name: str, why: str) -> None:
+    """Raise UsageError for a parameter that was typed, though here nothing comes of it."""
+    for parameter in ctx.command.params:
+        if parameter.name == name and ctx.params[name] is not None:
+            raise click.UsageError(f"{parameter.opts[0]} is {why}.", ctx)
 
 
 def refuse_without(ctx: click.Context, given: Iterable[str], needs: str) -> None:

@@ -17,6 +17,7 @@ from bridge.cli.arguments import (
     target_option,
 )
 from bridge.cli.command import command
+from bridge.cli.page import html_option
 
 
 @click.command(cls=FormatCommand, example="extract model.onnx part.onnx --from-values a,b --to-values c")
@@ -96,6 +97,7 @@ def optimize(
 @click.option("--weights-only", is_flag=True, help="Compare the weights alone.")
 @click.option("--first-from", metavar="FORMAT", help="Format of FIRST; found from its content when omitted.")
 @click.option("--second-from", metavar="FORMAT", help="Format of SECOND.")
+@html_option
 @options_argument
 @command
 def diff(

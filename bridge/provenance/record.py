@@ -172,12 +172,13 @@ def files_of_model(path: Path, model: ir.Model) -> dict[str, dict[str, Any]]:
     return found
 
 
-def paths_of_model(path: Path, model: ir.Model) -> list[Path]:
+def paths_of_model(path: Path, model: ir.Model | None = None) -> list[Path]:
     """The files of a folder, or a file and those beside it that hold weights of the hub model read from
     it."""
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.is_file())
-    return sorted({path, *(t.file.path for t in hub.weights(model) if isinstance(t, FileTensor))})
+    weights = hub.weights(model) if model is not None else []
+    return sorted({path, *(t.file.path for t in weights if isinstance(t, FileTensor))})
 
 
 def sha256_of(file: Path) -> str:

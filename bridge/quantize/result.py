@@ -8,6 +8,9 @@ from typing import Any
 
 import onnx_ir as ir
 
+from bridge.page.content import Bars, Content, Table, bytes_told, drawn, section
+from bridge.page.fragments import Shown
+from bridge.page.graph import graph_of
 from bridge.quantize.accuracy import Accuracy
 
 __all__ = ["Quantization"]
@@ -16,7 +19,7 @@ SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Quantization:
+class Quantization(Shown):
     """A quantized hub model: `outputs` say what each output keeps of the float model's on the samples held
     back, `layers` the same of the values within, `written` of the outputs of a file made of it, in its own
     runtime; all are empty without data. `returned` are the layers that `auto` returned to float, `sizes` the
@@ -52,9 +55,35 @@ class Quantization:
             for part in ("outputs", "layers", "written")
         }
 
+    def content(self) -> Content:
+        """Bytes before and after, accuracy of outputs and of the values within; the graph coloured by what
+        quantization changed, as a part of each value."""
+        before, after = self.sizes
+        measured = {a.name: a.sqnr for a in (*self.layers, *self.outputs) if not math.isnan(a.sqnr)}
+        errors = {name: 10 ** (-sqnr / 20) for name, sqnr in measured.items()}
+        kinds = {"output": self.outputs, "written": self.written, "layer": self.layers}
+        rows = tuple(_row(kind, a) for kind, accuracies in kinds.items() for a in accuracies)
+        head = ("", "name", "SQNR", "cosine", "max error", "agreement")
+        told = bytes_told(before), bytes_told(after)
+        held = f"{'Random samples' if self.random else 'Samples held back'} of {self.samples}"
+        return Content(
+            f"Quantization, {self.scheme}",
+            f"Weights {told[0]} → {told[1]}{'' if self.sqnr is None else f', {self.sqnr:.1f} dB kept'}.",
+            True,
+            section(
+                f"Quantization: {self.scheme}",
+                *self.notes,
+                Bars((("weights before", before, told[0]), ("weights after", after, told[1]))),
+                held if rows else "",
+                Table(head, rows, frozenset(range(2, 6))),
+                f"Returned to float: {', '.join(self.returned)}" if self.returned else "",
+            ),
+            drawn("quantized", graph_of(self.model), errors=errors, measure="noise, part of the value"),
+        )
+
     def __str__(self) -> str:
         before, after = self.sizes
-        lines = [f"{self.scheme}: weights {_size(before)} → {_size(after)}"]
+        lines = [f"{self.scheme}: weights {bytes_told(before)} → {bytes_told(after)}"]
         lines += [f"  note: {note}" for note in self.notes]
         if self.outputs:
             held = "random" if self.random else "held back"
@@ -74,8 +103,9 @@ def _measured_rows(kind: str, rows: Any) -> list[str]:
     return [f"    {kind} {a.name:<{width}}  {a}" for a in rows]
 
 
-def _size(count: int) -> str:
-    return f"{count / 2**20:.2f} MB" if count >= 2**20 else f"{count / 2**10:.1f} kB"
+def _row(kind: str, a: Accuracy) -> tuple[str, ...]:
+    agreed = "" if a.agreement is None else f"{a.agreement:.1%}"
+    return kind, a.name, f"{a.sqnr:.2f} dB", f"{a.cosine:.6f}", f"{a.max_error:.2e}", agreed
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

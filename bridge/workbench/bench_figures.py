@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from bridge.page.content import Bars, Content, Section, Table, section
+from bridge.page.fragments import Shown
 from bridge.workbench.bench_work import Work, quantity
 
 __all__ = ["Benchmark", "Group", "Latency", "Machine", "Operator", "Row"]
@@ -122,6 +124,11 @@ class Row:
     operators: tuple[Operator, ...] = ()
     problem: str = ""
 
+    def sections(self) -> tuple[Section, ...]:
+        """Its operators, as a page shows them."""
+        shares = tuple((f"{o.kind} × {o.count}", o.share, duration(o.seconds)) for o in self.operators)
+        return section(f"Operators of {self.name}", Bars(shares))
+
     def cells(self) -> list[str]:
         """What the table shows of it."""
         size = f"{quantity(self.bytes)}B" if self.bytes else ""
@@ -159,11 +166,31 @@ class Group:
     inputs: dict[str, dict[str, list[int]]]
     rows: tuple[Row, ...]
 
+    def subjects(self) -> list[str]:
+        """A sentence on each model: the shapes of its inputs, and its work."""
+        shapes = {name: ", ".join(f"{n} {s}" for n, s in self.inputs[name].items()) for name in self.work}
+        return [f"{name} on {shapes[name] or 'no inputs'}: {work}" for name, work in self.work.items()]
+
+    def sections(self) -> tuple[Section, ...]:
+        """What a page shows of it."""
+        title = ", ".join(self.work)
+        rows = tuple(tuple(row.cells()) for row in self.rows)
+        timed = [(r.name, r.latency.p50, duration(r.latency.p50)) for r in self.rows if r.latency]
+        memory = [(r.name, r.memory, f"{quantity(r.memory)}B") for r in self.rows if r.memory]
+        sizes = [(r.name, r.bytes, f"{quantity(r.bytes)}B") for r in self.rows if r.bytes]
+        problems = [f"{row.name}: {row.problem}" for row in self.rows if row.problem]
+        return (
+            section(
+                title, *self.subjects(), *problems, Table(tuple(HEAD), rows, frozenset(range(2, len(HEAD))))
+            )
+            + section(f"{title}: median of a run", Bars(tuple(timed)))
+            + section(f"{title}: memory", Bars(tuple(memory)))
+            + section(f"{title}: bytes on the disk", Bars(tuple(sizes)))
+            + tuple(one for row in self.rows if row.operators for one in row.sections())
+        )
+
     def __str__(self) -> str:
-        lines = []
-        for name, work in self.work.items():
-            shapes = ", ".join(f"{n} {shape}" for n, shape in self.inputs[name].items())
-            lines += [f"{name} on {shapes or 'no inputs'}: {work}"]
+        lines = self.subjects()
         lines += ["", *_table([HEAD, *(row.cells() for row in self.rows)])]
         lines += [f"  {row.name}: {row.problem}" for row in self.rows if row.problem]
         batches = sorted({rows for row in self.rows for rows in row.rate if rows})
@@ -208,7 +235,7 @@ def duration(seconds: float) -> str:
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class Benchmark(Shown):
     """Files in their runtimes, group by group, and the machine they ran on."""
 
     machine: Machine
@@ -231,6 +258,15 @@ class Benchmark:
             for group in self.groups
         ]
         return {"machine": asdict(self.machine), "groups": groups}
+
+    def content(self) -> Content:
+        """Latency, memory and bytes of each group's files as bars, and all figures as a table."""
+        told = (
+            f"{len(self.rows)} files in their runtimes." if len(self.rows) > 1 else "One file in its runtime."
+        )
+        groups = tuple(one for group in self.groups for one in group.sections())
+        failed = any(row.problem for row in self.rows)
+        return Content("Benchmark", told, not failed, groups + section("Machine", str(self.machine)))
 
     def to_csv(self) -> str:
         """A line a row, with a head; seconds and bytes."""

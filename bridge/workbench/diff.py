@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ import onnx_ir as ir
 from bridge import facts, hub
 from bridge.digests import content_of, digest_of, digests
 from bridge.load import reader
+from bridge.page.content import Content, Drawing, Table, section
+from bridge.page.fragments import Shown
+from bridge.page.graph import Graph, graph_of
 from bridge.ports import port_of
 from bridge.provenance.chain import provenance_of
 
@@ -53,7 +56,7 @@ class WeightChange:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Shown):
     """All that differs between two models: lines about inputs and outputs, operators with their two counts,
     operators at which the computations part, weights, and metadata with its two values. How each of them was
     converted is told among the metadata, and is no difference."""
@@ -65,6 +68,7 @@ class Difference:
     alike: int
     metadata: dict[str, tuple[str | None, str | None]]
     weights_only: bool = False
+    graphs: tuple[Graph, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def same(self) -> bool:
@@ -75,7 +79,32 @@ class Difference:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {"same": self.same, **asdict(self)}
+        plain = asdict(replace(self, graphs=()))
+        del plain["graphs"]
+        return {"same": self.same, **plain}
+
+    def content(self) -> Content:
+        """A section for each kind of difference; both graphs, with the operators at which they part."""
+        weights = [(w.kind, w.first, w.second, str(list(w.shape)), *_amounts(w)) for w in self.weights]
+        counts = [(op, f"{a:,}", f"{b:,}") for op, (a, b) in self.operators.items()]
+        metadata = [(k, *("" if v is None else v for v in pair)) for k, pair in self.metadata.items()]
+        which = ("first", "second")
+        parting = [(side, name) for side, names in zip(which, self.parting, strict=True) for name in names]
+        head = ("kind", *which, "shape", "largest difference", "part of the largest element")
+        return Content(
+            "Two models compared",
+            "The same." if self.same else "Different.",
+            self.same,
+            section("Interface", *self.interface)
+            + section("Operators", Table(("operator", *which), tuple(counts), frozenset({1, 2})))
+            + section("Where the computations part", Table(("in the", "operator"), tuple(parting)))
+            + section("Weights", f"{self.alike:,} alike", Table(head, tuple(weights), frozenset({4, 5})))
+            + section("Metadata", Table(("key", *which), tuple(metadata))),
+            tuple(
+                Drawing(f"the {side}", graph, _parted(graph, names))
+                for side, graph, names in zip(which, self.graphs, self.parting, strict=False)
+            ),
+        )
 
     def __str__(self) -> str:
         kinds = Counter(w.kind for w in self.weights)
@@ -92,6 +121,21 @@ class Difference:
         if not self.weights_only:
             lines += _section("Metadata", [f"{k}: {a!r} → {b!r}" for k, (a, b) in self.metadata.items()])
         return "\n".join(lines)
+
+
+def _amounts(change: WeightChange) -> tuple[str, str]:
+    """Largest difference of a weight that changed, and its part of the largest element."""
+    return (f"{change.largest:.3g}", f"{change.relative:.2%}") if change.kind == "changed" else ("", "")
+
+
+def _parted(graph: Graph, names: tuple[str, ...]) -> dict[int, tuple[str, str]]:
+    """Outcomes of the operators at which the computation parts from the other."""
+    known = set(names)
+    return {
+        place: ("differs", "computes what the other does not")
+        for place, o in enumerate(graph.operators)
+        if f"{o.native} {o.name}".strip() in known
+    }
 
 
 def _section(title: str, lines: Iterable[str], always: bool = False) -> list[str]:
@@ -139,6 +183,7 @@ def diff(
         alike=alike,
         metadata=_metadata(one, other),
         weights_only=weights_only,
+        graphs=(graph_of(one), graph_of(other)),
     )
 
 
