@@ -155,10 +155,11 @@ def answer(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def shown(variant: int, inputs: dict[str, Any], **place: Any) -> Iterator[dict[str, Any]]:
     """Yield the values within a session, in the worker."""
-    yield _told(lambda: {"values": _session(variant, place).within(inputs)})
+    yield answer(lambda: {"values": _session(variant, place).within(inputs)})
 
 
-def _told(compute: Any) -> dict[str, Any]:
+def answer(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a computation in the worker gives, or the error of bridge's that it raised."""
     try:
         return compute()
     except BridgeError as error:
