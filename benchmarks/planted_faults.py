@@ -362,6 +362,33 @@ def measure_right(models: dict[str, Path], formats: list[str], folder: Path) -> 
     print(f"Right models: {dict(kinds)}", flush=True)
 
 
+def measure_overflow(folder: Path) -> None:
+    """A float16 Core ML file, one product of which is larger than float16 holds."""
+    net = Net(0, x=[2, 8])
+    x = net("MatMul", "x", net.weight(8, 8))
+    x = net("MatMul", x, net.const(np.full((8, 8), 9e4, np.float32)))
+    x = net("MatMul", x, net.const(np.full((8, 8), 1e-5, np.float32)))
+    onnx.save(net.model(net("Relu", x)), source := folder / "overflows.onnx")
+    path = folder / "overflows.mlpackage"
+    bridge.convert(source, path, precision="float16", overwrite=True)
+    print(f"Half precision, matmul_1 overflows:\n{bridge.bisect(source, path)}", flush=True)
+
+
+def measure_quantized(folder: Path) -> None:
+    """An int8 TFLite file, one product of which has a weight that leaves few levels to the others."""
+    net = Net(0, x=[16, 32])
+    x = "x"
+    for layer in range(6):
+        weights = net.rng.normal(0, 0.2, (32, 32)).astype(np.float32)
+        if layer == 3:
+            weights[0] *= 60
+        x = net("Tanh", net("MatMul", x, net.const(weights)))
+    onnx.save(net.model(net("MatMul", x, net.weight(32, 8))), source := folder / "coarse.onnx")
+    path = folder / "coarse.tflite"
+    bridge.convert(source, path, quantize="int8", calibration="random", overwrite=True)
+    print(f"Quantized, matmul_6 coarse:\n{bridge.bisect(source, path)}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -386,6 +413,8 @@ def main() -> None:
         measure_faults(models, asked.to, asked.count, asked.seed, asked.only, folder)
         if asked.only is None:
             measure_right(models, asked.to, folder)
+            measure_overflow(folder)
+            measure_quantized(folder)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,10 @@ class Search:
 
     def _run(self, given: Mapping[ir.Value, list[np.ndarray]]) -> Values:
         self.runs += 1
-        return values_in(self.candidate, [self.fit.given(i) for i in self.inputs], given)
+        found = values_in(self.candidate, [self.fit.given(i) for i in self.inputs], given)
+        if np.isfinite(self.tolerance.wrong):
+            return found
+        return {v: arrays for v, arrays in found.items() if not is_yet_to_round(v)}
 
     def _given(self, *more: Pair) -> dict[ir.Value, list[np.ndarray]]:
         return {p.second: p.view.of(self.first[p.first]) for p in (*self.pairs.values(), *more)}
@@ -280,6 +283,12 @@ def described(node: ir.Node) -> tuple[str, tuple[str, ...]]:
     """The name an operator has, and its attributes as they are given."""
     plain = sorted(f"{name}={attribute.value!r}" for name, attribute in node.attributes.items())
     return hub.qualified(node), tuple(plain)
+
+
+def is_yet_to_round(value: ir.Value) -> bool:
+    """True for what is read by nothing but its quantization, which belongs to the operator that gives it."""
+    readers = [use.node.op_type for use in value.uses()]
+    return bool(readers) and {*readers} == {"QuantizeLinear"} and not value.is_graph_output()
 
 
 def inputs_of(value: ir.Value) -> list[ir.Value]:
