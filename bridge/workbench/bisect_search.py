@@ -12,7 +12,8 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.digests import content_of
-from bridge.traits import MOVES_DATA, is_a
+from bridge.quant import is_quantize
+from bridge.traits import BROADCASTING, ELEMENTWISE, MOVES_DATA, is_a
 from bridge.workbench.bisect_fit import Fit
 from bridge.workbench.bisect_match import (
     Pair,
@@ -82,9 +83,7 @@ class Search:
         """The places where the models part, in the reference's order; `pairs` are then all values that
         correspond, `free` the candidate's own values, `forced` those it computes of the reference's."""
         self.begin()
-        self._pair_outputs()
         found = []
-        self._follow()
         while len(found) < MOST and (suspects := self._suspects()):
             pair = self._repairing(suspects)
             if pair is None:
@@ -105,10 +104,12 @@ class Search:
         return sorted(found, key=lambda parting: places[parting.pair.first])
 
     def begin(self) -> None:
-        """Compute the values of both."""
+        """Compute the values of both, and pair those that correspond."""
         if not self.first:
             self.first = values_in(self.reference, self.inputs)
             self.free = self.forced = self._run({})
+            self._pair_outputs()
+            self._follow()
 
     def overflow(self) -> Parting | None:
         """The first float16 of the candidate that is infinite where the reference's value is larger than
@@ -257,7 +258,8 @@ class Search:
         first = nodes_between(pair.first, self.good - {pair.first})
         second = nodes_between(pair.second, known - {pair.second})
         doubts = {node: self._doubt(node, second) for node in first}
-        computing = [node for node in first if not doubts[node][0]] or first
+        last = pair.first.producer()
+        computing = [node for node in first if not doubts[node][0] or node is last]
         return Parting(pair, tuple(sorted(computing, key=doubts.__getitem__)), tuple(second))
 
     def overflows(self, node: ir.Node) -> bool:
@@ -269,6 +271,8 @@ class Search:
         """Sorts operators that the candidate has as well, attributes and weights, behind those it has not;
         and what computes no numbers behind all."""
         own = [v for v in node.outputs if v in self.first]
+        if self.tolerance.halves and self.overflows(node):
+            return False, False, False
         numbers = any(is_informative(self.first[v]) for v in own)
         theirs = {
             content_of(v.const_value) for n in others for v in n.inputs if v is not None and v.const_value
@@ -276,7 +280,7 @@ class Search:
         same_weights = all(content_of(v.const_value) in theirs for v in node.inputs if v and v.const_value)
         attributes = described(node)
         same = same_weights and any(described(other) == attributes for other in others)
-        return not numbers, not (self.tolerance.halves and self.overflows(node)), same
+        return not numbers, True, same
 
 
 def described(node: ir.Node) -> tuple[str, tuple[str, ...]]:
@@ -285,10 +289,16 @@ def described(node: ir.Node) -> tuple[str, tuple[str, ...]]:
     return hub.qualified(node), tuple(plain)
 
 
-def is_yet_to_round(value: ir.Value) -> bool:
-    """True for what is read by nothing but its quantization, which belongs to the operator that gives it."""
-    readers = [use.node.op_type for use in value.uses()]
-    return bool(readers) and {*readers} == {"QuantizeLinear"} and not value.is_graph_output()
+def is_yet_to_round(value: ir.Value, depth: int = 4) -> bool:
+    """True for what is read by nothing but its quantization, or by the bias and activation of one kernel
+    before that: the quantization belongs to the operator that gives it."""
+    readers = [use.node for use in value.uses()]
+    if not readers or value.is_graph_output():
+        return False
+    if all(is_quantize(node) for node in readers):
+        return True
+    inside = depth and len(readers) == 1 and is_a(readers[0], ELEMENTWISE, BROADCASTING)
+    return bool(inside) and is_yet_to_round(readers[0].outputs[0], depth - 1)
 
 
 def inputs_of(value: ir.Value) -> list[ir.Value]:
