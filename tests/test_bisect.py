@@ -293,3 +293,11 @@ def test_a_wrong_order_of_axes_is_no_layout():
         hub_from_text(text.replace("PERM", perm), one=np.array([1])) for perm in ("0,2,1", "0,1,2")
     )
     assert bridge.bisect(first, second).operators[0] == "Transpose turn"
+
+
+def test_what_is_no_number_is_not_followed():
+    text = '(string[2] x) => (string[2] y) { y = StringNormalizer <case_change_action = "UPPER"> (x) }'
+    inputs = {"x": np.array(["a", "b"], object)}
+    found = bridge.bisect(hub_from_text(text), hub_from_text(text.replace("UPPER", "LOWER")), inputs)
+    assert found.kind == "text"
+    assert "what is no number is not followed" in str(found)

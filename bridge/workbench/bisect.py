@@ -87,6 +87,8 @@ def bisect(
         return Bisection(verification, "same")
     search = _search(judge.model, other, fit, _failing(session, asked))
     kind, partings = _judged(search, verification)
+    if kind == "runtime" and (unread := [v for v in search.outputs if v not in search.first]):
+        return Bisection(verification, "text", named([n for v in unread if (n := v.producer()) is not None]))
     if kind == "runtime":
         formats = [r.format if isinstance(r, Reader) and r.is_file else None for r in (first, second)]
         return _of_runtime(search, judge, session, formats, verification)
@@ -210,8 +212,9 @@ def _similar(search: Search, parting: Parting) -> float:
 
 def _worst(search: Search, partings: list[Parting]) -> Parting:
     """The pair that adds most to the error."""
-    worst = max(search.pairs.values(), key=lambda pair: pair.error)
-    return max([search.parting(worst), *partings], key=lambda parting: parting.pair.error)
+    each = [*search.pairs.values(), *(parting.pair for parting in partings)]
+    worst = max(each, key=lambda pair: pair.error)
+    return next((p for p in partings if p.pair is worst), None) or search.parting(worst)
 
 
 def _note(search: Search, parting: Parting) -> str:

@@ -23,6 +23,7 @@ VERDICTS = {
     "rounding": "No operator is wrong: rounding adds up. Most of it comes from {place}.",
     "quantization": "Quantization costs most at {place}: {sqnr:.1f} dB of signal to noise.",
     "operator": "The candidate parts from the reference at {place}.",
+    "text": "The two part at {place} or before it: what is no number is not followed.",
     "runtime": "The two agree as bridge reads them, and not as they run: {place}.",
 }
 
