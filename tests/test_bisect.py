@@ -223,7 +223,7 @@ def test_the_worst_layer_of_a_quantized_file_is_named(tmp_path):
     assert "dB" in str(found)
 
 
-def test_a_number_only_interface_is_told(tmp_path):
+def test_another_dtype_is_told_as_one_of_the_interface():
     text = "(float[4] x) => (float[4] y) { y = Relu (x) }"
     double = "(float[4] x) => (double[4] y) { r = Relu (x) y = Cast <to = 11> (r) }"
     found = bridge.bisect(hub_from_text(text), hub_from_text(double))
@@ -296,8 +296,19 @@ def test_a_wrong_order_of_axes_is_no_layout():
 
 
 def test_what_is_no_number_is_not_followed():
-    text = '(string[2] x) => (string[2] y) { y = StringNormalizer <case_change_action = "UPPER"> (x) }'
-    inputs = {"x": np.array(["a", "b"], object)}
-    found = bridge.bisect(hub_from_text(text), hub_from_text(text.replace("UPPER", "LOWER")), inputs)
+    text = "(string[2] x) => (string[2] y) { y = StringConcat (x, end) }"
+    first, second = (hub_from_text(text, end=np.array([word, word], object)) for word in ("!", "?"))
+    found = bridge.bisect(first, second, {"x": np.array(["a", "b"], object)})
     assert found.kind == "text"
     assert "what is no number is not followed" in str(found)
+
+
+def test_an_operator_of_another_shape_is_named():
+    text = (
+        "(float[1,2,6,6] x) => (float[a,b,c,d] y) { r = Relu (x) [pool] p = MaxPool <KIND> (r) y = Tanh (p) }"
+    )
+    kinds = ("kernel_shape = [2,2], strides = [2,2]", "kernel_shape = [3,3], strides = [1,1]")
+    first, second = (hub_from_text(text.replace("KIND", kind)) for kind in kinds)
+    found = bridge.bisect(first, second)
+    assert found.kind == "operator"
+    assert found.operators[0] == "MaxPool pool"

@@ -70,7 +70,7 @@ def bisect(
     first = _model_or_reader(reference, reference_source, reference_options)
     second = _model_or_reader(candidate, candidate_source, candidate_options)
     given = [inputs] if isinstance(inputs, dict) else inputs or ()
-    sampling = Sampling((seed, seed + 1), dims or {}, ranges or {}, given)
+    sampling = Sampling((seed, seed + 1), dims or {}, ranges or {}, given, runtime="reference")
     judge = Judge(first)
     other = second if isinstance(second, ir.Model) else second.read()
     fit = fit_of(judge.model, other)
@@ -92,6 +92,8 @@ def bisect(
     if kind == "runtime":
         formats = [r.format if isinstance(r, Reader) and r.is_file else None for r in (first, second)]
         return _of_runtime(search, judge, session, formats, verification)
+    if not partings and search.lost:
+        return _of_lost(search.lost[0], verification)
     if not partings:
         return Bisection(verification, kind)
     found = _told(search, verification, kind, partings)
@@ -144,13 +146,21 @@ def _judged(search: Search, verification: Verification) -> tuple[str, list[Parti
     partings = search.partings()
     if search.tolerance is QUANTIZED and all(_similar(search, p) > COARSE for p in partings):
         return "quantization", [_worst(search, partings)]
-    if partings:
+    if partings or search.lost:
         return "operator", partings
     if not _agree(search):
         return "rounding", [_worst(search, [])]
     if all(row.ok or row.problem not in NUMBERS for row in verification.outputs):
         return "interface", []
     return "runtime", []
+
+
+def _of_lost(value: ir.Value, verification: Verification) -> Bisection:
+    """The operator of a value that the candidate has nothing of the size of."""
+    node = value.producer()
+    operators = named([node]) if node is not None else ()
+    note = "The candidate has nothing of its size in its place."
+    return Bisection(verification, "operator", operators, value=value.name or "", error=math.inf, note=note)
 
 
 def _told(search: Search, verification: Verification, kind: str, partings: list[Parting]) -> Bisection:

@@ -86,9 +86,9 @@ class Bisection:
         elif self.value:
             lines += [
                 f"  in the reference: {_listed(self.operators)} → {self.value}",
-                f"  in the candidate: {_listed(self.written)} → {self.counterpart}",
+                f"  in the candidate: {_listed(self.written)} → {self.counterpart or 'nothing'}",
             ]
-        if self.value and self.kind != "runtime":
+        if self.counterpart and self.kind != "runtime":
             lines.append(f"  Fed with the reference's own values it is off by {_share(self.error)}.")
         lines += [f"  {self.note}"] * bool(self.note and self.kind != "runtime")
         if self.others:

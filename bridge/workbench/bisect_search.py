@@ -78,15 +78,18 @@ class Search:
     first: Values = field(default_factory=dict)
     free: Values = field(default_factory=dict)
     forced: Values = field(default_factory=dict)
+    lost: list[ir.Value] = field(default_factory=list)
 
     def partings(self) -> list[Parting]:
         """The places where the models part, in the reference's order; `pairs` are then all values that
-        correspond, `free` the candidate's own values, `forced` those it computes of the reference's."""
+        correspond, `free` the candidate's own values, `forced` those it computes of the reference's; `lost`
+        those of the reference that nothing in the candidate may be, by their sizes."""
         self.begin()
         found = []
         while len(found) < MOST and (suspects := self._suspects()):
             pair = self._repairing(suspects)
             if pair is None:
+                self.lost = suspects
                 break
             found.append(self.parting(pair))
             self.pairs[pair.first] = pair
