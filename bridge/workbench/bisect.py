@@ -36,7 +36,7 @@ SINGLE, HALF = Tolerance(), Tolerance(3e-2, 1e-2, halves=True)
 BOTH_QUANTIZED, QUANTIZED = Tolerance(5e-2, 2e-2), Tolerance(0.3, math.inf)
 COARSE = 0.5
 """The cosine from which a quantized value is a coarse one, and below which it is another."""
-NUMBERS = ("differs", "NaN or infinity elsewhere")
+CONTENT = ("differs", "NaN or infinity elsewhere", "strings differ", "is no sequence of the same length")
 
 
 def bisect(
@@ -150,7 +150,7 @@ def _judged(search: Search, verification: Verification) -> tuple[str, list[Parti
         return "operator", partings
     if not _agree(search):
         return "rounding", [_worst(search, [])]
-    if all(row.ok or row.problem not in NUMBERS for row in verification.outputs):
+    if all(row.ok or row.problem not in CONTENT for row in verification.outputs):
         return "interface", []
     return "runtime", []
 
