@@ -85,7 +85,7 @@ class Search:
         correspond, `free` the candidate's own values, `forced` those it computes of the reference's; `lost`
         those of the reference that nothing in the candidate may be, by their sizes."""
         self.begin()
-        found = []
+        found: list[Parting] = []
         while len(found) < MOST and (suspects := self._suspects()):
             pair = self._repairing(suspects)
             if pair is None:
@@ -217,7 +217,8 @@ class Search:
         for value in suspects:
             if following & {*inputs_of(value)}:
                 following.add(value)
-                if is_a(value.producer(), MOVES_DATA) and moved & {*inputs_of(value)}:
+                node = value.producer()
+                if node is not None and is_a(node, MOVES_DATA) and moved & {*inputs_of(value)}:
                     moved.add(value)
         rest = {v: self.first[v] for v in following - moved if v in self.first}
         taken = {p.second for p in self.pairs.values()} | {pair.second}

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bridge import hub
 from bridge.errors import BridgeError
-from bridge.hub import attr
+from bridge.hub import attr, numpy_dtype
 from bridge.passes import settle
 from bridge.passes.branches import InlineKnownIf
 from bridge.passes.decompose import control
@@ -52,22 +52,22 @@ def values_in(
     graph = shown.graph
     named = {v.name: v for node in graph for v in node.outputs}
     asked = [v for node in model.graph for v in node.outputs if v.name and _is_shown(v)]
-    places = {}
+    places: dict[ir.Value, str] = {}
     for number, value in enumerate(given or {}):
-        place = ir.Value(name=f"given_{number}", type=value.type)
+        places[value] = f"given_{number}"
+        place = ir.Value(name=places[value], type=value.type)
         own = named[value.name]
         ir.convenience.replace_all_uses_with(own, place, replace_graph_outputs=True)
         graph.inputs.append(place)
-        places[value] = place.name
     graph.outputs[:] = [named[v.name] for v in asked]
     session = HubSession(shown)
     found: Values = {value: [] for value in asked}
     for index, arrays in enumerate(inputs):
         with np.errstate(over="ignore"):
-            handed = {places[v]: a[index].astype(v.dtype.numpy()) for v, a in (given or {}).items()}
+            handed = {places[v]: a[index].astype(numpy_dtype(v.dtype)) for v, a in (given or {}).items()}
         answer = session.run({**arrays, **handed})
         for value in asked:
-            found[value].append(np.asarray(answer[value.name]))
+            found[value].append(np.asarray(answer[value.name or ""]))
     return found
 
 
@@ -93,7 +93,7 @@ def _decided(model: ir.Model, waiting: list[ir.Node], inputs: dict[str, Any]) ->
     nothing."""
     counted = model.clone()
     nodes = {n.name: n for n in counted.graph}
-    asked = []
+    asked: list[Any] = []
     for node in waiting:
         own = nodes[node.name]
         asked.append(own.inputs[0] if own.op_type == "If" else _counter(own))
@@ -119,7 +119,7 @@ def _decided(model: ir.Model, waiting: list[ir.Node], inputs: dict[str, Any]) ->
     return changed
 
 
-def _counter(loop: ir.Node) -> ir.Value:
+def _counter(loop: Any) -> ir.Value:
     """An output of a Loop with an element for every step."""
     body = attr(loop, "body")
     body.outputs.append(hub.Builder(body).Identity(body.inputs[0]))

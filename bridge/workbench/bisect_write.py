@@ -53,8 +53,8 @@ def write_part(
         parting.pair.second: parting.pair.view
     }
     second = _alone(parting.second, parting.pair.second, views, names, arrays, search, name)
-    expected = search.first[parting.pair.first][0]
-    found = _back(parting.pair.view, search.forced[parting.pair.second][0], expected)
+    expected: Any = search.first[parting.pair.first][0]
+    found: Any = _back(parting.pair.view, search.forced[parting.pair.second][0], expected)
     conversions, alone = result.conversions, str(verify(first, second, arrays))
     with atomic(folder, overwrite=False) as place:
         place.mkdir()
@@ -150,7 +150,8 @@ def _input(name: str, array: np.ndarray) -> ir.Value:
 
 def _as_given(graph: ir.Graph, own: ir.Value, view: View | None, array: np.ndarray) -> None:
     """Have an input take the array of the reference."""
-    if view is None or (view.is_plain and view.shapes[0] == array.shape and own.dtype.numpy() == array.dtype):
+    same = hub.numpy_dtype(own.dtype) == array.dtype
+    if view is None or (view.is_plain and view.shapes[0] == array.shape and same):
         return
     place = _input(own.name or "", array)
     own.name = f"{own.name}_laid"
@@ -158,7 +159,7 @@ def _as_given(graph: ir.Graph, own: ir.Value, view: View | None, array: np.ndarr
     op = hub.Builder(graph, before=next(iter(graph), None))
     laid = op.Transpose(place, perm=list(view.perm)) if view.perm else place
     laid = op.Reshape(laid, list(view.shapes[0]))
-    laid = op.Cast(laid, to=int(own.dtype)) if own.dtype.numpy() != array.dtype else laid
+    laid = laid if own.dtype is None or same else op.Cast(laid, to=int(own.dtype))
     ir.convenience.replace_all_uses_with(own, laid, replace_graph_outputs=True)
     graph.inputs[index] = place
 
