@@ -18,11 +18,6 @@ PUBLIC = {
         run save verify""",
     "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidCard InvalidHub InvalidInput
         InvalidOption InvalidSignature MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
-    "bridge": """Benchmark Bisection BridgeError Conversion Difference Optimization Quantization Summary Verification
-        bench bisect check convert diff edit extract formats hookimpl inspect load optimize quantize run save
-        verify""",
-    "bridge.errors": """BridgeError DestinationExists ExecutionFailed InternalError InvalidHub InvalidInput
-        InvalidOption MissingDependency PluginError SeveralModels TooLarge UnknownFormat UnreadableFile UnsupportedModel
         VerificationFailed WriteFailed""",
     "bridge.dims": "arange broadcast entries known length_of lengths on_last_axis product reshape scalar sizes_of vector",
     "bridge.formats": "LABELS Exporter Face Format Importer Native Option Part Runtime Written flag within",
