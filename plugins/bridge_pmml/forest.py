@@ -19,6 +19,7 @@ from bridge.errors import UnreadableFile
 from bridge_pmml import predicates
 from bridge_pmml.binary_trees import NONE, BinaryTree, read_binary_tree
 from bridge_pmml.fields import Scope
+from bridge_pmml.folded_trees import FOLDED, unfold
 from bridge_pmml.predicates import predicate_of
 from bridge_pmml.reader import Element, child, describe, number, optional, text
 from bridge_pmml.values import DOUBLE, ML, Columns, parse
@@ -194,6 +195,9 @@ class Grower:
         tree = None if self.counted else read_binary_tree(root, self.features)
         if tree is not None:
             self._grow_binary(tree)
+            return
+        if root.tag == FOLDED:
+            self.grow(unfold(root))
             return
         predicate = predicate_of(root)
         known: frozenset[int] = frozenset()
@@ -438,8 +442,8 @@ class Leaf:
     records: float
 
     @classmethod
-    def of(cls, node: Element) -> Leaf:
-        distribution = list(node.iterchildren("ScoreDistribution"))
+    def of(cls, node: Element | dict[str, str]) -> Leaf:
+        distribution = [] if isinstance(node, dict) else list(node.iterchildren("ScoreDistribution"))
         counts = _record_counts(distribution)
         total = sum(counts.values())
         probabilities = {v: c / total if total else math.nan for v, c in counts.items()}
@@ -465,7 +469,7 @@ def _record_counts(distribution: list[Element]) -> dict[str, float]:
 
 
 def root_of(model: Element) -> Element:
-    root = child(model, "Node")
+    root = child(model, "Node", FOLDED)
     if root is None:
         raise UnreadableFile(f"{describe(model)} has no Node.")
     return root
