@@ -335,6 +335,13 @@ class Grower:
         return None
 
     def _test(self, predicate: Element, known: frozenset[int], true: Any, false: Any, unknown: Any) -> Ref:
+        compared = self._compared_or_missing(predicate)
+        if compared is not None:
+            column, mode, split, swapped, _ = self._compile(compared)
+            after = known | {column}
+            if swapped:
+                return self._branch(column, mode, split, False, false, true, after, known)
+            return self._branch(column, mode, split, True, true, false, known, after)
         column, mode, split, swapped, missing = self._compile(predicate)
         sure = column in known or column in self.features.present
         if missing:
@@ -373,6 +380,17 @@ class Grower:
         self.arrays.true[at] = first(k1)
         self.arrays.false[at] = second(k2)
         return at
+
+    def _compared_or_missing(self, node: Element) -> Element | None:
+        """The comparison of a number where a predicate says no more than that, or that the number is
+        missing."""
+        if node.get("booleanOperator") != "or" or [part.tag for part in node] != ["SimplePredicate"] * 2:
+            return None
+        first, second = sorted(node, key=lambda part: part.get("operator") != "isMissing")
+        if first.get("operator") != "isMissing" or second.get("operator") in ("isMissing", "isNotMissing"):
+            return None
+        same = first.get("field") == second.get("field")
+        return second if same and self.features.field_column(text(first, "field")) is not None else None
 
     def _compile(self, node: Element) -> tuple[int, int, float, bool, bool]:
         """Column, mode, split, whether true and false are swapped, whether it tests for missing."""

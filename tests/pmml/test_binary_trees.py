@@ -162,3 +162,31 @@ def test_text_of_another_encoding_and_damaged_trees(tmp_path):
     path = write(tmp_path, document(forest_model("sum")).replace("</Node><Node", "</Node><Nod", 1))
     with pytest.raises(UnreadableFile, match="not well-formed"):
         bridge.load(path)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("operator", [*OPPOSITE, "equal", "notEqual"])
+def test_a_comparison_or_a_missing_value_is_one_test(operator, strategy, tmp_path, monkeypatch):
+    missing = '<SimplePredicate field="{}" operator="isMissing"/>'
+    compared = f'<SimplePredicate field="{{}}" operator="{operator}" value="{{}}"/>'
+
+    def node(score: int, predicate: str, below: str = "") -> str:
+        return f'<Node id="n{score}" score="{score}" defaultChild="n{score + 1}">{predicate}{below}</Node>'
+
+    def either(*parts: str) -> str:
+        return f'<CompoundPredicate booleanOperator="or">{"".join(parts)}</CompoundPredicate>'
+
+    inner = node(3, either(compared.format("x", 2), missing.format("x"))) + node(4, compared.format("z", 1))
+    other = node(6, either(missing.format("z"), compared.format("x", 1))) + node(7, compared.format("x", 1))
+    below = node(2, either(missing.format("x"), compared.format("x", 0.5)), inner) + node(5, "<True/>", other)
+    tree = (
+        f'<TreeModel functionName="regression" missingValueStrategy="{strategy}">{schema()}'
+        f"{node(1, '<True/>', below)}</TreeModel>"
+    )
+    path, values = write(tmp_path, document(tree)), [-1, 0.5, 1, 2, 3, None]
+    records = rows([a for a in values for _ in values], values * len(values))
+    tests = [n for n in bridge.load(path).graph if n.op_type == "TreeEnsemble"]
+    assert len(tests) == 1
+    found = scores(path, records)
+    monkeypatch.setattr(forest.Grower, "_compared_or_missing", lambda *_: None)
+    np.testing.assert_array_equal(found["predicted_y"], scores(path, records)["predicted_y"])
