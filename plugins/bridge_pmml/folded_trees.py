@@ -127,7 +127,7 @@ def listed(source: str) -> Listing | None:
 
 def _columns(
     kinds: list[Any], codes: np.ndarray, values: np.ndarray
-) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] | None:
+) -> dict[tuple[Any, Any], tuple[np.ndarray, np.ndarray]] | None:
     """The nodes that have each attribute of each tag, and its values there, from what is before each value
     and behind the last; None for tags that are not closed as they should be, or have an attribute twice."""
     names = list(dict.fromkeys(mark["name"] or mark["more"] for mark in kinds))
