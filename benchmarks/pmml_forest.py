@@ -59,7 +59,7 @@ def main() -> None:
 def write(pickled: Path) -> None:
     forest = pickle.loads(pickled.read_bytes())
     model, busy = bridge.load(forest), time.process_time()
-    path = bridge.save(model, pickled.with_suffix(".pmml")).path
+    path = bridge.save(model, pickled.with_name("written.pmml")).path
     spent, peak = time.process_time() - busy, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     nodes = sum(t.tree_.node_count for t in forest.estimators_)
     print(
