@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge_pmml.folded_trees import FOLDED, TESTED, Listing, listed
 from bridge_pmml.reader import Element
 
 MODES = {"lessOrEqual": 0, "lessThan": 1, "greaterOrEqual": 2, "greaterThan": 3}
@@ -24,7 +25,7 @@ class BinaryTree:
     """The splits of a tree: the node each is, its children (NONE for no second one), whether its second child
     takes what is left, its column, mode and threshold."""
 
-    nodes: list[Element]
+    nodes: list[Any]
     splits: np.ndarray
     first: np.ndarray
     second: np.ndarray
@@ -59,24 +60,21 @@ class BinaryTree:
 
 def read_binary_tree(root: Element, features: Any) -> BinaryTree | None:
     """The tree below a root that is always true; None for one that is of another kind."""
-    nodes = list(root.iter("Node"))
-    if len(nodes) < 2 or root[0].tag != "True":
+    listing = listed(root.text) if root.tag == FOLDED else _elements(root)
+    if listing is None or len(listing.nodes) < 2 or not listing.always[0]:
         return None
-    structure = _plain_structure(nodes) or _structure(nodes)
+    structure = _structure(listing.parents)
     if structure is None:
         return None
     splits, first, second = structure
-    predicates = _predicates(root, nodes)
-    modes = np.array([MODES.get(p.get("operator"), 4) for p in predicates])
+    modes = np.array([MODES.get(each, 4) for each in listing.operators.tolist()])
     if (modes[first] == 4).any():
         return None
-    tested = _thresholds(predicates, modes, features)
+    tested = _thresholds(listing, modes, features)
     if tested is None:
         return None
     columns, thresholds = tested
-    others = (second != NONE) & (modes[second] == 4)
-    rest = np.zeros(len(splits), bool)
-    rest[others] = [predicates[i].tag == "True" for i in second[others].tolist()]
+    rest = (second != NONE) & (modes[second] == 4) & listing.always[second]
     opposite = (
         (OPPOSITE[modes[first]] == modes[second])
         & (columns[first] == columns[second])
@@ -84,70 +82,53 @@ def read_binary_tree(root: Element, features: Any) -> BinaryTree | None:
     )
     if not (opposite | rest | (second == NONE)).all():
         return None
-    return BinaryTree(nodes, splits, first, second, rest, columns[first], modes[first], thresholds[first])
+    return BinaryTree(
+        listing.nodes, splits, first, second, rest, columns[first], modes[first], thresholds[first]
+    )
+
+
+def _elements(root: Element) -> Listing | None:
+    """The nodes below a root as elements; None where one is not below another."""
+    nodes = list(root.iter("Node"))
+    place = {node: index for index, node in enumerate(nodes)}
+    parents = [NONE, *(place.get(node.getparent(), NONE) for node in nodes[1:])]
+    if NONE in parents[1:]:
+        return None
+    predicates = [node[0] if len(node) else node for node in nodes]
+    always = np.array([p.tag == "True" for p in predicates])
+    tests = np.array([[p.get(name) for p in predicates] for name in TESTED], object)
+    return Listing(nodes, np.array(parents), always, *tests)
 
 
 Structure = tuple[np.ndarray, np.ndarray, np.ndarray]
 """The splits, and the first and second child of each."""
 
 
-def _plain_structure(nodes: list[Element]) -> Structure | None:
-    """The structure of nodes that hold a predicate and nodes alone; None where one holds something else.
-
-    Then the nodes below one end where as many were counted as are expected: `open` counts those expected.
-    """
-    counts = np.fromiter(map(len, nodes), np.int64, len(nodes)) - 1
-    if counts.sum() != len(nodes) - 1 or counts.min() < 0 or counts.max() > 2:
-        return None
-    size, open_after = len(nodes), np.cumsum(counts - 1) + 1
-    keys = np.sort(open_after * size + np.arange(size))
-    splits = np.flatnonzero(counts)
-    first = splits + 1
-    ends = keys[np.searchsorted(keys, (open_after[splits] - 1) * size + first)] % size
-    return splits, first, np.where(counts[splits] == 2, np.minimum(ends + 1, size - 1), NONE)
-
-
-def _structure(nodes: list[Element]) -> Structure | None:
-    """The structure of any nodes; None where one has more than two children, or is none of the tree's."""
-    place = {node: index for index, node in enumerate(nodes)}
-    parents = np.array([place.get(node.getparent(), NONE) for node in nodes[1:]], np.int64)
-    if (parents == NONE).any():
-        return None
-    counts = np.bincount(parents, minlength=len(nodes))
+def _structure(parents: np.ndarray) -> Structure | None:
+    """The structure of nodes; None where one has more than two children."""
+    counts = np.bincount(parents[1:], minlength=len(parents))
     if counts.max() > 2:
         return None
-    splits, children = np.flatnonzero(counts), np.argsort(parents, kind="stable") + 1
+    splits, children = np.flatnonzero(counts), np.argsort(parents[1:], kind="stable") + 1
     starts = np.cumsum(counts[splits]) - counts[splits]
     seconds = children[np.minimum(starts + 1, len(children) - 1)]
     return splits, children[starts], np.where(counts[splits] == 2, seconds, NONE)
 
 
-def _predicates(root: Element, nodes: list[Element]) -> list[Element]:
-    """The predicate of each node."""
-    if next(root.iter("CompoundPredicate"), None) is None:
-        predicates = list(root.iter("SimplePredicate"))
-        if len(predicates) == len(nodes) - 1:
-            return [root[0], *predicates]
-    return [node[0] if len(node) else node for node in nodes]
-
-
-def _thresholds(
-    predicates: list[Element], modes: np.ndarray, features: Any
-) -> tuple[np.ndarray, np.ndarray] | None:
+def _thresholds(listing: Listing, modes: np.ndarray, features: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """Column and threshold of the nodes that compare a number, of each node; None where one does not."""
-    compared = np.flatnonzero(modes < 4).tolist()
-    names = [predicates[i].get("field") for i in compared]
-    values = [predicates[i].get("value") for i in compared]
-    if None in names or None in values:
+    compared = np.flatnonzero(modes < 4)
+    names, values = listing.fields[compared].tolist(), listing.values[compared]
+    if None in names:
         return None
     column_of = {name: features.field_column(name) for name in dict.fromkeys(names)}
     try:
-        numbers = np.array(list(map(float, values)))
-    except ValueError:
+        numbers = values.astype(np.float64)
+    except (TypeError, ValueError):
         return None
     if None in column_of.values() or np.isnan(numbers).any():
         return None
-    columns, thresholds = np.full(len(predicates), NONE), np.zeros(len(predicates))
+    columns, thresholds = np.full(len(modes), NONE), np.zeros(len(modes))
     columns[compared], thresholds[compared] = [column_of[n] for n in names], numbers
     single = np.isin(columns, list(features.floats))
     thresholds[single] = thresholds[single].astype(np.float32)

@@ -19,6 +19,7 @@ from bridge.errors import UnreadableFile
 from bridge_pmml import predicates
 from bridge_pmml.binary_trees import NONE, BinaryTree, read_binary_tree
 from bridge_pmml.fields import Scope
+from bridge_pmml.folded_trees import FOLDED, unfold
 from bridge_pmml.predicates import predicate_of
 from bridge_pmml.reader import Element, child, describe, number, optional, text
 from bridge_pmml.values import DOUBLE, ML, Columns, parse
@@ -195,6 +196,9 @@ class Grower:
         if tree is not None:
             self._grow_binary(tree)
             return
+        if root.tag == FOLDED:
+            self.grow(unfold(root))
+            return
         predicate = predicate_of(root)
         known: frozenset[int] = frozenset()
         if predicate.tag == "True":
@@ -331,6 +335,13 @@ class Grower:
         return None
 
     def _test(self, predicate: Element, known: frozenset[int], true: Any, false: Any, unknown: Any) -> Ref:
+        compared = self._compared_or_missing(predicate)
+        if compared is not None:
+            column, mode, split, swapped, _ = self._compile(compared)
+            after = known | {column}
+            if swapped:
+                return self._branch(column, mode, split, False, false, true, after, known)
+            return self._branch(column, mode, split, True, true, false, known, after)
         column, mode, split, swapped, missing = self._compile(predicate)
         sure = column in known or column in self.features.present
         if missing:
@@ -369,6 +380,17 @@ class Grower:
         self.arrays.true[at] = first(k1)
         self.arrays.false[at] = second(k2)
         return at
+
+    def _compared_or_missing(self, node: Element) -> Element | None:
+        """The comparison of a number where a predicate says no more than that, or that the number is
+        missing."""
+        if node.get("booleanOperator") != "or" or [part.tag for part in node] != ["SimplePredicate"] * 2:
+            return None
+        first, second = sorted(node, key=lambda part: part.get("operator") != "isMissing")
+        if first.get("operator") != "isMissing" or second.get("operator") in ("isMissing", "isNotMissing"):
+            return None
+        same = first.get("field") == second.get("field")
+        return second if same and self.features.field_column(text(first, "field")) is not None else None
 
     def _compile(self, node: Element) -> tuple[int, int, float, bool, bool]:
         """Column, mode, split, whether true and false are swapped, whether it tests for missing."""
@@ -438,8 +460,8 @@ class Leaf:
     records: float
 
     @classmethod
-    def of(cls, node: Element) -> Leaf:
-        distribution = list(node.iterchildren("ScoreDistribution"))
+    def of(cls, node: Element | dict[str, str]) -> Leaf:
+        distribution = [] if isinstance(node, dict) else list(node.iterchildren("ScoreDistribution"))
         counts = _record_counts(distribution)
         total = sum(counts.values())
         probabilities = {v: c / total if total else math.nan for v, c in counts.items()}
@@ -465,7 +487,7 @@ def _record_counts(distribution: list[Element]) -> dict[str, float]:
 
 
 def root_of(model: Element) -> Element:
-    root = child(model, "Node")
+    root = child(model, "Node", FOLDED)
     if root is None:
         raise UnreadableFile(f"{describe(model)} has no Node.")
     return root

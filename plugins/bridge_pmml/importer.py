@@ -18,6 +18,7 @@ from bridge.formats import Importer, Option, flag
 from bridge.report import Blocker
 from bridge_pmml import expressions, extensions, results
 from bridge_pmml.fields import Field, Inputs, Scope, active_fields
+from bridge_pmml.folded_trees import fold_trees
 from bridge_pmml.import_ops import ops
 from bridge_pmml.import_ops.association_rules import basket_field
 from bridge_pmml.import_ops.time_series import horizon_field
@@ -30,6 +31,7 @@ from bridge_pmml.reader import (
     child,
     children,
     describe,
+    drop_default_namespace,
     interface,
     need_child,
     parse_document,
@@ -75,7 +77,7 @@ def without_garbage_collection() -> Iterator[None]:
 
 def _load(path: Path, packed: bool, numbers: bool, self_check: bool) -> ir.Model:
     content = read_bytes(path)
-    root = parse_document(content, path)
+    root = parse_document(fold_trees(drop_default_namespace(content)), path)
     found = extensions.standardize(root, content)
     version = root.get("version", "")
     if not version.startswith(VERSIONS):

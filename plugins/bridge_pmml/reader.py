@@ -35,7 +35,7 @@ VERSION = re.compile(rb"\sversion\s*=")
 
 def read_document(path: Path) -> Element:
     """The root element of a PMML file."""
-    return parse_document(read_bytes(path), path)
+    return parse_document(drop_default_namespace(read_bytes(path)), path)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -48,18 +48,9 @@ def read_bytes(path: Path) -> bytes:
 def parse_document(content: bytes, path: Path) -> Element:
     """The root element of a document, namespaces dropped and Extension elements removed.
 
-    Entities are not expanded, nothing is fetched, nesting is bounded by libxml2 (256). Raises UnreadableFile.
+    Raises UnreadableFile.
     """
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
-    content = drop_default_namespace(content)
+    parser = secure_parser()
     try:
         for start in range(0, len(content), CHUNK):
             parser.feed(content[start : start + CHUNK])
@@ -70,6 +61,20 @@ def parse_document(content: bytes, path: Path) -> Element:
             "Is the file complete?",
         ) from error
     return strip_namespaces(root, path, has_namespaces(root, content))
+
+
+def secure_parser() -> etree.XMLParser:
+    """A parser that expands no entities, fetches nothing, bounds nesting as libxml2 does (256), and leaves
+    comments and processing instructions out."""
+    return etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
 
 
 def drop_default_namespace(content: bytes) -> bytes:

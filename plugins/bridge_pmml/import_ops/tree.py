@@ -11,6 +11,7 @@ from bridge.errors import UnreadableFile
 from bridge.ops import OpTable
 from bridge_pmml import predicates
 from bridge_pmml.fields import Scope
+from bridge_pmml.folded_trees import unfold
 from bridge_pmml.forest import Arrays, Features, Grower, Leaf, ensemble, root_of
 from bridge_pmml.predicates import predicate_of
 from bridge_pmml.reader import Element, children, describe, finite, number
@@ -89,7 +90,7 @@ def weighted_result(scope: Scope, node: Element) -> Result:
     where a predicate is unknown and weighs the confidences of the children that are not excluded by their
     part of the records.
     """
-    root = root_of(node)
+    root = unfold(root_of(node))
     if sum(1 for _ in root.iter("Node")) > SMALL:
         raise UnreadableFile(f"{describe(node)} has more than {SMALL} nodes for its missing value strategy.")
     if node.get("functionName") != "classification":
