@@ -206,9 +206,6 @@ COREML_ROWS = _text("coreml.rows")
 COREML_NEWER = _data("coreml.newer.")
 """Operators that the deployment target of a number would hold as they are: a list."""
 
-TFLITE_METADATA = _text("TFLITE_METADATA")
-"""The model metadata of a TFLite file as its bytes, in text."""
-
 TFLITE_MODEL = _data("tflite.model")
 """The description of the model in a TFLite file's metadata."""
 

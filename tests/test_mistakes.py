@@ -211,7 +211,7 @@ INSPECT = [
     ("inspect mnist.onnx --from tflite", 1, "is not TFLite, but ONNX"),
     ("inspect mnist.onnx --format onnx", 2, "--from names the format"),
     ("inspect mnist.onnx -o out.txt", 2, "> FILE"),
-    ("inspect mnist.onnx --jso", 2, "Did you mean --json?"),
+    ("inspect mnist.onnx --jso", 2, "Did you mean --json or --bom?"),
     ("inspect mnist.onnx --log-file no/log", 2, "No such file"),
     ("inspect mnist.onnx --card --provenance", 2, "Ask for one of"),
     ("inspect mnist.onnx --bom", 1, "formatbridge[bom]"),

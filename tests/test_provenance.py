@@ -77,13 +77,13 @@ def test_chain_and_card_go_through_five_formats_and_back(mnist, tmp_path):
 
 
 VISITS = [
-    (TREE, ("pmml",)),
-    (TREE, ("coreml", "pmml")),
-    (LINEAR, ("pmml", "tflite", "pmml", "savedmodel", "pmml", "torchscript", "pmml", "coreml")),
+    ("a document", TREE, ("pmml",)),
+    ("a classical model", TREE, ("coreml", "pmml")),
+    ("all six", LINEAR, ("tflite", "savedmodel", "torchscript", "coreml", "pmml")),
 ]
 
 
-@pytest.mark.parametrize(("text", "formats"), VISITS, ids=["a document", "a classical model", "all six"])
+@pytest.mark.parametrize(("text", "formats"), [row[1:] for row in VISITS], ids=[row[0] for row in VISITS])
 def test_chain_and_card_of_a_classical_model_go_through_its_formats_and_back(text, formats, tmp_path):
     first = path = tmp_path / "first.onnx"
     onnx.save(model_from_text(text, 21, w=np.array([[1.5], [-2], [0.25]], np.float32)), path)

@@ -28,7 +28,7 @@ from bridge.provenance.card import Native, native_of
 from bridge_tflite import schema
 from bridge_tflite.reader import File
 
-PACKED = facts.TFLITE_METADATA.key
+PACKED = "TFLITE_METADATA"
 RUNTIME = "min_runtime_version"
 BINARY = "base64:"
 LARGEST = 2**26
@@ -82,14 +82,15 @@ def entries_of(model: ir.Model) -> list[tuple[str, bytes]]:
 
     The minimal runtime version is left out: it belongs to the operators of the source.
     """
-    packed = _packed_card(model)
     derived = (facts.TFLITE_MODEL, facts.DIMENSIONS, facts.TFLITE_QUANTIZATION, facts.TFLITE_FILE)
-    entries = [
-        (name, decode_text(value))
+    held = {
+        name: decode_text(value)
         for name, value in sorted(model.metadata_props.items())
-        if name != RUNTIME and not (name == PACKED and packed) and not any(f.owns(name) for f in derived)
-    ]
-    entries += [(PACKED, packed)] if packed else []
+        if name != RUNTIME and not any(fact.owns(name) for fact in derived)
+    }
+    if packed := _packed_card(native_of(model), held.get(PACKED, b"")):
+        held[PACKED] = packed
+    entries = list(held.items())
     names = {
         side: {
             v.name: [d if isinstance(d, int) else d.value for d in v.shape]
@@ -119,11 +120,10 @@ def quantization(model: ir.Model, value: ir.Value) -> tuple[float, int] | None:
         return None
 
 
-def _packed_card(model: ir.Model) -> bytes:
-    """The model metadata flatbuffer with what the model's card says; empty without a card, or where the
-    source has one that describes its tensors or files, which stays."""
-    card = native_of(model)
-    source = describe(decode_text(facts.TFLITE_METADATA.get(model) or ""))
+def _packed_card(card: Native, before: bytes) -> bytes:
+    """The model metadata flatbuffer with what a card says; empty without a card, or where the one before
+    describes tensors or files, and stays."""
+    source = describe(before)
     told = source.get("inputs") or source.get("outputs") or source.get("model", {}).get("files")
     if told or card == Native():
         return b""
