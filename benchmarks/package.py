@@ -62,6 +62,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     good = True
+    if given.keep:
+        given.keep.mkdir(parents=True, exist_ok=True)
     for model in given.models:
         for kind in given.kinds.split(","):
             with tempfile.TemporaryDirectory() as text:
