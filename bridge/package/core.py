@@ -108,8 +108,10 @@ def package(
             conversions.append(written(own_way, False, sampling, False))
             return conversions[-1]
 
-        ports = [tuple(map(port_of, values)) for values in (model.graph.inputs, model.graph.outputs)]
-        made = Build(folder, _name(way.reader.stem), *ports, asked, own, convert)
+        inputs, outputs = (
+            tuple(map(port_of, values)) for values in (model.graph.inputs, model.graph.outputs)
+        )
+        made = Build(folder, _name(way.reader.stem), inputs, outputs, asked, own, convert)
         usage = build(made)
         (conversion,) = conversions
         conversion = replace(conversion, path=folder / (chosen.model or conversion.path.relative_to(folder)))
@@ -140,13 +142,13 @@ def _arrays(values: Arrays) -> dict[str, np.ndarray]:
 
 def _finish(kind: Kind, build: Build, conversion: Conversion, usage: str, path: Path) -> None:
     """Write the samples, the facts that the smoke test reads, that test, the report and the README."""
-    files = {}
+    files: dict[str, list[str]] = {}
     for number, sample in enumerate(build.samples):
         for what, arrays in (("inputs", sample.inputs), ("expected", sample.expected)):
             name = f"samples/{what}-{number}.npz"
             files.setdefault(what, []).append(name)
             (build.folder / "samples").mkdir(exist_ok=True)
-            stored = {str(n): _storable(array) for n, array in enumerate(arrays.values())}
+            stored: dict[str, Any] = {str(n): _storable(array) for n, array in enumerate(arrays.values())}
             np.savez(build.folder / name, **stored)
     sample = build.samples[0]
     facts = {

@@ -77,7 +77,7 @@ def config(build: Build) -> str:
 def batched(ports: Iterable[Port]) -> bool:
     """True where all inputs and outputs have one first dimension, which varies."""
     first = {port.shape[0] if port.shape else 0 for port in ports}
-    return len(first) == 1 and not isinstance(*first, int)
+    return len(first) == 1 and not any(isinstance(length, int) for length in first)
 
 
 def _ports(side: str, ports: Iterable[Port], batch: bool) -> list[str]:

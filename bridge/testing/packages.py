@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -26,7 +26,7 @@ class PackageTests:
     False, by exit code 77."""
 
     kind: str
-    options: ClassVar[dict[str, object]] = {}
+    options: ClassVar[dict[str, Any]] = {}
     cases: ClassVar[tuple[str, ...]] = ("conv", "dynamic_batch", "lstm")
     runs_here = True
 

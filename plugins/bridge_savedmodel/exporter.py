@@ -13,6 +13,7 @@ from bridge.formats import LABELS, Exporter, Option
 from bridge.passes.names import callable_names
 from bridge.quantize.standard import LAYER_WEIGHTS
 from bridge.report import Report
+from bridge_savedmodel.contents import contents
 from bridge_savedmodel.export_ops import ops
 from bridge_savedmodel.graph import VALUES, Graph
 from bridge_savedmodel.legalize import passes
@@ -122,6 +123,7 @@ exporter = Exporter(
     write=write,
     value_need=VALUES,
     annotate=annotate,
+    written=contents,
     schemes=lambda options: {"int8-weights": LAYER_WEIGHTS},
     options=(
         Option(
