@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
+from bridge.importing import ints
 from bridge_torchscript.control import ENDLESS, Run, as_value, choose, nested_builder, repeat
 from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.interpreter import condition_value, wrap
@@ -15,6 +17,8 @@ from bridge_torchscript.recorded import read_graph
 from bridge_torchscript.values import Builder, Items, Unsupported
 
 HIGHER_ORDER: dict[str, Callable[..., Any]] = {}
+Step = Callable[[Builder, list[Any]], list[Any]]
+"""What one step makes of the states and of its elements."""
 
 
 def higher_order(*names: str) -> Callable:
@@ -98,14 +102,20 @@ def while_loop(
 @higher_order("scan")
 def scan(reader: Any, op: Builder, body: Any, start: Any, elements: Any, additional: Any = ()) -> list[Any]:
     """States after the last element, then the stacked results of every step."""
-    states = [_hub(op, v) for v in start]
-    stacks = [_hub(op, v) for v in elements]
+
+    def step(inner: Builder, values: list[Any]) -> list[Any]:
+        return _run(reader, inner, body, [*values, *additional])
+
+    return _scan(reader, op, step, [_hub(op, v) for v in start], [_hub(op, v) for v in elements])
+
+
+def _scan(reader: Any, op: Builder, step: Step, states: list[ir.Value], stacks: list[ir.Value]) -> list[Any]:
     specs = [(v.type, v.shape) for v in states]
     specs += [(v.type, None if v.shape is None else ir.Shape(list(v.shape)[1:])) for v in stacks]
     inputs = [ir.Value(name=hub.fresh_name(reader.graph, "scan"), type=t, shape=s) for t, s in specs]
     inner = nested_builder(reader, op, "body", inputs)
     with reader.memory.branch():
-        after = _run(reader, inner, body, [*(wrap(inner, v) for v in inputs), *additional])
+        after = step(inner, [wrap(inner, v) for v in inputs])
         results = [inner.Identity(_hub(inner, v)) for v in after]
     inner.graph.outputs.extend(results)
     attributes = [ir.AttrGraph("body", inner.graph), ir.AttrInt64("num_scan_inputs", len(stacks))]
@@ -117,6 +127,27 @@ def scan(reader: Any, op: Builder, body: Any, start: Any, elements: Any, additio
         output.shape = shape if not stacked or shape is None else ir.Shape([steps, *shape])
     op.insert(node)
     return Items(op, (wrap(op, v) for v in node.outputs))
+
+
+@higher_order("associative_scan")
+def associative_scan(
+    reader: Any, op: Builder, combine: Any, elements: Any, additional: Any = ()
+) -> list[Any]:
+    """Every element combined with all before it, one after the other."""
+    stacks = [_hub(op, v) for v in elements]
+
+    def step(inner: Builder, values: list[Any]) -> list[Any]:
+        combined = _run(reader, inner, combine, [*values, *additional])
+        return [*combined, *combined]
+
+    first = [op.Gather(v, np.array(0), axis=0) for v in stacks]
+    rest = [op.Slice(v, ints(1), ints(np.iinfo(np.int64).max), ints(0)) for v in stacks]
+    later = _scan(reader, op, step, first, rest)[len(stacks) :]
+    results = (
+        op.Concat(op.Unsqueeze(one, ints(0)), _hub(op, more), axis=0)
+        for one, more in zip(first, later, strict=True)
+    )
+    return Items(op, (wrap(op, v) for v in results))
 
 
 @higher_order("map_impl")

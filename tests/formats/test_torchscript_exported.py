@@ -155,6 +155,19 @@ def test_scans_inside_a_program() -> None:
     agree(program, module, [(torch.rand(4), torch.rand(n, 4)) for n in (5, 2)])
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_associative_scans_inside_a_program(reverse: bool) -> None:
+    from torch._higher_order_ops.associative_scan import associative_scan
+
+    def compose(one: Any, other: Any) -> Any:
+        return one[0] * other[0], other[0] * one[1] + other[1]
+
+    module = module_of(lambda a, b: associative_scan(compose, (a, b), 1, reverse, "generic"))
+    program = exported(module, (torch.rand(2, 6, 3), torch.rand(2, 6, 3)), None)
+    assert "associative_scan" in str(program.graph)
+    agree(program, module, [(torch.rand(2, 6, 3), torch.rand(2, 6, 3)) for _ in range(2)])
+
+
 class Remembering(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
