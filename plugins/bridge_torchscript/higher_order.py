@@ -9,7 +9,6 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.importing import ints
 from bridge_torchscript.control import ENDLESS, Run, as_value, choose, nested_builder, repeat
 from bridge_torchscript.import_ops.scalar import PYTHON
 from bridge_torchscript.interpreter import condition_value, wrap
@@ -133,21 +132,21 @@ def _scan(reader: Any, op: Builder, step: Step, states: list[ir.Value], stacks: 
 def associative_scan(
     reader: Any, op: Builder, combine: Any, elements: Any, additional: Any = ()
 ) -> list[Any]:
-    """Every element combined with all before it, one after the other."""
+    """Every element combined with all before it, one after the other; the first stays."""
     stacks = [_hub(op, v) for v in elements]
+    count = len(stacks)
 
     def step(inner: Builder, values: list[Any]) -> list[Any]:
-        combined = _run(reader, inner, combine, [*values, *additional])
-        return [*combined, *combined]
+        before, is_first, now = values[:count], values[count], values[count + 1 :]
+        combined = _run(reader, inner, combine, [*before, *now, *additional])
+        kept = [
+            wrap(inner, inner.Where(_hub(inner, is_first), _hub(inner, x), _hub(inner, c)))
+            for x, c in zip(now, combined, strict=True)
+        ]
+        return [*kept, wrap(inner, inner.const(np.array(False))), *kept]
 
-    first = [op.Gather(v, np.array(0), axis=0) for v in stacks]
-    rest = [op.Slice(v, ints(1), ints(np.iinfo(np.int64).max), ints(0)) for v in stacks]
-    later = _scan(reader, op, step, first, rest)[len(stacks) :]
-    results = (
-        op.Concat(op.Unsqueeze(one, ints(0)), _hub(op, more), axis=0)
-        for one, more in zip(first, later, strict=True)
-    )
-    return Items(op, (wrap(op, v) for v in results))
+    states = [op.Gather(v, np.array(0), axis=0) for v in stacks]
+    return _scan(reader, op, step, [*states, op.const(np.array(True))], stacks)[count + 1 :]
 
 
 @higher_order("map_impl")

@@ -155,17 +155,17 @@ def test_scans_inside_a_program() -> None:
     agree(program, module, [(torch.rand(4), torch.rand(n, 4)) for n in (5, 2)])
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-def test_associative_scans_inside_a_program(reverse: bool) -> None:
-    from torch._higher_order_ops.associative_scan import associative_scan
+def test_associative_scans_inside_a_program() -> None:
+    from torch._higher_order_ops.associative_scan import associative_scan_op
 
-    def compose(one: Any, other: Any) -> Any:
-        return one[0] * other[0], other[0] * one[1] + other[1]
+    def compose(a: Any, b: Any, c: Any, d: Any, factor: Any) -> Any:
+        return [a * c * factor, c * b + d]
 
-    module = module_of(lambda a, b: associative_scan(compose, (a, b), 1, reverse, "generic"))
-    program = exported(module, (torch.rand(2, 6, 3), torch.rand(2, 6, 3)), None)
+    module = module_of(lambda a, b, factor: associative_scan_op(compose, [a, b], (factor,)))
+    example = (torch.rand(6, 3), torch.rand(6, 3), torch.rand(3))
+    program = exported(module, example, (({0: DYNAMIC}, {0: DYNAMIC}, None),))
     assert "associative_scan" in str(program.graph)
-    agree(program, module, [(torch.rand(2, 6, 3), torch.rand(2, 6, 3)) for _ in range(2)])
+    agree(program, module, [(torch.rand(n, 3), torch.rand(n, 3), torch.ones(3)) for n in (2, 5, 1)])
 
 
 class Remembering(torch.nn.Module):
