@@ -155,7 +155,7 @@ def shown(variant: int, inputs: dict[str, Any], **place: Any) -> Iterator[dict[s
 
 
 def answer(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What a computation in the worker gives, or the error of bridge's that it raised."""
+    """The result of a computation in the worker, or the error of bridge's that it raised."""
     try:
         return compute()
     except BridgeError as error:

@@ -129,7 +129,7 @@ BYTE_DTYPES = {np.dtype(ml_dtypes.int4): np.dtype(np.int8), np.dtype(ml_dtypes.u
 
 
 def _in_order(values: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """What LiteRT gives in the order of the alphabet, in the order of the file."""
+    """Values by name, which LiteRT gives in the order of the alphabet, in the order of the file."""
     places = {name: place for place, name in enumerate(names)}
     return dict(sorted(values.items(), key=lambda item: places.get(item[0], len(places))))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
@@ -15,6 +16,8 @@ from bridge_torchscript.recorded import read_graph
 from bridge_torchscript.values import Builder, Items, Unsupported
 
 HIGHER_ORDER: dict[str, Callable[..., Any]] = {}
+Step = Callable[[Builder, list[Any]], list[Any]]
+"""What one step makes of the states and of its elements."""
 
 
 def higher_order(*names: str) -> Callable:
@@ -98,14 +101,20 @@ def while_loop(
 @higher_order("scan")
 def scan(reader: Any, op: Builder, body: Any, start: Any, elements: Any, additional: Any = ()) -> list[Any]:
     """States after the last element, then the stacked results of every step."""
-    states = [_hub(op, v) for v in start]
-    stacks = [_hub(op, v) for v in elements]
+
+    def step(inner: Builder, values: list[Any]) -> list[Any]:
+        return _run(reader, inner, body, [*values, *additional])
+
+    return _scan(reader, op, step, [_hub(op, v) for v in start], [_hub(op, v) for v in elements])
+
+
+def _scan(reader: Any, op: Builder, step: Step, states: list[ir.Value], stacks: list[ir.Value]) -> list[Any]:
     specs = [(v.type, v.shape) for v in states]
     specs += [(v.type, None if v.shape is None else ir.Shape(list(v.shape)[1:])) for v in stacks]
     inputs = [ir.Value(name=hub.fresh_name(reader.graph, "scan"), type=t, shape=s) for t, s in specs]
     inner = nested_builder(reader, op, "body", inputs)
     with reader.memory.branch():
-        after = _run(reader, inner, body, [*(wrap(inner, v) for v in inputs), *additional])
+        after = step(inner, [wrap(inner, v) for v in inputs])
         results = [inner.Identity(_hub(inner, v)) for v in after]
     inner.graph.outputs.extend(results)
     attributes = [ir.AttrGraph("body", inner.graph), ir.AttrInt64("num_scan_inputs", len(stacks))]
@@ -117,6 +126,27 @@ def scan(reader: Any, op: Builder, body: Any, start: Any, elements: Any, additio
         output.shape = shape if not stacked or shape is None else ir.Shape([steps, *shape])
     op.insert(node)
     return Items(op, (wrap(op, v) for v in node.outputs))
+
+
+@higher_order("associative_scan")
+def associative_scan(
+    reader: Any, op: Builder, combine: Any, elements: Any, additional: Any = ()
+) -> list[Any]:
+    """Every element combined with all before it, one after the other; the first stays."""
+    stacks = [_hub(op, v) for v in elements]
+    count = len(stacks)
+
+    def step(inner: Builder, values: list[Any]) -> list[Any]:
+        before, is_first, now = values[:count], values[count], values[count + 1 :]
+        combined = _run(reader, inner, combine, [*before, *now, *additional])
+        kept = [
+            wrap(inner, inner.Where(_hub(inner, is_first), _hub(inner, x), _hub(inner, c)))
+            for x, c in zip(now, combined, strict=True)
+        ]
+        return [*kept, wrap(inner, inner.const(np.array(False))), *kept]
+
+    states = [op.Gather(v, np.array(0), axis=0) for v in stacks]
+    return _scan(reader, op, step, [*states, op.const(np.array(True))], stacks)[count + 1 :]
 
 
 @higher_order("map_impl")

@@ -27,7 +27,7 @@ from bridge_torchscript.import_ops.quantize import (
     scalar_type_of,
     stored_quantized,
 )
-from bridge_torchscript.import_ops.scalar import PYTHON
+from bridge_torchscript.import_ops.scalar import MAKES_LISTS, PYTHON
 from bridge_torchscript.import_ops.signal_fft import by_component, components, is_complex, paired
 from bridge_torchscript.import_ops.tensor import INPLACE, VIEWS, MayCopy, size_list
 from bridge_torchscript.rules import refusing
@@ -160,7 +160,7 @@ class Interpreter:
         if operator in PYTHON:
             result = PYTHON[operator](op, *inputs)
             if result is not NotImplemented:
-                return result
+                return Items(op, result) if operator in MAKES_LISTS and type(result) is list else result
         if operator in INPLACE or (
             operator.endswith("_") and not operator.endswith("__") and operator not in ops
         ):

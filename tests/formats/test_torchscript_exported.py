@@ -155,6 +155,19 @@ def test_scans_inside_a_program() -> None:
     agree(program, module, [(torch.rand(4), torch.rand(n, 4)) for n in (5, 2)])
 
 
+def test_associative_scans_inside_a_program() -> None:
+    from torch._higher_order_ops.associative_scan import associative_scan_op
+
+    def compose(a: Any, b: Any, c: Any, d: Any, factor: Any) -> Any:
+        return [a * c * factor, c * b + d]
+
+    module = module_of(lambda a, b, factor: associative_scan_op(compose, [a, b], (factor,)))
+    example = (torch.rand(6, 3), torch.rand(6, 3), torch.rand(3))
+    program = exported(module, example, (({0: DYNAMIC}, {0: DYNAMIC}, None),))
+    assert "associative_scan" in str(program.graph)
+    agree(program, module, [(torch.rand(n, 3), torch.rand(n, 3), torch.ones(3)) for n in (2, 5, 1)])
+
+
 class Remembering(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()

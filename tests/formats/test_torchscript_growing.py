@@ -291,6 +291,23 @@ def test_the_largest_of_windows_of_any_length(tmp_path: Path) -> None:
     assert written.verification.ok
 
 
+class Sizes(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if bool(x.sum() > 0):
+            size: list[int] = x.size()
+            size[0] = 1
+            more = size[1:] + [2] * 2
+            more[1] = 3
+            return torch.cat([x, torch.zeros(size)]).sum() + float(sum(more))
+        return x.sum()
+
+
+def test_lists_made_in_a_branch_change_there(tmp_path: Path) -> None:
+    path, model = read(Sizes(), tmp_path, "x:float32[N,4]")
+    for x in (np.ones((2, 4), np.float32), -np.ones((3, 4), np.float32)):
+        agrees(path, model, x)
+
+
 class Tables(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         n, m = x.size(0), x.size(1)

@@ -29,6 +29,11 @@ from bridge_torchscript.values import (
 
 T = ir.DataType
 NUMBER = (bool, int, float, complex)
+MAKES_LISTS = {
+    *(f"aten::{n}" for n in ("add", "items", "keys", "list", "mul", "size", "slice", "tolist", "values")),
+    "prim::tolist",
+}
+"""Operators whose list nobody else has, so that it can change where it was made."""
 
 
 class Functions(dict[str, Callable[..., Any]]):
