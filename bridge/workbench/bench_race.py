@@ -122,6 +122,7 @@ def race(contestants: Iterable[Contestant], seconds: float) -> dict[Contestant, 
 def ratios(turns: Turns, others: Turns) -> tuple[float, float]:
     """The median, turn by turn, of the median of one by that of another: by the clock and of processors."""
     pairs = zip(turns, others, strict=False)
-    found = np.array([np.median(one, 0) / np.median(other, 0) for one, other in pairs])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.array([np.median(one, 0) / np.median(other, 0) for one, other in pairs])
     clock, processor = np.median(found, 0)
     return float(clock), float(processor)
