@@ -61,13 +61,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     lower(model, target)
     StoreWeights(target)(model)
     ShareWeights()(model)
-    for step in (
-        RemoveNoOps(zeros=True),
-        DeduplicateInitializersPass(),
-        CommonSubexpressionEliminationPass(),
-    ):
+    for step in (DeduplicateInitializersPass(), CommonSubexpressionEliminationPass(), RemoveUnused()):
         step(model)
-    RemoveUnused()(model)
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
         if options["bare"] and not hub.origin(node).name:
@@ -172,7 +167,7 @@ def legalize(options: dict[str, Any]) -> list[ir.passes.PassBase]:
         *(PadsAtRunTime(), OfOthers(), MasksOfQueries(), CountedTerms()),
         *(FoldAffine(), FoldBiases(), FoldBatchNormalization(), RaiseContractions(), RaiseGelu()),
         *(RaiseNorms(), RaiseMeans(), RaiseGemm(), MergeReshapes(), JoinMoves()),
-        *(ConstantLengths(), ShareLengths(), DropZeroStates()),
+        *(ConstantLengths(), ShareLengths(), DropZeroStates(), RemoveNoOps(zeros=True)),
     ]
 
 
