@@ -35,10 +35,6 @@ g (float[{SIDE},{SIDE}] a, float[{SIDE},{SIDE}] b) => (float[{SIDE},{SIDE}] c) {
 COPIED = (2**18, 2**21, 2**24, 2**27)
 """Bytes of the copies, read and written, that its bandwidth is measured by: they fit into caches, or do
 not."""
-COUNTING = 0.2
-"""Seconds in which the system begins to count processor time finely, at most."""
-COUNTED = 3
-"""Looks at it that differ in a row where it does."""
 TRYING = 0.5
 """Seconds in which it is looked for what the machine reaches."""
 
@@ -148,7 +144,6 @@ def turn(seconds: float, most: int) -> Iterator[dict[str, Any]]:
 
     def measured() -> dict[str, Any]:
         (one,) = _timed
-        _count_finely()
         with _said(one.engine):
             if one.last < SHORT:
                 one.run()
@@ -158,17 +153,6 @@ def turn(seconds: float, most: int) -> Iterator[dict[str, Any]]:
         return {"runs": np.array(runs)}
 
     yield answer(measured)
-
-
-def _count_finely() -> None:
-    """Take away the limit of processor time, under which the system counts it in ticks, and wait until it
-    does not; the clock still bounds a turn."""
-    if resource is not None:
-        _, most = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (most, most))
-    fine, end = 0, time.perf_counter() + COUNTING
-    while fine < COUNTED and time.perf_counter() < end:
-        fine = fine + 1 if time.process_time() != time.process_time() else 0
 
 
 def profiled(runs: int) -> Iterator[dict[str, Any]]:
