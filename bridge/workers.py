@@ -252,8 +252,9 @@ def main() -> None:
 
 def _limit(seconds: float) -> None:
     """End this process by SIGXCPU when it has used so many more seconds of processor time, times the
-    processors it may keep busy. Where there are no such limits the clock alone bounds it."""
-    if resource is None:
+    processors it may keep busy. Where there are no such limits, or infinitely many seconds, the clock alone
+    bounds it."""
+    if resource is None or math.isinf(seconds):
         return
     with suppress(OSError, ValueError):
         busy = min(CORES, os.cpu_count() or 1)

@@ -209,12 +209,29 @@ def evaluate(node: ir.Node) -> list[Any] | None:
                 return [function(*(hub.const(v) for v in values))]
         except ValueError:
             return None
+    if node.op_type == "GatherElements":
+        return _gathered(node)
     inputs = {f"i{n}": hub.const(v) for n, v in enumerate(node.inputs) if v is not None}
     try:
         results = _run(_single(node), inputs)
     except Exception:
         return None
     return results if all(isinstance(r, (np.ndarray, np.generic)) for r in results) else None
+
+
+def _gathered(node: ir.Node) -> list[np.ndarray] | None:
+    """Elements of constants at constant places; the reference evaluator takes 32 places at most."""
+    data, places = (hub.const(value) for value in node.inputs)
+    assert data is not None
+    assert places is not None
+    if data.ndim != places.ndim or not data.ndim:
+        return None
+    axis = hub.attr(node, "axis") % data.ndim
+    region = tuple(slice(None if n == axis else length) for n, length in enumerate(places.shape))
+    try:
+        return [np.take_along_axis(data[region], places, axis)]
+    except (IndexError, ValueError):
+        return None
 
 
 def _run(proto: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:

@@ -59,28 +59,30 @@ def _length(value: ir.Value, axis: int) -> str:
 
 
 class ShareLengths(ir.passes.InPlacePass):
-    """1. A Gather of one length from a Shape is that of the first value in the graph whose length has the
-    same name, where both are of the same rank and dtype."""
+    """1. A Shape, and a Gather of a length from one, is the first in the graph whose lengths have the same
+    names, where both are of the same rank and dtype."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        first: dict[tuple[str, int | None, ir.DataType | None], ir.Value] = {}
+        first: dict[tuple[tuple[str, ...], int | None, ir.DataType | None], ir.Value] = {}
         changed = False
         for node in model.graph:
-            name, result = _taken(node), node.outputs[0] if node.outputs else None
-            if result is None or not name:
+            names = _taken(node)
+            if not names:
                 continue
-            known = first.setdefault((name, rank_of(result), result.dtype), result)
+            result = node.outputs[0]
+            known = first.setdefault((names, rank_of(result), result.dtype), result)
             if known is not result and not result.is_graph_output():
                 ir.convenience.replace_all_uses_with(result, known)
                 changed = True
         return ir.passes.PassResult(model, changed)
 
 
-def _taken(node: ir.Node) -> str:
-    """The length that a node takes from a Shape; empty for none that has a name."""
-    if node.op_type != "Gather" or node.domain or rank_of(node.outputs[0]) not in (0, 1):
-        return ""
+def _taken(node: ir.Node) -> tuple[str, ...]:
+    """The lengths that a node takes from a value; none where one has no name."""
+    if node.op_type not in ("Gather", "Shape") or node.domain or rank_of(node.outputs[0]) not in (0, 1):
+        return ()
     found = extents_of(node.outputs[0])
-    if found is None or len(found) != 1 or not isinstance(found[0], tuple):
-        return ""
-    return _length(*found[0])
+    if not found or not all(isinstance(extent, tuple) for extent in found):
+        return ()
+    names = tuple(_length(*extent) for extent in found if isinstance(extent, tuple))
+    return names if all(names) else ()

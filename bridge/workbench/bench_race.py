@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -94,10 +95,11 @@ class Contestant:
 
 
 def asked(worker: workers.Worker, title: str, what: str, **arguments: Any) -> dict[str, Any]:
-    """What a worker answers of the runtime of the format called `title`. Raises the error it met."""
-    seconds = allowed_seconds()
+    """What a worker answers of the runtime of the format called `title`. The clock alone bounds it: under a
+    limit of processor time Linux counts that in ticks. Raises the error it met."""
+    wall = workers.PATIENCE * allowed_seconds()
     target = f"bridge.workbench.bench_timing:{what}"
-    return answer_of(title, lambda: worker.call(target, arguments, seconds, workers.PATIENCE * seconds))
+    return answer_of(title, lambda: worker.call(target, arguments, math.inf, wall))
 
 
 def race(contestants: Iterable[Contestant], seconds: float) -> dict[Contestant, Turns]:
@@ -122,6 +124,7 @@ def race(contestants: Iterable[Contestant], seconds: float) -> dict[Contestant, 
 def ratios(turns: Turns, others: Turns) -> tuple[float, float]:
     """The median, turn by turn, of the median of one by that of another: by the clock and of processors."""
     pairs = zip(turns, others, strict=False)
-    found = np.array([np.median(one, 0) / np.median(other, 0) for one, other in pairs])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.array([np.median(one, 0) / np.median(other, 0) for one, other in pairs])
     clock, processor = np.median(found, 0)
     return float(clock), float(processor)

@@ -144,7 +144,6 @@ def turn(seconds: float, most: int) -> Iterator[dict[str, Any]]:
 
     def measured() -> dict[str, Any]:
         (one,) = _timed
-        _count_finely()
         with _said(one.engine):
             if one.last < SHORT:
                 one.run()
@@ -154,14 +153,6 @@ def turn(seconds: float, most: int) -> Iterator[dict[str, Any]]:
         return {"runs": np.array(runs)}
 
     yield answer(measured)
-
-
-def _count_finely() -> None:
-    """Take away the limit of processor time, under which the system counts it in ticks; the clock still
-    bounds a turn."""
-    if resource is not None:
-        _, most = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 
 
 def profiled(runs: int) -> Iterator[dict[str, Any]]:

@@ -83,10 +83,10 @@ def optimize(
     """Write an ONNX file with fewer operators: constants computed, what has no effect left out, what is
     computed twice computed once, and what ONNX Runtime has one operator for written as that.
 
-    Inputs, outputs and their names stay, and so does the opset where `opset` names no other. What has more
-    operators or bytes than its source is not kept: the source is written as it is, unless `keep` is given.
-    Options are those of ONNX. Raises InvalidOption for a source that is no ONNX file, and what `convert`
-    raises.
+    Inputs, outputs, their names and dtypes stay, and so does the opset where `opset` names no other. What has
+    more operators or bytes than its source is not kept: the source is written as it is, unless `keep` is
+    given, and it always is where outputs are what the hub has no place for, such as maps. Options are those
+    of ONNX. Raises InvalidOption for a source that is no ONNX file, and what `convert` raises.
     """
     way = route(src, dst, to=ONNX, source=None, dims=dims, options=options)
     if way.reader.format.name != ONNX or not isinstance(way.reader.source, (str, Path)):
@@ -103,7 +103,8 @@ def optimize(
         made = convert(source, temporary, to=ONNX, source=ONNX, verify=verify, dims=dims, **settings)
         written = onnx.load(temporary, load_external_data=False)
         after, sizes = counted(written), (bytes_of(files), bytes_of(files_of(temporary, written)))
-        kept = not keep and (sum(after.values()) > sum(before.values()) or sizes[1] > sizes[0])
+        larger = sum(after.values()) > sum(before.values()) or sizes[1] > sizes[0]
+        kept = (larger and not keep) or kinds(skeleton) != kinds(written)
         if kept:
             for file in files_of(temporary, written):
                 file.unlink()
@@ -120,6 +121,17 @@ def _skeleton(reader: Reader, source: Path) -> onnx.ModelProto:
     except DecodeError:
         reader.read()
         raise
+
+
+def kinds(model: onnx.ModelProto) -> list[tuple[str, str | None, int]]:
+    """Inputs and outputs by name, and what each is: a tensor of some dtype, a sequence, a map, …"""
+    fed = [
+        value for value in model.graph.input if value.name not in {i.name for i in model.graph.initializer}
+    ]
+    return [
+        (value.name, value.type.WhichOneof("value"), value.type.tensor_type.elem_type)
+        for value in (*fed, *model.graph.output)
+    ]
 
 
 def _own_opset(model: onnx.ModelProto) -> dict[str, int]:

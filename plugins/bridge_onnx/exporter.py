@@ -23,6 +23,7 @@ from bridge.passes.gelu import RaiseGelu
 from bridge.passes.gemm import RaiseGemm
 from bridge.passes.groups import CentredGroups
 from bridge.passes.identities import RemoveNoOps
+from bridge.passes.joined import JoinMoves
 from bridge.passes.masks import MasksOfQueries
 from bridge.passes.means import RaiseMeans
 from bridge.passes.norms import RaiseNorms
@@ -32,7 +33,6 @@ from bridge.passes.reshape_lengths import ConstantLengths, ShareLengths
 from bridge.passes.reshapes import MergeReshapes
 from bridge.passes.states import DropZeroStates
 from bridge.passes.transforms import ProductTransforms
-from bridge.passes.unsqueezes import MergeUnsqueezes
 from bridge.passes.unused import RemoveUnused
 from bridge.passes.weights import ShareWeights
 from bridge.provenance.card import native_of
@@ -61,13 +61,8 @@ def write(model: ir.Model, path: Path, report: Report, options: dict[str, Any]) 
     lower(model, target)
     StoreWeights(target)(model)
     ShareWeights()(model)
-    for step in (
-        RemoveNoOps(zeros=True),
-        DeduplicateInitializersPass(),
-        CommonSubexpressionEliminationPass(),
-    ):
+    for step in (DeduplicateInitializersPass(), CommonSubexpressionEliminationPass(), RemoveUnused()):
         step(model)
-    RemoveUnused()(model)
     model.ir_version = options["ir_version"] or _ir_version(model.graph.opset_imports)
     for node in hub.all_nodes(model):
         if options["bare"] and not hub.origin(node).name:
@@ -108,7 +103,9 @@ def _annotated(raw: bytes, entries: Mapping[str, str]) -> bytes:
 
 def strip(model: ir.Model) -> None:
     """Leave types and shapes to whoever infers them, but for those of inputs and outputs, and take away what
-    bridge wrote on where the model comes from."""
+    exporters noted on nodes, and bridge on where the model comes from."""
+    for node in hub.all_nodes(model):
+        node.metadata_props.clear()
     inner = [value for node in hub.all_nodes(model) for value in node.outputs]
     for value in (*inner, *(v for g in hub.graphs(model) for v in g.initializers.values())):
         if not value.is_graph_output() and not value.is_graph_input():
@@ -169,8 +166,8 @@ def legalize(options: dict[str, Any]) -> list[ir.passes.PassBase]:
     return [
         *(PadsAtRunTime(), OfOthers(), MasksOfQueries(), CountedTerms()),
         *(FoldAffine(), FoldBiases(), FoldBatchNormalization(), RaiseContractions(), RaiseGelu()),
-        *(RaiseNorms(), RaiseMeans(), RaiseGemm(), MergeReshapes(), MergeUnsqueezes()),
-        *(ConstantLengths(), ShareLengths(), DropZeroStates()),
+        *(RaiseNorms(), RaiseMeans(), RaiseGemm(), MergeReshapes(), JoinMoves()),
+        *(ConstantLengths(), ShareLengths(), DropZeroStates(), RemoveNoOps(zeros=True)),
     ]
 
 
@@ -208,7 +205,7 @@ exporter = Exporter(
         Option("external_data", "whether weights are written to a file beside the model", False, flag),
         Option(
             "bare",
-            "whether types and shapes of values within, and the metadata of bridge, are left out",
+            "whether types and shapes within, notes on nodes and the metadata of bridge are left out",
             False,
             flag,
         ),
