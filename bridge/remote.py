@@ -151,19 +151,16 @@ def computed(variant: int, inputs: dict[str, Any], **place: Any) -> Iterator[dic
 
 def answer(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What a computation in the worker gives, or the error of bridge's that it raised."""
-
-
-def shown(variant: int, inputs: dict[str, Any], **place: Any) -> Iterator[dict[str, Any]]:
-    """Yield the values within a session, in the worker."""
-    yield _told(lambda: {"values": _session(variant, place).within(inputs)})
-
-
-def _told(compute: Any) -> dict[str, Any]:
     try:
         return compute()
     except BridgeError as error:
         message = str(error)
         return {"error": type(error).__name__, "message": message, "hint": error.hint}
+
+
+def shown(variant: int, inputs: dict[str, Any], **place: Any) -> Iterator[dict[str, Any]]:
+    """Yield the values within a session, in the worker."""
+    yield answer(lambda: {"values": _session(variant, place).within(inputs)})
 
 
 def _session(variant: int, place: dict[str, Any]) -> Session:
