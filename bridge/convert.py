@@ -253,7 +253,6 @@ def _write(
             with uncollected(), report.timed("export", (temporary.parent, size)):
                 target.write(model, temporary, report)
             report.require()
-            report.bytes["result"] = size_on_disk(temporary.parent)
             if proof is not None:
                 with report.timed("verify"):
                     verification = proof.of(temporary, model)
@@ -262,6 +261,7 @@ def _write(
                 if quantizing is not None:
                     quantizing.measure(temporary, model, keep)
             record.complete(target, temporary, model, report, verification, proof, quantizing)
+            report.bytes["result"] = size_on_disk(temporary.parent)
         if verification is not None:
             verification.require(target.path, report.model, written=True)
     except ModuleNotFoundError as error:

@@ -21,6 +21,7 @@ from bridge.cli.arguments import (
     source_option,
 )
 from bridge.cli.command import command
+from bridge.cli.page import html_option
 
 
 @click.command(cls=FormatCommand, example="bisect model.onnx model.tflite --write part")
@@ -37,6 +38,7 @@ from bridge.cli.command import command
 @source_option
 @click.option("--candidate-from", metavar="FORMAT", help="Format of CANDIDATE.")
 @dims_option
+@html_option
 @options_argument
 @command
 def bisect(

@@ -59,11 +59,13 @@ def page(result: Shown | Content) -> str:
 
 def _sources(drawings: tuple[Drawing, ...]) -> tuple[Section, ...]:
     """A section on the file that each graph was read from, as far as it is known."""
-    facts = {drawing.title: drawing.graph.source for drawing in drawings}
+    graphs = {drawing.title: drawing.graph for drawing in drawings}
     return tuple(
         one
-        for title, known in facts.items()
-        for one in section(f"Source of {title}", Table(("fact", "value"), tuple(known.items())))
+        for title, graph in graphs.items()
+        for one in section(
+            f"Source of {title}", Table(("fact", "value"), tuple(graph.source.items())), *graph.chain
+        )
     )
 
 

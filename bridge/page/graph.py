@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from bridge import facts, hub
 from bridge.ports import port_of
+from bridge.provenance.chain import provenance_of
 
 __all__ = ["Graph", "Operator", "graph_of"]
 
@@ -48,17 +49,23 @@ class Operator:
 class Graph:
     """Operators of a model in the order of `hub.all_nodes`, those of subgraphs among them; behind them stand
     its inputs and its outputs, as operators that read nothing and that nobody reads. `source` is what is
-    known of the file it was read from."""
+    known of the file it was read from, `chain` a line on each conversion that led to it."""
 
     operators: tuple[Operator, ...]
     inputs: tuple[Operator, ...]
     outputs: tuple[Operator, ...]
     source: dict[str, str] = field(default_factory=dict)
+    chain: tuple[str, ...] = ()
 
     @property
     def all(self) -> tuple[Operator, ...]:
         """Operators, inputs and outputs: what `reads` counts."""
         return (*self.operators, *self.inputs, *self.outputs)
+
+    def named(self, names: Iterable[str]) -> list[int]:
+        """Places of the operators that come from those of the source with these kinds and names."""
+        known = set(names)
+        return [i for i, o in enumerate(self.operators) if f"{o.native} {o.name}".strip() in known]
 
     def first(self, count: int) -> Graph:
         """This graph without the operators behind so many."""
@@ -109,6 +116,7 @@ def graph_of(model: ir.Model) -> Graph:
             for v in model.graph.outputs
         ),
         {word: text for word, fact in KNOWN.items() if (text := fact.get(model))},
+        tuple(str(provenance_of(model)).splitlines()) if facts.PROVENANCE.get(model) else (),
     )
 
 

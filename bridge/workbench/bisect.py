@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def bisect(
     fit = fit_of(judge.model, other)
     asked = judge.trials(Lengths(judge.model, sampling.dims), sampling)
     session = Fitted(open_session(second), fit, asked[0].expected)
-    verification = compared(judge, session, asked, sampling)
+    verification = replace(compared(judge, session, asked, sampling), graph=judge.graph)
     if fit.outputs.keys().isdisjoint(asked[0].expected):
         raise InvalidInput(
             f"The two models have no common outputs: {', '.join(asked[0].expected)} and "

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bridge.comparison import Verification
+from bridge.page.content import Content, Table, drawn, section
+from bridge.page.fragments import Shown
 
 __all__ = ["Bisection", "Growth"]
 
@@ -42,7 +44,7 @@ class Growth:
 
 
 @dataclass(frozen=True)
-class Bisection:
+class Bisection(Shown):
     """The place where a candidate parts from its reference. `kind` is same, interface, operator, rounding,
     quantization or runtime; `operators` are those of the reference between values that agree and `value`,
     which does not, the likeliest first, `written` those of the candidate in their place. `others` are places
@@ -75,12 +77,46 @@ class Bisection:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         told = {"ok": self.ok, "verification": self.verification.to_dict()}
-        return asdict(self) | told | {"folder": None if self.folder is None else str(self.folder)}
+        plain = asdict(replace(self, verification=replace(self.verification, graph=None)))
+        return plain | told | {"folder": None if self.folder is None else str(self.folder)}
 
-    def __str__(self) -> str:
+    @property
+    def verdict(self) -> str:
+        """The verdict in a sentence."""
         place = self.operators[0] if self.operators else "an input that is passed on"
         where = self.note if self.kind == "runtime" else place
-        lines = [VERDICTS[self.kind].format(place=where, sqnr=self.sqnr)]
+        return VERDICTS[self.kind].format(place=where, sqnr=self.sqnr)
+
+    def content(self) -> Content:
+        """The place, how the error grows, and outputs compared; the graph coloured by the error of each
+        value, with the operators at which the two part."""
+        compared = self.verification.content()
+        parting = tuple(("reference", name) for name in self.operators)
+        parting += tuple(("candidate", name) for name in self.written)
+        parting += tuple(("further on", name) for name in self.others)
+        grown = tuple(
+            (g.value, g.counterpart, f"{g.error:.2e}", f"{g.own:.2e}", g.operator) for g in self.growth
+        )
+        head = ("value", "its counterpart", "error", "added", "operator")
+        graph = self.verification.graph
+        known = {g.value: g.error for g in self.growth} or {
+            o.name: o.max_abs for o in self.verification.outputs
+        }
+        measure = "error, part of the value" if self.growth else "largest error"
+        marked = graph.named(self.operators) if graph is not None else ()
+        outcomes = dict.fromkeys(marked, ("differs", "parts here"))
+        return Content(
+            compared.title,
+            self.verdict,
+            self.ok,
+            section("Where the two part", self.note, Table(("in the", "operator"), parting))
+            + section("How the error grows", Table(head, grown, frozenset({2, 3})))
+            + compared.sections,
+            drawn("reference", graph, outcomes=outcomes, errors=known, measure=measure),
+        )
+
+    def __str__(self) -> str:
+        lines = [self.verdict]
         if self.kind == "runtime" and self.operators:
             lines.append(f"  It parts at {_listed(self.operators)} → {self.value}.")
         elif self.value:

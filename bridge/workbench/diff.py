@@ -24,6 +24,7 @@ from bridge.provenance.chain import provenance_of
 __all__ = ["Difference", "WeightChange", "diff"]
 
 SHOWN = 10
+PARTS = ("differs", "computes what the other does not")
 GIVEN = re.compile(r"const(_\d+)?")
 KINDS = ("changed", "missing", "rearranged", "renamed")
 OWN = "bridge."
@@ -101,7 +102,7 @@ class Difference(Shown):
             + section("Weights", f"{self.alike:,} alike", Table(head, tuple(weights), frozenset({4, 5})))
             + section("Metadata", Table(("key", *which), tuple(metadata))),
             tuple(
-                Drawing(f"the {side}", graph, _parted(graph, names))
+                Drawing(f"the {side}", graph, dict.fromkeys(graph.named(names), PARTS))
                 for side, graph, names in zip(which, self.graphs, self.parting, strict=False)
             ),
         )
@@ -126,16 +127,6 @@ class Difference(Shown):
 def _amounts(change: WeightChange) -> tuple[str, str]:
     """Largest difference of a weight that changed, and its part of the largest element."""
     return (f"{change.largest:.3g}", f"{change.relative:.2%}") if change.kind == "changed" else ("", "")
-
-
-def _parted(graph: Graph, names: tuple[str, ...]) -> dict[int, tuple[str, str]]:
-    """Outcomes of the operators at which the computation parts from the other."""
-    known = set(names)
-    return {
-        place: ("differs", "computes what the other does not")
-        for place, o in enumerate(graph.operators)
-        if f"{o.native} {o.name}".strip() in known
-    }
 
 
 def _section(title: str, lines: Iterable[str], always: bool = False) -> list[str]:
