@@ -263,7 +263,7 @@ def test_keys_of_metadata_are_told_apart():
 
 
 # What a plugin's modules are looked up by
-PLUGIN_PARTS = {"annotate", "bridge_formats", "cases", "detect", "load", "passes", "takes", "write"}
+PLUGIN_PARTS = {"annotate", "bridge_formats", "build", "cases", "detect", "load", "passes", "takes", "write"}
 NO_BEGINNINGS = ("What", "Whether", "How", "Of", "Where", "When", "Which")
 
 

@@ -1,4 +1,4 @@
-"""What one deployment takes: the options it chooses, the versions and the kernels it has."""
+"""Profiles as data: the options one deployment chooses, the versions and the kernels it has."""
 
 from __future__ import annotations
 
