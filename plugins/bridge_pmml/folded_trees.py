@@ -54,7 +54,7 @@ def fold_trees(content: bytes) -> bytes:
 
 
 def _root_nodes(content: bytes) -> Iterator[tuple[int, int]]:
-    """Where the outermost nodes of trees begin and end."""
+    """Begin and end of the outermost nodes of trees."""
     done = 0
     while model := MODEL.search(content, done):
         done = content.find(b"</TreeModel>", model.end())
