@@ -112,7 +112,7 @@ def listed(source: str) -> Listing | None:
     for sign in "<\n\t":
         if np.array([text.count(sign) for text in texts])[codes].sum() != source.count(sign):
             return None
-    columns = _columns(kinds, codes, np.array(parts[1::2], object))
+    columns = _by_attribute(kinds, codes, np.array(parts[1::2], object))
     if columns is None:
         return None
     nodes, tests = [NOTHING] * len(parents), np.full((3, len(parents)), None, object)
@@ -125,7 +125,7 @@ def listed(source: str) -> Listing | None:
     return Listing(nodes, parents, always, *tests)
 
 
-def _columns(
+def _by_attribute(
     kinds: list[Any], codes: np.ndarray, values: np.ndarray
 ) -> dict[tuple[Any, Any], tuple[np.ndarray, np.ndarray]] | None:
     """The nodes that have each attribute of each tag, and its values there, from what is before each value
