@@ -67,7 +67,7 @@ def extents_of(value: ir.Value | None, depth: int = 8) -> list[Extent] | None:
     """Known entries of a shape: numbers, and dimensions of values; None where nothing is known."""
     known = const(value)
     if known is not None:
-        return [int(d) for d in known.reshape(-1)]
+        return [int(d) for d in known.reshape(-1)] if known.dtype.kind in "iu" else None
     node = value.producer() if value is not None else None
     if node is None or node.domain or depth == 0:
         return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from build import hub_from_text
+from build import hub_from_text, model_from_text
 
 import bridge
 from bridge.passes.lengths import NameLengths
+from bridge.passes.reshape_lengths import ShareLengths
 
 W3 = np.ones((4, 3, 3, 3), np.float32)
 NAMED = {
@@ -72,3 +73,12 @@ def test_windows_counted_upwards_have_no_name():
     )
     NameLengths(set())(model)
     assert [str(d) for d in model.graph.outputs[0].shape][2:] == ["r", "s"]
+
+
+@pytest.mark.parametrize("table", [np.array(["lo", "hi"], object), np.array([np.nan, 1.5])])
+def test_what_is_taken_from_a_table_is_no_length(table):
+    dtype = "string" if table.dtype == object else "double"
+    model = bridge.load(
+        model_from_text(f"(int64[N] i) => ({dtype}[N] y) {{ y = Gather (table, i) }}", table=table)
+    )
+    assert not ShareLengths()(model).modified
