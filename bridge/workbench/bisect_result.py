@@ -130,7 +130,7 @@ class Bisection(Shown):
         if self.others:
             lines.append(f"Fed so, these part as well: {_listed(self.others)}.")
         if self.growth and not self.ok:
-            lines += ["How the error grows, and what of it each adds", *_table(self.growth, self.value)]
+            lines += ["How the error grows, and what of it each adds", *_grown(self.growth, self.value)]
         lines.append(str(self.verification))
         if self.folder is not None:
             lines.append(f"The part, its inputs and what is expected of it are in {self.folder}.")
@@ -146,7 +146,7 @@ def _share(error: float) -> str:
     return f"{error:.2e} of its size" if math.isfinite(error) else "what is not finite"
 
 
-def _table(growth: Sequence[Growth], value: str) -> list[str]:
+def _grown(growth: Sequence[Growth], value: str) -> list[str]:
     """Rows around a value, and some of the others."""
     at = next((i for i, row in enumerate(growth) if row.value == value), 0)
     near = {*range(max(at - 2, 0), min(at + 4, len(growth)))}
