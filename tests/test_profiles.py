@@ -183,7 +183,8 @@ def test_a_plugin_brings_a_profile(mnist, tmp_path, monkeypatch):
     try:
         assert profile_of("box") is box
         report = bridge.check(mnist, profile="box")
-        assert {b.reason for b in report.blockers} == {"has no kernel in our box"}
+        assert report.blockers
+        assert all(b.reason.endswith("has no kernel in our box") for b in report.blockers)
         assert {b.op for b in report.blockers} >= {"MatMul"}
     finally:
         profiles.cache_clear()
