@@ -185,7 +185,7 @@ def test_a_plugin_brings_a_profile(mnist, tmp_path, monkeypatch):
         report = bridge.check(mnist, profile="box")
         assert report.blockers
         assert all(b.reason.endswith("has no kernel in our box") for b in report.blockers)
-        assert {b.op for b in report.blockers} >= {"MatMul"}
+        assert "Reshape" in {b.op for b in report.blockers}
     finally:
         profiles.cache_clear()
 
