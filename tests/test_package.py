@@ -23,6 +23,7 @@ from bridge.errors import DestinationExists, InvalidOption, MissingDependency, U
 from bridge.package.core import unless_package
 from bridge.package.kinds import Kind, kind_of, kinds
 from bridge.package.tfserving import prediction_log
+from bridge.plugins import Plugins
 
 NAMES = [kind.name for kind in kinds()]
 MODELS = ("mobile", "encoder", "lstm", "pipeline")
@@ -361,10 +362,13 @@ def test_a_plugin_brings_a_kind(tmp_path, monkeypatch):
 
     run = kind_of("ort").source()
     toy = Kind("toy", "Toys", "onnx", build, run, runtime="onnxruntime")
-    monkeypatch.setattr(
-        "bridge.plugins.Plugins.provided",
-        lambda self, hook, **_: [("bridge-toy", toy)] if hook == "bridge_packages" else [],
-    )
+    provided = Plugins.provided
+
+    def also(self, hook, **arguments):
+        added = [("bridge-toy", toy)] if hook == "bridge_packages" else []
+        return [*provided(self, hook, **arguments), *added]
+
+    monkeypatch.setattr(Plugins, "provided", also)
     kinds.cache_clear()
     try:
         assert kind_of("toy") is toy
