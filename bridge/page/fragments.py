@@ -61,20 +61,20 @@ def sections(content: Content, most: int = MOST) -> Iterator[str]:
 
 
 def _section(section: Section, number: int, most: int) -> str:
-    parts = "".join(_part(part, section.title, most) for part in section.parts)
+    parts = "".join(_part_html(part, section.title, most) for part in section.parts)
     title = f'<h2 id="s{number}">{escape(section.title)}</h2>'
     return f'<section aria-labelledby="s{number}">{title}{parts}</section>'
 
 
-def _part(part: Part, title: str, most: int) -> str:
+def _part_html(part: Part, title: str, most: int) -> str:
     if isinstance(part, str):
         return f"<p>{escape(part)}</p>"
     if isinstance(part, Table):
-        return _table(part, title, most)
-    return _bars(part, title, most) if isinstance(part, Bars) else _histogram(part)
+        return _table_html(part, title, most)
+    return _bars_html(part, title, most) if isinstance(part, Bars) else _histogram_html(part)
 
 
-def _table(table: Table, title: str, most: int) -> str:
+def _table_html(table: Table, title: str, most: int) -> str:
     kinds = [' class="number"' if i in table.numeric else "" for i in range(len(table.head))]
     head = "".join(f'<th scope="col"{k}>{escape(h)}</th>' for h, k in zip(table.head, kinds, strict=True))
     rows = "".join(
@@ -97,7 +97,7 @@ def _cell(cell: Any, marked: bool) -> str:
     return f'<span class="mark {text}">{mark} {text}</span>' if mark else text
 
 
-def _bars(bars: Bars, title: str, most: int) -> str:
+def _bars_html(bars: Bars, title: str, most: int) -> str:
     largest = max((value for _, value, _ in bars.rows), default=0) or 1
     rows = "".join(
         f'<tr><th scope="row">{escape(label)}</th><td><span class="bar" style="width:{value / largest:.2%}">'
@@ -108,7 +108,7 @@ def _bars(bars: Bars, title: str, most: int) -> str:
     return f'<table class="bars">{caption}{rows}</table>{_left(len(bars.rows), most)}'
 
 
-def _histogram(histogram: Histogram) -> str:
+def _histogram_html(histogram: Histogram) -> str:
     largest = max(histogram.counts, default=0) or 1
     columns = "".join(
         f'<span class="column" title="{escape(label)}: {count:,}"><span style="height:{count / largest:.2%}" '
