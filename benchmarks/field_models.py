@@ -455,7 +455,9 @@ class Forecaster(nn.Module):
         super().__init__()
         self.steps, self.last = nn.LSTM(4, 16, batch_first=True), nn.Linear(16, 4)
 
-    def forward(self, series: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(
+        self, series: torch.Tensor, h: torch.Tensor, c: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         x, (h, c) = self.steps(series, (h, c))
         return self.last(x[:, -1]), h, c
 
