@@ -157,7 +157,7 @@ def _moved(node: ir.Node) -> int:
 
 def _taken_as_it_comes(value: ir.Value) -> bool:
     """True for what one operator alone reads, element by element as it is computed."""
-    uses = value.uses()
+    uses = tuple(value.uses())
     return (
         value.producer() is not None
         and not value.is_graph_output()
