@@ -68,7 +68,7 @@ class Latency:
 
     @classmethod
     def of(cls, turns: Sequence[np.ndarray]) -> Latency:
-        """Of times by turn, [runs, 2]: by the clock and of processors."""
+        """The latency of times by turn, [runs, 2]: by the clock and of processors."""
         runs = np.concatenate(turns)
         clock, processor = runs[:, 0], float(np.median(runs[:, 1]))
         p50, p90, p99 = (float(v) for v in np.percentile(clock, (50, 90, 99)))
@@ -81,7 +81,7 @@ class Latency:
 
 
 def interval(turns: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Where the median is with a certainty of 95 %, by the ranks of the medians of turns; of fewer than six
+    """Bounds of the median with a certainty of 95 %, by the ranks of the medians of turns; of fewer than six
     turns, from the least to the greatest."""
     medians = sorted(float(np.median(turn[:, 0])) for turn in turns)
     rank = max(0, math.floor((len(medians) - Z * math.sqrt(len(medians))) / 2))
@@ -130,7 +130,7 @@ class Row:
         return section(f"Operators of {self.name}", Bars(shares))
 
     def cells(self) -> list[str]:
-        """What the table shows of it."""
+        """The words of the table."""
         size = f"{quantity(self.bytes)}B" if self.bytes else ""
         if self.latency is None:
             return [self.name, self.format, *[""] * 11, size]
@@ -172,7 +172,7 @@ class Group:
         return [f"{name} on {shapes[name] or 'no inputs'}: {work}" for name, work in self.work.items()]
 
     def sections(self) -> tuple[Section, ...]:
-        """What a page shows of it."""
+        """The sections of a page."""
         title = ", ".join(self.work)
         rows = tuple(tuple(row.cells()) for row in self.rows)
         timed = [(r.name, r.latency.p50, duration(r.latency.p50)) for r in self.rows if r.latency]
