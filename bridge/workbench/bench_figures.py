@@ -191,13 +191,13 @@ class Group:
 
     def __str__(self) -> str:
         lines = self.subjects()
-        lines += ["", *_table([HEAD, *(row.cells() for row in self.rows)])]
+        lines += ["", *_columns([HEAD, *(row.cells() for row in self.rows)])]
         lines += [f"  {row.name}: {row.problem}" for row in self.rows if row.problem]
         batches = sorted({rows for row in self.rows for rows in row.rate if rows})
         if batches:
             head = ["rows a second", *(f"of {rows}" for rows in batches)]
             cells = [[r.name, *(_rate(r, rows) for rows in batches)] for r in self.rows if r.rate]
-            lines += ["", *_table([head, *cells])]
+            lines += ["", *_columns([head, *cells])]
         for row in self.rows:
             lines += [*_profile(row)] if row.operators else []
         return "\n".join(lines)
@@ -211,10 +211,10 @@ def _profile(row: Row) -> Iterator[str]:
     yield ""
     head = [f"operators of {row.name}", "count", "a run", "share"]
     cells = [[o.kind, str(o.count), duration(o.seconds), f"{o.share:.1%}"] for o in row.operators[:SHOWN]]
-    yield from _table([head, *cells])
+    yield from _columns([head, *cells])
 
 
-def _table(rows: list[list[str]]) -> list[str]:
+def _columns(rows: list[list[str]]) -> list[str]:
     """Lines of a table: the first columns to the left, figures to the right; none of columns that are
     empty."""
     kept = [i for i in range(len(rows[0])) if i == 0 or any(row[i] for row in rows[1:])]
