@@ -1,7 +1,8 @@
 """`bridge optimize` beside onnxsim and onnxslim: `python benchmarks/optimize.py FILE… [--peers PYTHON] [--runs N]`.
 
 Each ONNX file is optimized by all three; peers run by a Python that has them. A line a file: operators and bytes of the
-source and of each result, and the latency of ours in ONNX Runtime by that of each, the median of pairs on one thread.
+source and of each result, and the latency of ours in ONNX Runtime by that of each, the median of pairs on one
+thread, in seconds of the processor.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ def slower(ours: Path, other: Path, inputs: dict, runs: int) -> float:
     for turn in range(runs + 2):
         times = []
         for one in sessions[:: 1 if turn % 2 else -1]:
-            start = time.perf_counter()
+            start = time.process_time()
             one.run(None, inputs)
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         first, second = times if turn % 2 else times[::-1]
         ratios.append(first / second)
     return statistics.median(ratios[2:])

@@ -136,6 +136,7 @@ SHAPES = (
             {"Exp": 1, "Reshape": 1},
         ),
         ("k = Concat <axis = 0> (c, d, four)", "[b,n,4]", {"Exp": 1}),
+        ("k = Concat <axis = 0> (c, rest, two)", "[b,m,2]", {"Exp": 1, "Reshape": 1}),
         (
             "k = Concat <axis = 0> (d, c, four)",
             "[n,b,4]",
@@ -147,7 +148,9 @@ def test_lengths_of_a_reshape_that_follow_are_constants(lengths, result, after, 
     text = f"(float[b,n,4] x) => (float{result} y) {{ h = Exp (x) {SHAPES} {lengths} y = Reshape (h, k) }}"
     numbers = {"zero": np.array(0), "one": np.array(1), "ax": np.array([0])}
     numbers |= {
-        n: np.array([v]) for n, v in (("two", 2), ("four", 4)) if f"{n})" in lengths or f"{n}," in lengths
+        n: np.array([v])
+        for n, v in (("two", 2), ("four", 4), ("rest", -1))
+        if f"{n})" in lengths or f"{n}," in lengths
     }
     assert optimized(text, tmp_path, **numbers) == after
 

@@ -17,7 +17,8 @@ class ConstantLengths(ir.passes.InPlacePass):
     """1. A Reshape to lengths of which all but one are constants, or those that its input has at their
     places, is to constants: 0 for the input's own length, -1 for one that follows from the others.
 
-    2. A length that follows is not told by -1 beside a length of the input that is not known: that may be 0.
+    2. A length that follows is not told by a -1 of ours beside a length of the input that is not known: that
+    may be 0, beside which nothing follows.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -34,7 +35,7 @@ def _made_constant(graph: ir.Graph, node: ir.Node) -> bool:
         return False
     told = [_told(extent, place, x) for place, extent in enumerate(wanted)]
     follow = [place for place, length in enumerate(told) if length == -1]
-    if len(follow) > 1 or (follow and 0 in told):
+    if len(follow) > 1 or (follow and 0 in told and wanted[follow[0]] != -1):
         return False
     op = hub.Builder(graph, before=node, source=hub.origin(node))
     replace(graph, node, op.Reshape(x, np.array(told, np.int64)), op)

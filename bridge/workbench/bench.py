@@ -83,7 +83,7 @@ def bench(
 
 
 class _Course:
-    """How every group is measured."""
+    """The settings with which every group is measured."""
 
     def __init__(
         self,

@@ -68,7 +68,7 @@ class Latency:
 
     @classmethod
     def of(cls, turns: Sequence[np.ndarray]) -> Latency:
-        """Of times by turn, [runs, 2]: by the clock and of processors."""
+        """The latency of times by turn, [runs, 2]: by the clock and of processors."""
         runs = np.concatenate(turns)
         clock, processor = runs[:, 0], float(np.median(runs[:, 1]))
         p50, p90, p99 = (float(v) for v in np.percentile(clock, (50, 90, 99)))
@@ -81,7 +81,7 @@ class Latency:
 
 
 def interval(turns: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Where the median is with a certainty of 95 %, by the ranks of the medians of turns; of fewer than six
+    """Bounds of the median with a certainty of 95 %, by the ranks of the medians of turns; of fewer than six
     turns, from the least to the greatest."""
     medians = sorted(float(np.median(turn[:, 0])) for turn in turns)
     rank = max(0, math.floor((len(medians) - Z * math.sqrt(len(medians))) / 2))
@@ -130,7 +130,7 @@ class Row:
         return section(f"Operators of {self.name}", Bars(shares))
 
     def cells(self) -> list[str]:
-        """What the table shows of it."""
+        """The words of the table."""
         size = f"{quantity(self.bytes)}B" if self.bytes else ""
         if self.latency is None:
             return [self.name, self.format, *[""] * 11, size]
@@ -172,7 +172,7 @@ class Group:
         return [f"{name} on {shapes[name] or 'no inputs'}: {work}" for name, work in self.work.items()]
 
     def sections(self) -> tuple[Section, ...]:
-        """What a page shows of it."""
+        """The sections of a page."""
         title = ", ".join(self.work)
         rows = tuple(tuple(row.cells()) for row in self.rows)
         timed = [(r.name, r.latency.p50, duration(r.latency.p50)) for r in self.rows if r.latency]
@@ -191,13 +191,13 @@ class Group:
 
     def __str__(self) -> str:
         lines = self.subjects()
-        lines += ["", *_table([HEAD, *(row.cells() for row in self.rows)])]
+        lines += ["", *_columns([HEAD, *(row.cells() for row in self.rows)])]
         lines += [f"  {row.name}: {row.problem}" for row in self.rows if row.problem]
         batches = sorted({rows for row in self.rows for rows in row.rate if rows})
         if batches:
             head = ["rows a second", *(f"of {rows}" for rows in batches)]
             cells = [[r.name, *(_rate(r, rows) for rows in batches)] for r in self.rows if r.rate]
-            lines += ["", *_table([head, *cells])]
+            lines += ["", *_columns([head, *cells])]
         for row in self.rows:
             lines += [*_profile(row)] if row.operators else []
         return "\n".join(lines)
@@ -211,10 +211,10 @@ def _profile(row: Row) -> Iterator[str]:
     yield ""
     head = [f"operators of {row.name}", "count", "a run", "share"]
     cells = [[o.kind, str(o.count), duration(o.seconds), f"{o.share:.1%}"] for o in row.operators[:SHOWN]]
-    yield from _table([head, *cells])
+    yield from _columns([head, *cells])
 
 
-def _table(rows: list[list[str]]) -> list[str]:
+def _columns(rows: list[list[str]]) -> list[str]:
     """Lines of a table: the first columns to the left, figures to the right; none of columns that are
     empty."""
     kept = [i for i in range(len(rows[0])) if i == 0 or any(row[i] for row in rows[1:])]

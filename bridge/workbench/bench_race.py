@@ -70,7 +70,7 @@ class Contestant:
             self.engine, self.first = told["engine"], self.first or told["seconds"]
 
     def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
-        """What the process answers; nothing where it fails, and `problem` says why."""
+        """The answer of the process; nothing where it fails, and `problem` says why."""
         worker = self._worker
         if self.problem or worker is None:
             return {}
@@ -95,8 +95,8 @@ class Contestant:
 
 
 def asked(worker: workers.Worker, title: str, what: str, **arguments: Any) -> dict[str, Any]:
-    """What a worker answers of the runtime of the format called `title`. The clock alone bounds it: under a
-    limit of processor time Linux counts that in ticks. Raises the error it met."""
+    """The answer of a worker about the runtime of the format called `title`. The clock alone bounds it: under
+    a limit of processor time Linux counts that in ticks. Raises the error it met."""
     wall = workers.PATIENCE * allowed_seconds()
     target = f"bridge.workbench.bench_timing:{what}"
     return answer_of(title, lambda: worker.call(target, arguments, math.inf, wall))

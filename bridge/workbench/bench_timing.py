@@ -40,7 +40,7 @@ TRYING = 0.5
 
 
 class Timed:
-    """What this process measures: one file in its runtime."""
+    """The subject of this process: one file in its runtime."""
 
     def __init__(self, opened: Runner | Session, before: int) -> None:
         self.opened, self.before = opened, before

@@ -28,10 +28,11 @@ RULES: dict[str, Rule] = {}
 
 @dataclass(frozen=True)
 class Work:
-    """Of a model at the lengths of its inputs: `macs` are multiply-accumulates of products and convolutions,
-    `parameters` are of `weights` bytes, `moved` the bytes read and written where what is computed element by
-    element takes its operand as it comes, `activations` the most bytes of values that are needed at once.
-    `unknown` counts operators, by name, whose lengths are known at run time alone: they are left out."""
+    """The work of a model at the lengths of its inputs: `macs` are multiply-accumulates of products and
+    convolutions, `parameters` are of `weights` bytes, `moved` the bytes read and written where what is
+    computed element by element takes its operand as it comes, `activations` the most bytes of values that are
+    needed at once. `unknown` counts operators, by name, whose lengths are known at run time alone: they are
+    left out."""
 
     macs: int
     parameters: int
@@ -114,7 +115,7 @@ class Unknown(Exception):
 
 
 def _turns(node: ir.Node) -> int | None:
-    """How often a body runs; None where that is known at run time alone."""
+    """The number of times a body runs; None where that is known at run time alone."""
     if node.op_type == "Loop":
         most = hub.const(input_at(node, 0))
         return None if most is None else int(most)
@@ -157,7 +158,7 @@ def _moved(node: ir.Node) -> int:
 
 def _taken_as_it_comes(value: ir.Value) -> bool:
     """True for what one operator alone reads, element by element as it is computed."""
-    uses = value.uses()
+    uses = tuple(value.uses())
     return (
         value.producer() is not None
         and not value.is_graph_output()
@@ -221,31 +222,31 @@ def products(values: Iterator[int] | list[int]) -> int:
 
 @rule("Conv", "ConvInteger", "DeformConv", "CausalConvWithState")
 def convolution(node: ir.Node) -> int:
-    """Of each element of the result, a kernel of the channels of its group."""
+    """For each element of the result, a kernel of the channels of its group."""
     return products(lengths(node.outputs[0])) * products(lengths(node.inputs[1])[1:])
 
 
 @rule("ConvTranspose")
 def transposed_convolution(node: ir.Node) -> int:
-    """Of each element of the input, a kernel of the channels of its group."""
+    """For each element of the input, a kernel of the channels of its group."""
     return products(lengths(node.inputs[0])) * products(lengths(node.inputs[1])[1:])
 
 
 @rule("MatMul", "MatMulInteger")
 def product(node: ir.Node) -> int:
-    """Of each element of the result, a row."""
+    """For each element of the result, a row."""
     return products(lengths(node.outputs[0])) * lengths(node.inputs[0])[-1]
 
 
 @rule("Gemm")
 def affine(node: ir.Node) -> int:
-    """Of each element of the result, a row."""
+    """For each element of the result, a row."""
     return products(lengths(node.outputs[0])) * lengths(node.inputs[0])[0 if attr(node, "transA") else 1]
 
 
 @rule("Einsum")
 def einsum(node: ir.Node) -> int:
-    """Of each combination of the indices, a product less than there are operands."""
+    """For each combination of the indices, a product less than there are operands."""
     terms = attr(node, "equation").replace(" ", "").split("->")[0].split(",")
     sizes: dict[Any, int] = {}
     for term, value in zip(terms, node.inputs, strict=True):
@@ -272,20 +273,20 @@ def attention(node: ir.Node) -> int:
 
 @rule("LSTM", "GRU", "RNN")
 def recurrence(node: ir.Node) -> int:
-    """Of each step, the weights of the input and of the state."""
+    """For each step, the weights of the input and of the state."""
     steps = products(lengths(node.inputs[0])[:2])
     return steps * (products(lengths(node.inputs[1])) + products(lengths(node.inputs[2])))
 
 
 @rule("ai.onnx.ml::LinearRegressor", "ai.onnx.ml::LinearClassifier")
 def linear(node: ir.Node) -> int:
-    """Of each row, every coefficient."""
+    """For each row, every coefficient."""
     return products(lengths(node.inputs[0])[:-1]) * len(attr(node, "coefficients"))
 
 
 @rule("ai.onnx.ml::SVMRegressor", "ai.onnx.ml::SVMClassifier")
 def support_vectors(node: ir.Node) -> int:
-    """Of each row, every support vector."""
+    """For each row, every support vector."""
     return products(lengths(node.inputs[0])[:-1]) * len(
         attr(node, "support_vectors") or attr(node, "coefficients")
     )

@@ -73,7 +73,7 @@ class TensorFlowSession(Session):
         return Outputs(restored(values, self.metadata), self.engine)
 
     def tensors(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """What the signature takes, by the names of its arguments. Raises InvalidInput."""
+        """Tensors that the signature takes, by the names of its arguments. Raises InvalidInput."""
         given = callable_names(n for n in inputs if n not in self.held)
         if set(given) != set(self.specs):
             inputs = {given.get(n, n): v for n, v in inputs.items()}
