@@ -51,11 +51,11 @@ def build(build: Build) -> str:
     build.write("package.json", json.dumps(needs, indent=2) + "\n")
     for number, sample in enumerate(build.samples):
         for what, arrays in (("inputs", sample.inputs), ("expected", sample.expected)):
-            build.write(f"samples/{what}-{number}.json", json.dumps(_plain(arrays)) + "\n")
+            build.write(f"samples/{what}-{number}.json", json.dumps(_as_json(arrays)) + "\n")
     return USAGE
 
 
-def _plain(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _as_json(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Arrays as what JSON holds: the bytes of their elements in base64."""
     return {
         name: {

@@ -76,7 +76,7 @@ class InferShapes(ir.passes.InPlacePass):
         for value, shape in declared.items():
             value.shape = completed_shape(shape, value.shape)
         for value, shape in partial.items():
-            value.shape = shape if value.shape is None else completed_shape(value.shape, _numbers(shape))
+            value.shape = shape if value.shape is None else completed_shape(value.shape, _known_numbers(shape))
         if self.propagate:
             _name_dimensions(model, _values(model.graph))
         return ir.passes.PassResult(model, True)
@@ -192,7 +192,7 @@ def completed_shape(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.
     )
 
 
-def _numbers(shape: ir.Shape) -> ir.Shape:
+def _known_numbers(shape: ir.Shape) -> ir.Shape:
     return ir.Shape([dim if isinstance(dim, int) else None for dim in shape])
 
 

@@ -41,7 +41,7 @@ class PackageTests:
         return subprocess.run(words, capture_output=True, text=True)
 
     def test_the_smoke_test_passes(self, tmp_path: Path) -> None:
-        """Of every case, by the runtime of the deployment."""
+        """Every case, by the runtime of the deployment."""
         for case in self.cases:
             (tmp_path / case).mkdir()
             done = self._tried(self._packed(case, tmp_path / case))

@@ -1,4 +1,4 @@
-"""What is measured of files, and how it is shown."""
+"""Figures measured of files, and how they are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model of known lengths asks of a machine: products, bytes, memory."""
+"""The work that a model of known lengths asks of a machine: products, bytes, memory."""
 
 from __future__ import annotations
 

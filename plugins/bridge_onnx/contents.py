@@ -65,7 +65,7 @@ def _operator(node: Any, types: Types, opsets: Mapping[str, int]) -> Native:
     }
     if node.input and node.input[0] in types:
         dtypes["0"] = type_name(types[node.input[0]])
-    body = tuple(_body(schema, node, types, opsets))
+    body = tuple(_expansion(schema, node, types, opsets))
     return Native(name, schema.since_version, tuple(node.output), dtypes, body)
 
 
@@ -80,7 +80,7 @@ def _bound(parameters: Any, names: Iterable[str], types: Types) -> dict[str, str
     return bound
 
 
-def _body(schema: Any, node: Any, types: Types, opsets: Mapping[str, int]) -> Iterator[Native]:
+def _expansion(schema: Any, node: Any, types: Types, opsets: Mapping[str, int]) -> Iterator[Native]:
     """The operators of the body of a function, for operands of these types; none where an operator that one
     and the same body for all operands is written in has changed since."""
     opset, raw = opsets.get(STANDARD, 1), b""

@@ -37,7 +37,7 @@ class TorchRunner(Runner):
             module, fixed = session.module.to(self._device), session.fixed
             self._call = getattr(module, method)
             self._arguments = lambda given: (
-                call_arguments(module, session.names, fixed | given, method),
+                tuple(call_arguments(module, session.names, fixed | given, method)),
                 {},
             )
 
@@ -50,7 +50,7 @@ class TorchRunner(Runner):
     def prepared(self, inputs: dict[str, Any]) -> Callable[[], Any]:
         """A call in inference mode, which waits for the device."""
         args, kwargs = self._arguments(inputs)
-        args = [a.to(self._device) if isinstance(a, torch.Tensor) else a for a in args]
+        args = tuple(a.to(self._device) if isinstance(a, torch.Tensor) else a for a in args)
         run, wait = self._call, torch.cuda.synchronize if self._device.type == "cuda" else None
 
         def called() -> None:
