@@ -76,7 +76,9 @@ class InferShapes(ir.passes.InPlacePass):
         for value, shape in declared.items():
             value.shape = completed_shape(shape, value.shape)
         for value, shape in partial.items():
-            value.shape = shape if value.shape is None else completed_shape(value.shape, _known_numbers(shape))
+            value.shape = (
+                shape if value.shape is None else completed_shape(value.shape, _known_numbers(shape))
+            )
         if self.propagate:
             _name_dimensions(model, _values(model.graph))
         return ir.passes.PassResult(model, True)
