@@ -148,6 +148,36 @@ def declared_by(path: str, source: str | None, options: dict[str, Any]) -> dict[
     return {name: value for name, value in options.items() if name in declared}
 
 
+def of_two(
+    *,
+    reference: str,
+    candidate: str,
+    inputs: tuple[str, ...],
+    source: str | None,
+    candidate_from: str | None,
+    ranges: tuple[str, ...],
+    dims: tuple[str, ...],
+    options: tuple[str, ...],
+    **settings: Any,
+) -> dict[str, Any]:
+    """The arguments of a library call that takes two models, from those of its command."""
+    given = parsed(options)
+    first, second = declared_by(reference, source, given), declared_by(candidate, candidate_from, given)
+    for name in given.keys() - first.keys() - second.keys():
+        raise click.UsageError(f"--{name} is an option of neither model's format as source.")
+    return settings | {
+        "reference": reference,
+        "candidate": candidate,
+        "inputs": read_arrays(reference, source, first, inputs) if inputs else None,
+        "dims": parsed_dims(dims),
+        "ranges": parsed_ranges(ranges),
+        "reference_source": source,
+        "candidate_source": candidate_from,
+        "reference_options": first,
+        "candidate_options": second,
+    }
+
+
 def _format_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from bridge.plugins import formats
 

@@ -8,15 +8,11 @@ import click
 
 from bridge.cli.arguments import (
     FormatCommand,
-    declared_by,
     dims_option,
     inputs_option,
+    of_two,
     options_argument,
-    parsed,
-    parsed_dims,
-    parsed_ranges,
     range_option,
-    read_arrays,
     seed_option,
     source_option,
 )
@@ -41,17 +37,7 @@ from bridge.cli.page import html_option
 @html_option
 @options_argument
 @command
-def bisect(
-    reference: str,
-    candidate: str,
-    inputs: tuple[str, ...],
-    source: str | None,
-    candidate_from: str | None,
-    ranges: tuple[str, ...],
-    dims: tuple[str, ...],
-    options: tuple[str, ...],
-    **settings: Any,
-) -> Any:
+def bisect(**given: Any) -> Any:
     """Name the first operator at which CANDIDATE parts from REFERENCE, and show how the error grows.
 
     An operator is told from rounding that adds up. Exit code 0 where the two agree, 3 where not. Options of
@@ -59,20 +45,5 @@ def bisect(
     """
     import bridge
 
-    first = declared_by(reference, source, parsed(options))
-    second = declared_by(candidate, candidate_from, parsed(options))
-    for name in parsed(options).keys() - first.keys() - second.keys():
-        raise click.UsageError(f"--{name} is an option of neither model's format as source.")
-    result = bridge.bisect(
-        reference,
-        candidate,
-        read_arrays(reference, source, first, inputs) if inputs else None,
-        dims=parsed_dims(dims),
-        ranges=parsed_ranges(ranges),
-        reference_source=source,
-        candidate_source=candidate_from,
-        reference_options=first,
-        candidate_options=second,
-        **settings,
-    )
+    result = bridge.bisect(**of_two(**given))
     return (0 if result.ok else 3), result

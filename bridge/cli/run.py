@@ -12,9 +12,9 @@ import click
 
 from bridge.cli.arguments import (
     FormatCommand,
-    declared_by,
     dims_option,
     inputs_option,
+    of_two,
     options_argument,
     parsed,
     parsed_dims,
@@ -45,41 +45,18 @@ from bridge.cli.provenance import shown_of, summary_options
 @html_option
 @options_argument
 @command
-def verify(
-    reference: str,
-    candidate: str,
-    inputs: tuple[str, ...],
-    source: str | None,
-    candidate_from: str | None,
-    ranges: tuple[str, ...],
-    dims: tuple[str, ...],
-    options: tuple[str, ...],
-    **settings: Any,
-) -> Any:
+def verify(**given: Any) -> Any:
     """Run two models on the same inputs and compare every output.
 
     Options of formats go to each of the two that declares them.
     """
     import bridge
 
-    first = declared_by(reference, source, parsed(options))
-    second = declared_by(candidate, candidate_from, parsed(options))
-    for name in parsed(options).keys() - first.keys() - second.keys():
-        raise click.UsageError(f"--{name} is an option of neither model's format as source.")
-    result = bridge.verify(
-        reference,
-        candidate,
-        read_arrays(reference, source, first, inputs) if inputs else None,
-        dims=parsed_dims(dims),
-        ranges=parsed_ranges(ranges),
-        reference_source=source,
-        candidate_source=candidate_from,
-        reference_options=first,
-        candidate_options=second,
-        **settings,
-    )
+    asked = of_two(**given)
+    result = bridge.verify(**asked)
     if click.get_current_context().params["html"] is not None and result.graph is None:
-        result = replace(result, graph=_graph_as_read(reference, source, first))
+        read = _graph_as_read(asked["reference"], asked["reference_source"], asked["reference_options"])
+        result = replace(result, graph=read)
     return (0 if result.ok else 3), result
 
 
