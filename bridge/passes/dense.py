@@ -69,7 +69,7 @@ def extents_of(value: ir.Value | None, depth: int = 8) -> list[Extent] | None:
     if known is not None:
         return [int(d) for d in known.reshape(-1)] if known.dtype.kind in "iu" else None
     node = value.producer() if value is not None else None
-    if node is None or node.domain or depth == 0:
+    if node is None or node.domain or depth == 0 or not node.inputs:
         return None
     source = node.inputs[0]
     if node.op_type in ("Cast", "Identity", "Unsqueeze", "Reshape"):

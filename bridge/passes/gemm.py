@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from bridge.facts import APPROXIMATED
 from bridge.hub import attr, held, input_at, rank_of, shape_of
 from bridge.ops import OpTable
 from bridge.passes.rewrite import Rewrite
@@ -35,7 +36,10 @@ def add(op, node, a, b):
             and _is_row(row, result)
         ):
             settings = {name: attr(host, name) for name in host.attributes if name != "beta"}
-            return op.Gemm(*host.inputs[:2], row, **settings)
+            product = op.Gemm(*host.inputs[:2], row, **settings)
+            if detail := APPROXIMATED.get(host):
+                APPROXIMATED.set(product.producer(), detail)
+            return product
     return NotImplemented
 
 

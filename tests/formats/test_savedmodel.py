@@ -10,8 +10,6 @@ RANDOM = "no case says what a random number is"
 
 class TestSavedModel(FormatTests):
     format = "savedmodel"
-    known_failures: ClassVar[dict[str, str]] = {
-        "test_same_bytes_twice": "TensorFlow numbers functions by a counter of the process"
-    } | dict.fromkeys(
+    known_failures: ClassVar[dict[str, str]] = dict.fromkeys(
         ("Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), RANDOM
     )

@@ -294,6 +294,7 @@ LIMITS = {
     "GridSample": Limit(
         20, "is of four dimensions before opset 20", lambda n: hub.rank_of(n.inputs[0]) not in (None, 4)
     ),
+    "LabelEncoder": Limit(4, "finds no missing number before version 4", lambda n: _names_nan(n)),
     "Pad": Limit(19, "has no mode=wrap before opset 19", has("mode", "wrap")),
     "Resize": Limit(
         19,
@@ -346,6 +347,13 @@ def keeps(model: ir.Model, target: int) -> bool:
         for node in hub.all_nodes(model)
         if not node.domain
     )
+
+
+def _names_nan(node: ir.Node) -> bool:
+    """True for a table that has an entry for what is not a number."""
+    keys = attr(node, "keys_floats"), attr(node, "keys_tensor")
+    held = keys[1].numpy() if keys[1] is not None else np.array(keys[0] or [], np.float32)
+    return held.dtype.kind == "f" and bool(np.isnan(held).any())
 
 
 def valid(node: ir.Node, target: int, drop: bool = True) -> str | None:
@@ -435,15 +443,18 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
     for node in hub.all_nodes(model):
         if node.domain in hub.STANDARD_OPSETS:
             model.graph.opset_imports.setdefault(node.domain, hub.STANDARD_OPSETS[node.domain])
-    if ML in model.graph.opset_imports:
-        learned = [node for node in hub.all_nodes(model) if node.domain == ML]
-        model.graph.opset_imports[ML] = next(
-            (v for v in ML_OPSETS if not any(valid(node, v, drop=False) for node in learned)), hub.ML_OPSET
-        )
+    graphs = (model.graph, *model.functions.values())
+    learned = [node for graph in graphs for node in hub.nodes_of(graph) if node.domain == ML]
+    oldest = next(
+        (v for v in ML_OPSETS if not any(valid(node, v, drop=False) for node in learned)), hub.ML_OPSET
+    )
+    for graph in graphs:
+        if ML in graph.opset_imports:
+            graph.opset_imports[ML] = oldest
     NameValues()(model)
     return [
         hub.blocker(node, reason)
-        for graph in (model.graph, *model.functions.values())
+        for graph in graphs
         for node in hub.nodes_of(graph)
         if (reason := _blocks(node, target))
     ]
