@@ -12,7 +12,7 @@ PackageTests for a kind of package.
 | `test_what_is_written_reads_back_the_same` | names, order, dtypes, dimensions and numbers |
 | `test_legalisation_keeps_the_meaning` | the hub model computes the same after the format's own passes |
 | `test_a_session_runs_again_as_if_it_had_just_been_opened` | a session answers the same again |
-| `test_same_bytes_twice` | the same model gives the same files |
+| `test_same_bytes_twice` | the same model gives the same files, written reproducibly |
 | `test_saving_leaves_the_model_as_it_was` | the hub model handed in is not changed |
 | `test_an_existing_destination_is_refused` | and left as it is |
 | `test_all_problems_are_named_at_once_and_no_file_is_left` | a model with two foreign operators |
@@ -108,7 +108,7 @@ class FormatTests:
         if self.declaration.exporter is None:
             pytest.skip("the format is not written")
         try:
-            return bridge.save(model, path, to=self.format).path
+            return bridge.save(model, path, to=self.format, reproducible=True).path
         except UnsupportedModel as refusal:
             missing = [b.part or b.op for b in refusal.blockers if b.reason.startswith("is not supported")]
             if missing:

@@ -443,7 +443,7 @@ def restamp(model: ir.Model, target: int) -> list[Blocker]:
     for node in hub.all_nodes(model):
         if node.domain in hub.STANDARD_OPSETS:
             model.graph.opset_imports.setdefault(node.domain, hub.STANDARD_OPSETS[node.domain])
-    graphs = (model.graph, *model.functions.values())
+    graphs: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
     learned = [node for graph in graphs for node in hub.nodes_of(graph) if node.domain == ML]
     oldest = next(
         (v for v in ML_OPSETS if not any(valid(node, v, drop=False) for node in learned)), hub.ML_OPSET
