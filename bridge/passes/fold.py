@@ -123,6 +123,7 @@ def _empty_outputs(node: ir.Node) -> list[np.ndarray] | None:
             or min(shape) < 0
             or output.dtype is None
             or output.dtype == ir.DataType.STRING
+            or not isinstance(output.type, ir.TensorType)
         ):
             return None
         arrays.append(np.zeros(shape, output.dtype.numpy()))

@@ -70,3 +70,14 @@ def test_they_run_in_litert(case, tmp_path):
     inputs = inputs_of(model)
     result = bridge.verify(model, save_as("tflite", model, tmp_path), inputs)
     assert result.ok, str(result)
+
+
+def test_a_list_of_one_empty_tensor_is_no_tensor():
+    model = hub_from_text(
+        """g (int64[2,3] x) => (seq(int64[n,3]) y)
+        <int64[0,3] nothing = {}>
+        { s = SequenceConstruct (nothing)  y = SequenceInsert (s, x) }"""
+    )
+    x = np.arange(6).reshape(2, 3)
+    (found,) = bridge.run(model, {"x": x}).values()
+    assert [each.shape for each in found] == [(0, 3), (2, 3)]
