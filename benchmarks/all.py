@@ -12,7 +12,6 @@ runtime in turns, too (`bridge bench`).
 from __future__ import annotations
 
 import argparse
-import html
 import json
 import os
 import shlex
@@ -28,6 +27,9 @@ from pathlib import Path
 
 import bridge
 from bridge.detect import of_source
+from bridge.page import Bars, Content, Section, page
+from bridge.page.content import section
+from bridge.summary import size_on_disk
 
 HERE = Path(__file__).parent
 SUFFIXES = {
@@ -141,7 +143,9 @@ class Conversions:
         )
         cpu, wall, peak, done = process(shlex.split(words))
         file = written(own, target) if done else None
-        return Run(src.stem, source, target, name, pair, cpu, wall, peak, size_of(file))
+        return Run(
+            src.stem, source, target, name, pair, cpu, wall, peak, size_on_disk(file) if file else None
+        )
 
     def latencies(self, files: dict[str, Path], src: Path) -> dict[str, float]:
         """Median seconds of a run of each file."""
@@ -155,13 +159,6 @@ def written(folder: Path, target: str) -> Path | None:
         return next((p.parent for p in folder.rglob("saved_model.pb")), None)
     found = [p for p in folder.rglob(f"*.{SUFFIXES[target]}") if "float16" not in p.name]
     return found[0] if found else None
-
-
-def size_of(path: Path | None) -> int | None:
-    """Bytes of a file, or of those of a folder."""
-    if path is None:
-        return None
-    return sum(p.stat().st_size for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file())
 
 
 def ratio(runs: Sequence[Run], peer: str, what: str) -> float | None:
@@ -219,29 +216,16 @@ def publish(runs: Sequence[Run]) -> None:
     readme.write_text(f"{before}{MARK}\n\n{table(runs)}\n\n{MARK}{after}")
 
 
-STYLE = """body{font:15px system-ui;margin:2rem auto;max-width:60rem;padding:0 1rem;color-scheme:light dark}
-td,th{text-align:left;padding:.15rem .8rem .15rem 0;white-space:nowrap}.bar{height:.7rem;background:#4477aa;display:block}
-.peer{background:#bbb}div{overflow-x:auto}"""
-
-
-def page(runs: Sequence[Run]) -> str:
-    """Bars of processor time and memory, a table a route; no scripts, nothing from elsewhere."""
-    parts = [
-        f"<!doctype html><meta charset=utf-8><title>Conversions</title><style>{STYLE}</style><h1>Conversions</h1>"
-    ]
+def content(runs: Sequence[Run]) -> Content:
+    """Bars of processor time and memory, a section a route."""
+    parts: list[Section] = []
     for (model, source, target), own in routes(runs).items():
-        parts.append(f"<h2>{html.escape(f'{model}: {source} → {target}')}</h2><div><table>")
-        tools = list(dict.fromkeys(r.tool for r in own))
-        most = {w: max(middle(own, t, w) or 0 for t in tools) or 1 for w in ("cpu", "peak")}
-        for tool in tools:
-            cells = "".join(
-                f"<td>{show(middle(own, tool, w), form)} {unit}<td><span class='bar {'peer' * (tool != 'bridge')}'"
-                f" style='width:{14 * (middle(own, tool, w) or 0) / most[w]:.2f}rem'></span>"
-                for w, form, unit in (("cpu", ".2f", "s"), ("peak", ".0f", "MB"))
-            )
-            parts.append(f"<tr><th>{html.escape(tool)}{cells}")
-        parts.append("</table></div>")
-    return "\n".join(parts)
+        bars = []
+        for what, form, unit in (("cpu", ".2f", "s"), ("peak", ".0f", "MB")):
+            found = {tool: middle(own, tool, what) or 0.0 for tool in dict.fromkeys(r.tool for r in own)}
+            bars.append(Bars(tuple((tool, n, f"{n:{form}} {unit}") for tool, n in found.items())))
+        parts += section(f"{model}: {source} → {target}", *bars)
+    return Content("Conversions", "Medians of processor time and of peak memory.", True, tuple(parts))
 
 
 def main() -> None:
@@ -275,7 +259,7 @@ def main() -> None:
     if asked.readme:
         publish(runs)
     if asked.page:
-        asked.page.write_text(page(runs))
+        asked.page.write_text(page(content(runs)))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Digests of what graphs compute, whatever their values and operators are called."""
+"""Digests of files, and of what graphs compute, whatever their values and operators are called."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,13 @@ WINDOWED = ("Conv", "MaxPool", "AveragePool", "LpPool")
 NEUTRAL = {"dilations": 1, "output_padding": 0, "pads": 0, "strides": 1}
 """What an attribute of a window says in every place where it says nothing."""
 
-__all__ = ["content_of", "digest_of", "digests"]
+__all__ = ["content_of", "digest_of", "digests", "sha256_of"]
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of the bytes of a file, in hexadecimal digits. Raises OSError."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def digest_of(*parts: Any) -> bytes:

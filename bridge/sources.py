@@ -16,6 +16,7 @@ from urllib.parse import unquote, urldefrag, urlparse
 
 from bridge.archives import copy, is_packed, own_folder, unpacked
 from bridge.detect import has_suffix, is_model, of_source
+from bridge.digests import sha256_of
 from bridge.errors import BridgeError, MissingDependency, UnreadableFile
 from bridge.formats import Format
 from bridge.limits import memory
@@ -148,8 +149,7 @@ def _fetch(system: Any, info: dict[str, Any], remote: str, kept: Path, path: Pat
 def _digest(path: Path) -> str:
     """SHA-256 of a file, or of the names and digests of a folder's files."""
     if path.is_file():
-        with path.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return sha256_of(path)
     whole = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
         whole.update(f"{file.relative_to(path).as_posix()}\n{_digest(file)}\n".encode())

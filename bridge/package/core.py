@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import onnx_ir as ir
 
 from bridge.comparison import FLOAT, TOLERANCE
 from bridge.convert import Conversion, written
+from bridge.digests import sha256_of
 from bridge.errors import UnsupportedModel
 from bridge.inputs.lengths import Lengths
 from bridge.output import atomic, require_free
@@ -201,12 +201,7 @@ def _storable(array: np.ndarray) -> np.ndarray:
 
 def _sums(folder: Path) -> dict[str, str]:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): _digest(p) for p in files}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {p.relative_to(folder).as_posix(): sha256_of(p) for p in files}
 
 
 def _name(stem: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import hashlib
 import importlib.metadata
 import math
 import re
@@ -17,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bridge import hub
-from bridge.digests import digest_of
+from bridge.digests import digest_of, sha256_of
 from bridge.facts import CARD, FORMAT, PROVENANCE, SHA256
 from bridge.formats import Format
 from bridge.lower import Writer
@@ -179,11 +178,6 @@ def paths_of_model(path: Path, model: ir.Model | None = None) -> list[Path]:
         return sorted(file for file in path.rglob("*") if file.is_file())
     weights = hub.weights(model) if model is not None else []
     return sorted({path, *(t.file.path for t in weights if isinstance(t, FileTensor))})
-
-
-def sha256_of(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _quantized(step: Step) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from google.protobuf import text_format
 from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
 from bridge import facts, hub
+from bridge.digests import sha256_of
 from bridge.errors import UnreadableFile, UnsupportedModel, first_line
 from bridge.formats import Importer, Option
 from bridge.passes.constants import LiftConstants
@@ -124,8 +124,7 @@ def read_proto(path: Path) -> tuple[onnx.ModelProto, str]:
         )
     try:
         proto = _from_text(path.read_text("utf-8")) if is_text(path) else _from_bytes(path, size)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest() if size <= DIGESTED else ""
+        digest = sha256_of(path) if size <= DIGESTED else ""
     except Exception as error:
         raise _unreadable(path, error) from error
     if proto.ir_version == 0 or not (proto.graph.node or proto.graph.output):
